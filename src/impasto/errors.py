@@ -1,0 +1,89 @@
+"""What can go wrong, drawn once.
+
+    Exception
+    ├── ImpastoError            base of all errors meant for the user        exit 1
+    │   ├── InputError          a setting, an argument or a picture is wrong exit 2
+    │   │   ├── SettingsError   a value in `Settings`, `Runtime` or `Style`
+    │   │   └── PictureError    a picture that cannot be read or used
+    │   ├── ResourceError       memory or disk is not enough                 exit 3
+    │   │   └── OutputError     the result cannot be written where asked
+    │   ├── WeightsError        VGG-19's weights are missing or not genuine  exit 4
+    │   └── NumericalError      no finite step is left; carries the best     exit 5
+    └── Stop                    not an error: raise it in a callback to end a run cleanly
+
+Every message is one line: what is wrong, in which file or field, and what to do. Typical use::
+
+    try:
+        impasto.stylize("cat.jpg", "starry.jpg").save("out.png")
+    except impasto.ImpastoError as error:
+        print(error)
+"""
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line; the only place where they are written down."""
+
+    DONE = 0  # the picture is written
+    BUG = 1  # our bug: the only case with a traceback
+    USAGE = 2  # wrong usage or bad input
+    RESOURCE = 3  # memory, disk or output
+    WEIGHTS = 4  # the network's weights
+    NUMERICAL = 5  # numerical trouble; the best picture so far is saved
+    INTERRUPTED = 130  # Ctrl-C (SIGINT); the best picture so far is saved
+    TERMINATED = 143  # SIGTERM; the best picture so far is saved
+
+
+class ImpastoError(Exception):
+    """Base of all errors that a user can do something about."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+
+class InputError(ImpastoError):
+    """An argument, a setting or an input file is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SettingsError(InputError):
+    """A value in `Settings`, `Runtime` or `Style` is out of range or unknown."""
+
+
+class PictureError(InputError):
+    """A picture cannot be read, or is not usable for what was asked."""
+
+
+class ResourceError(ImpastoError):
+    """The machine does not have enough memory or disk."""
+
+    exit_code = ExitCode.RESOURCE
+
+
+class OutputError(ResourceError):
+    """The result cannot be written where asked."""
+
+
+class WeightsError(ImpastoError):
+    """The weights of VGG-19 are missing, damaged or not genuine."""
+
+    exit_code = ExitCode.WEIGHTS
+
+
+class NumericalError(ImpastoError):
+    """The losses stopped being finite and no step could be found."""
+
+    exit_code = ExitCode.NUMERICAL
+
+
+class Stop(Exception):
+    """Raise this in an `on_step` callback: the run ends and returns its best picture."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `" Did you mean X?"` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""

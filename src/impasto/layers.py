@@ -1,0 +1,53 @@
+"""The names of VGG-19's layers, in order, and what follows from the order. No torch here.
+
+`conv4_2` is the output of a convolution, `relu4_2` the same after rectification (what the paper calls
+"conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
+"""
+
+from collections.abc import Iterable
+
+from impasto.errors import SettingsError, did_you_mean
+
+CONVOLUTIONS = (2, 2, 4, 4, 4)  # how many in each block
+CHANNELS = (64, 128, 256, 512, 512)  # output channels of each block
+
+
+def _names() -> Iterable[str]:
+    for block, count in enumerate(CONVOLUTIONS, start=1):
+        for index in range(1, count + 1):
+            yield f"conv{block}_{index}"
+            yield f"relu{block}_{index}"
+        yield f"pool{block}"
+
+
+LAYERS: tuple[str, ...] = tuple(_names())
+ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
+
+
+def block_of(layer: str) -> int:
+    """Return the block (1 to 5) that a layer belongs to."""
+    return int(layer.lstrip("convrelupool")[0])
+
+
+def stride(layer: str) -> int:
+    """Return how many pixels of the picture one position of the layer stands for, along an edge."""
+    pools = block_of(layer) - (0 if layer.startswith("pool") else 1)
+    return int(2**pools)
+
+
+def deepest(layers: Iterable[str]) -> str:
+    """Return the layer that comes last in the network."""
+    return max(layers, key=ORDER.__getitem__)
+
+
+def smallest_edge(layers: Iterable[str]) -> int:
+    """Return the shortest picture edge, in pixels, for which every layer has a position."""
+    return max((stride(layer) for layer in layers), default=1)
+
+
+def check_layer(layer: str) -> str:
+    """Return the name unchanged, or raise `SettingsError` naming the nearest known layer."""
+    if layer not in ORDER:
+        hint = did_you_mean(layer, LAYERS) or " `impasto layers` lists them."
+        raise SettingsError(f"unknown layer '{layer}'.{hint}")
+    return layer

@@ -1,0 +1,261 @@
+"""Losses: what a picture's features are compared with, and how far they are off.
+
+Form of a loss: `measure(features, window) -> statistics`, sums over positions that add up over tiles,
+and `value(statistics) -> scalar`, against targets bound once a scale. The whole image is the one-tile case.
+
+Two conventions, both exact, F and P being features (C channels, M positions), G = F F^T, A the style's:
+
+* `paper` (Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5): content 1/2 sum (F - P)^2;
+  style E_l = 1/(4 C^2) sum (G/M - A/M_a)^2, which is the paper's 1/(4 N^2 M^2) sum (G - A)^2 where both
+  pictures have M positions. Departure: the paper's form has no meaning where they differ; this one does.
+* `mean` (the default): content mean (F - P)^2; style mean (G/(C M) - A/(C M_a))^2. Does not depend on the
+  size of the pictures. Departure from the paper: constants only, so that weights keep their meaning.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
+Statistics = tuple[Tensor, ...]
+Convention = Literal["mean", "paper"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of a layer counts, and where that part lies in the whole picture.
+
+    `inner` selects the counting positions from the features handed over (which may carry a halo around
+    them); `outer` is the place of the same positions in the whole layer. Both are (rows, columns).
+    """
+
+    inner: tuple[slice, slice]
+    outer: tuple[slice, slice]
+
+
+Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
+
+
+class Loss(Protocol):
+    """What every loss offers; there is no base class."""
+
+    @property
+    def name(self) -> str:
+        """Name in reports, such as `content.relu4_2`; the part before the dot is the term."""
+
+    @property
+    def weight(self) -> float:
+        """Factor in the total."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers that `measure` reads; `image` is always there."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether statistics of tiles add up to those of the whole picture."""
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Sum over the positions of the windows (all positions without)."""
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return the unweighted loss, a scalar."""
+
+
+def _crop(features: Tensor, window: Window | None) -> Tensor:
+    if window is None:
+        return features
+    rows, columns = window.inner
+    return features[..., rows, columns]
+
+
+class _Gram(torch.autograd.Function):
+    """F F^T with its gradient in one product: d/dF <S, F F^T> = (S + S^T) F."""
+
+    @staticmethod
+    def forward(context: Any, features: Tensor) -> Tensor:
+        context.save_for_backward(features)
+        flat = features.flatten(2)  # (B, C, M)
+        if flat.dtype == torch.bfloat16:
+            flat = flat.float()  # the sums stay in float32
+        return flat @ flat.transpose(1, 2)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        (features,) = context.saved_tensors
+        slope = gradients[0] + gradients[0].transpose(1, 2)
+        flat = features.flatten(2).transpose(1, 2)  # (B, M, C)
+        product = flat @ slope.to(flat.dtype)
+        return product.transpose(1, 2).reshape(features.shape)
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Return G_ij = sum_k F_ik F_kj, not normalised.
+
+    Args:
+        features: (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
+
+    Returns:
+        (B, C, C), symmetric and positive semi-definite.
+
+    Source: Gatys, Ecker and Bethge 2016, equation 3.
+    """
+    gram: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
+    return gram
+
+
+def squared_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Return sum (F - P)^2 as a scalar, in float32 or better; both (B, C, H, W)."""
+    if features.dtype == torch.bfloat16:
+        features = features.float()
+    return (features - target).square().sum()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Return the mean over pixels of dx^2 + dy^2, differences of neighbours, a scalar.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of
+            the picture does not change what a weight means.
+
+    Source: the smoother of Mahendran and Vedaldi 2015 with beta = 2; Gatys et al. do without one.
+    """
+    across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
+    down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
+    return (across + down) / image.numel()
+
+
+@dataclass(frozen=True)
+class ContentLoss:
+    """The photo's features, to be kept: equation 1 of the paper, or its mean.
+
+    `target` is P, (1, C, h, w), of the photo at the canvas' size.
+    """
+
+    name: str
+    weight: float
+    layer: str
+    target: Tensor
+    convention: Convention = "mean"
+    additive: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer compared."""
+        return (self.layer,)
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (sum (F - P)^2,)."""
+        window = windows.get(self.layer) if windows else None
+        target = self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
+        return (squared_distance(_crop(features[self.layer], window), target),)
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return 1/2 the sum (`paper`) or the mean over all features (`mean`)."""
+        (total,) = statistics
+        return total / 2 if self.convention == "paper" else total / self.target.numel()
+
+
+@dataclass(frozen=True)
+class GramLoss:
+    """A painting's style in one layer: equation 4 of the paper, or its mean.
+
+    `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
+    """
+
+    name: str
+    weight: float
+    layer: str
+    targets: Tensor
+    shares: Tensor
+    convention: Convention = "mean"
+    additive: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer compared."""
+        return (self.layer,)
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (G (1, C, C), the number of positions M)."""
+        window = windows.get(self.layer) if windows else None
+        part = _crop(features[self.layer], window)
+        gram = gram_matrix(part)
+        return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return the weighted sum over styles of the squared distance of normalised Gram matrices."""
+        gram, positions = statistics
+        distances = (gram / positions - self.targets).square().sum(dim=(1, 2))  # (S,)
+        channels = gram.shape[-1]
+        if self.convention == "paper":
+            scale = 1.0 / (4 * channels**2)
+        else:
+            scale = 1.0 / channels**4  # mean over C^2 entries, each divided by C
+        return (distances * self.shares).sum() * scale
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Smoothness of the canvas itself; see `total_variation`."""
+
+    weight: float
+    name: str = "total_variation"
+    layers: tuple[str, ...] = ()
+    additive: bool = True
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (sum of squared differences, number of values).
+
+        Differences to the right and lower neighbour, which may lie in the halo of a tile.
+        """
+        image, window = features["image"], windows.get("image") if windows else None
+        if window is None:
+            return total_variation(image) * image.numel(), torch.tensor(float(image.numel()))
+        rows, columns = window.inner
+        here = image[..., rows, columns]
+        right = image[..., rows, columns.start + 1 : columns.stop + 1]
+        below = image[..., rows.start + 1 : rows.stop + 1, columns]
+        across = (right - here[..., : right.shape[-1]]).square().sum()
+        down = (below - here[..., : below.shape[-2], :]).square().sum()
+        return across + down, torch.tensor(float(here.numel()))
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return the mean."""
+        return statistics[0] / statistics[1]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A loss of your own: a function of the features, the canvas being `features["image"]`.
+
+    It need not be a sum over positions, so it says that it is not additive and sees the whole picture.
+
+    Example::
+
+        def brightness(features):  # "image" is the canvas, in [0, 1]
+            return (features["image"].mean() - 0.6) ** 2
+        impasto.stylize("cat.jpg", "starry.jpg", extra_losses=[impasto.Penalty(brightness, weight=50)])
+    """
+
+    function: Callable[[Features], Tensor]
+    weight: float = 1.0
+    layers: tuple[str, ...] = ()
+    name: str = "penalty"
+    additive: bool = False
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (the function's value,)."""
+        return (self.function(features),)
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return the function's value, which must be a scalar."""
+        return statistics[0].float().reshape(())
+
+
+def add_statistics(first: Statistics, second: Statistics) -> Statistics:
+    """Add what two tiles measured."""
+    return tuple(a + b for a, b in zip(first, second, strict=True))

@@ -1,0 +1,359 @@
+"""Solvers: they move the canvas until its loss is small. They know tensors and numbers only.
+
+Form: `minimize(evaluate, start, ...) -> Solution`, one signature for all; `evaluate(x) -> Evaluation` is
+one pass through the network and back. Progress is a callback, because SciPy owns its own loop; an
+exception raised in it ends any solver, `impasto.Stop` cleanly.
+
+* `lbfgs`: ours, in torch and float32, with bounds: every point it visits lies in [0, 1], so that the
+  saved file is the thing that was optimised. Departure from the paper, which optimises without bounds and
+  clips at the end; `bounded=False` does that too.
+* `scipy`: SciPy's L-BFGS-B, without bounds, through an `Evaluator` with separate `loss` and `grads`.
+* `adam`: Kingma and Ba 2015, clipped to the bounds after each step.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto.errors import NumericalError, Stop
+
+SolverName = Literal["lbfgs", "scipy", "adam"]
+ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
+ARMIJO = 1e-4  # share of the promised decrease that a step must bring
+SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass through the network and back tells about a canvas.
+
+    `loss` is the total, `gradient` has the canvas' shape, `parts` are the named weighted losses that
+    add up to the total.
+    """
+
+    loss: float
+    gradient: Tensor
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> bool:
+        """Whether loss and gradient can be used."""
+        return math.isfinite(self.loss) and bool(torch.isfinite(self.gradient).all())
+
+
+Evaluate = Callable[[Tensor], Evaluation]
+Callback = Callable[[int, Tensor, Evaluation], None]
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended."""
+
+    canvas: Tensor
+    evaluation: Evaluation
+    evaluations: int
+    reason: str
+
+
+class _Done(Exception):
+    """Ends a solver from inside `_Run`; never leaves this module."""
+
+
+class _Run:
+    """Counts evaluations, keeps the best finite canvas, reports, and says when it is enough."""
+
+    def __init__(
+        self, evaluate: Evaluate, limit: int, tolerance: float, callback: Callback | None
+    ) -> None:
+        self._evaluate = evaluate
+        self._limit = limit
+        self._tolerance = tolerance
+        self._callback = callback
+        self._round_start = math.inf
+        self.count = 0
+        self.best: Evaluation | None = None
+        self.best_canvas: Tensor | None = None
+
+    def __call__(self, canvas: Tensor) -> Evaluation:
+        """Evaluate a canvas; raises `_Done` after the last evaluation that is wanted."""
+        if self.count >= self._limit:
+            raise _Done("evaluations")
+        evaluation = self._evaluate(canvas)
+        self.count += 1
+        better = self.best is None or evaluation.loss < self.best.loss
+        if evaluation.finite and better:
+            self.best, self.best_canvas = evaluation, canvas.detach().clone()
+        if self._callback is not None:
+            self._callback(self.count, canvas, evaluation)
+        self._check_round()
+        return evaluation
+
+    def _check_round(self) -> None:
+        if self.count % ROUND or self.best is None:
+            return
+        fall = (self._round_start - self.best.loss) / max(abs(self._round_start), 1e-300)
+        if self._tolerance > 0 and math.isfinite(self._round_start) and fall < self._tolerance:
+            raise _Done("tolerance")
+        self._round_start = self.best.loss
+
+    def solution(self, reason: str) -> Solution:
+        """Return the best canvas seen."""
+        if self.best is None or self.best_canvas is None:
+            raise NumericalError(
+                "the loss was not finite at the start; use smaller weights or another start"
+            )
+        return Solution(self.best_canvas, self.best, self.count, reason)
+
+
+def minimize(
+    evaluate: Evaluate,
+    start: Tensor,
+    *,
+    solver: SolverName = "lbfgs",
+    evaluations: int = 200,
+    bounds: Bounds | None = (0.0, 1.0),
+    tolerance: float = 0.0,
+    history: int = 10,
+    learning_rate: float = 0.02,
+    callback: Callback | None = None,
+) -> Solution:
+    """Minimise a loss over the canvas and return the best canvas seen.
+
+    Args:
+        evaluate: Canvas (B, 3, H, W) -> `Evaluation`; called at most `evaluations` times.
+        start: Where to begin; not changed. Projected onto the bounds.
+        solver: `lbfgs`, `scipy` or `adam`; see the module's text.
+        evaluations: How many evaluations at most.
+        bounds: Lowest and highest value of a pixel, or None. SciPy's is always without (its bounds are
+            walked in a Python loop, 25 times slower).
+        tolerance: Ends when a round of 20 evaluations lowers the best loss by less than this share.
+        history: Curvature pairs that L-BFGS keeps.
+        learning_rate: Adam's step, in units of the pixel range.
+        callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
+            raised in it ends the run cleanly.
+
+    Raises:
+        NumericalError: Not even the start has a finite loss.
+    """
+    run = _Run(evaluate, evaluations, tolerance, callback)
+    canvas = start.detach().clone()
+    if bounds is not None and solver != "scipy":
+        canvas.clamp_(*bounds)
+    try:
+        if solver == "lbfgs":
+            reason = _lbfgs(run, canvas, bounds, history)
+        elif solver == "scipy":
+            reason = _scipy(run, canvas, history)
+        else:
+            reason = _adam(run, canvas, bounds, learning_rate)
+    except _Done as done:
+        reason = str(done)
+    except Stop:
+        reason = "stop"
+    return run.solution(reason)
+
+
+# --- ours: projected L-BFGS ----------------------------------------------------------------------
+
+
+class _Curvature:
+    """The last pairs (s, y) of L-BFGS, and the product of the inverse Hessian with a vector."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def clear(self) -> None:
+        self._pairs.clear()
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """Keep a pair if the curvature along it is positive enough."""
+        if float(torch.dot(step, change)) > 1e-10 * float(torch.dot(change, change)):
+            self._pairs.append((step, change))
+            del self._pairs[: -self._length]
+
+    def direction(self, gradient: Tensor, free: Tensor | None) -> Tensor:
+        """Two-loop recursion (Nocedal 1980) on the free pixels: -H g, zero elsewhere."""
+        vector = gradient.neg() if free is None else gradient.neg() * free
+        used = []
+        for step, change in reversed(self._pairs):
+            if free is not None:  # the pair as the free pixels see it
+                step, change = step * free, change * free
+            product = float(torch.dot(step, change))
+            norm = float(torch.dot(change, change))
+            if product <= 1e-10 * norm or norm == 0.0:
+                continue
+            alpha = float(torch.dot(step, vector)) / product
+            vector = vector.add_(change, alpha=-alpha)
+            used.append((step, change, product, norm, alpha))
+        if used:
+            _, _, product, norm, _ = used[0]
+            vector = vector.mul_(product / norm)
+        for step, change, product, _, alpha in reversed(used):
+            beta = float(torch.dot(change, vector)) / product
+            vector = vector.add_(step, alpha=alpha - beta)
+        return vector
+
+
+def _lbfgs(run: _Run, start: Tensor, bounds: Bounds | None, history: int) -> str:
+    """L-BFGS with projection; sufficient decrease along the projected path.
+
+    Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
+    still, the others take the quasi-Newton step) with the memory of Nocedal 1980.
+    """
+    canvas = start
+    here = run(canvas)
+    if not here.finite:
+        return "not finite"
+    curvature = _Curvature(history)
+    failures = 0
+    while True:
+        gradient = here.gradient.flatten()
+        free = _free(canvas.flatten(), gradient, bounds)
+        direction = curvature.direction(gradient, free)
+        if not float(torch.dot(direction, gradient)) < 0:
+            curvature.clear()
+            direction = curvature.direction(gradient, free)
+        first = _first_step(direction) if not len(curvature) else 1.0
+        found = _search(run, canvas, here, direction.view_as(canvas), bounds, first)
+        if found is None:
+            if failures or not len(curvature):
+                return "no further decrease"
+            failures += 1
+            curvature.clear()
+            continue
+        failures = 0
+        after, there = found
+        curvature.add((after - canvas).flatten(), (there.gradient - here.gradient).flatten())
+        canvas, here = after, there
+
+
+def _free(canvas: Tensor, gradient: Tensor, bounds: Bounds | None) -> Tensor | None:
+    """Return 1 for pixels that may move and 0 for those pushed against a bound."""
+    if bounds is None:
+        return None
+    low, high = bounds
+    held = ((canvas <= low) & (gradient > 0)) | ((canvas >= high) & (gradient < 0))
+    return (~held).to(gradient.dtype)
+
+
+def _first_step(direction: Tensor) -> float:
+    """Without curvature a direction has no length of its own: move pixels by 0.01 on average."""
+    mean = float(direction.abs().mean())
+    return 0.01 / mean if mean > 0 and math.isfinite(mean) else 1.0
+
+
+def _search(
+    run: _Run,
+    canvas: Tensor,
+    here: Evaluation,
+    direction: Tensor,
+    bounds: Bounds | None,
+    step: float,
+) -> tuple[Tensor, Evaluation] | None:
+    """Backtrack along the projected path until the loss falls enough; None if it never does.
+
+    Armijo's rule with the slope of the projected step; the next trial minimises a parabola through what
+    is known, kept between a tenth and a half of the last. What is not finite is refused.
+    """
+    shortest = step * SHORTEST_STEP
+    while step >= shortest:
+        after = canvas + direction * step
+        if bounds is not None:
+            after.clamp_(*bounds)
+        promised = float(torch.sum(here.gradient * (after - canvas)))
+        if not promised < 0:
+            return None
+        there = run(after)
+        if there.finite and there.loss <= here.loss + ARMIJO * promised:
+            return after, there
+        shrink = 0.1
+        if there.finite:
+            shrink = -promised / (2 * (there.loss - here.loss - promised))
+        step *= min(max(shrink, 0.1), 0.5)
+    return None
+
+
+# --- SciPy's L-BFGS-B ----------------------------------------------------------------------------
+
+
+class Evaluator:
+    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment want.
+
+    Whichever is asked first runs the network; the other answers from memory if `x` is the same.
+
+    Args:
+        evaluate: Canvas -> `Evaluation`.
+        like: A tensor with the canvas' shape, type and device.
+    """
+
+    def __init__(self, evaluate: Evaluate, like: Tensor) -> None:
+        self._evaluate = evaluate
+        self._like = like
+        self._point: NDArray[np.float64] | None = None
+        self._evaluation: Evaluation | None = None
+
+    def loss(self, x: NDArray[np.float64]) -> float:
+        """Return the loss at the flat float64 vector `x`."""
+        return self._at(x).loss
+
+    def grads(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gradient at `x`, flat float64."""
+        gradient = self._at(x).gradient.detach().cpu().numpy()
+        return gradient.astype(np.float64).ravel()
+
+    def _at(self, x: NDArray[np.float64]) -> Evaluation:
+        if self._evaluation is None or not np.array_equal(self._point, x):
+            canvas = torch.from_numpy(x.copy()).to(self._like).view_as(self._like)
+            self._evaluation = self._evaluate(canvas)
+            self._point = x.copy()  # SciPy goes on using its own array
+        return self._evaluation
+
+
+def _scipy(run: _Run, start: Tensor, history: int) -> str:
+    from scipy.optimize import minimize as scipy_minimize
+    from threadpoolctl import threadpool_limits
+
+    evaluator = Evaluator(run, start)
+    x = start.cpu().numpy().astype(np.float64).ravel()
+    options: dict[str, Any] = {
+        "maxcor": history,
+        "maxfun": 10**9,  # `run` ends it
+        "maxiter": 10**9,
+        "ftol": 0.0,
+        "gtol": 0.0,
+    }
+    # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
+    with threadpool_limits(limits=1, user_api="blas"):
+        outcome = scipy_minimize(
+            evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=options
+        )
+    return str(outcome.message)
+
+
+# --- Adam ----------------------------------------------------------------------------------------
+
+
+def _adam(run: _Run, start: Tensor, bounds: Bounds | None, learning_rate: float) -> str:
+    canvas = start.requires_grad_(False)
+    parameter = torch.nn.Parameter(canvas)
+    optimizer = torch.optim.Adam([parameter], lr=learning_rate)
+    while True:
+        evaluation = run(parameter.detach())
+        if not evaluation.finite:
+            return "not finite"
+        parameter.grad = evaluation.gradient.clone()
+        optimizer.step()
+        if bounds is not None:
+            with torch.no_grad():
+                parameter.clamp_(*bounds)
