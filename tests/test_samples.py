@@ -41,7 +41,7 @@ def test_samples_are_small_files() -> None:
 def test_paintings_are_full_of_strokes_and_colour(name: Name) -> None:
     picture = pixels(sample(name))
     grey = picture.mean(axis=2)
-    assert np.abs(np.diff(grey, axis=1)).mean() > 8  # the coffee photo: about 3
+    assert np.abs(np.diff(grey, axis=1)).mean() > 11  # the photo: 7; swirl: 17; ember: 14
     assert picture.std(axis=(0, 1)).min() > 25
 
 

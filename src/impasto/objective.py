@@ -4,9 +4,7 @@ Unites the layers that the losses read, runs the network once forward and once b
 and memory layout; losses and solvers know nothing of either.
 """
 
-import functools
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -14,10 +12,27 @@ from torch import Tensor
 
 from impasto.losses import Loss
 from impasto.solvers import Evaluation
-from impasto.vgg import VGG19
+from impasto.vgg import VGG19, Padding, Pooling
 
 Precision = Literal["fp32", "bf16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def prepare(
+    weights: Mapping[str, Tensor],
+    *,
+    pooling: Pooling,
+    padding: Padding,
+    precision: Precision,
+    device: str,
+) -> VGG19:
+    """Return the network on its device, in its number format, channels last (which is faster)."""
+    network = VGG19(weights, pooling=pooling, padding=padding).to(device)
+    for name, kernel in network.kernels.items():
+        kernel.data = kernel.data.to(DTYPES[precision])
+        if name.endswith("/weight"):
+            kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 class Objective:

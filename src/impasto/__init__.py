@@ -1,0 +1,117 @@
+"""impasto: neural style transfer with VGG-19, Gram matrices and L-BFGS.
+
+    import impasto
+    impasto.stylize("cat.jpg", "starry.jpg").save("out.png")
+
+Names are resolved when first used (PEP 562), so that `import impasto` and `impasto --help` stay quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from impasto._version import __version__
+
+if TYPE_CHECKING:
+    from impasto.errors import (
+        ExitCode,
+        ImpastoError,
+        InputError,
+        NumericalError,
+        OutputError,
+        PictureError,
+        ResourceError,
+        SettingsError,
+        Stop,
+        WeightsError,
+    )
+    from impasto.losses import (
+        ContentLoss,
+        GramLoss,
+        Penalty,
+        TotalVariation,
+        gram_matrix,
+        total_variation,
+    )
+    from impasto.picture import Picture
+    from impasto.settings import Recipe, Runtime, Settings, Style
+    from impasto.solvers import Evaluation, Evaluator, Solution, minimize
+    from impasto.transfer import Result, Step, stylize
+    from impasto.vgg import VGG19
+    from impasto.weights import load_weights
+
+_HOMES = {
+    "ContentLoss": "losses",
+    "Evaluation": "solvers",
+    "Evaluator": "solvers",
+    "ExitCode": "errors",
+    "GramLoss": "losses",
+    "ImpastoError": "errors",
+    "InputError": "errors",
+    "NumericalError": "errors",
+    "OutputError": "errors",
+    "Penalty": "losses",
+    "Picture": "picture",
+    "PictureError": "errors",
+    "Recipe": "settings",
+    "ResourceError": "errors",
+    "Result": "transfer",
+    "Runtime": "settings",
+    "Settings": "settings",
+    "SettingsError": "errors",
+    "Solution": "solvers",
+    "Step": "transfer",
+    "Stop": "errors",
+    "Style": "settings",
+    "TotalVariation": "losses",
+    "VGG19": "vgg",
+    "WeightsError": "errors",
+    "gram_matrix": "losses",
+    "load_weights": "weights",
+    "minimize": "solvers",
+    "stylize": "transfer",
+    "total_variation": "losses",
+}
+
+__all__ = [
+    "VGG19",
+    "ContentLoss",
+    "Evaluation",
+    "Evaluator",
+    "ExitCode",
+    "GramLoss",
+    "ImpastoError",
+    "InputError",
+    "NumericalError",
+    "OutputError",
+    "Penalty",
+    "Picture",
+    "PictureError",
+    "Recipe",
+    "ResourceError",
+    "Result",
+    "Runtime",
+    "Settings",
+    "SettingsError",
+    "Solution",
+    "Step",
+    "Stop",
+    "Style",
+    "TotalVariation",
+    "WeightsError",
+    "__version__",
+    "gram_matrix",
+    "load_weights",
+    "minimize",
+    "stylize",
+    "total_variation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'impasto' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,90 @@
+"""What this machine is: processors, devices and the number format it is fast at. `Runtime` made definite."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from impasto.errors import SettingsError
+from impasto.settings import Runtime, Settings
+
+
+def usable_threads() -> int:
+    """Return how many processors this process may use: affinity and the control group's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        count = os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    return count
+
+
+def devices() -> list[str]:
+    """Return the devices that torch can compute on, best first; `cpu` is always there."""
+    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def fast_at_bf16(device: str) -> bool:
+    """Whether bf16 is computed by the hardware and not emulated."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        cpu = torch.cpu
+        return any(
+            getattr(cpu, name, lambda: False)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+    return False
+
+
+def resolve(runtime: Runtime, settings: Settings) -> Runtime:
+    """Return the runtime with every `auto` decided.
+
+    The paper's convention is computed in fp32 unless bf16 is asked for: its sums are meant to the letter.
+
+    Raises:
+        SettingsError: The device does not exist here.
+    """
+    present = devices()
+    device = present[0] if runtime.device == "auto" else runtime.device
+    if device == "cuda":
+        device = "cuda:0"
+    if device not in present:
+        raise SettingsError(f"device: there is no '{device}' here; this machine has {', '.join(present)}")
+    precision = runtime.precision
+    if precision == "auto":
+        fast = settings.convention == "mean" and fast_at_bf16(device)
+        precision = "bf16" if fast else "fp32"
+    return Runtime(
+        device=device, threads=runtime.threads or usable_threads(), precision=precision
+    )
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads inside the block, and as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def describe() -> dict[str, str]:
+    """Return what the recipe records of the machine; nothing that names its owner."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
