@@ -26,7 +26,7 @@ ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
 
 def block_of(layer: str) -> int:
     """Return the block (1 to 5) that a layer belongs to."""
-    return int(layer.lstrip("convrelupool")[0])
+    return int(layer[4])  # conv, relu and pool all have four letters
 
 
 def stride(layer: str) -> int:

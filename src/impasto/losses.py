@@ -89,7 +89,8 @@ class _Gram(torch.autograd.Function):
         slope = gradients[0] + gradients[0].transpose(1, 2)
         flat = features.flatten(2).transpose(1, 2)  # (B, M, C)
         product = flat @ slope.to(flat.dtype)
-        return product.transpose(1, 2).reshape(features.shape)
+        found: Tensor = product.transpose(1, 2).reshape(features.shape)
+        return found
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -150,7 +151,9 @@ class ContentLoss:
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum (F - P)^2,)."""
         window = windows.get(self.layer) if windows else None
-        target = self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
+        target = (
+            self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
+        )
         return (squared_distance(_crop(features[self.layer], window), target),)
 
     def value(self, statistics: Statistics) -> Tensor:

@@ -36,7 +36,7 @@ def devices() -> list[str]:
 def fast_at_bf16(device: str) -> bool:
     """Whether bf16 is computed by the hardware and not emulated."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         cpu = torch.cpu
         return any(
@@ -59,14 +59,14 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     if device == "cuda":
         device = "cuda:0"
     if device not in present:
-        raise SettingsError(f"device: there is no '{device}' here; this machine has {', '.join(present)}")
+        raise SettingsError(
+            f"device: there is no '{device}' here; this machine has {', '.join(present)}"
+        )
     precision = runtime.precision
     if precision == "auto":
         fast = settings.convention == "mean" and fast_at_bf16(device)
         precision = "bf16" if fast else "fp32"
-    return Runtime(
-        device=device, threads=runtime.threads or usable_threads(), precision=precision
-    )
+    return Runtime(device=device, threads=runtime.threads or usable_threads(), precision=precision)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, secti
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from impasto.errors import InputError
@@ -37,52 +37,60 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
     return settings.size or min(max(width, height), DEFAULT_LONG_EDGE)
 
 
-def scales(width: int, height: int, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
+@dataclass(frozen=True)
+class Shape:
+    """An input's name in messages and its own size in pixels."""
+
+    name: str
+    width: int
+    height: int
+
+    def at(self, long_edge: int) -> Scale:
+        """Return its size when its long edge is the canvas'."""
+        return Scale(*fit(self.width, self.height, long_edge))
+
+
+def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
     """Return the scales of a run, coarsest first; the last one is the size of the result.
 
+    A coarse scale at which any input would be too small for the layers is left out.
+
     Args:
-        width: Of the photo, in pixels.
-        height: Of the photo, in pixels.
+        shapes: The photo, then everything else that goes through the network.
         settings: `size` and `min_size` count.
         layers: Those the losses read; they need a certain number of pixels.
 
     Raises:
-        InputError: The result would be too small for the layers.
+        InputError: At the size of the result an input would be too small for the layers.
     """
     wanted = list(layers)
+    photo = shapes[0]
+    edge = long_edge(photo.width, photo.height, settings)
+    for shape in shapes:
+        _check_size(shape, edge, wanted)
     needed = smallest_edge(wanted)
-    final = Scale(*fit(width, height, long_edge(width, height, settings)))
-    check_size("photo", width, height, final, wanted)
-    chosen = [final]
-    edge = final.long_edge / 2
-    while edge >= settings.min_size:
-        coarser = Scale(*fit(width, height, round(edge)))
-        if min(coarser.width, coarser.height) < needed:
+    chosen = [photo.at(edge)]
+    coarse = edge / 2
+    while coarse >= settings.min_size:
+        sizes = [shape.at(round(coarse)) for shape in shapes]
+        if min(min(size.width, size.height) for size in sizes) < needed:
             break
-        chosen.insert(0, coarser)
-        edge /= 2
+        chosen.insert(0, sizes[0])
+        coarse /= 2
     return tuple(chosen)
 
 
-def check_size(what: str, width: int, height: int, scale: Scale, layers: Iterable[str]) -> None:
-    """Raise `InputError`, naming the smallest size that works, if a picture gets too small.
-
-    Args:
-        what: How to call the picture in the message.
-        width: Of the picture as it is, in pixels.
-        height: Of the picture as it is, in pixels.
-        scale: Its size in the run.
-        layers: Those the losses read.
-    """
-    wanted = list(layers)
-    needed = smallest_edge(wanted)
-    if min(scale.width, scale.height) >= needed:
+def _check_size(shape: Shape, edge: int, layers: Sequence[str]) -> None:
+    """Raise `InputError`, naming the smallest size that works, if an input gets too small."""
+    needed = smallest_edge(layers)
+    size = shape.at(edge)
+    if min(size.width, size.height) >= needed:
         return
-    short, long = sorted((width, height))
+    short, long = sorted((shape.width, shape.height))
     smallest = math.ceil((needed - 0.5) * long / short)
     said = (
-        f"the {what} ({width} x {height} px) would be {scale.width} x {scale.height} px, but "
-        f"{deepest(wanted)} needs {needed} px on the shorter edge"
+        f"the {shape.name} ({shape.width} x {shape.height} px) would be {size.width} x "
+        f"{size.height} px, but {deepest(layers)} needs {needed} px on the shorter edge"
     )
     if smallest <= LARGEST_EDGE:
         raise InputError(f"{said}; the smallest size that works is {smallest} (--size {smallest})")

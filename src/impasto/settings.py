@@ -131,7 +131,12 @@ class Settings(_Model):
         "Speed",
     )
     evaluations: int | None = _option(
-        None, "Network passes at each scale; overrides --quality.", "Speed", "passes", ge=1, le=100_000
+        None,
+        "Network passes at each scale; overrides --quality.",
+        "Speed",
+        "passes",
+        ge=1,
+        le=100_000,
     )
     tolerance: float = _option(
         0.0,
@@ -141,10 +146,16 @@ class Settings(_Model):
         lt=1,
     )
     init: Init = _option(
-        "content", "Start from the photo, white noise, gray noise, the painting or a picture.", "Start"
+        "content",
+        "Start from the photo, white noise, gray noise, the painting or a picture.",
+        "Start",
     )
     init_noise: float = _option(
-        0.0, "Share of white noise mixed into the start (0: none, 1: only noise).", "Start", ge=0, le=1
+        0.0,
+        "Share of white noise mixed into the start (0: none, 1: only noise).",
+        "Start",
+        ge=0,
+        le=1,
     )
     seed: int = _option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
     content_layers: dict[str, float] = _option(
@@ -263,10 +274,17 @@ class Runtime(_Model):
     """
 
     device: str = _option(
-        "auto", "auto, cpu, cuda, cuda:1 or mps.", "Machine", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
+        "auto",
+        "auto, cpu, cuda, cuda:1 or mps.",
+        "Machine",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
     threads: int | None = _option(
-        None, "Processor threads. Default: as many as the machine lets us use.", "Machine", ge=1, le=1024
+        None,
+        "Processor threads. Default: as many as the machine lets us use.",
+        "Machine",
+        ge=1,
+        le=1024,
     )
     precision: Literal["auto", "fp32", "bf16"] = _option(
         "auto", "Number format inside the network; auto takes bf16 where it is fast.", "Machine"
@@ -349,4 +367,6 @@ class Recipe(_Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise SettingsError(f"not a recipe: {_explain('recipe', error, cls.model_fields)}") from error
+            raise SettingsError(
+                f"not a recipe: {_explain('recipe', error, cls.model_fields)}"
+            ) from error

@@ -11,6 +11,7 @@ exception raised in it ends any solver, `impasto.Stop` cleanly.
 * `adam`: Kingma and Ba 2015, clipped to the bounds after each step.
 """
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ SolverName = Literal["lbfgs", "scipy", "adam"]
 ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class _Run:
         self._callback = callback
         self._round_start = math.inf
         self.count = 0
+        self.finite = True  # of the last evaluation
         self.best: Evaluation | None = None
         self.best_canvas: Tensor | None = None
 
@@ -88,7 +91,8 @@ class _Run:
         evaluation = self._evaluate(canvas)
         self.count += 1
         better = self.best is None or evaluation.loss < self.best.loss
-        if evaluation.finite and better:
+        self.finite = evaluation.finite
+        if self.finite and better:
             self.best, self.best_canvas = evaluation, canvas.detach().clone()
         if self._callback is not None:
             self._callback(self.count, canvas, evaluation)
@@ -102,6 +106,10 @@ class _Run:
         if self._tolerance > 0 and math.isfinite(self._round_start) and fall < self._tolerance:
             raise _Done("tolerance")
         self._round_start = self.best.loss
+
+    def ended(self) -> str:
+        """Return why a solver that found no further step gave up."""
+        return "no further decrease" if self.finite else "not finite"
 
     def solution(self, reason: str) -> Solution:
         """Return the best canvas seen."""
@@ -228,7 +236,7 @@ def _lbfgs(run: _Run, start: Tensor, bounds: Bounds | None, history: int) -> str
         found = _search(run, canvas, here, direction.view_as(canvas), bounds, first)
         if found is None:
             if failures or not len(curvature):
-                return "no further decrease"
+                return run.ended()
             failures += 1
             curvature.clear()
             continue
@@ -313,7 +321,7 @@ class Evaluator:
         return gradient.astype(np.float64).ravel()
 
     def _at(self, x: NDArray[np.float64]) -> Evaluation:
-        if self._evaluation is None or not np.array_equal(self._point, x):
+        if self._evaluation is None or self._point is None or not np.array_equal(self._point, x):
             canvas = torch.from_numpy(x.copy()).to(self._like).view_as(self._like)
             self._evaluation = self._evaluate(canvas)
             self._point = x.copy()  # SciPy goes on using its own array
@@ -338,7 +346,8 @@ def _scipy(run: _Run, start: Tensor, history: int) -> str:
         outcome = scipy_minimize(
             evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=options
         )
-    return str(outcome.message)
+    log.debug("SciPy: %s", outcome.message)
+    return run.ended()
 
 
 # --- Adam ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,20 +20,18 @@ from torch import Tensor
 from impasto import canvas as canvases
 from impasto import machine
 from impasto._version import __version__
-from impasto.errors import InputError, Stop
+from impasto.errors import Stop
+from impasto.inputs import Inputs, PictureLike, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.objective import Objective, prepare
 from impasto.picture import Picture
 from impasto.publish import publish
-from impasto.pyramid import Scale, check_size, fit, scales
-from impasto.settings import InputRecord, Recipe, Runtime, ScaleRecord, Settings, Style
+from impasto.pyramid import Scale
+from impasto.settings import Recipe, Runtime, ScaleRecord, Settings, Style
 from impasto.solvers import ROUND, Evaluation, Solution, minimize
 from impasto.vgg import VGG19
 from impasto.weights import DECODED_SHA256, NAME, load_weights
-
-PictureLike = str | os.PathLike[str] | bytes | Picture
-StyleLike = PictureLike | Style
 
 
 @dataclass(frozen=True)
@@ -128,10 +126,9 @@ def stylize(
     began = time.perf_counter()
     settings = settings or Settings()
     runtime = machine.resolve(runtime or Runtime(), settings)
-    inputs = _open(content, style, settings, init_picture)
+    inputs = open_inputs(content, style, settings, init_picture)
     wanted = _layers(settings, extra_losses)
-    plan = scales(inputs.content.width, inputs.content.height, settings, wanted)
-    inputs.check(plan, wanted, settings)
+    plan = inputs.scales(settings, wanted)
     log = _Log(plan, settings.passes, on_step, began)
     with machine.threads(runtime.threads or 1):
         network = prepare(
@@ -147,7 +144,7 @@ def stylize(
             losses = [*_losses(network, targets, settings), *extra_losses]
             objective = Objective(network, losses)
             if canvas is None:
-                canvas = targets.start(settings)
+                canvas = _start(targets, settings)
             solution = minimize(
                 objective,
                 canvases.upscale(canvas, scale),
@@ -169,87 +166,15 @@ def stylize(
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
 
 
-# --- inputs --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """The inputs at one scale, each (1, 3, h, w) in [0, 1]."""
-
-    content: Tensor
-    styles: tuple[Tensor, ...]
-    shares: Tensor
-    picture: Tensor | None
-
-    def start(self, settings: Settings) -> Tensor:
-        return canvases.start(
-            settings.init,
-            noise=settings.init_noise,
-            seed=settings.seed,
-            content=self.content,
-            style=self.styles[0],
-            picture=self.picture,
-        )
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    content: Picture
-    styles: tuple[Picture, ...]
-    shares: tuple[float, ...]
-    start: Picture | None
-
-    def check(self, plan: Sequence[Scale], layers: Iterable[str], settings: Settings) -> None:
-        """Refuse paintings that would be too small, before the network is loaded."""
-        if not settings.style_term:
-            return
-        for style in self.styles:
-            smallest = Scale(*fit(style.width, style.height, plan[0].long_edge))
-            check_size(f"style {style.name}", style.width, style.height, smallest, layers)
-
-    def tensors(self, scale: Scale, device: str) -> _Targets:
-        """Scale every input; a painting's long edge becomes the canvas'."""
-        sizes = [fit(style.width, style.height, scale.long_edge) for style in self.styles]
-        styles = zip(self.styles, sizes, strict=True)
-        size = (scale.width, scale.height)
-        return _Targets(
-            self.content.tensor(*size).to(device),
-            tuple(style.tensor(*shape).to(device) for style, shape in styles),
-            torch.tensor(self.shares, device=device),
-            None if self.start is None else self.start.tensor(*size).to(device),
-        )
-
-    def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas with the photo's own transparency."""
-        height, width = canvas.shape[-2:]
-        return Picture.from_tensor(canvas, alpha=self.content.alpha(width, height))
-
-
-def _open(
-    content: PictureLike,
-    style: StyleLike | Sequence[StyleLike],
-    settings: Settings,
-    start: PictureLike | None,
-) -> _Inputs:
-    listed = list(style) if isinstance(style, (list, tuple)) else [style]
-    styles = [item if isinstance(item, Style) else Style(item) for item in listed]
-    if not styles:
-        raise InputError("no painting given; name at least one style picture")
-    total = sum(item.weight for item in styles)
-    if total <= 0:
-        raise InputError("style weight: at least one style needs a weight above 0")
-    if settings.init == "picture" and start is None:
-        raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
-    return _Inputs(
-        _picture(content),
-        tuple(_picture(item.picture) for item in styles),
-        tuple(item.weight / total for item in styles),
-        _picture(start) if start is not None and settings.init == "picture" else None,
+def _start(targets: Targets, settings: Settings) -> Tensor:
+    return canvases.start(
+        settings.init,
+        noise=settings.init_noise,
+        seed=settings.seed,
+        content=targets.content,
+        style=targets.styles[0],
+        picture=targets.picture,
     )
-
-
-def _picture(source: PictureLike) -> Picture:
-    return source if isinstance(source, Picture) else Picture.open(source)
 
 
 # --- losses --------------------------------------------------------------------------------------
@@ -265,14 +190,16 @@ def _layers(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
 
 
 @torch.no_grad()
-def _losses(network: VGG19, targets: _Targets, settings: Settings) -> list[Loss]:
+def _losses(network: VGG19, targets: Targets, settings: Settings) -> list[Loss]:
     """Bind the losses to the inputs at one scale: total = alpha L_content + beta L_style + ..."""
     losses: list[Loss] = []
     if settings.content_term:
         alpha, kept = settings.content_weight, settings.content_layers
         features = network(targets.content, [name for name, weight in kept.items() if weight])
         losses += [
-            ContentLoss(f"content.{name}", alpha * kept[name], name, found.float(), settings.convention)
+            ContentLoss(
+                f"content.{name}", alpha * kept[name], name, found.float(), settings.convention
+            )
             for name, found in features.items()
             if name != "image"
         ]
@@ -299,9 +226,7 @@ def _losses(network: VGG19, targets: _Targets, settings: Settings) -> list[Loss]
 def _normalised_grams(network: VGG19, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return A / M_a, (1, C, C), of one painting for each layer."""
     features = network(style, names)
-    return {
-        name: gram_matrix(features[name]) / features[name][0, 0].numel() for name in names
-    }
+    return {name: gram_matrix(features[name]) / features[name][0, 0].numel() for name in names}
 
 
 # --- what happened -------------------------------------------------------------------------------
@@ -377,7 +302,7 @@ def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
 def _recipe(
     settings: Settings,
     runtime: Runtime,
-    inputs: _Inputs,
+    inputs: Inputs,
     log: _Log,
     weights: Mapping[str, Tensor] | None,
     *,
@@ -390,9 +315,9 @@ def _recipe(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings,
         runtime=runtime,
-        content=_input(inputs.content),
-        styles=tuple(_input(style, share) for style, share in shares),
-        init_picture=None if inputs.start is None else _input(inputs.start),
+        content=record(inputs.content),
+        styles=tuple(record(style, share) for style, share in shares),
+        init_picture=None if inputs.start is None else record(inputs.start),
         weights=NAME if weights is None else "given",
         weights_sha256=DECODED_SHA256 if weights is None else _digest(weights),
         scales=tuple(log.scales),
@@ -401,16 +326,6 @@ def _recipe(
         stopped=log.stopped,
         reproducible=reproducible and log.stopped != "stop",
         machine=machine.describe(),
-    )
-
-
-def _input(picture: Picture, weight: float = 1.0) -> InputRecord:
-    return InputRecord(
-        name=picture.name,
-        sha256=picture.sha256,
-        width=picture.width,
-        height=picture.height,
-        weight=weight,
     )
 
 

@@ -1,0 +1,105 @@
+"""The inputs of a run: opened once, scaled for each scale, recorded by hash.
+
+Form: paths, bytes or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.errors import InputError
+from impasto.picture import Picture
+from impasto.pyramid import Scale, Shape, fit, scales
+from impasto.settings import InputRecord, Settings, Style
+
+PictureLike = str | os.PathLike[str] | bytes | Picture
+StyleLike = PictureLike | Style
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The inputs at one scale, each (1, 3, h, w) in [0, 1]."""
+
+    content: Tensor
+    styles: tuple[Tensor, ...]
+    shares: Tensor
+    picture: Tensor | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of a run; `shares` of the styles sum to one; `start` only for `init="picture"`."""
+
+    content: Picture
+    styles: tuple[Picture, ...]
+    shares: tuple[float, ...]
+    start: Picture | None
+
+    def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
+        """Return the schedule, or refuse pictures that are too small before the network is loaded."""
+        styles = [Shape(f"style {item.name}", item.width, item.height) for item in self.styles]
+        shapes = [Shape("photo", self.content.width, self.content.height)]
+        return scales([*shapes, *(styles if settings.style_term else [])], settings, layers)
+
+    def tensors(self, scale: Scale, device: str) -> Targets:
+        """Scale every input; a painting's long edge becomes the canvas'."""
+        sizes = [fit(style.width, style.height, scale.long_edge) for style in self.styles]
+        styles = zip(self.styles, sizes, strict=True)
+        size = (scale.width, scale.height)
+        return Targets(
+            self.content.tensor(*size).to(device),
+            tuple(style.tensor(*shape).to(device) for style, shape in styles),
+            torch.tensor(self.shares, device=device),
+            None if self.start is None else self.start.tensor(*size).to(device),
+        )
+
+    def picture(self, canvas: Tensor) -> Picture:
+        """Return the canvas with the photo's own transparency."""
+        height, width = canvas.shape[-2:]
+        return Picture.from_tensor(canvas, alpha=self.content.alpha(width, height))
+
+
+def open_inputs(
+    content: PictureLike,
+    style: StyleLike | Sequence[StyleLike],
+    settings: Settings,
+    start: PictureLike | None,
+) -> Inputs:
+    """Open everything that goes in, before anything is computed.
+
+    Raises:
+        InputError: A picture cannot be read, or styles or start are missing.
+    """
+    listed = list(style) if isinstance(style, (list, tuple)) else [style]
+    styles = [item if isinstance(item, Style) else Style(item) for item in listed]
+    if not styles:
+        raise InputError("no painting given; name at least one style picture")
+    total = sum(item.weight for item in styles)
+    if total <= 0:
+        raise InputError("style weight: at least one style needs a weight above 0")
+    if settings.init == "picture" and start is None:
+        raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
+    return Inputs(
+        _picture(content),
+        tuple(_picture(item.picture) for item in styles),
+        tuple(item.weight / total for item in styles),
+        _picture(start) if start is not None and settings.init == "picture" else None,
+    )
+
+
+def _picture(source: PictureLike) -> Picture:
+    return source if isinstance(source, Picture) else Picture.open(source)
+
+
+def record(picture: Picture, weight: float = 1.0) -> InputRecord:
+    """Return what the recipe keeps of an input: no folder, but the hash of its bytes."""
+    return InputRecord(
+        name=picture.name,
+        sha256=picture.sha256,
+        width=picture.width,
+        height=picture.height,
+        weight=weight,
+    )
