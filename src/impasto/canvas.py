@@ -54,8 +54,22 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def upscale(canvas: Tensor, scale: Scale) -> Tensor:
-    """Return the canvas at the next scale, (1, 3, H, W), by bicubic interpolation, in [0, 1]."""
+    """Return the canvas at another size, (1, 3, H, W), by bicubic interpolation, in [0, 1]."""
     return _resize(canvas, scale.height, scale.width)
+
+
+def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
+    """Return the canvas at the next scale, with the photo's detail that the last scale could not hold.
+
+    Args:
+        canvas: The result of the last scale, (1, 3, h, w).
+        before: The photo at the last scale, (1, 3, h, w).
+        after: The photo at the next scale, (1, 3, H, W).
+        detail: Share of the detail, after - upscaled(before), that is added; 0 to 1.
+    """
+    height, width = after.shape[-2:]
+    missing = after - _resize(before, height, width)
+    return (_resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:

@@ -123,6 +123,13 @@ class Settings(_Model):
         ge=1,
         le=LARGEST_EDGE,
     )
+    detail: float = _option(
+        1.0,
+        "Share of the photo's fine detail brought back when the picture grows to the next scale.",
+        "Size",
+        ge=0,
+        le=1,
+    )
     quality: Quality = _option(
         "good",
         "How many evaluations at each scale: "

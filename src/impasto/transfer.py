@@ -138,43 +138,65 @@ def stylize(
             precision="bf16" if runtime.precision == "bf16" else "fp32",
             device=runtime.device,
         )
-        canvas: Tensor | None = None
-        for scale in plan:
-            targets = inputs.tensors(scale, runtime.device)
-            losses = [*_losses(network, targets, settings), *extra_losses]
-            objective = Objective(network, losses)
-            if canvas is None:
-                canvas = _start(targets, settings)
-            solution = minimize(
-                objective,
-                canvases.upscale(canvas, scale),
-                solver=settings.solver,
-                evaluations=settings.passes,
-                bounds=(0.0, 1.0) if settings.bounded else None,
-                tolerance=settings.tolerance,
-                history=settings.history,
-                learning_rate=settings.learning_rate,
-                callback=log.at(scale, objective.scale),
-            )
-            canvas = solution.canvas
-            log.close(scale, solution, objective.scale)
-            if solution.reason in ("stop", "not finite"):
-                break
-    assert canvas is not None  # a plan has at least one scale
+        canvas = _paint(inputs, plan, network, settings, runtime.device, extra_losses, log)
     picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
     recipe = _recipe(settings, runtime, inputs, log, weights, reproducible=not extra_losses)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
 
 
-def _start(targets: Targets, settings: Settings) -> Tensor:
-    return canvases.start(
-        settings.init,
-        noise=settings.init_noise,
-        seed=settings.seed,
-        content=targets.content,
-        style=targets.styles[0],
-        picture=targets.picture,
-    )
+def _paint(
+    inputs: Inputs,
+    plan: Sequence[Scale],
+    network: VGG19,
+    settings: Settings,
+    device: str,
+    extra_losses: Sequence[Loss],
+    log: "_Log",
+) -> Tensor:
+    """Paint scale after scale and return the last canvas, (1, 3, H, W)."""
+    canvas: Tensor | None = None
+    before: Targets | None = None
+    for scale in plan:
+        targets = inputs.tensors(scale, device)
+        losses = [*_losses(network, targets, settings), *extra_losses]
+        objective = Objective(network, losses)
+        canvas = _next_canvas(canvas, before, targets, settings)
+        before = targets
+        solution = minimize(
+            objective,
+            canvas,
+            solver=settings.solver,
+            evaluations=settings.passes,
+            bounds=(0.0, 1.0) if settings.bounded else None,
+            tolerance=settings.tolerance,
+            history=settings.history,
+            learning_rate=settings.learning_rate,
+            callback=log.at(scale, objective.scale),
+        )
+        canvas = solution.canvas
+        log.close(scale, solution, objective.scale)
+        if solution.reason in ("stop", "not finite"):
+            break
+    assert canvas is not None  # a plan has at least one scale
+    return canvas
+
+
+def _next_canvas(
+    canvas: Tensor | None, before: Targets | None, targets: Targets, settings: Settings
+) -> Tensor:
+    """Return where a scale begins: the start at the first, the grown result of the last else."""
+    if canvas is None or before is None:
+        return canvases.start(
+            settings.init,
+            noise=settings.init_noise,
+            seed=settings.seed,
+            content=targets.content,
+            style=targets.styles[0],
+            picture=targets.picture,
+        )
+    # Detail of the photo only helps where the photo is wanted at all.
+    detail = settings.detail if settings.content_term else 0.0
+    return canvases.grow(canvas, before.content, targets.content, detail)
 
 
 # --- losses --------------------------------------------------------------------------------------
@@ -303,7 +325,7 @@ def _recipe(
     settings: Settings,
     runtime: Runtime,
     inputs: Inputs,
-    log: _Log,
+    log: "_Log",
     weights: Mapping[str, Tensor] | None,
     *,
     reproducible: bool,
