@@ -5,7 +5,7 @@ with 8 or 16 bits or in floating point. All that files can be besides (turned by
 grey, palette, wide-gamut) is dealt with on entry, once. Typical use::
 
     photo = Picture.open("cat.jpg")
-    image = photo.tensor(*fit(photo.width, photo.height, 512))     # (1, 3, H, W) in [0, 1]
+    image = photo.tensor(512, 384)                      # (1, 3, 384, 512) in [0, 1]
     Picture.from_tensor(image).save("cat-small.png")
 """
 
@@ -211,19 +211,6 @@ class Picture:
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
             planes /= np.float32(_TOP[self._image.format])
             return torch.from_numpy(planes).clamp_(0, 1)
-
-
-def fit(width: int, height: int, size: int) -> tuple[int, int]:
-    """Return the (width, height) whose long edge is `size`, the shape kept, at least 1 pixel.
-
-    Raises:
-        InputError: A number is not positive.
-    """
-    if min(width, height, size) < 1:
-        raise InputError(f"cannot fit {width} x {height} pixels to a long edge of {size}")
-    long = max(width, height)
-    across, down = ((2 * side * size + long) // (2 * long) for side in (width, height))
-    return max(1, across), max(1, down)
 
 
 def check_output(

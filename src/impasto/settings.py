@@ -105,7 +105,7 @@ class Settings(_Model):
         500.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
     total_variation: float = _option(
-        0.0, "Weight of smoothness. Higher removes fine grain; 100 is visible.", "Look", ge=0
+        0.0, "Weight of smoothness. Higher removes fine grain; try 1e7.", "Look", ge=0
     )
     size: int | None = _option(
         None,

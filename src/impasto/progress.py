@@ -1,0 +1,174 @@
+"""How a run is shown while it works: a bar on a terminal, plain lines elsewhere. No torch here.
+
+Scales cost in proportion to their pixels, so shares and remaining time count evaluations times pixels.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.transfer import Step
+
+PLAIN_EVERY = 5.0  # seconds between plain lines
+DRAW_EVERY = 0.1  # seconds between drawings of the bar
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as `45 s`, `1:05 min` or `2:03 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def named_losses(losses: Mapping[str, float]) -> str:
+    """Return the total and each term, without the single layers."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in losses.items() if "." not in name)
+
+
+class Pace:
+    """Speed and remaining time, from the measured seconds per evaluation and pixel."""
+
+    def __init__(self) -> None:
+        self._scale = 0
+        self._first = (0, 0.0)  # iteration and seconds at the first evaluation of this scale
+        self.per_evaluation: float | None = None  # seconds, at this scale
+        self._per_pixel: float | None = None
+
+    def note(self, step: "Step") -> None:
+        """Take in one evaluation."""
+        pixels = step.width * step.height
+        if step.scale != self._scale:
+            self._scale, self._first = step.scale, (step.iteration, step.seconds)
+            if self._per_pixel is not None:
+                self.per_evaluation = self._per_pixel * pixels
+            return
+        count = step.iteration - self._first[0]
+        if count > 0:
+            self.per_evaluation = (step.seconds - self._first[1]) / count
+            self._per_pixel = self.per_evaluation / pixels
+
+    def work(self, step: "Step") -> tuple[float, float]:
+        """Return work done and work planned, both in evaluations at this scale's size."""
+        passes = step.planned / step.scales
+        costs = [4.0 ** (scale - step.scale) for scale in range(1, step.scales + 1)]
+        before = sum(costs[: step.scale - 1]) * passes
+        return before + step.iteration, sum(costs) * passes
+
+    def left(self, step: "Step") -> float | None:
+        """Return the seconds that the rest will take, or None before anything was measured."""
+        done, planned = self.work(step)
+        return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
+
+    def words(self, step: "Step") -> str:
+        """Return speed and remaining time in words."""
+        rate, left = self.per_evaluation, self.left(step)
+        if not rate or left is None:
+            return ""
+        speed = f"{1 / rate:.1f}/s" if rate < 1 else f"{rate:.1f} s each"
+        return f"{speed}  {duration(left)} left"
+
+
+class Progress:
+    """Writes messages and progress to one stream, usually standard error.
+
+    Args:
+        stream: Where to write.
+        quiet: Write nothing but errors.
+    """
+
+    def __init__(self, stream: IO[str], *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._pace = Pace()
+        self._live: Any = None
+        self._plain = not stream.isatty()
+        self._drawn = float("-inf")
+
+    def say(self, text: str) -> None:
+        """Write one line, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._write(text)
+
+    def step(self, step: "Step") -> None:
+        """Show one evaluation."""
+        self._pace.note(step)
+        if self._quiet:
+            return
+        last = step.iteration * step.scales >= step.planned  # of this scale
+        now, every = time.monotonic(), PLAIN_EVERY if self._plain else DRAW_EVERY
+        if now - self._drawn < every and not last:
+            return
+        self._drawn = now
+        if self._plain:
+            words = [self._where(step), named_losses(step.losses), self._pace.words(step)]
+            self._write("  ".join(word for word in words if word))
+        else:
+            self._draw(step)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _where(self, step: "Step") -> str:
+        passes = step.planned // step.scales
+        return (
+            f"scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
+            f"  evaluation {step.iteration}/{passes}"
+        )
+
+    def _draw(self, step: "Step") -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        if self._live is None and not self._start():
+            self._plain = True
+            self.step(step)
+            return
+        done, planned = self._pace.work(step)
+        words = "  ".join(filter(None, [self._where(step), self._pace.words(step)]))
+        bar = ProgressBar(total=planned, completed=done)
+        shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
+        self._live.update(shown, refresh=True)
+
+    def _start(self) -> bool:
+        """Begin to draw; tell whether this terminal can."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream)
+        if console.is_dumb_terminal or not console.is_terminal:
+            return False
+        kept = {"redirect_stdout": False, "redirect_stderr": False}
+        self._live = Live(console=console, auto_refresh=False, **kept)
+        self._live.start()
+        return True
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class LogHandler(logging.Handler):
+    """Passes the library's log on to `Progress.say`."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as one line."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        self._progress.say(f"impasto: {prefix}{record.getMessage()}")

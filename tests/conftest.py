@@ -1,0 +1,61 @@
+"""Fixtures that every test may use; the cache of weights lies in a folder of the tests' own."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
+CACHE = Path(tempfile.gettempdir()) / f"impasto-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder() -> Iterator[Path]:
+    """Decode the weights once into a folder that outlives the session; the user's stays untouched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_CACHE_DIR", str(CACHE))
+        yield CACHE
+
+
+@pytest.fixture(scope="session")
+def weights(cache_folder: Path) -> Mapping[str, Tensor]:
+    """The real VGG-19."""
+    from impasto.weights import load_weights
+
+    return load_weights()
+
+
+@pytest.fixture(scope="session")
+def narrow() -> Mapping[str, Tensor]:
+    """A random VGG-19 with few channels, for what does not depend on the numbers."""
+    from impasto.vgg import narrow_weights
+
+    return narrow_weights()
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    """The folder with the photo and the paintings that the field has compared on."""
+    if not (IMAGES / "tubingen.jpg").exists():
+        pytest.skip(
+            f"no pictures in {IMAGES}: they belong to the workplace, not to this repository"
+        )
+    return IMAGES
+
+
+@pytest.fixture
+def random_image():
+    """Return a function that makes seeded smooth-ish pictures (1, 3, H, W) in [0, 1]."""
+
+    def make(height: int, width: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        coarse = torch.rand((1, 3, 4, 4), generator=generator, dtype=torch.float64)
+        fine = torch.rand((1, 3, height, width), generator=generator, dtype=torch.float64)
+        smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+        return (0.7 * smooth + 0.3 * fine).to(dtype)
+
+    return make
