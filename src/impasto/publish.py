@@ -98,7 +98,7 @@ def check_target(
             if not overwrite:
                 raise _exists(shown)
         _check_folder(target.parent)
-        os.stat(target.parent / (target.name + ".")[:-1])  # noqa: PTH116  a too long name fails
+        target.stat()  # a name that is too long fails here
     except FileNotFoundError:
         pass  # as it should be: the name is free
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The losses of both conventions, in straight lines, independent of impasto.
 
 `losses(weights, canvas, content, styles, shares, ...)` returns content, style and total of one canvas.
-Pictures are (1, 3, H, W), RGB, in [0, 1]; weights `conv1_1.weight`, ... are for BGR in [0, 255] minus the mean.
+Pictures are (1, 3, H, W), RGB, in [0, 1]; weights `conv1_1.weight`, ... for BGR in [0, 255] - mean.
 Layers are those after the ReLU, by number: {"4_2": 1.0}. Zero padding, max pooling.
 
 paper (Gatys, Ecker and Bethge 2016): 1/2 sum (F - P)^2; 1/(4 N^2) sum (G/M_x - A/M_a)^2.

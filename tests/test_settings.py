@@ -1,0 +1,111 @@
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from impasto.errors import ExitCode, SettingsError
+from impasto.settings import LARGEST_EDGE, PRESETS, Recipe, Runtime, Settings, Style
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_round_trip_through_json(preset) -> None:
+    settings = Settings.preset(preset, seed=7, style_layers="relu3_1=0.5, relu1_1")
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    assert Settings(**json.loads(settings.model_dump_json())) == settings
+    assert list(settings.style_layers) == ["relu1_1", "relu3_1"]
+
+
+BAD = [
+    *[(name, -1) for name in ("content_weight", "style_weight", "total_variation", "seed")],
+    *[(name, math.nan) for name in ("content_weight", "style_weight", "learning_rate")],
+    *[(name, math.inf) for name in ("content_weight", "total_variation")],
+    *[(name, 0) for name in ("size", "min_size", "evaluations", "history", "learning_rate")],
+    *[(name, "x") for name in ("content_weight", "size", "quality", "init", "convention")],
+    *[(name, "x") for name in ("pooling", "padding", "solver", "bounded", "seed")],
+    *[("size", value) for value in (LARGEST_EDGE + 1, 1.5)],
+    *[("tolerance", value) for value in (-0.1, 1)],
+    *[("init_noise", value) for value in (-0.1, 1.1)],
+    *[("content_layers", value) for value in ("relu9_1", "relu1_1=x", {"relu1_1": -1}, 3)],
+    *[("style_layers", value) for value in ("relu1_1=nan", {"relu1_1": math.inf}, "relu1_1=-2")],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_value_names_the_field_in_one_line(name, value) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        Settings(**{name: value})
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == ExitCode.USAGE
+    with pytest.raises(SettingsError, match=name):
+        Settings().changed(**{name: value})
+
+
+def test_did_you_mean() -> None:
+    with pytest.raises(SettingsError, match=r"style_wieght.*Did you mean style_weight"):
+        Settings(style_wieght=1)
+    with pytest.raises(SettingsError, match="Did you mean paper"):
+        Settings.preset("papr")
+    with pytest.raises(SettingsError, match="Did you mean relu4_2"):
+        Settings(content_layers="rellu4_2")
+
+
+def test_layers_as_text_or_list() -> None:
+    expected = {"relu1_1": 1.0, "relu2_1": 0.5}
+    for text in ("relu1_1,relu2_1=0.5", " relu2_1=0.5  relu1_1 ", ["relu2_1=.5", "relu1_1"]):
+        assert Settings(style_layers=text).style_layers == expected
+
+
+def test_both_terms_zero_is_an_error_one_is_not() -> None:
+    for change in (
+        {"content_weight": 0, "style_weight": 0},
+        {"content_layers": "", "style_weight": 0},
+        {"content_weight": 0, "style_layers": "relu1_1=0"},
+    ):
+        with pytest.raises(SettingsError, match="nothing to do"):
+            Settings(**change)
+    assert not Settings(content_weight=0).content_term
+    assert not Settings(style_weight=0).style_term
+
+
+def test_passes_and_frozen() -> None:
+    assert [Settings(quality=q).passes for q in ("draft", "good", "best")] == [25, 60, 200]
+    assert Settings(quality="draft", evaluations=3).passes == 3
+    with pytest.raises(ValidationError):
+        Settings().size = 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("device", "gpu"), ("threads", 0), ("precision", "fp16")]
+)
+def test_runtime_names_the_field(name, value) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Runtime(**{name: value})
+
+
+@pytest.mark.parametrize("weight", [-1, math.nan, math.inf, "1", None])
+def test_style_weight(weight) -> None:
+    with pytest.raises(SettingsError, match="style weight"):
+        Style("a.png", weight)
+
+
+NOT_SAID = pytest.mark.xfail(strict=True, reason="the message does not say that it is no recipe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        b"\xff\x00",
+        "[]",
+        "3",
+        pytest.param("{}", marks=NOT_SAID),
+        pytest.param('{"a": 1}', marks=NOT_SAID),
+    ],
+)
+def test_recipe_of_garbage(text) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Recipe.from_json(text)
+    assert "\n" not in str(caught.value)
+    assert "recipe" in str(caught.value)
