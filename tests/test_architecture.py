@@ -16,10 +16,10 @@ ORDER = (  # a module imports from rows above its own only
     {"settings"},
     {"publish"},
     {"weights", "picture", "pyramid", "samples"},
-    {"vgg", "losses", "solvers", "inputs", "naming"},
+    {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine"},
     {"transfer"},
-    {"doctor", "progress"},
+    {"doctor", "flags", "progress"},
     {"cli"},
     {"__main__"},
 )

@@ -17,11 +17,11 @@ import pytest
 import pyvips
 
 import impasto.transfer
-from impasto import cli, doctor
+from impasto import cli
 from impasto.cli import main
-from impasto.doctor import describe, settings_of
 from impasto.errors import ExitCode
-from impasto.picture import MAX_BYTES, WRITABLE, Picture
+from impasto.flags import describe, settings_of
+from impasto.picture import Picture
 from impasto.settings import Recipe, Runtime, Settings
 from impasto.vgg import narrow_weights
 
@@ -90,11 +90,6 @@ def test_torch_is_not_imported(arguments, code):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_constants_known_without_torch_are_those_of_picture():
-    assert doctor.SUFFIXES == WRITABLE
-    assert doctor.MAX_BYTES == MAX_BYTES
 
 
 # --- help ----------------------------------------------------------------------------------------

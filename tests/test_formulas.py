@@ -134,7 +134,6 @@ def test_gradcheck_of_the_losses(convention) -> None:
         )
 
 
-@pytest.mark.xfail(strict=True, reason="Penalty.value casts float64 down")
 def test_penalty_keeps_float64() -> None:
     x = rand(1, 3, 4, 5).requires_grad_(True)
     loss = Penalty(lambda features: features["image"].pow(3).mean())

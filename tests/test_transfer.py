@@ -162,7 +162,6 @@ def test_penalty_takes_part(run) -> None:
         assert parts == pytest.approx(row.losses["total"], rel=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="Objective does not check that names differ")
 def test_two_losses_of_one_name_are_refused(run) -> None:
     with pytest.raises(InputError, match="penalty"):
         run(extra_losses=[Penalty(lambda f: f["image"].mean()) for _ in range(2)])

@@ -18,25 +18,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from impasto._version import __version__
-from impasto.doctor import (
+from impasto.doctor import examine, layer_rows, lines, usable
+from impasto.errors import ExitCode, ImpastoError, InputError, OutputError, did_you_mean
+from impasto.flags import (
     BASE,
-    MAX_BYTES,
     OUTPUT,
     check_suffix,
-    examine,
     generated,
-    layer_rows,
-    lines,
     parameter,
     positional,
     settings_of,
     shares_of,
     takes,
-    usable,
 )
-from impasto.errors import ExitCode, ImpastoError, InputError, OutputError, did_you_mean
 from impasto.progress import Interrupted, Progress, Signals, duration, logged, report
-from impasto.publish import check_length, check_target, printable, read_whole, reason
+from impasto.publish import MAX_BYTES, check_length, check_target, printable, read_whole, reason
 from impasto.samples import sample
 from impasto.settings import Runtime, Settings, Style
 

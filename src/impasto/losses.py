@@ -256,7 +256,8 @@ class Penalty:
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the function's value, which must be a scalar."""
-        return statistics[0].float().reshape(())
+        (found,) = statistics
+        return (found.float() if found.dtype == torch.bfloat16 else found).reshape(())
 
 
 def add_statistics(first: Statistics, second: Statistics) -> Statistics:

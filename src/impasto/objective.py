@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto.errors import InputError
 from impasto.losses import Loss
 from impasto.solvers import Evaluation
 from impasto.vgg import VGG19, Padding, Pooling
@@ -49,6 +50,10 @@ class Objective:
     def __init__(self, network: VGG19, losses: Sequence[Loss]) -> None:
         self.network = network
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
+        names = [loss.name for loss in self.losses]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two losses are named '{name}'; give each its own name")
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = sum(abs(loss.weight) for loss in self.losses) or 1.0
 

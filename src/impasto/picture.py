@@ -25,12 +25,18 @@ import torch
 from torch import Tensor
 
 from impasto.errors import InputError, OutputError, PictureError, ResourceError, did_you_mean
-from impasto.publish import check_length, check_target, printable, publish, read_whole
+from impasto.publish import (
+    MAX_BYTES,
+    WRITABLE,
+    check_length,
+    check_target,
+    printable,
+    publish,
+    read_whole,
+)
 
 Source = str | os.PathLike[str] | bytes  # a path, or the bytes of a picture file
 READABLE = "JPEG, PNG, TIFF, WebP or GIF"  # known by content, not by name
-WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-MAX_BYTES = 200_000_000  # of a file
 MAX_PIXELS = 100_000_000  # width x height
 MAX_SIDE = 30_000
 

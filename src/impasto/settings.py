@@ -51,7 +51,7 @@ def _explain(model: str, error: ValidationError, known: Mapping[str, Any]) -> st
             continue
         message = item["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
-        given = "" if item["type"] == "value_error" else f", not {item['input']!r}"
+        given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
         lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
     return "; ".join(lines)
 
@@ -245,6 +245,8 @@ class Settings(_Model):
         if name not in PRESETS:
             hint = did_you_mean(name, PRESETS) or f" Known: {', '.join(PRESETS)}."
             raise SettingsError(f"unknown preset '{name}'.{hint}")
+        if "quality" in changes:  # a preset's number of evaluations would override it
+            changes.setdefault("evaluations", None)
         return cls(**{**PRESETS[name], **changes})
 
 
@@ -377,3 +379,5 @@ class Recipe(_Model):
             raise SettingsError(
                 f"not a recipe: {_explain('recipe', error, cls.model_fields)}"
             ) from error
+        except SettingsError as error:
+            raise SettingsError(f"not a recipe: {error}") from error

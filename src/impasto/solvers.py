@@ -27,6 +27,7 @@ from impasto.errors import NumericalError, Stop
 SolverName = Literal["lbfgs", "scipy", "adam"]
 ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
+FLAT = 1e-10  # cosine between step and change of gradient below which there is no curvature
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,8 @@ class _Curvature:
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Keep a pair if the curvature along it is positive enough."""
-        if float(torch.dot(step, change)) > 1e-10 * float(torch.dot(change, change)):
+        # Relative to both lengths: a common factor on the loss must not decide.
+        if float(torch.dot(step, change)) > FLAT * float(step.norm()) * float(change.norm()):
             self._pairs.append((step, change))
             del self._pairs[: -self._length]
 
@@ -199,7 +201,7 @@ class _Curvature:
                 step, change = step * free, change * free
             product = float(torch.dot(step, change))
             norm = float(torch.dot(change, change))
-            if product <= 1e-10 * norm or norm == 0.0:
+            if norm == 0.0 or product <= FLAT * math.sqrt(norm) * float(step.norm()):
                 continue
             alpha = float(torch.dot(step, vector)) / product
             vector = vector.add_(change, alpha=-alpha)

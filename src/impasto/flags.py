@@ -1,0 +1,173 @@
+"""The flags of the command line, made from `Settings` and `Runtime`, and what they come to. No torch here."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter as Plain
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from impasto.errors import InputError, OutputError, did_you_mean
+from impasto.publish import WRITABLE, printable
+from impasto.settings import PRESETS, Groups, Runtime, Settings, Style
+
+DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
+
+# --- flags, made from the models -----------------------------------------------------------------
+
+GROUPS = {
+    name: Group(name, sort_key=order)
+    for order, name in enumerate(["Output", *get_args(Groups)], start=1)
+}
+
+
+def describe(field: FieldInfo) -> str:
+    """Return the help of one field: meaning, then unit, choices or range, and default."""
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    meaning = str(field.description)
+    default = field.get_default(call_default_factory=True)
+    parts = [str(extra["unit"]), _choices(field), _range(field)]
+    if default is not None:
+        parts.append(f"default: {_shown(default)}")
+    elif "Default:" not in meaning:
+        parts.append("default: not set")
+    detail = "; ".join(part for part in parts if part)
+    return f"{meaning} [{detail}]" if detail else meaning
+
+
+def _choices(field: FieldInfo) -> str:
+    literal = get_origin(field.annotation) is Literal
+    return ", ".join(map(str, get_args(field.annotation))) if literal else ""
+
+
+def _range(field: FieldInfo) -> str:
+    limits = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(item, name, None) is not None
+    }
+    low = f"above {limits['gt']}" if "gt" in limits else str(limits.get("ge", ""))
+    high = f"below {limits['lt']}" if "lt" in limits else str(limits.get("le", ""))
+    return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(name if w == 1 else f"{name}={w:g}" for name, w in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parameter(name: str, kind: Any, help: str, group: str = "Output", **more: Any) -> Any:
+    """Return one keyword-only parameter of a command, which is a flag."""
+    names = [f"--{name.replace('_', '-')}", *more.pop("short", [])]
+    about = Parameter(
+        name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
+    )
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind | None, about])
+
+
+def switch(name: str, help: str, **more: Any) -> Any:
+    """Return a flag that is off unless given."""
+    return parameter(name, bool, f"{help} [default: no]", negative="", **more)
+
+
+def generated() -> list[Any]:
+    """Return a flag for every field of `Settings` and `Runtime`."""
+    found = []
+    for model in (Settings, Runtime):
+        for name, field in model.model_fields.items():
+            extra = field.json_schema_extra
+            assert isinstance(extra, dict)
+            kind = str if get_origin(field.annotation) is dict else field.annotation
+            found.append(parameter(name, kind, describe(field), str(extra["group"])))
+    return found
+
+
+def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command that takes anything the signature that its flags are made from."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        command.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
+        command.__annotations__ = {item.name: item.annotation for item in parameters}
+        return command
+
+    return decorate
+
+
+# --- flags beside those of the models ------------------------------------------------------------
+
+OUTPUT = [
+    parameter("output", str, "File to write; the suffix decides the format; - writes PNG to standard "
+        "output. [default: CONTENT-STYLE.png here, a new name]", short=["-o"], allow_leading_hyphen=True),
+    switch("force", "Replace files that exist."),
+    parameter("bits", Literal[8, 16], "Bits of each colour; 16 in PNG and TIFF. [8, 16; default: 8]"),
+    switch("recipe", "Also write the recipe, as JSON, beside the picture."),
+    parameter("save_every", int, "Also save the picture after every so many evaluations, as "
+        "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
+    switch("json", "Print one JSON object instead of the name of the picture."),
+    switch("quiet", "Say nothing but errors.", short=["-q"]),
+    switch("verbose", "Say more.", short=["-v"]),
+]  # fmt: skip
+BASE = [
+    parameter("preset", str, "What the flags start from: default, or paper (Gatys, Ecker and Bethge, to "
+        f"the letter). [{', '.join(PRESETS)}; default: default]", "Look"),
+    parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
+        "[0 or more; default: equal]", "Look"),
+    parameter("init_picture", str, "Picture to start from; means --init picture. [default: not set]",
+        "Start"),
+]  # fmt: skip
+
+
+def positional() -> list[Any]:
+    """Return the photo and the paintings as parameters of a command."""
+    content = Annotated[str, Parameter(help="The photo; - reads standard input.", required=True)]
+    style = Annotated[str, Parameter(name="STYLE", help="The painting, or several.")]
+    return [
+        Plain("content", Plain.POSITIONAL_ONLY, annotation=content),
+        Plain("styles", Plain.VAR_POSITIONAL, annotation=style),
+    ]
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Return the preset with the flags really given."""
+    chosen = {name: given[name] for name in Settings.model_fields if name in given}
+    if "init_picture" in given and chosen.setdefault("init", "picture") != "picture":
+        raise InputError(f"--init-picture goes with --init picture, not --init {chosen['init']}")
+    if chosen.get("init") == "picture" and "init_picture" not in given:
+        raise InputError("--init picture needs the picture to start from: --init-picture FILE")
+    return Settings.preset(given.get("preset", "default"), **chosen)
+
+
+def shares_of(text: str | None, count: int) -> list[float]:
+    """Return the shares of the styles, as `--style-weights` gives them."""
+    if text is None:
+        return [1.0] * count
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--style-weights: {printable(text)} is not numbers by commas") from None
+    if len(shares) != count:
+        raise InputError(f"--style-weights: {len(shares)} given for {count} style pictures")
+    checked = [Style(None, share).weight for share in shares]
+    if not sum(checked):
+        raise InputError("--style-weights: at least one style needs a weight above 0")
+    return checked
+
+
+def check_suffix(target: Path, bits: int) -> None:
+    """Refuse a name for the result whose format or depth cannot be written; torch is not needed."""
+    suffix, shown = target.suffix.lower(), printable(target)
+    if target.is_dir():
+        raise OutputError(f"{shown} is a folder; give the name of a file")
+    if suffix not in WRITABLE:
+        hint = did_you_mean(suffix, WRITABLE)
+        raise InputError(f"{shown}: the suffix must be one of {', '.join(WRITABLE)}.{hint}")
+    if bits == 16 and suffix not in DEEP:
+        raise InputError(f"{shown}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")
