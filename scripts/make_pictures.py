@@ -17,10 +17,10 @@ import pyvips
 from impasto.samples import sample
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
-SIZE = "384"
+SIZE = "320"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
     "style-weight": ("swirl", ["--style-weight 10", "--style-weight 500", "--style-weight 20000"]),
-    "strokes": ("swirl", ["--min-size 384", "--min-size 192", "--min-size 48"]),
+    "strokes": ("swirl", ["--min-size 320", "--min-size 160", "--min-size 40"]),
     "evaluations": ("ember", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
     "start": ("ember", ["--init content", "--init noise", "--init style"]),
     "layers": (

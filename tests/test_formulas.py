@@ -155,7 +155,7 @@ def test_directional_difference_in_float64(
         total_variation=3.0,
         style_weight=50.0,
     )
-    extra = [TotalVariation(3.0)]
+    extra = [TotalVariation(3.0, name="own")]
     objective = objective_of(network, images[0], [images[1]], [1.0], settings, extra)
     canvas = images[2]
     found = objective(canvas)

@@ -23,8 +23,10 @@ from impasto.errors import ExitCode, ImpastoError, InputError, OutputError, did_
 from impasto.flags import (
     BASE,
     OUTPUT,
+    SAVING,
     check_suffix,
     generated,
+    output_flag,
     parameter,
     positional,
     settings_of,
@@ -293,7 +295,7 @@ DEMO_SIZE = parameter(
 
 
 @app.command
-@takes([*OUTPUT, DEMO_SIZE])
+@takes([output_flag("demo.png"), *SAVING, DEMO_SIZE])
 def demo(**given: Any) -> int:
     """Paint the photo that comes with impasto, small and quickly, into demo.png."""
     if "output" not in given:

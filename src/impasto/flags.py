@@ -103,9 +103,17 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
 
 # --- flags beside those of the models ------------------------------------------------------------
 
-OUTPUT = [
-    parameter("output", str, "File to write; the suffix decides the format; - writes PNG to standard "
-        "output. [default: CONTENT-STYLE.png here, a new name]", short=["-o"], allow_leading_hyphen=True),
+
+def output_flag(default: str) -> Any:
+    """Return `--output`, saying what it is by default."""
+    help = (
+        "File to write; the suffix decides the format; - writes PNG to standard output. "
+        f"[default: {default} here, a new name]"
+    )
+    return parameter("output", str, help, short=["-o"], allow_leading_hyphen=True)
+
+
+SAVING = [
     switch("force", "Replace files that exist."),
     parameter("bits", Literal[8, 16], "Bits of each colour; 16 in PNG and TIFF. [8, 16; default: 8]"),
     switch("recipe", "Also write the recipe, as JSON, beside the picture."),
@@ -115,6 +123,7 @@ OUTPUT = [
     switch("quiet", "Say nothing but errors.", short=["-q"]),
     switch("verbose", "Say more.", short=["-v"]),
 ]  # fmt: skip
+OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 BASE = [
     parameter("preset", str, "What the flags start from: default, or paper (Gatys, Ecker and Bethge, to "
         f"the letter). [{', '.join(PRESETS)}; default: default]", "Look"),

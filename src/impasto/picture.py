@@ -1,8 +1,7 @@
 """The only door for pixels: files come in and go out as a `Picture`.
 
-Inside there is one kind of picture only: upright, sRGB, three colours and perhaps an alpha channel,
-with 8 or 16 bits or in floating point. All that files can be besides (turned by EXIF, CMYK, Lab,
-grey, palette, wide-gamut) is dealt with on entry, once. Typical use::
+Inside, a picture is upright, sRGB, three colours and perhaps alpha, of 8 or 16 bits or floating point.
+All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is dealt with on entry::
 
     photo = Picture.open("cat.jpg")
     image = photo.tensor(512, 384)                      # (1, 3, 384, 512) in [0, 1]
@@ -59,7 +58,7 @@ _SAVERS: dict[str, dict[str, Any]] = {
     ".png": {"compression": 6},
     ".jpg": {"subsample_mode": "off", "optimize_coding": True},
     ".tif": {"compression": "deflate", "predictor": "horizontal"},
-    ".webp": {"exact": True},  # keep the colours under transparent pixels
+    ".webp": {"exact": True},  # keeps colours under transparent pixels
 }
 _TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 
