@@ -45,11 +45,15 @@ def _pastiche(photo: Path, style: Path, output: Path, size: int, steps: int) -> 
 
 
 def _steps(photo: Path, style: Path, output: Path, size: int, seconds: float) -> int:
-    """Return how many steps pastiche makes in that time, from runs of 2 and of 12."""
-    few, _, _ = timed(_pastiche(photo, style, output, size, 2))
-    more, _, _ = timed(_pastiche(photo, style, output, size, 12))
-    step = (more - few) / 10
-    return max(1, round((seconds - (few - 2 * step)) / step))
+    """Return how many steps pastiche makes in that time, from runs of 1 and of 16.
+
+    On a busy machine the difference may say nothing; a step is never taken for less than half of what the
+    longer run took for each of its own.
+    """
+    few, _, _ = timed(_pastiche(photo, style, output, size, 1))
+    more, _, _ = timed(_pastiche(photo, style, output, size, 16))
+    step = max((more - few) / 15, more / 32)
+    return max(1, round((seconds - (few - step)) / step))
 
 
 def _row(

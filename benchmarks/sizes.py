@@ -3,7 +3,7 @@
     python benchmarks/sizes.py [--sizes 256,512,1024] [--json FILE]
 
 The ratio is that of the two weighted terms in the saved file, by the neutral evaluator:
-500 x style / content in the defaults' weights. The inputs are scaled to each size beforehand.
+1000 x style / content in the defaults' weights. The inputs are scaled to each size beforehand.
 """
 
 import argparse

@@ -17,10 +17,10 @@ import pyvips
 from impasto.samples import sample
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
-SIZE = "320"
+SIZE = "256"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
-    "style-weight": ("swirl", ["--style-weight 10", "--style-weight 500", "--style-weight 20000"]),
-    "strokes": ("swirl", ["--min-size 320", "--min-size 160", "--min-size 40"]),
+    "style-weight": ("swirl", ["--style-weight 10", "--style-weight 1000", "--style-weight 20000"]),
+    "strokes": ("swirl", ["--min-size 256", "--min-size 128", "--min-size 32"]),
     "evaluations": ("ember", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
     "start": ("ember", ["--init content", "--init noise", "--init style"]),
     "layers": (
@@ -62,8 +62,8 @@ def paint(painting: str, flags: str, folder: Path) -> Path:
 def triple(folder: Path) -> None:
     """Show the photo between its two results, and the paintings: the first picture of the README."""
     results = [
-        paint("swirl", "--style-weight 500", folder),
-        paint("ember", "--style-weight 500", folder),
+        paint("swirl", "--style-weight 1000", folder),
+        paint("ember", "--style-weight 1000", folder),
     ]
     join([sample("photo"), *results], TARGET / "samples.jpg", height=256)
     join([sample("swirl"), sample("ember")], TARGET / "paintings.jpg", height=160)

@@ -102,7 +102,7 @@ class Settings(_Model):
         1.0, "Weight of the photo (alpha). Higher keeps more of the photo.", "Look", ge=0
     )
     style_weight: float = _option(
-        500.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
+        1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
     total_variation: float = _option(
         0.0, "Weight of smoothness. Higher removes fine grain; try 1e7.", "Look", ge=0
