@@ -163,7 +163,7 @@ def shares_of(text: str | None, count: int) -> list[float]:
     except ValueError:
         raise InputError(f"--style-weights: {printable(text)} is not numbers by commas") from None
     if len(shares) != count:
-        raise InputError(f"--style-weights: {len(shares)} given for {count} style pictures")
+        raise InputError(f"--style-weights: {len(shares)} given, but {count} style picture(s)")
     checked = [Style(None, share).weight for share in shares]
     if not sum(checked):
         raise InputError("--style-weights: at least one style needs a weight above 0")

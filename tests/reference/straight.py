@@ -71,7 +71,7 @@ PAPER = {
 MEAN = {
     "convention": "mean",
     "alpha": 1.0,
-    "beta": 500.0,
+    "beta": 1000.0,
     "content_layers": {"4_2": 1.0},
     "style_layers": {"1_1": 1.0, "2_1": 1.0, "3_1": 1.0, "4_1": 1.0, "5_1": 1.0},
 }
