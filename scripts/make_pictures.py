@@ -19,7 +19,7 @@ from impasto.samples import sample
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 SIZE = "256"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
-    "style-weight": ("swirl", ["--style-weight 10", "--style-weight 1000", "--style-weight 20000"]),
+    "style-weight": ("swirl", ["--style-weight 0.1", "--style-weight 10", "--style-weight 1000"]),
     "strokes": ("swirl", ["--min-size 256", "--min-size 128", "--min-size 32"]),
     "evaluations": ("ember", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
     "start": ("ember", ["--init content", "--init noise", "--init style"]),
