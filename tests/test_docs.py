@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from impasto.samples import sample
-from impasto.settings import QUALITY, Settings
+from impasto.settings import QUALITY, Runtime, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
@@ -47,7 +47,9 @@ def test_no_figure_is_left_open():
 
 
 def test_options_named_in_the_readme_exist():
-    fields = {"--" + name.replace("_", "-") for name in Settings.model_fields}
+    fields = {
+        "--" + name.replace("_", "-") for name in [*Settings.model_fields, *Runtime.model_fields]
+    }
     ours = fields | {
         "--preset",
         "--recipe",
