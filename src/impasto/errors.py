@@ -8,7 +8,7 @@
     │   ├── ResourceError       memory or disk is not enough                 exit 3
     │   │   └── OutputError     the result cannot be written where asked
     │   ├── WeightsError        VGG-19's weights are missing or not genuine  exit 4
-    │   └── NumericalError      no finite step is left; carries the best     exit 5
+    │   └── NumericalError      not even the start has a finite loss         exit 5
     └── Stop                    not an error: raise it in a callback to end a run cleanly
 
 Every message is one line: what is wrong, in which file or field, and what to do. Typical use::
