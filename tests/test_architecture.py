@@ -19,12 +19,12 @@ ORDER = (  # a module imports from rows above its own only
     {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine"},
     {"transfer"},
-    {"doctor", "flags", "progress"},
+    {"console", "doctor", "flags", "progress"},
     {"cli"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-MAY_PRINT = {"cli", "progress"}
+MAY_PRINT = {"cli", "console", "progress"}
 
 
 def module_of(path: Path) -> str:

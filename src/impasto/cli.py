@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from impasto._version import __version__
+from impasto.console import complain, dumps, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
-from impasto.errors import ExitCode, ImpastoError, InputError, OutputError, did_you_mean
+from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
 from impasto.flags import (
     BASE,
     OUTPUT,
@@ -34,7 +35,7 @@ from impasto.flags import (
     takes,
 )
 from impasto.progress import Interrupted, Progress, Signals, duration, logged, report
-from impasto.publish import MAX_BYTES, check_length, check_target, printable, read_whole, reason
+from impasto.publish import MAX_BYTES, check_length, check_target, printable, read_whole
 from impasto.samples import sample
 from impasto.settings import Runtime, Settings, Style
 
@@ -231,15 +232,15 @@ def _finish(job: Job, progress: Progress, result: "Result") -> int:
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(_signals.code or ExitCode.DONE)
     if job.target is None:
-        _print(result.picture.encode(".png", bits=job.bits))
+        out(result.picture.encode(".png", bits=job.bits))
     else:
         job = _save(job, progress, result)
         assert job.target is not None
         recipe = job.target.with_suffix(".json") if job.recipe else None
         told = json.dumps(report(result, job.target, recipe)) if job.json else None
-        _print(told or printable(job.target))
+        out(told or printable(job.target))
     if result.stopped == "not finite":
-        return _complain(
+        return complain(
             "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
         )
     how = "interrupted; the best picture so far is saved: " if code else ""
@@ -269,11 +270,11 @@ def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] 
     """
     rows = layer_rows()
     if json:
-        _print(_dumps(rows))
+        out(dumps(rows))
         return ExitCode.DONE
-    _print(f"{'layer':8}  channels  stride (px)  what it is")
+    out(f"{'layer':8}  channels  stride (px)  what it is")
     for row in rows:
-        _print(f"{row['name']:8}  {row['channels']:8}  {row['stride']:11}  {row['what']}")
+        out(f"{row['name']:8}  {row['channels']:8}  {row['stride']:11}  {row['what']}")
     return ExitCode.DONE
 
 
@@ -285,7 +286,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] 
         json: Print JSON.
     """
     facts = examine()
-    _print(_dumps(facts) if json else "".join(lines(facts)).rstrip())
+    out(dumps(facts) if json else "".join(lines(facts)).rstrip())
     return ExitCode.DONE if usable(facts) else ExitCode.WEIGHTS
 
 
@@ -338,19 +339,19 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return int(ExitCode.INTERRUPTED)
     if isinstance(error, BrokenPipeError):
-        _mute()
+        mute()
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
         said = " ".join(str(error).replace(DASH, "-").split())
-        return _complain(
+        return complain(
             said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
         )
     if isinstance(error, ImpastoError):
-        return _complain(str(error), error.exit_code)
+        return complain(str(error), error.exit_code)
     if _out_of_memory(error):
-        return _complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
+        return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
     traceback.print_exception(error)
-    return _complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
+    return complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -360,38 +361,7 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or bool(known)
 
 
-def _complain(message: str, code: int) -> int:
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"impasto: error: {printable(message)}\n")
-    return int(code)
-
-
 def _help_console() -> Any:
     from rich.console import Console
 
     return Console(width=min(HELP_WIDTH, Console().width))
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, indent=2)
-
-
-def _print(result: str | bytes) -> None:
-    """Write one line, or the bytes of a picture, to standard output."""
-    try:
-        if isinstance(result, bytes):
-            sys.stdout.buffer.write(result)
-        else:
-            sys.stdout.write(result + "\n")
-        sys.stdout.flush()
-    except OSError as error:
-        _mute()
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise OutputError(f"cannot write to standard output: {reason(error)}") from error
-
-
-def _mute() -> None:
-    """Drop what standard output still holds, so that the end of the program is quiet."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
