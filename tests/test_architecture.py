@@ -12,19 +12,23 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
-    {"layers"},
+    {"layers", "publish", "models"},
+    {"sheets", "xmp"},
     {"settings"},
-    {"publish"},
-    {"weights", "picture", "pyramid", "samples"},
+    {"recipe", "presets"},
+    {"weights", "picture", "pyramid", "samples", "sources"},
     {"vgg", "losses", "solvers", "inputs"},
-    {"objective", "canvas", "machine"},
+    {"objective", "canvas", "machine", "history"},
     {"transfer"},
+    {"reproduce", "estimate"},
     {"console", "doctor", "flags", "progress"},
+    {"paint"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-MAY_PRINT = {"cli", "console", "progress"}
+MAY_PRINT = {"cli", "commands", "console", "paint", "progress"}
 
 
 def module_of(path: Path) -> str:

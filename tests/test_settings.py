@@ -5,10 +5,11 @@ import pytest
 from pydantic import ValidationError
 
 from impasto.errors import ExitCode, SettingsError
-from impasto.settings import LARGEST_EDGE, PRESETS, Recipe, Runtime, Settings, Style
+from impasto import sheets
+from impasto.settings import LARGEST_EDGE, Output, Runtime, Settings, Style
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize("preset", sorted(sheets.known()))
 def test_round_trip_through_json(preset) -> None:
     settings = Settings.preset(preset, seed=7, style_layers="relu3_1=0.5, relu1_1")
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
@@ -90,19 +91,39 @@ def test_style_weight(weight) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("name", "value"),
+    [("bits", 12), ("bits", "x"), ("jpeg_quality", 0), ("jpeg_quality", 101), ("metadata", "all")],
+)
+def test_output_names_the_field(name, value) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Output(**{name: value})
+    assert Output(bits="16").bits == 16  # as an environment variable gives it
+
+
+def test_errors_call_fields_what_the_user_called_them() -> None:
+    with pytest.raises(SettingsError, match=r"^--size: .*not 0; IMPASTO_SEED: "):
+        Settings.called({"size": 0, "seed": -1}, {"size": "--size", "seed": "IMPASTO_SEED"})
+    assert Settings.called({"size": 5}, {}).size == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
     [
-        "",
-        "garbage",
-        b"\xff\x00",
-        "[]",
-        "3",
-        "{}",
-        '{"a": 1}',
+        ({"size": "512"}, "size: .*valid integer, not '512'"),
+        ({"size": 512.0}, "size"),
+        ({"bounded": 1}, "bounded"),
+        ({"content_weight": True}, "content_weight"),
+        ({"quality": 3}, "quality"),
+        ({"style_layers": {"relu1_1": "x"}}, "style_layers"),
+        ({"style_layers": 3}, "style_layers"),
+        ({"sise": 3}, "unknown setting 'sise'. Did you mean size"),
     ],
 )
-def test_recipe_of_garbage(text) -> None:
-    with pytest.raises(SettingsError) as caught:
-        Recipe.from_json(text)
-    assert "\n" not in str(caught.value)
-    assert "recipe" in str(caught.value)
+def test_types_in_files_are_exact(values, words) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Settings.check_types(values)
+
+
+def test_right_types_in_files_pass() -> None:
+    Settings.check_types({"size": 512, "content_weight": 1, "style_layers": "relu1_1=0.5"})
+    Settings.check_types(Settings().model_dump())

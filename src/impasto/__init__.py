@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Stop,
         WeightsError,
     )
+    from impasto.history import Step
     from impasto.losses import (
         ContentLoss,
         GramLoss,
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
         total_variation,
     )
     from impasto.picture import Picture
-    from impasto.settings import Recipe, Runtime, Settings, Style
+    from impasto.recipe import Recipe
+    from impasto.settings import Output, Runtime, Settings, Style
     from impasto.solvers import Evaluation, Evaluator, Solution, minimize
-    from impasto.transfer import Result, Step, stylize
+    from impasto.transfer import Result, stylize
     from impasto.vgg import VGG19
     from impasto.weights import load_weights
 
@@ -48,18 +50,19 @@ _HOMES = {
     "ImpastoError": "errors",
     "InputError": "errors",
     "NumericalError": "errors",
+    "Output": "settings",
     "OutputError": "errors",
     "Penalty": "losses",
     "Picture": "picture",
     "PictureError": "errors",
-    "Recipe": "settings",
+    "Recipe": "recipe",
     "ResourceError": "errors",
     "Result": "transfer",
     "Runtime": "settings",
     "Settings": "settings",
     "SettingsError": "errors",
     "Solution": "solvers",
-    "Step": "transfer",
+    "Step": "history",
     "Stop": "errors",
     "Style": "settings",
     "TotalVariation": "losses",
@@ -82,6 +85,7 @@ __all__ = [
     "ImpastoError",
     "InputError",
     "NumericalError",
+    "Output",
     "OutputError",
     "Penalty",
     "Picture",

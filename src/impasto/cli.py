@@ -4,20 +4,19 @@ Flags, ranges and defaults are made from `Settings` and `Runtime`. torch is impo
 that can be checked without it was checked. Results go to standard output, all else to standard error.
 """
 
-import contextlib
-import json
-import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from impasto import paint
 from impasto._version import __version__
+from impasto.commands import estimate, show
+from impasto.commands import settings as settings_commands
 from impasto.console import complain, dumps, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
 from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
@@ -25,126 +24,58 @@ from impasto.flags import (
     BASE,
     OUTPUT,
     SAVING,
-    check_suffix,
+    check_start,
     generated,
     output_flag,
     parameter,
     positional,
-    settings_of,
     shares_of,
     takes,
 )
-from impasto.progress import Interrupted, Progress, Signals, duration, logged, report
-from impasto.publish import MAX_BYTES, check_length, check_target, printable, read_whole
+from impasto.paint import signals
+from impasto.progress import Interrupted
+from impasto.publish import printable
 from impasto.samples import sample
-from impasto.settings import Runtime, Settings, Style
+from impasto.settings import Output, Style
+from impasto.sources import gather
 
-if TYPE_CHECKING:
-    from impasto.picture import Picture
-    from impasto.transfer import Result, Step
-
-WEBP_EDGE = 16_383  # px, of the format
-LONGEST_STEM = 120  # characters of a default name
 DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
 DEMO = {"size": 384, "quality": "draft"}
 HELP_WIDTH = 100  # columns
 
+EXAMPLES = """\
+Examples:
+  impasto photo.jpg painting.jpg             paint; writes photo-painting.png
+  impasto photo.jpg painting.jpg -o out.tif --bits 16
+  impasto photo.jpg painting.jpg --size 1024 --style-weight 300
+  impasto photo.jpg a.jpg b.jpg --style-weights 0.7,0.3
+  impasto photo.jpg painting.jpg --preset paper
+  impasto other.jpg painting.jpg --settings out.png   as an earlier picture
+  impasto show out.png                       how a picture was made
+  impasto reproduce out.png                  the same picture again
+
+Settings come from flags, IMPASTO_... variables, --settings and --preset, in
+this order; see impasto settings. Presets: impasto presets. Layers: impasto
+layers. Exit codes and limits: impasto doctor. Weights: impasto weights."""
+
 app = App(
     name="impasto",
     help="Paint a photo in the style of a painting.",
-    usage="Usage: impasto [stylize] CONTENT STYLE [STYLE ...] [OPTIONS]\n"
-    "       impasto layers | doctor | demo [OPTIONS]",
-    help_epilogue="Exit codes and limits: impasto doctor. Layers: impasto layers.",
+    usage="Usage: impasto [stylize] CONTENT STYLE [STYLE ...] [OPTIONS]\n       impasto COMMAND [OPTIONS]",
+    help_epilogue=EXAMPLES,
     version=__version__,
     help_format="plaintext",
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-
-_signals = Signals()
-
-# --- from the command line to a job ---------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one run was asked for; `target` is None for standard output."""
-
-    target: Path | None
-    stem: str
-    inputs: tuple[Path, ...]
-    force: bool = False
-    bits: int = 8
-    recipe: bool = False
-    save_every: int = 0
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-
-
-def _job(content: str, styles: Sequence[str], given: Mapping[str, Any]) -> Job:
-    """Check everything about the output that can be checked before any work."""
-    names = [content, *styles, *([given["init_picture"]] if "init_picture" in given else [])]
-    stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
-    output = given.get("output")
-    options = {name: given[name] for name in Job.__dataclass_fields__ if name in given}
-    job = Job(
-        target=None if output == "-" else Path(output or "."),
-        stem="-".join(stems)[:LONGEST_STEM],
-        inputs=tuple(Path(name) for name in names if name != "-"),
-        **options,
-    )
-    if job.save_every < 0 or given.get("save_every") == 0:
-        raise InputError(f"--save-every: must be 1 or more, not {job.save_every}")
-    if job.target is None:
-        for name in ("recipe", "json", "save_every"):
-            if getattr(job, name):
-                raise InputError(f"--{name.replace('_', '-')} needs a file: give -o a name, not -")
-        return job
-    if output is None:
-        return _free(job, Path(f"{printable(job.stem)}.png"))
-    if output.startswith("-"):
-        raise InputError(f"-o {printable(output)}: names of files start with ./ or a letter")
-    check_suffix(job.target, job.bits)
-    _check_all(job, job.target)
-    return job
-
-
-def _check_all(job: Job, target: Path) -> None:
-    """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
-    check_target(target, inputs=job.inputs, overwrite=job.force)
-    if job.recipe:
-        check_target(target.with_suffix(".json"), inputs=job.inputs, overwrite=job.force)
-    if job.save_every:
-        series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
-        for path in target.parent.iterdir():
-            if series.fullmatch(path.name):
-                check_target(path, inputs=job.inputs, overwrite=job.force)
-
-
-def _free(job: Job, wanted: Path) -> Job:
-    """Return the job with the first name of `out.png`, `out-2.png`, ... that is free."""
-    number = 1
-    while True:
-        numbered = f"{wanted.stem}-{number}{wanted.suffix}"
-        target = wanted if number == 1 else wanted.with_name(numbered)
-        free = not os.path.lexists(target)
-        if free and job.recipe:
-            free = not os.path.lexists(target.with_suffix(".json"))
-        if free:
-            check_target(target)
-            return replace(job, target=target)
-        number += 1
-
-
-def _read(name: str) -> tuple[str, bytes]:
-    """Return an input's name and all its bytes."""
-    if name != "-":
-        return Path(name).name, read_whole(name, MAX_BYTES)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    check_length(data, MAX_BYTES, "standard input")
-    return "stdin", data
-
+for command in (
+    show.show,
+    show.reproduce,
+    settings_commands.settings,
+    settings_commands.presets,
+    estimate.estimate,
+):
+    app.command(command)
 
 # --- commands ------------------------------------------------------------------------------------
 
@@ -162,103 +93,38 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     styles = tuple(paintings)
     given = {name: _dashed(value) for name, value in given.items()}
     if not styles:
-        hint = did_you_mean(content, ("layers", "doctor", "demo", "stylize"))
+        hint = did_you_mean(content, [name for name in app if not name.startswith("-")])
         raise InputError(
             f"no painting given after {printable(content)}; name a style picture.{hint}"
         )
     if "-" in styles or given.get("init_picture") == "-":
         raise InputError("only the photo can come from standard input (-)")
-    settings = settings_of(given)
-    runtime = Runtime(**{name: given[name] for name in Runtime.model_fields if name in given})
+    chosen = gather(given)
+    check_start(chosen.settings, given)
     shares = shares_of(given.get("style_weights"), len(styles))
-    job = _job(content, styles, given)
-    files = [
-        _read(name) for name in [*styles, given.get("init_picture"), content] if name is not None
+    start = given.get("init_picture")
+    inputs = [
+        content,
+        *styles,
+        *([start] if start else []),
+        *([given["settings"]] if "settings" in given else []),
     ]
-    progress = Progress(sys.stderr, quiet=job.quiet)
-    with logged(progress, verbose=job.verbose), contextlib.closing(progress):
+    stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
+    job = paint.plan_job("-".join(stems), inputs, chosen.output, given)
+    files = [paint.read(name) for name in [*styles, start, content] if name is not None]
+    if job.save_settings is not None:
+        paint.save_settings(job.save_settings, chosen, force=job.force)
+    with paint.shown(job) as progress:
         from impasto.picture import Picture
 
+        for limit in chosen.limits:
+            progress.say(f"not as in {chosen.preset}: {limit}")
         opened = [Picture.open(data, name=name) for name, data in files]
         painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
-        start = opened[-2] if "init_picture" in given else None
-        result = _compute(job, progress, opened[-1], painted, settings, runtime, start)
-    return _finish(job, progress, result)
-
-
-def _compute(
-    job: Job,
-    progress: Progress,
-    photo: "Picture",
-    styles: list[Style],
-    settings: Settings,
-    runtime: Runtime,
-    start: "Picture | None",
-) -> "Result":
-    """Say the choice of size, run, and show how it goes."""
-    from impasto import machine, pyramid, transfer
-    from impasto.errors import Stop
-
-    runtime = machine.resolve(runtime, settings)
-    edge = pyramid.long_edge(photo.width, photo.height, settings)
-    width, height = pyramid.fit(photo.width, photo.height, edge)
-    long = max(photo.width, photo.height)
-    all_of_it = f"; --size {long} for all of it" if edge < long else ""
-    said = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{all_of_it})"
-    if job.target and job.target.suffix.lower() == ".webp" and max(width, height) > WEBP_EDGE:
-        raise InputError(f"a .webp is at most {WEBP_EDGE} px on a side; write .png or .tif")
-    if job.verbose:
-        said += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
-
-    def on_step(step: "Step") -> None:
-        if not _signals.running:  # only now is it certain that these pictures can be used
-            progress.say(said)
-        _signals.running = True
-        progress.step(step)
-        if job.save_every and job.target and step.evaluations % job.save_every == 0:
-            name = f"{job.target.stem}-{step.evaluations:04d}{job.target.suffix}"
-            step.picture().save(job.target.with_name(name), bits=job.bits, overwrite=job.force)
-        if _signals.code is not None:
-            progress.say("stopping; once more ends at once and saves nothing")
-            raise Stop
-
-    return transfer.stylize(
-        photo, styles, settings, runtime=runtime, on_step=on_step, init_picture=start
-    )
-
-
-def _finish(job: Job, progress: Progress, result: "Result") -> int:
-    """Write and say the result; return the exit code."""
-    spent = sum(scale.evaluations for scale in result.recipe.scales)
-    code = int(_signals.code or ExitCode.DONE)
-    if job.target is None:
-        out(result.picture.encode(".png", bits=job.bits))
-    else:
-        job = _save(job, progress, result)
-        assert job.target is not None
-        recipe = job.target.with_suffix(".json") if job.recipe else None
-        told = json.dumps(report(result, job.target, recipe)) if job.json else None
-        out(told or printable(job.target))
-    if result.stopped == "not finite":
-        return complain(
-            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
+        result = paint.paint(
+            job, progress, chosen, opened[-1], painted, opened[-2] if start else None
         )
-    how = "interrupted; the best picture so far is saved: " if code else ""
-    progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
-    return code
-
-
-def _save(job: Job, progress: Progress, result: "Result") -> Job:
-    """Save picture and recipe; a name taken meanwhile gives way to the next free one."""
-    assert job.target is not None
-    if not job.force and os.path.lexists(job.target):
-        taken, job = job.target, _free(job, job.target)
-        progress.say(f"{printable(taken)} was made by somebody else meanwhile")
-    assert job.target is not None
-    result.save(job.target, bits=job.bits, overwrite=job.force)
-    if job.recipe:
-        result.save_recipe(job.target.with_suffix(".json"), overwrite=job.force)
-    return job
+    return paint.finish(job, progress, result)
 
 
 @app.command
@@ -296,14 +162,28 @@ DEMO_SIZE = parameter(
 
 
 @app.command
-@takes([output_flag("demo.png"), *SAVING, DEMO_SIZE])
+@takes([output_flag("demo.png"), *SAVING, DEMO_SIZE, *generated(Output)])
 def demo(**given: Any) -> int:
     """Paint the photo that comes with impasto, small and quickly, into demo.png."""
     if "output" not in given:
         wanted = Path("demo.png")
-        free = _free(Job(None, "", (), recipe=given.get("recipe", False)), wanted).target
+        job = paint.Job(None, "", (), Output(), recipe=given.get("recipe", False))
+        free = paint.free(job, wanted).target
         given["output"] = str(wanted if given.get("force") else free)
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print the completion of this program for a shell.
+
+    For example: impasto completion bash > ~/.local/share/bash-completion/completions/impasto
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    out(app.generate_completion(prog_name="impasto", shell=shell).rstrip())
+    return ExitCode.DONE
 
 
 # --- the program ---------------------------------------------------------------------------------
@@ -317,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _signals.watched():
+        with signals.watched():
             if not tokens or {"--help", "-h"} & set(tokens):
                 app.console = _help_console()
             if not tokens:
@@ -333,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line and return the exit code."""
     if isinstance(error, Interrupted):
-        return int(_signals.code or ExitCode.INTERRUPTED)
+        return int(signals.code or ExitCode.INTERRUPTED)
     if isinstance(error, SystemExit):
         raise error
     if isinstance(error, KeyboardInterrupt):

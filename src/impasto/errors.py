@@ -80,7 +80,15 @@ class NumericalError(ImpastoError):
 
 
 class Stop(Exception):
-    """Raise this in an `on_step` callback: the run ends and returns its best picture."""
+    """Raise this in an `on_step` callback: the run ends and returns its best picture.
+
+    Args:
+        reason: What `Result.stopped` then says. The command line's is `interrupted`.
+    """
+
+    def __init__(self, reason: str = "stop") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

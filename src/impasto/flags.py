@@ -1,26 +1,25 @@
-"""The flags of the command line, made from `Settings` and `Runtime`, and what they come to. No torch here."""
+"""The flags of the command line, made from the models, and what is checked of them first. No torch here."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args
 
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
+from impasto import sheets
 from impasto.errors import InputError, OutputError, did_you_mean
+from impasto.models import Groups, Model, choices, is_table
 from impasto.publish import WRITABLE, printable
-from impasto.settings import PRESETS, Groups, Runtime, Settings, Style
+from impasto.settings import Output, Runtime, Settings, Style
 
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
 
 # --- flags, made from the models -----------------------------------------------------------------
 
-GROUPS = {
-    name: Group(name, sort_key=order)
-    for order, name in enumerate(["Output", *get_args(Groups)], start=1)
-}
+GROUPS = {name: Group(name, sort_key=order) for order, name in enumerate(get_args(Groups), start=1)}
 
 
 def describe(field: FieldInfo) -> str:
@@ -31,7 +30,7 @@ def describe(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     parts = [str(extra["unit"]), _choices(field), _range(field)]
     if default is not None:
-        parts.append(f"default: {_shown(default)}")
+        parts.append(f"default: {shown(default)}")
     elif "Default:" not in meaning:
         parts.append("default: not set")
     detail = "; ".join(part for part in parts if part)
@@ -39,8 +38,7 @@ def describe(field: FieldInfo) -> str:
 
 
 def _choices(field: FieldInfo) -> str:
-    literal = get_origin(field.annotation) is Literal
-    return ", ".join(map(str, get_args(field.annotation))) if literal else ""
+    return ", ".join(map(str, choices(field)))
 
 
 def _range(field: FieldInfo) -> str:
@@ -55,7 +53,10 @@ def _range(field: FieldInfo) -> str:
     return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as help and listings show it."""
+    if value is None:
+        return "not set"
     if isinstance(value, dict):
         return ",".join(name if w == 1 else f"{name}={w:g}" for name, w in value.items())
     if isinstance(value, bool):
@@ -78,14 +79,14 @@ def switch(name: str, help: str, **more: Any) -> Any:
     return parameter(name, bool, f"{help} [default: no]", negative="", **more)
 
 
-def generated() -> list[Any]:
-    """Return a flag for every field of `Settings` and `Runtime`."""
+def generated(*models: type[Model]) -> list[Any]:
+    """Return a flag for every field of these models; of all three where none is given."""
     found = []
-    for model in (Settings, Runtime):
+    for model in models or (Settings, Runtime, Output):
         for name, field in model.model_fields.items():
             extra = field.json_schema_extra
             assert isinstance(extra, dict)
-            kind = str if get_origin(field.annotation) is dict else field.annotation
+            kind = str if is_table(field) else field.annotation
             found.append(parameter(name, kind, describe(field), str(extra["group"])))
     return found
 
@@ -115,8 +116,7 @@ def output_flag(default: str) -> Any:
 
 SAVING = [
     switch("force", "Replace files that exist."),
-    parameter("bits", Literal[8, 16], "Bits of each colour; 16 in PNG and TIFF. [8, 16; default: 8]"),
-    switch("recipe", "Also write the recipe, as JSON, beside the picture."),
+    switch("recipe", "Also write the recipe, which the picture carries, as JSON beside it."),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
     switch("json", "Print one JSON object instead of the name of the picture."),
@@ -124,14 +124,30 @@ SAVING = [
     switch("verbose", "Say more.", short=["-v"]),
 ]  # fmt: skip
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
+SOURCES = [
+    parameter("preset", str, "What all else starts from: default, paper (Gatys, Ecker and Bethge, to the "
+        "letter), or one of your own; impasto presets lists them. [default: default]", "Look"),
+    parameter("like", str, "Another program's published settings, in its own formulas: what its numbers mean "
+        f"there, they mean here. [{', '.join(sheets.PEERS)}; default: not set]", "Look"),
+    parameter("settings", str, "Settings from a TOML file, or from a picture made earlier; flags go before. "
+        "[default: not set]", "Look"),
+    parameter("weights", str, "VGG-19's weights: a name that impasto weights lists, or a file. "
+        "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
+    parameter("save_settings", str, "Write all settings, with their help, to a TOML file, for --settings. "
+        "[default: not set]"),
+]  # fmt: skip
 BASE = [
-    parameter("preset", str, "What the flags start from: default, or paper (Gatys, Ecker and Bethge, to "
-        f"the letter). [{', '.join(PRESETS)}; default: default]", "Look"),
+    *SOURCES,
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look"),
     parameter("init_picture", str, "Picture to start from; means --init picture. [default: not set]",
         "Start"),
 ]  # fmt: skip
+
+
+def argument(name: str, about: Parameter) -> Any:
+    """Return one required argument of a command, which has no flag."""
+    return Plain(name, Plain.POSITIONAL_ONLY, annotation=Annotated[str, about])
 
 
 def positional() -> list[Any]:
@@ -144,14 +160,12 @@ def positional() -> list[Any]:
     ]
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Return the preset with the flags really given."""
-    chosen = {name: given[name] for name in Settings.model_fields if name in given}
-    if "init_picture" in given and chosen.setdefault("init", "picture") != "picture":
-        raise InputError(f"--init-picture goes with --init picture, not --init {chosen['init']}")
-    if chosen.get("init") == "picture" and "init_picture" not in given:
+def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
+    """Refuse a start from a picture without one, and a picture that would not be used."""
+    if "init_picture" in given and chosen.init != "picture":
+        raise InputError(f"--init-picture goes with --init picture, not --init {chosen.init}")
+    if chosen.init == "picture" and "init_picture" not in given:
         raise InputError("--init picture needs the picture to start from: --init-picture FILE")
-    return Settings.preset(given.get("preset", "default"), **chosen)
 
 
 def shares_of(text: str | None, count: int) -> list[float]:
@@ -170,7 +184,7 @@ def shares_of(text: str | None, count: int) -> list[float]:
     return checked
 
 
-def check_suffix(target: Path, bits: int) -> None:
+def check_suffix(target: Path, bits: int | None) -> None:
     """Refuse a name for the result whose format or depth cannot be written; torch is not needed."""
     suffix, shown = target.suffix.lower(), printable(target)
     if target.is_dir():

@@ -13,7 +13,8 @@ from torch import Tensor
 from impasto.errors import InputError
 from impasto.picture import Picture
 from impasto.pyramid import Scale, Shape, fit, scales
-from impasto.settings import InputRecord, Settings, Style
+from impasto.recipe import InputRecord
+from impasto.settings import Settings, Style
 
 PictureLike = str | os.PathLike[str] | bytes | Picture
 StyleLike = PictureLike | Style
@@ -32,12 +33,18 @@ class Targets:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of a run; `shares` of the styles sum to one; `start` only for `init="picture"`."""
+    """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`."""
 
     content: Picture
     styles: tuple[Picture, ...]
-    shares: tuple[float, ...]
+    weights: tuple[float, ...]
     start: Picture | None
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The styles' shares, which sum to one."""
+        total = sum(self.weights)
+        return tuple(weight / total for weight in self.weights)
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the schedule, or refuse pictures that are too small before the network is loaded."""
@@ -82,15 +89,14 @@ def open_inputs(
     styles = [item if isinstance(item, Style) else Style(item) for item in listed]
     if not styles:
         raise InputError("no painting given; name at least one style picture")
-    total = sum(item.weight for item in styles)
-    if total <= 0:
+    if sum(item.weight for item in styles) <= 0:
         raise InputError("style weight: at least one style needs a weight above 0")
     if settings.init == "picture" and start is None:
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
     return Inputs(
         _picture(content),
         tuple(_picture(item.picture) for item in styles),
-        tuple(item.weight / total for item in styles),
+        tuple(item.weight for item in styles),
         _picture(start) if start is not None and settings.init == "picture" else None,
     )
 
@@ -107,4 +113,5 @@ def record(picture: Picture, weight: float = 1.0) -> InputRecord:
         width=picture.width,
         height=picture.height,
         weight=weight,
+        kind=picture.kind,
     )

@@ -1,76 +1,30 @@
-"""What is wanted (`Settings`, `Style`), how it is computed (`Runtime`), and the record of both (`Recipe`).
+"""What is wanted (`Settings`, `Style`), how it is computed (`Runtime`), how it is written (`Output`).
 
-The one table of defaults: flags, help, documentation and the recipe are all made from these models.
+The one table of defaults: flags, help, documents, settings files and the recipe are made from these models.
 No torch here, so that `impasto --help` stays quick.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from impasto.errors import SettingsError, did_you_mean
+from impasto import sheets
+from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
+from impasto.models import Model, option
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
-Groups = Literal["Look", "Size", "Speed", "Start", "Expert", "Machine"]
+Metadata = Literal["keep", "minimal", "strip"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_EDGE = 30_000  # px
-
-
-def _option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
-    """Return a pydantic field with its help, unit and command line group."""
-    extra: dict[str, Any] = {"group": group, "unit": unit}
-    if isinstance(default, dict):
-        copied = dict(default)
-        return Field(
-            default_factory=lambda: dict(copied),
-            description=help,
-            json_schema_extra=extra,
-            **limits,
-        )
-    return Field(default=default, description=help, json_schema_extra=extra, **limits)
-
-
-def _explain(model: str, error: ValidationError, known: Mapping[str, Any]) -> str:
-    """Say in one line which fields are wrong and why."""
-    lines = []
-    for item in error.errors():
-        name = str(item["loc"][0]) if item["loc"] else model
-        if item["type"] == "extra_forbidden":
-            hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
-            lines.append(f"unknown setting '{name}'.{hint}")
-            continue
-        message = item["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
-        given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
-        lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
-    return "; ".join(lines)
-
-
-class _Model(BaseModel):
-    """Frozen, refuses unknown keys and non-finite numbers, and raises our own errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            known = type(self).model_fields
-            raise SettingsError(_explain(type(self).__name__, error, known)) from error
-
-    def changed(self, **values: Any) -> Self:
-        """Return a copy with some values changed, checked again."""
-        return type(self)(**{**self.model_dump(), **values})
 
 
 def parse_layers(value: object) -> object:
@@ -89,7 +43,7 @@ def parse_layers(value: object) -> object:
     return layers
 
 
-class Settings(_Model):
+class Settings(Model):
     """Everything that decides how the picture looks.
 
     The defaults are the recommended ones; `Settings.preset("paper")` gives the paper's form to the letter.
@@ -98,16 +52,16 @@ class Settings(_Model):
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
     """
 
-    content_weight: float = _option(
+    content_weight: float = option(
         1.0, "Weight of the photo (alpha). Higher keeps more of the photo.", "Look", ge=0
     )
-    style_weight: float = _option(
+    style_weight: float = option(
         1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
-    total_variation: float = _option(
+    total_variation: float = option(
         0.0, "Weight of smoothness. Higher removes fine grain; try 1e7.", "Look", ge=0
     )
-    size: int | None = _option(
+    size: int | None = option(
         None,
         f"Long edge of the result. Default: the photo's, at most {DEFAULT_LONG_EDGE}.",
         "Size",
@@ -115,7 +69,7 @@ class Settings(_Model):
         ge=1,
         le=LARGEST_EDGE,
     )
-    min_size: int = _option(
+    min_size: int = option(
         256,
         "Coarse to fine: each scale doubles, none is below this long edge. As large as --size: one scale.",
         "Size",
@@ -123,21 +77,21 @@ class Settings(_Model):
         ge=1,
         le=LARGEST_EDGE,
     )
-    detail: float = _option(
+    detail: float = option(
         1.0,
         "Share of the photo's fine detail brought back when the picture grows to the next scale.",
         "Size",
         ge=0,
         le=1,
     )
-    quality: Quality = _option(
+    quality: Quality = option(
         "good",
         "How many evaluations at each scale: "
         + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
         + ".",
         "Speed",
     )
-    evaluations: int | None = _option(
+    evaluations: int | None = option(
         None,
         "Network passes at each scale; overrides --quality.",
         "Speed",
@@ -145,49 +99,49 @@ class Settings(_Model):
         ge=1,
         le=100_000,
     )
-    tolerance: float = _option(
+    tolerance: float = option(
         0.0,
         "End a scale when 20 evaluations lower the loss by less than this share; 0: never.",
         "Speed",
         ge=0,
         lt=1,
     )
-    init: Init = _option(
+    init: Init = option(
         "content",
         "Start from the photo, white noise, gray noise, the painting or a picture.",
         "Start",
     )
-    init_noise: float = _option(
+    init_noise: float = option(
         0.0,
         "Share of white noise mixed into the start (0: none, 1: only noise).",
         "Start",
         ge=0,
         le=1,
     )
-    seed: int = _option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
-    content_layers: dict[str, float] = _option(
+    seed: int = option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
+    content_layers: dict[str, float] = option(
         {"relu4_2": 1.0}, "Layers that keep the photo, as NAME or NAME=WEIGHT, by commas.", "Expert"
     )
-    style_layers: dict[str, float] = _option(
+    style_layers: dict[str, float] = option(
         STYLE_LAYERS, "Layers that carry the style, as NAME or NAME=WEIGHT, by commas.", "Expert"
     )
-    convention: Literal["mean", "paper"] = _option(
+    convention: Literal["mean", "paper"] = option(
         "mean", "Formula of the losses: means (size does not matter) or the paper's sums.", "Expert"
     )
-    pooling: Literal["max", "average", "l2"] = _option("max", "Pooling of the network.", "Expert")
-    padding: Literal["zero", "reflect", "replicate"] = _option(
+    pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
+    padding: Literal["zero", "reflect", "replicate"] = option(
         "zero", "What the network sees around the picture.", "Expert"
     )
-    solver: Literal["lbfgs", "scipy", "adam"] = _option(
+    solver: Literal["lbfgs", "scipy", "adam"] = option(
         "lbfgs", "L-BFGS in torch, SciPy's L-BFGS-B (never bounded), or Adam.", "Expert"
     )
-    bounded: bool = _option(
+    bounded: bool = option(
         True, "Keep pixels in the range that a file can hold while optimising.", "Expert"
     )
-    history: int = _option(
+    history: int = option(
         10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000
     )
-    learning_rate: float = _option(
+    learning_rate: float = option(
         0.02, "Step of Adam, in units of the pixel range.", "Expert", gt=0, le=1
     )
 
@@ -236,44 +190,24 @@ class Settings(_Model):
         """Return the settings of a preset, with changes.
 
         Args:
-            name: `default` or `paper` (Gatys, Ecker and Bethge, to the letter).
+            name: `default`, `paper` (Gatys, Ecker and Bethge, to the letter), another that ships with
+                impasto, or one of the user's own.
             changes: Fields that differ from the preset.
 
         Raises:
             SettingsError: The preset or a field is unknown, or a value is out of range.
         """
-        if name not in PRESETS:
-            hint = did_you_mean(name, PRESETS) or f" Known: {', '.join(PRESETS)}."
-            raise SettingsError(f"unknown preset '{name}'.{hint}")
         if "quality" in changes:  # a preset's number of evaluations would override it
             changes.setdefault("evaluations", None)
-        return cls(**{**PRESETS[name], **changes})
+        base = sheets.resolved(name).settings
+        try:
+            cls.check_types(base)
+        except SettingsError as error:
+            raise SettingsError(f"preset {name}: {error}") from error
+        return cls(**{**base, **changes})
 
 
-# The paper's form: alpha 0.025, beta 5, w_l 1/5, sums, white noise, unbounded SciPy L-BFGS-B, 10 rounds of
-# 20 evaluations. Max pooling, as trained; the paper's average pooling is `pooling="average"`.
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": {
-        "content_weight": 0.025,
-        "style_weight": 5.0,
-        "total_variation": 0.0,
-        "size": 512,
-        "min_size": LARGEST_EDGE,
-        "evaluations": 200,
-        "init": "noise",
-        "content_layers": {"relu4_2": 1.0},
-        "style_layers": dict.fromkeys(STYLE_LAYERS, 0.2),
-        "convention": "paper",
-        "pooling": "max",
-        "padding": "zero",
-        "solver": "scipy",
-        "bounded": False,
-    },
-}
-
-
-class Runtime(_Model):
+class Runtime(Model):
     """How a picture is computed: does not change what is wanted, but may change the last digits.
 
     Repeats with the same `Settings`, inputs and `Runtime` on the same machine give the same bytes.
@@ -282,22 +216,49 @@ class Runtime(_Model):
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
     """
 
-    device: str = _option(
+    device: str = option(
         "auto",
         "auto, cpu, cuda, cuda:1 or mps.",
         "Machine",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
-    threads: int | None = _option(
+    threads: int | None = option(
         None,
         "Processor threads. Default: as many as the machine lets us use.",
         "Machine",
         ge=1,
         le=1024,
     )
-    precision: Literal["auto", "fp32", "bf16"] = _option(
+    precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "Number format inside the network; auto takes bf16 where it is fast.", "Machine"
     )
+
+
+class Output(Model):
+    """How the result is written into its file.
+
+    Raises:
+        SettingsError: A value is out of range, of the wrong type, or its name is unknown.
+    """
+
+    bits: Literal[8, 16] | None = option(
+        None,
+        "Bits of each colour; 16 in PNG and TIFF. Default: the photo's, where the format can.",
+        "Output",
+    )
+    jpeg_quality: int = option(
+        95, "Quality of JPEG, WebP and AVIF; colour is never subsampled.", "Output", ge=1, le=100
+    )
+    metadata: Metadata = option(
+        "minimal",
+        "keep: the photo's too, with place and camera; minimal: recipe, profile, resolution; strip: none.",
+        "Output",
+    )
+
+    @field_validator("bits", mode="before")
+    @classmethod
+    def _parse_bits(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 @dataclass(frozen=True)
@@ -320,64 +281,3 @@ class Style:
             raise SettingsError(f"style weight: must be a finite number, not {self.weight!r}")
         if self.weight < 0:
             raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")
-
-
-class InputRecord(_Model):
-    """Which file went in: name without folder, SHA-256 of its bytes, size in pixels, weight."""
-
-    name: str
-    sha256: str
-    width: int
-    height: int
-    weight: float = 1.0
-
-
-class ScaleRecord(_Model):
-    """What one scale took: its size in pixels, evaluations spent, seconds, why it ended."""
-
-    width: int
-    height: int
-    evaluations: int
-    seconds: float
-    reason: str
-
-
-class Recipe(_Model):
-    """All that is needed to make a picture again, and what making it took."""
-
-    schema_version: Literal[1] = 1
-    impasto: str
-    created: str
-    settings: Settings
-    runtime: Runtime
-    content: InputRecord
-    styles: tuple[InputRecord, ...]
-    init_picture: InputRecord | None = None
-    weights: str
-    weights_sha256: str
-    scales: tuple[ScaleRecord, ...]
-    losses: dict[str, float]
-    seconds: float
-    stopped: str
-    reproducible: bool
-    machine: dict[str, str]
-
-    def to_json(self) -> str:
-        """Return the recipe as indented JSON, ending in a newline."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Recipe:
-        """Read a recipe back.
-
-        Raises:
-            SettingsError: It is not JSON, or not a recipe of this version.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise SettingsError(
-                f"not a recipe: {_explain('recipe', error, cls.model_fields)}"
-            ) from error
-        except SettingsError as error:
-            raise SettingsError(f"not a recipe: {error}") from error

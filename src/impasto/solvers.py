@@ -164,8 +164,8 @@ def minimize(
             reason = _adam(run, canvas, bounds, learning_rate)
     except _Done as done:
         reason = str(done)
-    except Stop:
-        reason = "stop"
+    except Stop as stop:
+        reason = stop.reason
     return run.solution(reason)
 
 

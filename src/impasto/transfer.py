@@ -8,7 +8,6 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,8 @@ from torch import Tensor
 from impasto import canvas as canvases
 from impasto import machine
 from impasto._version import __version__
-from impasto.errors import Stop
+from impasto.errors import InputError, Stop
+from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, PictureLike, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
@@ -28,50 +28,19 @@ from impasto.objective import Objective, prepare
 from impasto.picture import Picture
 from impasto.publish import publish
 from impasto.pyramid import Scale
-from impasto.settings import Recipe, Runtime, ScaleRecord, Settings, Style
-from impasto.solvers import ROUND, Evaluation, Solution, minimize
+from impasto.recipe import Recipe
+from impasto.settings import Metadata, Runtime, Settings, Style
+from impasto.solvers import minimize
 from impasto.vgg import VGG19
-from impasto.weights import DECODED_SHA256, NAME, load_weights
+from impasto.weights import load_weights
 
-
-@dataclass(frozen=True)
-class Step:
-    """What an `on_step` callback receives after every evaluation.
-
-    `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
-    of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
-    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start.
-    """
-
-    scale: int
-    scales: int
-    width: int
-    height: int
-    iteration: int
-    evaluations: int
-    planned: int
-    losses: Mapping[str, float]
-    seconds: float
-    _canvas: Tensor = field(repr=False)
-
-    @property
-    def round(self) -> int:
-        """Rounds of 20 evaluations begun at this scale, the first being 1."""
-        return (self.iteration - 1) // ROUND + 1
-
-    def picture(self) -> Picture:
-        """Return the canvas of this evaluation as a picture (made only when asked for)."""
-        return Picture.from_tensor(self._canvas)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of the history: which scale, which evaluation of the run, the losses, the seconds."""
-
-    scale: int
-    evaluation: int
-    losses: Mapping[str, float]
-    seconds: float
+WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
+FINISHED = (
+    "evaluations",
+    "tolerance",
+    "no further decrease",
+)  # ends of a scale that another may follow
+REPEATABLE = (*FINISHED, "interrupted", "not finite")  # what counting evaluations repeats
 
 
 @dataclass(frozen=True)
@@ -85,10 +54,26 @@ class Result:
     stopped: str
 
     def save(
-        self, path: str | os.PathLike[str], *, bits: int | None = None, overwrite: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+        overwrite: bool = False,
     ) -> Path:
-        """Write the picture, atomically, in the format of the name's ending; see `Picture.save`."""
-        return self.picture.save(path, bits=bits, overwrite=overwrite)
+        """Write the picture with its recipe, atomically, in the format of the name's ending.
+
+        See `Picture.save` for the arguments and errors.
+        """
+        return self.picture.save(
+            path,
+            bits=bits,
+            quality=quality,
+            metadata=metadata,
+            recipe=self.recipe.to_line(),
+            overwrite=overwrite,
+        )
 
     def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the recipe as JSON, atomically."""
@@ -104,59 +89,109 @@ def stylize(
     on_step: Callable[[Step], None] | None = None,
     extra_losses: Sequence[Loss] = (),
     init_picture: PictureLike | None = None,
-    weights: Mapping[str, Tensor] | None = None,
+    weights: WeightsLike | None = None,
 ) -> Result:
     """Paint a photo in the style of one or several paintings.
 
     Args:
-        content: The photo: a path, the bytes of a file, or a `Picture`.
+        content: The photo: a path, the bytes of a file, a PIL image, a NumPy array, a torch tensor or a
+            `Picture`; see `Picture.of`.
         style: The painting or paintings; `Style(picture, weight)` gives shares.
         settings: What is wanted; the defaults if None.
         runtime: How to compute it; decided for this machine if None.
         on_step: Called after every evaluation. `raise impasto.Stop` in it ends the run cleanly.
         extra_losses: Further losses, such as `Penalty`.
         init_picture: The start, for `Settings(init="picture")`.
-        weights: Other weights than the packaged ones, `{"conv1_1.weight": ...}`.
+        weights: Other weights than the packaged ones: a name, a file, or `{"conv1_1.weight": ...}`.
 
     Raises:
         InputError: A picture cannot be read or is too small, or a setting does not fit.
         WeightsError: The network's weights are not there.
         NumericalError: Not even the start has a finite loss.
     """
-    began = time.perf_counter()
     settings = settings or Settings()
-    runtime = machine.resolve(runtime or Runtime(), settings)
     inputs = open_inputs(content, style, settings, init_picture)
-    wanted = _layers(settings, extra_losses)
+    runtime = machine.resolve(runtime or Runtime(), settings)
+    return _run(inputs, settings, runtime, weights, on_step, extra_losses)
+
+
+def replay(
+    recipe: Recipe,
+    content: PictureLike,
+    style: StyleLike | Sequence[StyleLike],
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    init_picture: PictureLike | None = None,
+    weights: WeightsLike | None = None,
+) -> Result:
+    """Make the picture of a recipe again: its settings and runtime, and at each scale its evaluations.
+
+    So a run that was ended by a tolerance or by Ctrl-C is repeated to the evaluation at which it ended. The
+    styles' weights are the recipe's. See `stylize` for the arguments and errors.
+    """
+    listed = style if isinstance(style, (list, tuple)) else [style]
+    if len(listed) != len(recipe.styles):
+        raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(listed)}")
+    pictures = [item.picture if isinstance(item, Style) else item for item in listed]
+    weighed = [
+        Style(*pair) for pair in zip(pictures, (s.weight for s in recipe.styles), strict=True)
+    ]
+    inputs = open_inputs(content, weighed, recipe.settings, init_picture)
+    runtime = machine.resolve(recipe.runtime, recipe.settings)
+    spent = [scale.evaluations for scale in recipe.scales]
+    return _run(inputs, recipe.settings, runtime, weights, on_step, (), spent)
+
+
+def _run(
+    inputs: Inputs,
+    settings: Settings,
+    runtime: Runtime,
+    weights: WeightsLike | None,
+    on_step: Callable[[Step], None] | None,
+    extra_losses: Sequence[Loss],
+    spent: Sequence[int] | None = None,
+) -> Result:
+    """Compute; `spent` are the evaluations at each scale, else they are those of the settings."""
+    wanted = layers_of(settings, extra_losses)
     plan = inputs.scales(settings, wanted)
-    log = _Log(plan, settings.passes, on_step, began)
+    log = Log(plan, settings.passes, on_step)
+    loaded = load(weights)
     with machine.threads(runtime.threads or 1):
         network = prepare(
-            weights if weights is not None else load_weights(),
+            loaded,
             pooling=settings.pooling,
             padding=settings.padding,
             precision="bf16" if runtime.precision == "bf16" else "fp32",
             device=runtime.device,
         )
-        canvas = _paint(inputs, plan, network, settings, runtime.device, extra_losses, log)
+        passes = [settings.passes] * len(plan) if spent is None else list(spent)
+        painted = list(zip(plan, passes, strict=False))
+        canvas = _paint(inputs, painted, network, settings, runtime.device, extra_losses, log)
     picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
-    recipe = _recipe(settings, runtime, inputs, log, weights, reproducible=not extra_losses)
+    recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=not extra_losses)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
+
+
+def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
+    """Return weights by name or file, the packaged ones where None, tensors as they are."""
+    if weights is None:
+        return load_weights()
+    return weights if isinstance(weights, Mapping) else load_weights(weights)
 
 
 def _paint(
     inputs: Inputs,
-    plan: Sequence[Scale],
+    plan: Sequence[tuple[Scale, int]],
     network: VGG19,
     settings: Settings,
     device: str,
     extra_losses: Sequence[Loss],
-    log: "_Log",
+    log: Log,
 ) -> Tensor:
-    """Paint scale after scale and return the last canvas, (1, 3, H, W)."""
+    """Paint each scale, in so many evaluations, and return the last canvas, (1, 3, H, W)."""
     canvas: Tensor | None = None
     before: Targets | None = None
-    for scale in plan:
+    for scale, passes in plan:
         targets = inputs.tensors(scale, device)
         losses = [*_losses(network, targets, settings), *extra_losses]
         objective = Objective(network, losses)
@@ -166,7 +201,7 @@ def _paint(
             objective,
             canvas,
             solver=settings.solver,
-            evaluations=settings.passes,
+            evaluations=passes,
             bounds=(0.0, 1.0) if settings.bounded else None,
             tolerance=settings.tolerance,
             history=settings.history,
@@ -175,7 +210,7 @@ def _paint(
         )
         canvas = solution.canvas
         log.close(scale, solution, objective.scale)
-        if solution.reason in ("stop", "not finite"):
+        if solution.reason not in FINISHED:
             break
     assert canvas is not None  # a plan has at least one scale
     return canvas
@@ -202,7 +237,7 @@ def _next_canvas(
 # --- losses --------------------------------------------------------------------------------------
 
 
-def _layers(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
+def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
     named = {layer for loss in extra_losses for layer in loss.layers}
     if settings.content_term:
         named.update(name for name, weight in settings.content_layers.items() if weight)
@@ -254,109 +289,49 @@ def _normalised_grams(network: VGG19, style: Tensor, names: Sequence[str]) -> di
 # --- what happened -------------------------------------------------------------------------------
 
 
-class _Log:
-    """Collects the history, calls the user's callback, and remembers what each scale took."""
-
-    def __init__(
-        self,
-        plan: Sequence[Scale],
-        passes: int,
-        on_step: Callable[[Step], None] | None,
-        began: float,
-    ) -> None:
-        self._plan = tuple(plan)
-        self._passes = passes
-        self._on_step = on_step
-        self._began = began
-        self._done = 0
-        self._scale_began = began
-        self.history: list[Record] = []
-        self.scales: list[ScaleRecord] = []
-        self.losses: dict[str, float] = {}
-        self.stopped = ""
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    def at(self, scale: Scale, unit: float) -> Callable[[int, Tensor, Evaluation], None]:
-        """Return the solver's callback for one scale; losses are given in the user's weights."""
-        number = self._plan.index(scale) + 1
-        planned = len(self._plan) * self._passes
-        self._scale_began = time.perf_counter()
-
-        def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
-            losses = named(evaluation, unit)
-            done = self._done + count
-            self.history.append(Record(number, done, losses, self.seconds()))
-            if self._on_step is not None:
-                size = (scale.width, scale.height)
-                where = (number, len(self._plan), *size, count, done, planned)
-                self._on_step(Step(*where, losses, self.seconds(), canvas))
-
-        return callback
-
-    def close(self, scale: Scale, solution: Solution, unit: float) -> None:
-        """Note what a scale took and how it ended."""
-        seconds = time.perf_counter() - self._scale_began
-        self._done += solution.evaluations
-        self.losses = named(solution.evaluation, unit)
-        self.stopped = solution.reason
-        self.scales.append(
-            ScaleRecord(
-                width=scale.width,
-                height=scale.height,
-                evaluations=solution.evaluations,
-                seconds=round(seconds, 3),
-                reason=solution.reason,
-            )
-        )
-
-
-def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
-    """Return an evaluation's losses by name: `total`, each term, and each term's layers."""
-    losses = {"total": evaluation.loss * unit}
-    for name, value in evaluation.parts.items():
-        term = name.partition(".")[0]
-        losses[term] = losses.get(term, 0.0) + value
-    return losses | {name: value for name, value in evaluation.parts.items() if "." in name}
-
-
 def _recipe(
     settings: Settings,
     runtime: Runtime,
     inputs: Inputs,
-    log: "_Log",
-    weights: Mapping[str, Tensor] | None,
+    log: Log,
+    weights: Mapping[str, Tensor],
+    picture: Picture,
     *,
     reproducible: bool,
 ) -> Recipe:
-    shares = zip(inputs.styles, inputs.shares, strict=True)
+    styles = zip(inputs.styles, inputs.weights, strict=True)
     finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
+    name, digest = identity(weights)
     return Recipe(
         impasto=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings,
         runtime=runtime,
         content=record(inputs.content),
-        styles=tuple(record(style, share) for style, share in shares),
+        styles=tuple(record(style, weight) for style, weight in styles),
         init_picture=None if inputs.start is None else record(inputs.start),
-        weights=NAME if weights is None else "given",
-        weights_sha256=DECODED_SHA256 if weights is None else _digest(weights),
+        weights=name,
+        weights_sha256=digest,
         scales=tuple(log.scales),
         losses=finite,
         seconds=round(log.seconds(), 3),
         stopped=log.stopped,
-        reproducible=reproducible and log.stopped != "stop",
+        reproducible=reproducible and log.stopped in REPEATABLE,
         machine=machine.describe(),
+        pixels_sha256=picture.pixels_sha256(),
     )
 
 
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def identity(weights: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return name and SHA-256 of weights, as a recipe names them; `given` where they have no name."""
+    name, digest = getattr(weights, "name", ""), getattr(weights, "sha256", "")
+    if name and digest:
+        return name, digest
+    summed = hashlib.sha256()
+    for key in sorted(weights):
+        summed.update(key.encode())
+        summed.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
+    return "given", summed.hexdigest()
 
 
-__all__ = ["PictureLike", "Record", "Result", "Step", "Stop", "Style", "stylize"]
+__all__ = ["PictureLike", "Record", "Result", "Step", "Stop", "Style", "replay", "stylize"]

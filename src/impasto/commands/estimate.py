@@ -1,0 +1,51 @@
+"""`impasto estimate`: the time and memory that a run will take, before it is run."""
+
+from typing import Any
+
+from impasto import paint
+from impasto.console import dumps, out
+from impasto.errors import ExitCode, InputError
+from impasto.flags import SOURCES, generated, positional, switch, takes
+from impasto.progress import duration
+from impasto.settings import Runtime, Settings
+from impasto.sources import gather
+
+SOURCE_FLAGS = [flag for flag in SOURCES if flag.name != "save_settings"]
+
+
+@takes([*positional(), *SOURCE_FLAGS, switch("json", "Print JSON."), *generated(Settings, Runtime)])
+def estimate(content: str, *styles: str, **given: Any) -> int:
+    """Estimate time and memory of a run from a few evaluations measured now; nothing is painted.
+
+    Flags are those of impasto CONTENT STYLE.
+    """
+    if not styles:
+        raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
+    chosen = gather(given)
+    settings = chosen.settings
+    if settings.init == "picture":
+        settings = settings.changed(init="content")  # costs the same and needs no picture
+    files = [paint.read(name) for name in (content, *styles)]
+    from impasto.estimate import estimate
+    from impasto.inputs import open_inputs
+    from impasto.picture import Picture
+
+    photo, *paintings = (Picture.open(data, name=name) for name, data in files)
+    inputs = open_inputs(photo, paintings, settings, None)
+    found = estimate(inputs, settings, chosen.runtime, chosen.weights)
+    sizes = ", ".join(f"{scale.width} x {scale.height}" for scale in found.scales)
+    if given.get("json"):
+        facts = {
+            "scales": [[scale.width, scale.height] for scale in found.scales],
+            "evaluations": found.evaluations,
+            "seconds": round(found.seconds, 1),
+            "memory_bytes": found.memory,
+            "seconds_per_evaluation_and_megapixel": round(found.per_megapixel, 3),
+        }
+        out(dumps(facts))
+        return ExitCode.DONE
+    out(f"scales       {sizes} px")
+    out(f"evaluations  {found.evaluations}")
+    out(f"time         about {duration(found.seconds)}, beside the start of the program")
+    out(f"memory       about {found.memory / 1e6:.0f} MB")
+    return ExitCode.DONE

@@ -1,0 +1,79 @@
+"""`impasto settings` and `impasto presets`: every value, where it came from, and what has a name."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto import sheets
+from impasto.console import dumps, out
+from impasto.errors import ExitCode
+from impasto.flags import SOURCES, generated, shown, switch, takes
+from impasto.paint import make_preset_folder, save_settings
+from impasto.publish import check_target, printable
+from impasto.sources import Chosen, gather
+
+DEFAULT_WEIGHTS = "vgg19-original-8bit"  # known here without torch; a test compares
+JSON = switch("json", "Print JSON.")
+FORCE = switch("force", "Replace the file of --save-settings if it exists.")
+
+
+@takes([*SOURCES, JSON, FORCE, *generated()])
+def settings(**given: Any) -> int:
+    """Show every setting, its value and where it came from; --save-settings writes them to a file.
+
+    Flags go before environment variables (IMPASTO_SIZE for --size), these before the file of --settings, that
+    before the preset, and that before the default.
+    """
+    chosen = gather(given)
+    if "save_settings" in given:
+        path, force = Path(given["save_settings"]), bool(given.get("force"))
+        make_preset_folder(path)
+        inputs = [Path(given["settings"])] if "settings" in given else []
+        save_settings(check_target(path, inputs=inputs, overwrite=force), chosen, force=force)
+    out(dumps(_facts(chosen)) if given.get("json") else "\n".join(_lines(chosen)))
+    return ExitCode.DONE
+
+
+def _rows(chosen: Chosen) -> list[tuple[str, Any, str]]:
+    """Return (name, value, origin) of everything, the words first."""
+    origins = {"weights": "default", **chosen.origins}
+    words = [("preset", chosen.preset), ("weights", chosen.weights or DEFAULT_WEIGHTS)]
+    rows = [(name, value, origins[name]) for name, value in words]
+    return rows + [(name, value, origin) for _, name, value, origin in chosen.rows()]
+
+
+def _facts(chosen: Chosen) -> dict[str, Any]:
+    return {name: {"value": value, "from": origin} for name, value, origin in _rows(chosen)}
+
+
+def _lines(chosen: Chosen) -> list[str]:
+    rows = [
+        (name, printable(shown(value)), printable(where)) for name, value, where in _rows(chosen)
+    ]
+    names = max(len(name) for name, _, _ in rows)
+    values = min(44, max(len(value) for _, value, _ in rows))
+    return [f"{name:{names}}  {value:{values}}  {origin}" for name, value, origin in rows]
+
+
+def presets(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+    """List the presets, and say where your own go.
+
+    Args:
+        json: Print JSON.
+    """
+    found = {name: sheets.read(name) for name in sheets.known()}
+    if json:
+        about = {
+            name: {"title": sheet.title, "limits": sheet.limits} for name, sheet in found.items()
+        }
+        out(dumps({"folder": str(sheets.preset_folder()), "presets": about}))
+        return ExitCode.DONE
+    width = max(map(len, found))
+    for name, sheet in found.items():
+        out(f"{name:{width}}  {printable(sheet.title)}".rstrip())
+        for limit in sheet.limits:
+            out(f"{'':{width}}  - {printable(limit)}")
+    folder = printable(sheets.preset_folder())
+    out(f"Your own: save with --save-settings {folder}/NAME.toml, use with --preset NAME.")
+    return ExitCode.DONE

@@ -1,0 +1,109 @@
+"""`impasto show` and `impasto reproduce`: how a picture was made, and the same picture again."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto import paint
+from impasto.console import out
+from impasto.errors import ExitCode
+from impasto.flags import SAVING, argument, generated, output_flag, parameter, shown, takes
+from impasto.progress import duration, named_losses
+from impasto.publish import printable
+from impasto.recipe import InputRecord, Recipe
+from impasto.settings import Output, Settings
+from impasto.sources import gather, read_recipe
+
+
+def show(
+    file: str,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Tell how a picture was made: inputs, settings, losses, time, machine.
+
+    Args:
+        file: A picture made by impasto, or its recipe in JSON.
+        json: Print the recipe itself, as JSON.
+    """
+    recipe = read_recipe(file)
+    out(recipe.to_json().rstrip() if json else "\n".join(_lines(recipe, file)))
+    return ExitCode.DONE
+
+
+def _lines(recipe: Recipe, file: str) -> Iterator[str]:
+    made = f"impasto {recipe.impasto}, {recipe.created}, in {duration(recipe.seconds)}"
+    yield f"made by       {printable(made)}"
+    yield f"photo         {_input(recipe.content)}"
+    for style in recipe.styles:
+        share = f", weight {style.weight:g}" if len(recipe.styles) > 1 else ""
+        yield f"style         {_input(style)}{share}"
+    if recipe.init_picture:
+        yield f"started from  {_input(recipe.init_picture)}"
+    yield f"weights       {printable(recipe.weights)} (SHA-256 {recipe.weights_sha256[:12]}...)"
+    for scale in recipe.scales:
+        size = f"{scale.width} x {scale.height} px"
+        spent = f"{scale.evaluations} evaluations in {duration(scale.seconds)}"
+        yield f"scale         {size}: {spent}; ended: {printable(scale.reason)}"
+    yield f"losses        {printable(named_losses(recipe.losses))}"
+    runtime = recipe.runtime
+    yield f"computed on   {runtime.device}, {runtime.threads} threads, {runtime.precision}"
+    machine = ", ".join(f"{name} {value}" for name, value in recipe.machine.items())
+    yield f"machine       {printable(machine)}"
+    again = f"yes: impasto reproduce {shlex.quote(printable(file))}"
+    yield f"reproducible  {again if recipe.reproducible else 'no: a callback or a loss was its own'}"
+    yield "settings"
+    width = max(map(len, Settings.model_fields))
+    for name, field in Settings.model_fields.items():
+        value = getattr(recipe.settings, name)
+        default = field.get_default(call_default_factory=True)
+        note = "" if value == default else f"   (default: {shown(default)})"
+        yield f"  {name:{width}}  {shown(value)}{note}"
+
+
+def _input(record: InputRecord) -> str:
+    size = f"{record.width} x {record.height} px"
+    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
+
+
+INPUTS = parameter("inputs", list[str], "Where the photo and the paintings lie; may be given several times. "
+    "[default: beside the picture, then the current folder]", "Look", negative="")  # fmt: skip
+WEIGHTS = parameter("weights", str, "The weights, if they are not found by name: a name or a file. "
+    "[default: those of the recipe]", "Expert")  # fmt: skip
+PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.")
+
+
+@takes(
+    [
+        argument("picture", PICTURE),
+        output_flag("NAME-again.png"),
+        *SAVING,
+        INPUTS,
+        WEIGHTS,
+        *generated(Output),
+    ]
+)
+def reproduce(picture: str, **given: Any) -> int:
+    """Make a picture again from its recipe: the same pixels on the same machine."""
+    recipe = read_recipe(picture)
+    chosen = gather({name: given[name] for name in Output.model_fields if name in given})
+    job = paint.plan_job(f"{Path(picture).stem}-again", [picture], chosen.output, given)
+    with paint.shown(job) as progress:
+        from impasto.reproduce import differences, reproduce
+
+        for line in differences(recipe):
+            progress.say(f"not as when the picture was made: {line}")
+        result = reproduce(
+            picture,
+            folders=given.get("inputs") or [],
+            weights=given.get("weights"),
+            on_step=paint.watch(job, progress, "the same run again"),
+        )
+        if recipe.pixels_sha256 and paint.signals.code is None:
+            same = result.recipe.pixels_sha256 == recipe.pixels_sha256
+            progress.say("the pixels are the same" if same else "the pixels are not the same")
+    return paint.finish(job, progress, result)

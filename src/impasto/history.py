@@ -1,0 +1,118 @@
+"""The course of a run: what a callback sees of each step, and what is kept of all of them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from impasto.picture import Picture
+from impasto.pyramid import Scale
+from impasto.recipe import ScaleRecord
+from impasto.solvers import ROUND, Evaluation, Solution
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an `on_step` callback receives after every evaluation.
+
+    `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
+    of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
+    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start.
+    """
+
+    scale: int
+    scales: int
+    width: int
+    height: int
+    iteration: int
+    evaluations: int
+    planned: int
+    losses: Mapping[str, float]
+    seconds: float
+    _canvas: Tensor = field(repr=False)
+
+    @property
+    def round(self) -> int:
+        """Rounds of 20 evaluations begun at this scale, the first being 1."""
+        return (self.iteration - 1) // ROUND + 1
+
+    def picture(self) -> Picture:
+        """Return the canvas of this evaluation as a picture (made only when asked for)."""
+        return Picture.from_tensor(self._canvas)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the history: which scale, which evaluation of the run, the losses, the seconds."""
+
+    scale: int
+    evaluation: int
+    losses: Mapping[str, float]
+    seconds: float
+
+
+class Log:
+    """Collects the history, calls the user's callback, and remembers what each scale took."""
+
+    def __init__(
+        self,
+        plan: Sequence[Scale],
+        passes: int,
+        on_step: Callable[[Step], None] | None,
+    ) -> None:
+        self._plan = tuple(plan)
+        self._passes = passes
+        self._on_step = on_step
+        self._began = self._scale_began = time.perf_counter()
+        self._done = 0
+        self.history: list[Record] = []
+        self.scales: list[ScaleRecord] = []
+        self.losses: dict[str, float] = {}
+        self.stopped = ""
+
+    def seconds(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._began
+
+    def at(self, scale: Scale, unit: float) -> Callable[[int, Tensor, Evaluation], None]:
+        """Return the solver's callback for one scale; losses are given in the user's weights."""
+        number = self._plan.index(scale) + 1
+        planned = len(self._plan) * self._passes
+        self._scale_began = time.perf_counter()
+
+        def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
+            losses = named(evaluation, unit)
+            done = self._done + count
+            self.history.append(Record(number, done, losses, self.seconds()))
+            if self._on_step is not None:
+                size = (scale.width, scale.height)
+                where = (number, len(self._plan), *size, count, done, planned)
+                self._on_step(Step(*where, losses, self.seconds(), canvas))
+
+        return callback
+
+    def close(self, scale: Scale, solution: Solution, unit: float) -> None:
+        """Note what a scale took and how it ended."""
+        seconds = time.perf_counter() - self._scale_began
+        self._done += solution.evaluations
+        self.losses = named(solution.evaluation, unit)
+        self.stopped = solution.reason
+        self.scales.append(
+            ScaleRecord(
+                width=scale.width,
+                height=scale.height,
+                evaluations=solution.evaluations,
+                seconds=round(seconds, 3),
+                reason=solution.reason,
+            )
+        )
+
+
+def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
+    """Return an evaluation's losses by name: `total`, each term, and each term's layers."""
+    losses = {"total": evaluation.loss * unit}
+    for name, value in evaluation.parts.items():
+        term = name.partition(".")[0]
+        losses[term] = losses.get(term, 0.0) + value
+    return losses | {name: value for name, value in evaluation.parts.items() if "." in name}

@@ -1,0 +1,113 @@
+"""The base of our models: frozen, strict about names, and with errors in one line of ours. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from impasto.errors import SettingsError, did_you_mean
+
+Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine"]
+
+
+def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
+    """Return a pydantic field with its help, unit and command line group."""
+    extra: dict[str, Any] = {"group": group, "unit": unit}
+    if isinstance(default, dict):
+        copied = dict(default)
+        return Field(
+            default_factory=lambda: dict(copied),
+            description=help,
+            json_schema_extra=extra,
+            **limits,
+        )
+    return Field(default=default, description=help, json_schema_extra=extra, **limits)
+
+
+def explain(
+    model: str,
+    error: ValidationError,
+    known: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+) -> str:
+    """Say in one line which fields are wrong and why; `names` are what to call them."""
+    lines = []
+    for item in error.errors():
+        field = str(item["loc"][0]) if item["loc"] else model
+        name = (names or {}).get(field, field)
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
+            lines.append(f"unknown setting '{name}'.{hint}")
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
+        lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
+    return "; ".join(lines)
+
+
+class Model(BaseModel):
+    """Frozen, refuses unknown keys and non-finite numbers, and raises our own errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            known = type(self).model_fields
+            raise SettingsError(explain(type(self).__name__, error, known)) from error
+
+    @classmethod
+    def called(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
+        """Make one, calling its fields in errors what the user called them, such as `--size`."""
+        try:
+            return cls(**values)
+        except SettingsError as error:
+            if isinstance(error.__cause__, ValidationError):
+                said = explain(cls.__name__, error.__cause__, cls.model_fields, names)
+                raise SettingsError(said) from error.__cause__
+            raise
+
+    @classmethod
+    def check_types(cls, values: Mapping[str, Any]) -> None:
+        """Refuse values whose type is not exactly the field's, such as a number written as text.
+
+        Raises:
+            SettingsError: A type is wrong or a name is unknown.
+        """
+        for name, value in values.items():
+            if name not in cls.model_fields:
+                hint = (
+                    did_you_mean(name, cls.model_fields)
+                    or f" Known: {', '.join(cls.model_fields)}."
+                )
+                raise SettingsError(f"unknown setting '{name}'.{hint}")
+            kind: Any = cls.model_fields[name].annotation
+            if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):
+                continue  # layers may be written as on the command line
+            try:
+                TypeAdapter(kind).validate_python(value, strict=True)
+            except ValidationError as error:
+                said = error.errors()[0]["msg"]
+                raise SettingsError(
+                    f"{name}: {said[:1].lower()}{said[1:]}, not {value!r}"
+                ) from error
+
+    def changed(self, **values: Any) -> Self:
+        """Return a copy with some values changed, checked again."""
+        return type(self)(**{**self.model_dump(), **values})
+
+
+def is_table(field: FieldInfo) -> bool:
+    """Whether a field holds named numbers, as the layers do."""
+    return get_origin(field.annotation) is dict
+
+
+def choices(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the values a field is limited to by name, if it is."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())

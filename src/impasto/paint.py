@@ -1,0 +1,254 @@
+"""From flags to a picture on disk: what `stylize`, `demo` and `reproduce` share. torch comes late.
+
+Everything that can be checked without torch is checked before it is imported.
+"""
+
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto import sheets
+from impasto.console import complain, out
+from impasto.errors import ExitCode, InputError, Stop
+from impasto.flags import check_suffix
+from impasto.progress import Progress, Signals, duration, logged, report
+from impasto.publish import MAX_BYTES, check_length, check_target, printable, publish, read_whole
+from impasto.settings import Output, Style
+from impasto.sources import Chosen, to_toml
+
+if TYPE_CHECKING:
+    from impasto.history import Step
+    from impasto.picture import Picture
+    from impasto.transfer import Result
+
+WEBP_EDGE = 16_383  # px, of the format
+LONGEST_STEM = 120  # characters of a default name
+
+signals = Signals()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run was asked for; `target` is None for standard output."""
+
+    target: Path | None
+    stem: str
+    inputs: tuple[Path, ...]
+    output: Output
+    force: bool = False
+    recipe: bool = False
+    save_every: int = 0
+    save_settings: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+# --- what can be checked before any work ---------------------------------------------------------
+
+
+def plan_job(stem: str, inputs: Sequence[str], output: Output, given: Mapping[str, Any]) -> Job:
+    """Check everything about the output that can be checked before any work.
+
+    Args:
+        stem: Of the default name.
+        inputs: Files that are read, and so never written over.
+        output: How the result is to be written.
+        given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
+    """
+    name = given.get("output")
+    options = {key: given[key] for key in Job.__dataclass_fields__ if key in given}
+    options["output"] = output
+    if "save_settings" in given:
+        options["save_settings"] = Path(given["save_settings"])
+    job = Job(
+        target=None if name == "-" else Path(name or "."),
+        stem=stem[:LONGEST_STEM],
+        inputs=tuple(Path(item) for item in inputs if item != "-"),
+        **options,
+    )
+    if job.save_every < 0 or given.get("save_every") == 0:
+        raise InputError(f"--save-every: must be 1 or more, not {job.save_every}")
+    if job.save_settings is not None:
+        make_preset_folder(job.save_settings)
+        check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
+    if job.target is None:
+        for key in ("recipe", "json", "save_every"):
+            if getattr(job, key):
+                raise InputError(f"--{key.replace('_', '-')} needs a file: give -o a name, not -")
+        return job
+    if name is None:
+        return free(job, Path(f"{printable(job.stem)}.png"))
+    if name.startswith("-"):
+        raise InputError(f"-o {printable(name)}: names of files start with ./ or a letter")
+    check_suffix(job.target, output.bits)
+    _check_all(job, job.target)
+    return job
+
+
+def _check_all(job: Job, target: Path) -> None:
+    """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
+    check_target(target, inputs=job.inputs, overwrite=job.force)
+    if job.recipe:
+        check_target(target.with_suffix(".json"), inputs=job.inputs, overwrite=job.force)
+    if job.save_every:
+        series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
+        for path in target.parent.iterdir():
+            if series.fullmatch(path.name):
+                check_target(path, inputs=job.inputs, overwrite=job.force)
+
+
+def free(job: Job, wanted: Path) -> Job:
+    """Return the job with the first name of `out.png`, `out-2.png`, ... that is free."""
+    number = 1
+    while True:
+        numbered = f"{wanted.stem}-{number}{wanted.suffix}"
+        target = wanted if number == 1 else wanted.with_name(numbered)
+        unused = not os.path.lexists(target)
+        if unused and job.recipe:
+            unused = not os.path.lexists(target.with_suffix(".json"))
+        if unused:
+            check_target(target)
+            return replace(job, target=target)
+        number += 1
+
+
+def read(name: str) -> tuple[str, bytes]:
+    """Return an input's name and all its bytes; `-` is standard input."""
+    if name != "-":
+        return Path(name).name, read_whole(name, MAX_BYTES)
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    check_length(data, MAX_BYTES, "standard input")
+    return "stdin", data
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def shown(job: Job) -> Iterator[Progress]:
+    """Show progress and the library's log while the block runs."""
+    progress = Progress(sys.stderr, quiet=job.quiet)
+    with logged(progress, verbose=job.verbose), contextlib.closing(progress):
+        yield progress
+
+
+def paint(
+    job: Job,
+    progress: Progress,
+    chosen: Chosen,
+    photo: "Picture",
+    styles: list[Style],
+    start: "Picture | None",
+) -> "Result":
+    """Say the choice of size, run, and show how it goes."""
+    from impasto import machine, pyramid, transfer
+
+    runtime = machine.resolve(chosen.runtime, chosen.settings)
+    edge = pyramid.long_edge(photo.width, photo.height, chosen.settings)
+    width, height = pyramid.fit(photo.width, photo.height, edge)
+    long = max(photo.width, photo.height)
+    all_of_it = f"; --size {long} for all of it" if edge < long else ""
+    said = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{all_of_it})"
+    if job.target and job.target.suffix.lower() == ".webp" and max(width, height) > WEBP_EDGE:
+        raise InputError(f"a .webp is at most {WEBP_EDGE} px on a side; write .png or .tif")
+    if job.verbose:
+        said += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
+    return transfer.stylize(
+        photo,
+        styles,
+        chosen.settings,
+        runtime=runtime,
+        on_step=watch(job, progress, said),
+        init_picture=start,
+        weights=chosen.weights,
+    )
+
+
+def watch(job: Job, progress: Progress, said: str) -> "Callable[[Step], None]":
+    """Return a callback that shows each step, saves every so many, and ends at a signal."""
+
+    def on_step(step: "Step") -> None:
+        if not signals.running:  # only now is it certain that these pictures can be used
+            progress.say(said)
+        signals.running = True
+        progress.step(step)
+        if job.save_every and job.target and step.evaluations % job.save_every == 0:
+            name = f"{job.target.stem}-{step.evaluations:04d}{job.target.suffix}"
+            step.picture().save(
+                job.target.with_name(name),
+                bits=job.output.bits,
+                quality=job.output.jpeg_quality,
+                overwrite=job.force,
+            )
+        if signals.code is not None:
+            progress.say("stopping; once more ends at once and saves nothing")
+            raise Stop("interrupted")
+
+    return on_step
+
+
+def finish(job: Job, progress: Progress, result: "Result") -> int:
+    """Write and say the result; return the exit code."""
+    spent = sum(scale.evaluations for scale in result.recipe.scales)
+    code = int(signals.code or ExitCode.DONE)
+    if job.target is None:
+        out(
+            result.picture.encode(
+                ".png",
+                bits=job.output.bits,
+                metadata=job.output.metadata,
+                recipe=result.recipe.to_line(),
+            )
+        )
+    else:
+        job = _save(job, progress, result)
+        assert job.target is not None
+        recipe = job.target.with_suffix(".json") if job.recipe else None
+        told = json.dumps(report(result, job.target, recipe)) if job.json else None
+        out(told or printable(job.target))
+    if result.stopped == "not finite":
+        return complain(
+            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
+        )
+    how = "interrupted; the best picture so far is saved: " if code else ""
+    progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
+    return code
+
+
+def _save(job: Job, progress: Progress, result: "Result") -> Job:
+    """Save picture and recipe; a name taken meanwhile gives way to the next free one."""
+    assert job.target is not None
+    if not job.force and os.path.lexists(job.target):
+        taken, job = job.target, free(job, job.target)
+        progress.say(f"{printable(taken)} was made by somebody else meanwhile")
+    assert job.target is not None
+    result.save(
+        job.target,
+        bits=job.output.bits,
+        quality=job.output.jpeg_quality,
+        metadata=job.output.metadata,
+        overwrite=job.force,
+    )
+    if job.recipe:
+        result.save_recipe(job.target.with_suffix(".json"), overwrite=job.force)
+    return job
+
+
+def make_preset_folder(path: Path) -> None:
+    """Make the folder of the user's presets if that is where the file is to go."""
+    folder = sheets.preset_folder()
+    if path.parent.absolute() == folder.absolute():
+        with contextlib.suppress(OSError):  # said when the file is written
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def save_settings(path: Path, chosen: Chosen, *, force: bool) -> None:
+    """Write the settings as a TOML file."""
+    publish(path, to_toml(chosen).encode(), overwrite=force)

@@ -1,0 +1,103 @@
+"""The recipe: all that is needed to make a picture again, and what making it took. No torch here.
+
+It travels inside the picture's file. It names files without their folders, and knows them by hash.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import ValidationError
+
+from impasto._version import __version__
+from impasto.errors import SettingsError
+from impasto.models import Model, explain
+from impasto.publish import printable
+from impasto.settings import Runtime, Settings
+
+SCHEMA = 1
+
+
+class InputRecord(Model):
+    """What went in: name without folder, SHA-256, size in pixels, weight among the styles.
+
+    The hash is that of the file's bytes, or of the pixels where the picture did not come from a file.
+    """
+
+    name: str
+    sha256: str
+    width: int
+    height: int
+    weight: float = 1.0
+    kind: Literal["file", "pixels"] = "file"
+    bytes: int = 0  # length of the file; 0 where there was none
+
+
+class ScaleRecord(Model):
+    """What one scale took: its size in pixels, evaluations spent, seconds, why it ended."""
+
+    width: int
+    height: int
+    evaluations: int
+    seconds: float
+    reason: str
+
+
+class Recipe(Model):
+    """All that is needed to make a picture again, and what making it took."""
+
+    schema_version: Literal[1] = 1
+    impasto: str
+    created: str
+    settings: Settings
+    runtime: Runtime
+    content: InputRecord
+    styles: tuple[InputRecord, ...]
+    init_picture: InputRecord | None = None
+    weights: str
+    weights_sha256: str
+    scales: tuple[ScaleRecord, ...]
+    losses: dict[str, float]
+    seconds: float
+    stopped: str
+    reproducible: bool
+    pixels_sha256: str = ""  # of the result before it was encoded; see `Picture.pixels_sha256`
+    machine: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the recipe as indented JSON, ending in a newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def to_line(self) -> str:
+        """Return the recipe as JSON in one line, as it is put into a picture's file."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str | bytes, shown: str = "") -> Recipe:
+        """Read a recipe back; `shown` names where it was found, for messages.
+
+        Raises:
+            SettingsError: It is not JSON, or not a recipe of this version.
+        """
+        where = f"{shown}: " if shown else ""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"{where}not a recipe: invalid JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise SettingsError(f"{where}not a recipe: it is no JSON object")
+        version = values.get("schema_version", SCHEMA)
+        if version != SCHEMA:
+            made = printable(str(values.get("impasto", "another version"))[:40])
+            raise SettingsError(
+                f"{where}the recipe is of form {version!r}, made by impasto {made}; this is impasto "
+                f"{__version__}, which reads form {SCHEMA}: use that version"
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            said = explain("recipe", error, cls.model_fields)
+            raise SettingsError(f"{where}not a recipe of this version: {said}") from error
+        except SettingsError as error:
+            raise SettingsError(f"{where}not a recipe of this version: {error}") from error

@@ -1,0 +1,202 @@
+"""Make a picture again from its recipe: find its inputs by hash, replay its run, compare the pixels.
+
+On the same machine with the same versions the pixels are the same, before they are encoded::
+
+    result = impasto.reproduce("out.png")
+    assert result.recipe.pixels_sha256 == impasto.read_recipe("out.png").pixels_sha256
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto import machine
+from impasto._version import __version__
+from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
+from impasto.history import Step
+from impasto.picture import Picture
+from impasto.publish import MAX_BYTES, printable
+from impasto.recipe import InputRecord, Recipe
+from impasto.sources import read_recipe
+from impasto.transfer import Result, WeightsLike, identity, load, replay
+
+MOST_FILES = 10_000  # of a folder that are looked at
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The inputs of a recipe, opened."""
+
+    content: Picture
+    styles: tuple[Picture, ...]
+    init_picture: Picture | None
+
+
+def reproduce(
+    source: str | os.PathLike[str] | Recipe,
+    *,
+    folders: Sequence[str | os.PathLike[str]] = (),
+    weights: WeightsLike | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Result:
+    """Make a picture again: settings, runtime and evaluations at each scale are those of its recipe.
+
+    Whether the pixels are the same, the two recipes' `pixels_sha256` say; `differences` says what is not
+    as it was.
+
+    Args:
+        source: A picture made by impasto, the JSON file of its recipe, or the recipe.
+        folders: Where to look for the inputs first; then beside the picture, then in the current folder.
+        weights: The weights, if they are not found by the recipe's name for them.
+        on_step: Called after every evaluation, as by `stylize`.
+
+    Raises:
+        InputError: There is no recipe, it is not reproducible, or an input is not found.
+        WeightsError: The weights are not here.
+    """
+    recipe = source if isinstance(source, Recipe) else read_recipe(source)
+    check_reproducible(recipe)
+    beside = [] if isinstance(source, Recipe) else [Path(source).parent]
+    found = find_inputs(recipe, [*map(Path, folders), *beside, Path()])
+    return replay(
+        definite(recipe),
+        found.content,
+        list(found.styles),
+        on_step=on_step,
+        init_picture=found.init_picture,
+        weights=find_weights(recipe, weights),
+    )
+
+
+def check_reproducible(recipe: Recipe) -> None:
+    """Refuse a recipe that cannot be replayed.
+
+    Raises:
+        InputError: Its run had a loss or was ended by a callback of the caller's own.
+    """
+    if not recipe.reproducible:
+        why = "was stopped by" if recipe.stopped not in ("evaluations", "tolerance") else "used"
+        what = "a callback" if why == "was stopped by" else "a loss"
+        raise InputError(
+            f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
+        )
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
+    """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
+
+    Args:
+        recipe: Names the inputs.
+        folders: Where to look, first come first; not in folders inside them.
+
+    Raises:
+        InputError: One is in none of the folders.
+    """
+    places = list(dict.fromkeys(folder.resolve() for folder in folders))
+    wanted = [
+        recipe.content,
+        *recipe.styles,
+        *([recipe.init_picture] if recipe.init_picture else []),
+    ]
+    opened: dict[str, Picture] = {}
+    for record in wanted:
+        if record.sha256 not in opened:
+            opened[record.sha256] = _find(record, places)
+    start = recipe.init_picture
+    return Found(
+        opened[recipe.content.sha256],
+        tuple(opened[record.sha256] for record in recipe.styles),
+        opened[start.sha256] if start else None,
+    )
+
+
+def _find(record: InputRecord, folders: Sequence[Path]) -> Picture:
+    for path in _candidates(record, folders):
+        try:
+            if record.kind == "file" and _digest(path) != record.sha256:
+                continue
+            picture = Picture.open(path)
+        except (OSError, ImpastoError):
+            continue
+        if record.kind == "file" or picture.pixels_sha256() == record.sha256:
+            return picture
+    looked = ", ".join(printable(folder) for folder in folders)
+    raise InputError(
+        f"input not found: {printable(record.name)} ({record.width} x {record.height} px, SHA-256 "
+        f"{record.sha256[:12]}...) is not in {looked}; name its folder with --inputs DIR"
+    )
+
+
+def _candidates(record: InputRecord, folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that could be it: those of its name first, then all of its length."""
+    for folder in folders:
+        yield folder / Path(record.name).name
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for _, entry in zip(range(MOST_FILES), entries, strict=False):
+                    size = entry.stat().st_size if entry.is_file() else 0
+                    if 0 < size <= MAX_BYTES and record.bytes in (0, size):
+                        yield Path(entry.path)
+        except OSError:
+            continue
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- weights and machine -------------------------------------------------------------------------
+
+
+def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:
+    """Return the weights of a recipe, known by their hash.
+
+    Raises:
+        WeightsError: They are not here, or those given are others.
+    """
+    name = None if recipe.weights == "given" else recipe.weights
+    try:
+        loaded = load(given if given is not None else name)
+    except WeightsError as error:
+        raise WeightsError(
+            f"this picture was made with the weights {printable(recipe.weights)}: {error}"
+        ) from error
+    if identity(loaded)[1] != recipe.weights_sha256:
+        raise WeightsError(
+            f"this picture was made with other weights ({printable(recipe.weights)}, SHA-256 "
+            f"{recipe.weights_sha256[:12]}...); give them with --weights FILE"
+        )
+    return loaded
+
+
+def definite(recipe: Recipe) -> Recipe:
+    """Return the recipe with a runtime that this machine has; says what had to change."""
+    try:
+        machine.resolve(recipe.runtime, recipe.settings)
+    except SettingsError:
+        log.warning("there is no %s here; computing on another device", recipe.runtime.device)
+        return recipe.changed(runtime=recipe.runtime.changed(device="auto"))
+    return recipe
+
+
+def differences(recipe: Recipe) -> list[str]:
+    """Return in words what of version and machine is not as it was when the picture was made."""
+    here = {**machine.describe(), "impasto": __version__}
+    then = {**recipe.machine, "impasto": recipe.impasto}
+    return [
+        f"{name.replace('_', ' ')} was {printable(then.get(name, 'not recorded'))}, is {here[name]}"
+        for name in sorted(here)
+        if then.get(name) != here[name]
+    ]

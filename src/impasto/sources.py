@@ -1,0 +1,260 @@
+"""Settings from everywhere: flag > environment > file > preset > default, and where each value came from.
+
+No torch here. A file is a settings file in TOML, a picture made earlier, or the recipe of one.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto import sheets
+from impasto.errors import InputError, SettingsError, did_you_mean
+from impasto.models import Model
+from impasto.publish import MAX_BYTES, printable, read_whole
+from impasto.recipe import Recipe
+from impasto.settings import Output, Runtime, Settings
+from impasto.sheets import Sheet
+
+MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output)
+WORDS = ("preset", "settings", "weights")  # what else the environment may give
+PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that are not settings
+PREFIX = "IMPASTO_"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen, and for each field by what: `--size`, `IMPASTO_SIZE`, `my.toml`, `default`, ..."""
+
+    settings: Settings
+    runtime: Runtime
+    output: Output
+    preset: str = "default"
+    weights: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+    def rows(self) -> Iterator[tuple[str, str, Any, str]]:
+        """Yield (group, field, value, origin) of everything."""
+        for title, model in zip(("", "runtime", "output"), self.models(), strict=True):
+            for name in type(model).model_fields:
+                yield title, name, getattr(model, name), self.origins[name]
+
+    def models(self) -> tuple[Settings, Runtime, Output]:
+        """Return the three models."""
+        return self.settings, self.runtime, self.output
+
+
+class _Layers:
+    """Values by name, each with the name of the layer that set it last."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+
+    def add(self, values: Mapping[str, Any], origin: Mapping[str, str], shown: str = "") -> None:
+        """Lay values over those before; `origin` names them, in errors after `shown`."""
+        if "quality" in values and "evaluations" not in values and self.values.get("evaluations"):
+            # A number of evaluations from below would override the quality asked for here.
+            self.values["evaluations"] = None
+            self.origins["evaluations"] = shown or origin["quality"]
+        for name, value in values.items():
+            self.values[name] = value
+            self.origins[name] = shown or origin[name]
+            self.names[name] = f"{shown}: {name}" if shown else origin[name]
+
+    def build(self, model: type[Model]) -> Any:
+        """Make one model of the values that belong to it."""
+        known = model.model_fields
+        return model.called({n: v for n, v in self.values.items() if n in known}, self.names)
+
+
+def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Chosen:
+    """Lay the flags given over the environment, the settings file, the preset and the defaults.
+
+    Args:
+        flags: Fields of `Settings`, `Runtime` and `Output` that were given, `preset`, `like`, `settings`
+            (a file) and `weights`.
+        environment: The environment's variables; those of the process if None.
+
+    Raises:
+        InputError: A value, a name or a file is wrong; the message says where it was given.
+    """
+    variables = _from_environment(os.environ if environment is None else environment)
+    file = flags.get("settings") or variables.get("settings")
+    sheet = read_file(file) if file else Sheet({})
+    shown = printable(Path(file).name) if file else ""
+    named = _preset(flags, variables, sheet)
+    layers = _Layers()
+    base = sheets.resolved(named)
+    for part, where in ((base, f"preset {named}"), (sheet, shown)):
+        for table, model in zip((part.settings, part.runtime, part.output), MODELS, strict=True):
+            _check(model, table, where)
+            layers.add(table, {}, where)
+    for given, call in ((variables, _variable), (flags, _flag)):
+        fields = {name: value for name, value in given.items() if name in _fields()}
+        layers.add(fields, {name: call(name) for name in fields})
+    if "init_picture" in flags and "init" not in flags:
+        layers.add({"init": "picture"}, {"init": "--init-picture"})
+    settings, runtime, output = (layers.build(model) for model in MODELS)
+    origins = {name: layers.origins.get(name, "default") for name in _fields()}
+    origins["preset"] = _origin(flags, variables, sheet, shown)
+    for page, where in ((base, f"preset {named}"), (sheet, shown)):
+        if page.weights:
+            origins["weights"] = where
+    for values, call in ((variables, _variable), (flags, _flag)):
+        if values.get("weights"):
+            origins["weights"] = call("weights")
+    weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
+    return Chosen(settings, runtime, output, named, weights, origins, base.limits)
+
+
+def read_file(path: str | os.PathLike[str]) -> Sheet:
+    """Read the settings in a TOML file, in a picture made earlier, or in its recipe.
+
+    Raises:
+        InputError: It cannot be read, or holds no settings.
+    """
+    name, shown = Path(path), printable(path)
+    if name.suffix.lower() == ".toml":
+        return sheets.read_sheet(path)
+    recipe = read_recipe(path)
+    return Sheet(recipe.settings.model_dump(), weights=_weights(recipe), about={"title": shown})
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read the recipe in a picture made earlier, or the one beside it (`--recipe`).
+
+    Raises:
+        InputError: It cannot be read, or holds no recipe of this version.
+    """
+    from impasto import xmp
+
+    shown = printable(path)
+    data = read_whole(path, MAX_BYTES)
+    if data.lstrip()[:1] == b"{":
+        return Recipe.from_json(data, shown)
+    text = xmp.recipe_in(data, shown)
+    if text is None:
+        raise InputError(
+            f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, or "
+            "another program dropped it"
+        )
+    return Recipe.from_json(text, shown)
+
+
+def _weights(recipe: Recipe) -> str | None:
+    return None if recipe.weights == "given" else recipe.weights
+
+
+def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet) -> str:
+    """Return the name of the preset that all else is laid over."""
+    if "like" in flags:
+        if "preset" in flags:
+            raise InputError("--like and --preset are both what the rest starts from; give one")
+        if flags["like"] not in sheets.PEERS:
+            hint = did_you_mean(flags["like"], sheets.PEERS)
+            raise InputError(f"--like: must be one of {', '.join(sheets.PEERS)}.{hint}")
+        return str(flags["like"])
+    return str(flags.get("preset") or variables.get("preset") or sheet.preset or "default")
+
+
+def _origin(
+    flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet, shown: str
+) -> str:
+    """Return what named the preset."""
+    for name in ("like", "preset"):
+        if name in flags:
+            return _flag(name)
+    return _variable("preset") if "preset" in variables else shown if sheet.preset else "default"
+
+
+def _fields() -> list[str]:
+    return [name for model in MODELS for name in model.model_fields]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _check(model: type[Model], values: Mapping[str, Any], shown: str) -> None:
+    try:
+        model.check_types(values)
+    except SettingsError as error:
+        raise SettingsError(f"{shown}: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the variables IMPASTO_... set; empty ones count as not set.
+
+    Raises:
+        SettingsError: A variable of that prefix is unknown.
+    """
+    known = {_variable(name): name for name in [*_fields(), *WORDS]}
+    others = [PREFIX + name for name in PLACES]
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable in others or not value:
+            continue
+        if variable not in known:
+            hint = did_you_mean(variable, [*known, *others]) or " `impasto settings` lists them."
+            raise SettingsError(f"unknown environment variable {printable(variable)}.{hint}")
+        found[known[variable]] = value
+    return found
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def to_toml(chosen: Chosen) -> str:
+    """Return the settings as a TOML file with every field of `Settings` and its help.
+
+    Of `Runtime` and `Output`, only what was chosen: they belong to a machine and an occasion.
+    """
+    import tomlkit
+
+    from impasto._version import __version__
+
+    page = tomlkit.document()
+    page.add(
+        tomlkit.comment(
+            f"Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"
+        )
+    )
+    if chosen.weights:
+        page.add("weights", tomlkit.item(chosen.weights))
+    tables = {}
+    for name, info in Settings.model_fields.items():
+        value = getattr(chosen.settings, name)
+        if isinstance(value, dict):
+            tables[name] = (value, str(info.description))
+            continue
+        page.add(tomlkit.nl())
+        page.add(tomlkit.comment(str(info.description)))
+        if value is None:
+            page.add(tomlkit.comment(f"{name} ="))
+        else:
+            page.add(name, tomlkit.item(value))
+    for title, model in (("runtime", chosen.runtime), ("output", chosen.output)):
+        values = {
+            name: value
+            for name, value in model.model_dump(exclude_none=True).items()
+            if chosen.origins.get(name, "default") != "default"
+        }
+        if values:
+            tables[title] = (values, "")
+    for name, (values, about) in tables.items():
+        table = tomlkit.table()
+        if about:
+            table.add(tomlkit.comment(about))
+        for key, value in values.items():
+            table.add(key, value)
+        page.add(tomlkit.nl())
+        page.add(name, table)
+    return tomlkit.dumps(page)
