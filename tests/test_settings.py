@@ -4,8 +4,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from impasto.errors import ExitCode, SettingsError
 from impasto import sheets
+from impasto.errors import ExitCode, SettingsError
 from impasto.settings import LARGEST_EDGE, Output, Runtime, Settings, Style
 
 

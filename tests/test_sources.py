@@ -5,11 +5,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from test_recipe import recipe
 
 from impasto.errors import InputError, SettingsError
 from impasto.settings import Output, Runtime, Settings
 from impasto.sources import Chosen, gather, read_file, read_recipe, to_toml
+from test_recipe import recipe
 
 
 @pytest.fixture(autouse=True)
