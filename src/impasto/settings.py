@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from impasto.conventions import Convention
 from impasto.errors import SettingsError, did_you_mean
 from impasto.layers import ORDER, check_layer
 
@@ -171,8 +172,10 @@ class Settings(_Model):
     style_layers: dict[str, float] = _option(
         STYLE_LAYERS, "Layers that carry the style, as NAME or NAME=WEIGHT, by commas.", "Expert"
     )
-    convention: Literal["mean", "paper"] = _option(
-        "mean", "Formula of the losses: means (size does not matter) or the paper's sums.", "Expert"
+    convention: Convention = _option(
+        "mean",
+        "Formula of the losses: means (size does not matter), the paper's sums, or another program's.",
+        "Expert",
     )
     pooling: Literal["max", "average", "l2"] = _option("max", "Pooling of the network.", "Expert")
     padding: Literal["zero", "reflect", "replicate"] = _option(
