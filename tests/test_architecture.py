@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
-    {"layers", "conventions"},
+    {"layers", "conventions", "presets"},
     {"settings"},
     {"publish"},
     {"weights", "picture", "pyramid", "samples"},
