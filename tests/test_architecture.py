@@ -12,10 +12,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
-    {"layers", "publish", "models"},
+    {"layers", "publish", "models", "conventions", "presets"},
     {"sheets", "xmp"},
     {"settings"},
-    {"recipe", "presets"},
+    {"recipe"},
     {"weights", "picture", "pyramid", "samples", "sources"},
     {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine", "history"},

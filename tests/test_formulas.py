@@ -18,7 +18,7 @@ from impasto.losses import (
 )
 from impasto.objective import Objective, prepare
 from impasto.settings import Settings
-from impasto.transfer import _losses, stylize
+from impasto.transfer import bind, stylize
 from impasto.vgg import VGG19
 from reference import straight
 
@@ -40,7 +40,7 @@ def settings_of(case: dict) -> Settings:
 
 def objective_of(network, content, styles, shares, settings, extra=()):
     targets = Targets(content, tuple(styles), torch.tensor(shares, dtype=content.dtype), None)
-    return Objective(network, [*_losses(network, targets, settings), *extra])
+    return Objective(network, [*bind(network, targets, settings), *extra])
 
 
 @pytest.mark.parametrize("base", [straight.PAPER, straight.MEAN], ids=["paper", "mean"])

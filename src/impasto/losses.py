@@ -10,18 +10,21 @@ Two conventions, both exact, F and P being features (C channels, M positions), G
   pictures have M positions. Departure: the paper's form has no meaning where they differ; this one does.
 * `mean` (the default): content mean (F - P)^2; style mean (G/(C M) - A/(C M_a))^2. Does not depend on the
   size of the pictures. Departure from the paper: constants only, so that weights keep their meaning.
+
+The formulas of other programs are the `mean` times a factor; `conventions` has the table.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from impasto.conventions import Convention, Variation
+
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
-Convention = Literal["mean", "paper"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def total_variation(image: Tensor) -> Tensor:
 class ContentLoss:
     """The photo's features, to be kept: equation 1 of the paper, or its mean.
 
-    `target` is P, (1, C, h, w), of the photo at the canvas' size.
+    `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
+    form; the paper's has its own arithmetic and takes none.
     """
 
     name: str
@@ -142,6 +146,7 @@ class ContentLoss:
     target: Tensor
     convention: Convention = "mean"
     additive: bool = True
+    factor: float = 1.0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -157,9 +162,11 @@ class ContentLoss:
         return (squared_distance(_crop(features[self.layer], window), target),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return 1/2 the sum (`paper`) or the mean over all features (`mean`)."""
+        """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""
         (total,) = statistics
-        return total / 2 if self.convention == "paper" else total / self.target.numel()
+        if self.convention == "paper":
+            return total / 2
+        return total / self.target.numel() * self.factor
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,7 @@ class GramLoss:
     """A painting's style in one layer: equation 4 of the paper, or its mean.
 
     `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
+    `factor` makes the mean another program's form; the paper's has its own arithmetic and takes none.
     """
 
     name: str
@@ -176,6 +184,7 @@ class GramLoss:
     shares: Tensor
     convention: Convention = "mean"
     additive: bool = True
+    factor: float = 1.0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -197,38 +206,65 @@ class GramLoss:
         if self.convention == "paper":
             scale = 1.0 / (4 * channels**2)
         else:
-            scale = 1.0 / channels**4  # mean over C^2 entries, each divided by C
+            scale = self.factor / channels**4  # mean over C^2 entries, each divided by C
         return (distances * self.shares).sum() * scale
 
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Smoothness of the canvas itself; see `total_variation`."""
+    """Smoothness of the canvas itself, in one of the forms of `conventions.variation_form`.
+
+    All of them have finite gradients where neighbours are equal: |d| has 0 there, and so has (d^2)^1.25.
+    """
 
     weight: float
     name: str = "total_variation"
     layers: tuple[str, ...] = ()
     additive: bool = True
+    form: Variation = "mean_squares"
+    factor: float = 1.0
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
-        """Return (sum of squared differences, number of values).
+        """Return (sum, number of values) for each mean that `value` takes, or (sum,) for a sum.
 
         Differences to the right and lower neighbour, which may lie in the halo of a tile.
         """
         image, window = features["image"], windows.get("image") if windows else None
-        if window is None:
-            return total_variation(image) * image.numel(), torch.tensor(float(image.numel()))
-        rows, columns = window.inner
-        here = image[..., rows, columns]
-        right = image[..., rows, columns.start + 1 : columns.stop + 1]
-        below = image[..., rows.start + 1 : rows.stop + 1, columns]
-        across = (right - here[..., : right.shape[-1]]).square().sum()
-        down = (below - here[..., : below.shape[-2], :]).square().sum()
-        return across + down, torch.tensor(float(here.numel()))
+        if window is None and self.form == "mean_squares":
+            return total_variation(image) * image.numel(), _number(image)
+        here, across, down = _differences(image, window)
+        if self.form == "mean_squares":
+            return across.square().sum() + down.square().sum(), _number(here)
+        if self.form == "mean_absolute":
+            return across.abs().sum(), _number(across), down.abs().sum(), _number(down)
+        # The corners: positions that have both neighbours.
+        squares = across[..., : down.shape[-2], :].square() + down[..., : across.shape[-1]].square()
+        return ((squares if self.form == "corner_squares" else squares.pow(1.25)).sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return the mean."""
-        return statistics[0] / statistics[1]
+        """Return the sum of the means, or the sum of a form that is one, times the factor."""
+        if (
+            self.form == "mean_absolute"
+        ):  # one row or column has no neighbours: its mean is 0, not 0/0
+            across, columns, down, rows = statistics
+            return (across / columns.clamp(min=1) + down / rows.clamp(min=1)) * self.factor
+        if self.form == "mean_squares":
+            return statistics[0] / statistics[1] * self.factor
+        return statistics[0] * self.factor
+
+
+def _number(values: Tensor) -> Tensor:
+    return torch.tensor(float(values.numel()))
+
+
+def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the window's pixels and their differences to the right and the lower neighbour."""
+    whole = (slice(0, image.shape[-2]), slice(0, image.shape[-1]))
+    rows, columns = whole if window is None else window.inner
+    here = image[..., rows, columns]
+    right = image[..., rows, columns.start + 1 : columns.stop + 1]
+    below = image[..., rows.start + 1 : rows.stop + 1, columns]
+    return here, right - here[..., : right.shape[-1]], below - here[..., : below.shape[-2], :]
 
 
 @dataclass(frozen=True)

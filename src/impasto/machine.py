@@ -49,7 +49,8 @@ def fast_at_bf16(device: str) -> bool:
 def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     """Return the runtime with every `auto` decided.
 
-    The paper's convention is computed in fp32 unless bf16 is asked for: its sums are meant to the letter.
+    Only the convention `mean` goes to bf16 by itself. The paper's and other programs' are there to be
+    compared with what computes in fp32, so they are computed in fp32 unless bf16 is asked for.
 
     Raises:
         SettingsError: The device does not exist here.

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from impasto import sheets
+from impasto.conventions import Convention
 from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
 from impasto.models import Model, option
@@ -59,7 +60,10 @@ class Settings(Model):
         1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
     total_variation: float = option(
-        0.0, "Weight of smoothness. Higher removes fine grain; try 1e7.", "Look", ge=0
+        0.0,
+        "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e7.",
+        "Look",
+        ge=0,
     )
     size: int | None = option(
         None,
@@ -125,8 +129,10 @@ class Settings(Model):
     style_layers: dict[str, float] = option(
         STYLE_LAYERS, "Layers that carry the style, as NAME or NAME=WEIGHT, by commas.", "Expert"
     )
-    convention: Literal["mean", "paper"] = option(
-        "mean", "Formula of the losses: means (size does not matter) or the paper's sums.", "Expert"
+    convention: Convention = option(
+        "mean",
+        "Formula of the losses: means (size does not matter), the paper's sums, or another program's.",
+        "Expert",
     )
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
     padding: Literal["zero", "reflect", "replicate"] = option(

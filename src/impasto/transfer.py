@@ -19,10 +19,11 @@ from torch import Tensor
 from impasto import canvas as canvases
 from impasto import machine
 from impasto._version import __version__
+from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.errors import InputError, Stop
 from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, PictureLike, StyleLike, Targets, open_inputs, record
-from impasto.layers import LAYERS
+from impasto.layers import LAYERS, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.objective import Objective, prepare
 from impasto.picture import Picture
@@ -193,7 +194,7 @@ def _paint(
     before: Targets | None = None
     for scale, passes in plan:
         targets = inputs.tensors(scale, device)
-        losses = [*_losses(network, targets, settings), *extra_losses]
+        losses = [*bind(network, targets, settings), *extra_losses]
         objective = Objective(network, losses)
         canvas = _next_canvas(canvas, before, targets, settings)
         before = targets
@@ -247,15 +248,21 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
 
 
 @torch.no_grad()
-def _losses(network: VGG19, targets: Targets, settings: Settings) -> list[Loss]:
+def bind(network: VGG19, targets: Targets, settings: Settings) -> list[Loss]:
     """Bind the losses to the inputs at one scale: total = alpha L_content + beta L_style + ..."""
     losses: list[Loss] = []
+    convention = settings.convention
     if settings.content_term:
         alpha, kept = settings.content_weight, settings.content_layers
         features = network(targets.content, [name for name, weight in kept.items() if weight])
         losses += [
             ContentLoss(
-                f"content.{name}", alpha * kept[name], name, found.float(), settings.convention
+                f"content.{name}",
+                alpha * kept[name],
+                name,
+                found.float(),
+                convention,
+                factor=content_factor(convention, found.shape[1], found[0, 0].numel()),
             )
             for name, found in features.items()
             if name != "image"
@@ -264,20 +271,32 @@ def _losses(network: VGG19, targets: Targets, settings: Settings) -> list[Loss]:
         beta, painted = settings.style_weight, settings.style_layers
         names = [name for name, weight in painted.items() if weight]
         grams = [_normalised_grams(network, style, names) for style in targets.styles]
+        painting = {name: torch.cat([gram[name] for gram in grams]) for name in names}  # (S, C, C)
         losses += [
             GramLoss(
                 f"style.{name}",
                 beta * painted[name],
                 name,
-                torch.cat([gram[name] for gram in grams]),  # (S, C, C)
+                painting[name],
                 targets.shares,
-                settings.convention,
+                convention,
+                factor=_style_factor(convention, name, targets, painting[name]),
             )
             for name in names
         ]
     if settings.total_variation:
-        losses.append(TotalVariation(settings.total_variation))
+        form, factor = variation_form(convention)
+        losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
     return losses
+
+
+def _style_factor(convention: Convention, layer: str, targets: Targets, painting: Tensor) -> float:
+    """Return the convention's factor of a style layer for the canvas' real size at this scale."""
+    height, width = targets.content.shape[-2:]  # the canvas has the photo's size
+    positions = (height // stride(layer)) * (width // stride(layer))
+    mean = (painting * targets.shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
+    spread = float(mean.trace()), float(mean.square().sum())
+    return style_factor(convention, mean.shape[0], positions, height * width, *spread)
 
 
 def _normalised_grams(network: VGG19, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:

