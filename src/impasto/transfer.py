@@ -21,11 +21,11 @@ from impasto import canvas as canvases
 from impasto import machine
 from impasto._version import __version__
 from impasto.errors import Stop
-from impasto.inputs import Inputs, PictureLike, StyleLike, Targets, open_inputs, record
+from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.objective import Objective, prepare
-from impasto.picture import Picture
+from impasto.picture import Picture, PictureLike
 from impasto.publish import publish
 from impasto.pyramid import Scale
 from impasto.settings import Recipe, Runtime, ScaleRecord, Settings, Style
