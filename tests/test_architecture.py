@@ -13,9 +13,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
     {"layers", "publish", "models", "conventions", "presets"},
-    {"sheets", "xmp"},
+    {"sheets"},
     {"settings"},
-    {"recipe"},
+    {"recipe", "xmp", "exif", "guard"},
+    {"arrays", "colour"},
+    {"decode", "encode"},
     {"weights", "picture", "pyramid", "samples", "sources"},
     {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine", "history"},

@@ -16,8 +16,18 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from impasto import picture as module
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError
-from impasto.picture import WRITABLE, Picture, check_output
+from impasto.picture import Picture, check_output
+from impasto.publish import WRITABLE
 
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 RNG = np.random.default_rng(7)
 
@@ -314,8 +324,10 @@ def test_a_damaged_png():
         (b"hello\n" * 9, "a text file"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"%PDF-1.4\n", "PDF"),
-        (b"BM" + bytes(60), "BMP"),
-        (b"\0\0\0\x20ftypavif" + bytes(40), "AVIF"),
+        (b"BM" + bytes(60), "damaged"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "damaged"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "damaged"),
+        (b"\0\0\0\x18ftypisom" + bytes(40), "a video file"),
         (b"\x80\x91" * 30, "in no known format"),
         (b"\xff\xd8\xff\xe0garbage", "damaged"),
         (b"\x89PNG\r\n\x1a\ngarbage", "damaged"),
@@ -365,7 +377,7 @@ def test_memory_gives_out(monkeypatch):
     def exhausted(*args):
         raise MemoryError
 
-    monkeypatch.setattr(module, "_decode", exhausted)
+    monkeypatch.setattr(module, "decode", exhausted)
     refused(b"x", "not enough memory", ImpastoError)
 
 
@@ -373,7 +385,7 @@ def test_undecodable_messages_of_libvips(monkeypatch):
     def unreadable(*args):
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
-    monkeypatch.setattr(module, "_decode", unreadable)
+    monkeypatch.setattr(module, "decode", unreadable)
     refused(b"x", "unreadable text")
 
 
@@ -442,7 +454,8 @@ def test_from_tensor():
     alpha = torch.full((1, 1, 1, 1), 0.5)
     picture = Picture.from_tensor(tensor, name="x")
     assert picture.tensor().flatten().tolist() == [0, 0.25, 1]
-    assert (picture.name, picture.bits, picture.sha256) == ("x", 8, "")
+    assert (picture.name, picture.bits, picture.kind) == ("x", 8, "pixels")
+    assert picture.sha256 == picture.pixels_sha256()
     both = Picture.from_tensor(tensor, alpha=alpha)
     assert both.has_alpha
     assert both.alpha().item() == 0.5
@@ -481,7 +494,7 @@ def test_every_format_at_8_bits_by_another_reader(suffix, bands):
     assert data == picture.encode(suffix.upper())
     image = Image.open(io.BytesIO(data))
     jpeg = suffix in (".jpg", ".jpeg")
-    assert image.format == {"p": "PNG", "j": "JPEG", "t": "TIFF", "w": "WEBP"}[suffix[1]]
+    assert image.format == FORMATS[suffix]
     assert image.mode == ("RGBA" if bands == 4 and not jpeg else "RGB")
     profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
     assert "sRGB" in ImageCms.getProfileDescription(profile)
@@ -492,8 +505,8 @@ def test_every_format_at_8_bits_by_another_reader(suffix, bands):
         assert np.array_equal(got, expected)
     else:
         assert np.abs(got - expected).mean() < 3
-        if bands == 4 and not jpeg:
-            assert np.array_equal(got[..., 3], array[..., 3])
+        if bands == 4 and not jpeg:  # AVIF's alpha is lossy as its colours are
+            assert np.abs(got[..., 3] - array[..., 3]).max() <= (1 if suffix == ".avif" else 0)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff"])
@@ -518,7 +531,7 @@ def test_values_are_rounded_to_the_nearest():
     assert np.abs(stored - hwc(values) * 255).max() <= 0.5001
     deep = vips_bytes(random_rgb(top=65535), ".png", "rgb16")
     picture = Picture.open(deep)
-    stored = np.asarray(Image.open(io.BytesIO(picture.encode(".png"))))
+    stored = np.asarray(Image.open(io.BytesIO(picture.encode(".png", bits=8))))
     assert np.abs(stored - levels(picture)).max() <= 0.5001
 
 

@@ -42,7 +42,7 @@ def layer_rows() -> list[dict[str, Any]]:
 
 def examine() -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows."""
-    from impasto import machine, picture, publish
+    from impasto import decode, guard, machine, publish
 
     found = machine.devices()
     return {
@@ -55,11 +55,11 @@ def examine() -> dict[str, Any]:
         },
         "weights": _weights(),
         "pictures": {
-            "read": picture.READABLE,
+            "read": decode.READABLE,
             "write": list(publish.WRITABLE),
             "largest file (MB)": publish.MAX_BYTES // 10**6,
-            "most pixels (million)": picture.MAX_PIXELS // 10**6,
-            "longest side (px)": picture.MAX_SIDE,
+            "most pixels (million)": guard.MAX_PIXELS // 10**6,
+            "longest side (px)": guard.MAX_SIDE,
             "default size (px)": DEFAULT_LONG_EDGE,
             "largest size (px)": LARGEST_EDGE,
         },

@@ -1,9 +1,8 @@
 """The inputs of a run: opened once, scaled for each scale, recorded by hash.
 
-Form: paths, bytes or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
+Form: paths, bytes, arrays or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor
 
 from impasto.errors import InputError
-from impasto.picture import Picture
+from impasto.picture import Picture, PictureLike
 from impasto.pyramid import Scale, Shape, fit, scales
 from impasto.recipe import InputRecord
 from impasto.settings import Settings, Style
 
-PictureLike = str | os.PathLike[str] | bytes | Picture
 StyleLike = PictureLike | Style
 SOFT = "linear"  # how paintings are scaled
 
@@ -69,9 +67,10 @@ class Inputs:
         )
 
     def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas with the photo's own transparency."""
+        """Return the canvas with the photo's own transparency, and what its file says."""
         height, width = canvas.shape[-2:]
-        return Picture.from_tensor(canvas, alpha=self.content.alpha(width, height))
+        alpha = self.content.alpha(width, height)
+        return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
 
 
 def open_inputs(
@@ -94,15 +93,11 @@ def open_inputs(
     if settings.init == "picture" and start is None:
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
     return Inputs(
-        _picture(content),
-        tuple(_picture(item.picture) for item in styles),
+        Picture.of(content),
+        tuple(Picture.of(item.picture) for item in styles),
         tuple(item.weight for item in styles),
-        _picture(start) if start is not None and settings.init == "picture" else None,
+        Picture.of(start) if start is not None and settings.init == "picture" else None,
     )
-
-
-def _picture(source: PictureLike) -> Picture:
-    return source if isinstance(source, Picture) else Picture.open(source)
 
 
 def record(picture: Picture, weight: float = 1.0) -> InputRecord:

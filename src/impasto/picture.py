@@ -1,4 +1,4 @@
-"""The only door for pixels: files come in and go out as a `Picture`.
+"""The only door for pixels: they come in and go out as a `Picture`.
 
 Inside, a picture is upright, sRGB, three colours and perhaps alpha, of 8 or 16 bits or floating point.
 All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is dealt with on entry::
@@ -6,75 +6,60 @@ All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is 
     photo = Picture.open("cat.jpg")
     image = photo.tensor(512, 384)                      # (1, 3, 384, 512) in [0, 1]
     Picture.from_tensor(image).save("cat-small.png")
+    Picture.of(np.zeros((48, 64, 3), np.uint8)).pil()
 """
 
-import contextlib
 import hashlib
-import logging
 import os
-import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import numpy as np
+import numpy.typing as npt
 import pyvips
 import torch
 from torch import Tensor
 
-from impasto.errors import InputError, OutputError, PictureError, ResourceError, did_you_mean
+from impasto.arrays import TOP, digest, from_array, over_white, to_array
+from impasto.decode import Facts, decode, decode_pil
+from impasto.encode import Metadata, check_suffix, encode
+from impasto.errors import InputError, PictureError
+from impasto.guard import MAX_SIDE, check_size, translated
 from impasto.publish import (
     MAX_BYTES,
-    WRITABLE,
     check_length,
     check_target,
     printable,
     publish,
     read_whole,
 )
+from impasto.xmp import forget
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Source = str | os.PathLike[str] | bytes  # a path, or the bytes of a picture file
-READABLE = "JPEG, PNG, TIFF, WebP or GIF"  # known by content, not by name
-MAX_PIXELS = 100_000_000  # width x height
-MAX_SIDE = 30_000
-_LOADERS = {  # no other loader of libvips is ever reached, so no other needs to be blocked
-    "jpegload_buffer": (b"\xff\xd8\xff",),
-    "pngload_buffer": (b"\x89PNG\r\n\x1a\n",),
-    "tiffload_buffer": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "gifload_buffer": (b"GIF87a", b"GIF89a"),
-}
-_OTHERS = {  # only to say what a file is
-    "a BMP picture": (b"BM",),
-    "a PDF or PostScript document": (b"%PDF", b"%!PS"),
-    "a ZIP archive": (b"PK\x03\x04",),
-    "an SVG or XML document": (b"<svg", b"<?xml"),
-}
-_SAVERS: dict[str, dict[str, Any]] = {
-    ".png": {"compression": 6},
-    ".jpg": {"subsample_mode": "off", "optimize_coding": True},
-    ".tif": {"compression": "deflate", "predictor": "horizontal"},
-    ".webp": {"exact": True},  # keeps colours under transparent pixels
-}
-_TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
-
-_log = logging.getLogger(__name__)
+PictureLike: TypeAlias = Union[Source, "Picture", npt.NDArray[Any], Tensor, "Image"]
+_SHOWN = 1024  # pixels of the long edge in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, held in memory. Make it with `Picture.open` or `Picture.from_tensor`.
+    """One picture, held in memory. Make it with `open`, `of` or `from_tensor`.
 
     Attributes:
         name: File name without its folder, for messages and default names.
-        bits: 8 or 16, the depth of the file it came from.
-        sha256: Of the bytes of the file, in hexadecimal; empty where there was no file.
+        kind: Whether it came from a "file" or from "pixels" in memory.
     """
 
     name: str
-    bits: int
-    sha256: str
+    kind: Literal["file", "pixels"]
     _image: pyvips.Image = field(repr=False)
+    _facts: Facts = field(repr=False)
+    _file_sha256: str = field(default="", repr=False)
 
     @classmethod
     def open(cls, source: Source, *, name: str | None = None) -> "Picture":
@@ -92,15 +77,56 @@ class Picture:
             name = name or Path(source).name
         name = name or "<bytes>"
         shown = printable(name)
-        with _translated(shown):
+        with translated(shown):
             data = source if isinstance(source, bytes) else read_whole(source, MAX_BYTES)
             check_length(data, MAX_BYTES, shown)
-            image, bits = _decode(data, shown)
-        return cls(name, bits, hashlib.sha256(data).hexdigest(), image)
+            image, facts = decode(data, shown)
+        return cls(name, "file", image, facts, hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of(cls, source: PictureLike, name: str | None = None) -> "Picture":
+        """Make a picture of whatever holds one.
+
+        Args:
+            source: A path; the bytes of a file; a picture of Pillow (turned upright and converted
+                to sRGB); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool
+                or floats in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels of
+                uint8 or floats in [0, 1]; or a `Picture`, which is returned as it is. Numbers are
+                taken as sRGB-encoded, a fourth channel as alpha. They are copied.
+            name: A name for messages.
+
+        Raises:
+            PictureError: It is none of these, or cannot be read.
+            ResourceError: There is not enough memory for it.
+        """
+        if isinstance(source, Picture):
+            return source
+        if isinstance(source, (str, os.PathLike, bytes)):
+            return cls.open(source, name=name)
+        if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
+            name = name or Path(getattr(source, "filename", "") or "<image>").name
+            return cls(name, "pixels", *decode_pil(source, printable(name)))  # type: ignore[arg-type]
+        tensor = isinstance(source, Tensor)
+        name = name or ("<tensor>" if tensor else "<array>")
+        shown = printable(name)
+        if not isinstance(source, (Tensor, np.ndarray)):
+            what = f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}"
+            raise PictureError(f"{what}; give a path, bytes, an array, a tensor or a PIL image")
+        with translated(shown):
+            array = _channels_last(source, shown) if isinstance(source, Tensor) else source
+            if array.ndim >= 2:
+                check_size(array.shape[1], array.shape[0], shown)
+            image = from_array(array, shown)
+        return cls(name, "pixels", image, Facts(16 if image.format == "ushort" else 8))
 
     @classmethod
     def from_tensor(
-        cls, tensor: Tensor, *, alpha: Tensor | None = None, name: str = "<result>"
+        cls,
+        tensor: Tensor,
+        *,
+        alpha: Tensor | None = None,
+        name: str = "<result>",
+        source: "Picture | None" = None,
     ) -> "Picture":
         """Make a picture of a (1, 3, H, W) tensor, sRGB-encoded; values are clamped to [0, 1].
 
@@ -108,6 +134,7 @@ class Picture:
             tensor: The colours, not multiplied by alpha.
             alpha: (1, 1, H, W); 0 is transparent.
             name: A name for messages.
+            source: The photo it was made of, whose depth, resolution, EXIF, IPTC and XMP it takes.
 
         Raises:
             PictureError: A shape is wrong or a value is not finite.
@@ -121,7 +148,9 @@ class Picture:
         if not torch.isfinite(pixels).all():
             raise PictureError(f"{name}: the picture contains values that are not finite")
         array = pixels.clamp(0, 1)[0].permute(1, 2, 0).contiguous().numpy()
-        return cls(name, 8, "", pyvips.Image.new_from_array(array, interpretation="srgb"))
+        facts = source._facts if source is not None else Facts()
+        facts = replace(facts, notes=(), xmp=forget(facts.xmp))
+        return cls(name, "pixels", pyvips.Image.new_from_array(array, interpretation="srgb"), facts)
 
     @property
     def width(self) -> int:
@@ -138,6 +167,35 @@ class Picture:
         """Whether it has an alpha channel, be it opaque all over."""
         return int(self._image.bands) == 4
 
+    @property
+    def bits(self) -> int:
+        """8 or 16: the depth of what it came from, be it a file, an array or the photo of a run."""
+        return self._facts.bits
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Dots an inch across and down; None where the file does not say."""
+        return self._facts.dpi
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used or could not be, one sentence each."""
+        return self._facts.notes
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 in hexadecimal: of the file's bytes or, where there was none, of the pixels."""
+        return self._file_sha256 or self.pixels_sha256()
+
+    def pixels_sha256(self) -> str:
+        r"""Return SHA-256 of the pixels, in hexadecimal.
+
+        Over the text `WxHxbands\n` in ASCII, then the values in [0, 1] as little-endian float32, row
+        by row, the 3 or 4 bands of a pixel together. The same pixels give the same sum, from whatever
+        file or array, and of whatever depth they are held as.
+        """
+        return digest(self._image)
+
     def tensor(
         self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3"
     ) -> Tensor:
@@ -147,39 +205,68 @@ class Picture:
         one sees on a white page, and colours hidden under transparent pixels do not leak.
         Given a size, it is resized to exactly that; `kernel` is libvips' (`linear` is softer).
         """
-        return self._planes(_over_white(self._image), width, height, kernel)
+        return self._planes(over_white(self._image), width, height, kernel)
 
     def alpha(self, width: int | None = None, height: int | None = None) -> Tensor | None:
         """Return alpha as a new (1, 1, H, W) float32 tensor in [0, 1], or None if there is none."""
         return self._planes(self._image[3], width, height) if self.has_alpha else None
 
-    def encode(self, suffix: str = ".png", *, bits: int | None = None, quality: int = 95) -> bytes:
-        """Return the bytes of a file: sRGB with its profile, no other metadata.
+    def array(self, bits: Literal[8, 16] | None = None) -> npt.NDArray[Any]:
+        """Return a new (H, W, 3) array, or (H, W, 4) with alpha, of uint8 or uint16.
 
-        Alpha is kept, except in JPEG, where the picture is composited over white.
+        Args:
+            bits: 8 or 16; by default the picture's own.
+        """
+        if bits not in (8, 16, None):
+            raise InputError(f"bits must be 8 or 16, not {bits}")
+        return to_array(self._image, bits or self.bits)
+
+    def pil(self) -> "Image":
+        """Return a picture of Pillow, RGB or RGBA of 8 bits; Pillow has no colours of 16."""
+        from PIL import Image
+
+        image = Image.fromarray(self.array(8))
+        if self.dpi:
+            image.info["dpi"] = self.dpi
+        return image
+
+    def encode(
+        self,
+        suffix: str = ".png",
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+        recipe: str | None = None,
+    ) -> bytes:
+        """Return the bytes of a file, in sRGB.
+
+        Alpha is kept, except in JPEG, where the picture is composited over white. JPEG and AVIF
+        are written without chroma subsampling.
 
         Args:
             suffix: One of `WRITABLE`; it decides the format.
-            bits: 8 (the default) or 16; 16 only for PNG and TIFF.
-            quality: 1 to 100, for JPEG (never with chroma subsampling) and WebP.
+            bits: 8 or 16; 16 only for PNG and TIFF. By default the picture's own depth, where the
+                format can hold it.
+            quality: 1 to 100, for JPEG, WebP and AVIF.
+            metadata: "minimal" writes the recipe, the profile and the resolution; "keep" besides
+                EXIF, XMP and, in JPEG and TIFF, IPTC of the photo; "strip" only pixels.
+            recipe: JSON text that goes into the file as XMP; it is read back to be sure.
 
         Raises:
-            InputError: The suffix, the bits or the quality are not possible.
+            InputError: The suffix, the bits, the quality, `metadata` or the recipe are not possible.
             OutputError: The format cannot hold this picture.
         """
-        suffix = _check_suffix(suffix).replace("jpeg", "jpg").replace("tiff", "tif")
-        bits = 8 if bits is None else bits
-        if bits not in (8, 16) or (bits == 16 and suffix not in (".png", ".tif")):
-            raise InputError(f"{suffix} cannot have {bits} bits; 8 always works, 16 in .png, .tif")
-        if not 1 <= quality <= 100:
-            raise InputError(f"quality must be 1 to 100, not {quality}")
-        options = _SAVERS[suffix] | ({"Q": quality} if suffix in (".jpg", ".webp") else {})
-        try:
-            image = _quantised(self._image, bits, opaque=suffix == ".jpg")
-            return bytes(image.write_to_buffer(suffix, keep="none", profile="srgb", **options))
-        except pyvips.Error as error:
-            what = f"{suffix} of {self.width} x {self.height} pixels"
-            raise OutputError(f"cannot make a {what}: {_detail(error)}; try .png") from error
+        return encode(
+            self._image,
+            self._facts,
+            suffix,
+            bits=bits,
+            quality=quality,
+            metadata=metadata,
+            recipe=recipe,
+            shown=printable(self.name),
+        )
 
     def save(
         self,
@@ -188,6 +275,8 @@ class Picture:
         bits: int | None = None,
         quality: int = 95,
         overwrite: bool = False,
+        metadata: Metadata = "minimal",
+        recipe: str | None = None,
     ) -> Path:
         """Write what `encode` makes to a file, all of it or nothing, and return the path.
 
@@ -195,8 +284,18 @@ class Picture:
         this raises (the errors of `encode` and of `check_output`) it is untouched.
         """
         check_output(path, overwrite=overwrite)
-        data = self.encode(Path(path).suffix, bits=bits, quality=quality)
+        options: dict[str, Any] = {"bits": bits, "quality": quality}
+        data = self.encode(Path(path).suffix, metadata=metadata, recipe=recipe, **options)
         return publish(path, data, overwrite=overwrite)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: a PNG of at most 1024 pixels on the long edge."""
+        scale = _SHOWN / max(self.width, self.height)
+        if scale >= 1:
+            return self.encode(".png", bits=8, metadata="strip")
+        size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        small = Picture.from_tensor(self.tensor(*size), alpha=self.alpha(*size))
+        return small.encode(".png", metadata="strip")
 
     def _planes(
         self, image: pyvips.Image, width: int | None, height: int | None, kernel: str = "lanczos3"
@@ -208,13 +307,13 @@ class Picture:
             width, height = self.width, self.height
         elif min(width, height) < 1 or max(width, height) > MAX_SIDE:
             raise InputError(f"a picture cannot be made {width} x {height} pixels large")
-        with _translated(printable(self.name)):
+        with translated(printable(self.name)):
             if (width, height) != (self.width, self.height):
                 scale = width / self.width, height / self.height
                 image = image.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel)
             array = image.numpy().reshape(height, width, image.bands)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
-            planes /= np.float32(_TOP[self._image.format])
+            planes /= np.float32(TOP[self._image.format])
             return torch.from_numpy(planes).clamp_(0, 1)
 
 
@@ -225,176 +324,21 @@ def check_output(
 
     The same as `impasto.publish.check_target`; besides, the suffix must be one of `WRITABLE`.
     """
-    _check_suffix(Path(path).suffix, f"{printable(path)}: ")
+    check_suffix(Path(path).suffix, f"{printable(path)}: ")
     return check_target(path, inputs=inputs, overwrite=overwrite)
 
 
-def _check_suffix(suffix: str, where: str = "") -> str:
-    """Return the suffix in lower case, if it can be written."""
-    if suffix.lower() in WRITABLE:
-        return suffix.lower()
-    what = f"{printable(suffix)} files cannot be written" if suffix else "the name has no suffix"
-    hint = did_you_mean(suffix.lower(), WRITABLE)
-    raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
-
-
-@contextlib.contextmanager
-def _translated(shown: str) -> Iterator[None]:
-    """Turn what files, libvips and the memory raise into errors for the user."""
-    try:
-        yield
-    except (pyvips.Error, UnicodeError) as error:
-        what = f"is damaged or of an unknown kind ({_detail(error)})"
-        raise PictureError(f"{shown} {what}; export it anew as PNG") from error
-    except MemoryError as error:
-        raise ResourceError(f"not enough memory for {shown}; give a smaller picture") from error
-    except InputError as error:
-        raise PictureError(str(error)) from error
-
-
-def _detail(error: pyvips.Error | UnicodeError) -> str:
-    """Return the first complaint of libvips that is not a warning, where it is readable."""
-    if isinstance(error, UnicodeError):  # pyvips could not decode the message, and left it there
-        pyvips.vips_lib.vips_error_clear()
-        return "unreadable text in it"
-    lines = [line.strip() for line in str(error.detail).splitlines() if "Warning" not in line]
-    return printable(next(filter(None, lines), error.message))[:120]
-
-
-def _loader(data: bytes, shown: str) -> str:
-    """Return the libvips operation for this content, or say what the content is."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webpload_buffer"
-    for loader, magic in _LOADERS.items():
-        if data.startswith(magic):
-            return loader
-    what = next((what for what, magic in _OTHERS.items() if data.startswith(magic)), "")
-    if data[4:8] == b"ftyp":
-        what = "an AVIF, HEIC or video file"
-    elif not what and data[:4096].isascii() and b"\0" not in data[:4096]:
-        what = "a text file"
-    raise PictureError(f"{shown} is {what or 'in no known format'}; give a {READABLE} file")
-
-
-def _decode(data: bytes, shown: str) -> tuple[pyvips.Image, int]:
-    """Return the upright sRGB image, all of it read, and the depth of the file."""
-    loader = _loader(data, shown)
-    image = _load(loader, data)
-    bits = 8 if image.format == "uchar" else 16
-    if max(image.width, image.height) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 10**6} million or {MAX_SIDE} on one side"
-        size = f"{image.width} x {image.height} pixels"
-        raise PictureError(f"{shown} has {size}, more than {limit}; make it smaller first")
-    if loader == "pngload_buffer" and bits == 16:
-        image = _keyed(image, data)
-    image = _srgb(_samples(image, shown), shown).copy_memory()
-    turned = image.get_typeof("orientation") and image.get("orientation") > 1
-    return (image.autorot().copy_memory() if turned else image), bits
-
-
-def _load(loader: str, data: bytes) -> pyvips.Image:
-    """Open with libvips; help it with TIFFs of 8-bit Lab samples, which version 8.18 refuses."""
-    options = {"fail_on": "error", "access": "sequential"}
-    try:
-        return pyvips.Operation.call(loader, data, **options)
-    except pyvips.Error as error:
-        if "bad labq format" not in str(error):
-            raise
-    image = pyvips.Operation.call(loader, _as_rgb(data), **options)
-    tint = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
-    return (image[0] * (100 / 255)).bandjoin(tint).copy(interpretation="lab")
-
-
-def _as_rgb(data: bytes) -> bytes:
-    """Return a TIFF whose three samples are declared to be RGB, whatever they are."""
-    order, changed = "<" if data[:1] == b"I" else ">", bytearray(data)
-    with contextlib.suppress(struct.error):
-        at = struct.unpack_from(f"{order}I", data, 4)[0] + 2
-        while struct.unpack_from(f"{order}H", data, at)[0] < 262:  # the tags are sorted
-            at += 12
-        struct.pack_into(f"{order}H", changed, at + 8, 2)
-    return bytes(changed)
-
-
-def _keyed(image: pyvips.Image, data: bytes) -> pyvips.Image:
-    """Add the alpha of a 16-bit PNG with one transparent colour, which libvips leaves out."""
-    at, size, kind = 8, 0, b""
-    while at + 8 <= len(data) and kind not in (b"tRNS", b"IDAT"):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + size
-    if kind != b"tRNS" or size != 2 * image.bands or at > len(data):
-        return image
-    key = list(struct.unpack_from(f">{image.bands}H", data, at - 4 - size))
-    opaque = (image != key).bandor() if image.bands > 1 else image != key
-    return image.bandjoin(opaque.cast("ushort") * 257).cast("ushort")
-
-
-def _samples(image: pyvips.Image, shown: str) -> pyvips.Image:
-    """Return 8- or 16-bit samples, floats in [0, 1], or Lab; refuse what is none of them.
-
-    Floats are taken as encoded values, other integers as 16-bit ones where they fit.
-    """
-    if image.format in ("uchar", "ushort") or image.interpretation in ("lab", "labs"):
-        return image
-    image = image.copy_memory()
-    values = image.numpy()
-    if not np.isfinite(values).all():
-        raise PictureError(f"{shown} contains values that are not finite; export it anew")
-    whole = image.format in ("char", "short", "int", "uint")
-    top = 65535 if whole else 1
-    if np.iscomplexobj(values) or values.min() < 0 or values.max() > top:
-        raise PictureError(f"{shown} has values outside 0 to {top}; export it with 8 or 16 bits")
-    return image.cast("ushort" if whole else "float")
-
-
-def _srgb(image: pyvips.Image, shown: str) -> pyvips.Image:
-    """Return three sRGB bands, and a fourth if there is alpha, of the same depth."""
-    lab = image.interpretation in ("lab", "labs")
-    count = 4 if image.interpretation == "cmyk" else 3 if image.bands > 2 else 1
-    colour = image.extract_band(0, n=count)
-    if lab:
-        colour = colour.colourspace("rgb16")
-    elif image.format != "float":
-        colour = _through_profile(colour, shown)
-    if colour.bands == 1:
-        colour = colour.bandjoin([colour, colour])
-    if image.bands > count and not lab:
-        colour = colour.bandjoin(image[count])
-    return colour.copy(interpretation="rgb16" if colour.format == "ushort" else "srgb")
-
-
-def _through_profile(colour: pyvips.Image, shown: str) -> pyvips.Image:
-    """Convert by the embedded profile, or a standard one for CMYK; ignore a broken profile."""
-    cmyk = colour.interpretation == "cmyk"
-    embedded = colour.get_typeof("icc-profile-data") != 0
-    if not (cmyk or embedded):
-        return colour
-    deep = colour.format == "ushort"
-    options: dict[str, Any] = {"embedded": embedded, "depth": 16 if deep else 8}
-    if cmyk:
-        options["input_profile"] = "cmyk"
-    elif deep:
-        colour = colour.copy(interpretation="grey16" if colour.bands == 1 else "rgb16")
-    try:
-        return colour.icc_transform("srgb", intent="perceptual", **options)
-    except pyvips.Error as error:
-        if cmyk:
-            raise
-        _log.warning("%s: its colour profile is ignored (%s)", shown, _detail(error))
-        return colour
-
-
-def _over_white(image: pyvips.Image) -> pyvips.Image:
-    """Composite over white, if there is alpha."""
-    top = _TOP[image.format]
-    options = {"background": [top] * 3, "max_alpha": top}
-    return image.cast("float").flatten(**options) if image.bands == 4 else image
-
-
-def _quantised(image: pyvips.Image, bits: int, *, opaque: bool) -> pyvips.Image:
-    """Return whole numbers of this depth, rounded to the nearest."""
-    kind, space = ("uchar", "srgb") if bits == 8 else ("ushort", "rgb16")
-    bands = _over_white(image) if opaque else image
-    if bands.format != kind:
-        bands = (bands * (_TOP[kind] / _TOP[image.format])).rint().cast(kind)
-    return bands.copy(interpretation=space)
+def _channels_last(tensor: Tensor, shown: str) -> npt.NDArray[Any]:
+    """Return (C, H, W) or (1, C, H, W) values as an array (H, W, C)."""
+    planes = tensor.detach()
+    planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
+    if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
+        expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
+        raise PictureError(f"{shown} has the shape {tuple(tensor.shape)}; give {expected}")
+    if not (planes.is_floating_point() or planes.dtype == torch.uint8):
+        given = f"{shown} has values of the type {planes.dtype}"
+        raise PictureError(f"{given}; give uint8 or floats from 0 to 1")
+    if planes.is_floating_point():
+        planes = planes.float()
+    array: npt.NDArray[Any] = planes.cpu().permute(1, 2, 0).numpy()
+    return array

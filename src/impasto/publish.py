@@ -19,7 +19,7 @@ from pathlib import Path
 from impasto.errors import InputError, OutputError, ResourceError
 
 # Known here, without torch or libvips, so that the command line can check names before loading either.
-WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # formats of a result
+WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")  # formats of a result
 MAX_BYTES = 200_000_000  # of a file that is read
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 

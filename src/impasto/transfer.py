@@ -22,11 +22,11 @@ from impasto._version import __version__
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.errors import InputError, Stop
 from impasto.history import Log, Record, Step
-from impasto.inputs import Inputs, PictureLike, StyleLike, Targets, open_inputs, record
+from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.objective import Objective, prepare
-from impasto.picture import Picture
+from impasto.picture import Picture, PictureLike
 from impasto.publish import publish
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe

@@ -1,0 +1,65 @@
+"""What image libraries raise on the files of strangers becomes errors for the user.
+
+with translated("cat.jpg"):
+    image = pyvips.Image.new_from_file("cat.jpg")
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import pyvips
+
+from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
+from impasto.publish import printable
+
+MAX_PIXELS = 100_000_000  # width x height
+MAX_SIDE = 30_000
+
+
+def check_size(width: int, height: int, shown: str) -> None:
+    """Refuse what is too large, before it is unpacked."""
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS // 10**6} million or {MAX_SIDE} on one side"
+        size = f"{width} x {height} pixels"
+        raise PictureError(f"{shown} has {size}, more than {limit}; make it smaller first")
+
+
+@contextlib.contextmanager
+def translated(shown: str) -> Iterator[None]:
+    """Turn what files, libvips and the memory raise into errors for the user."""
+    try:
+        yield
+    except (pyvips.Error, UnicodeError) as error:
+        raise _damaged(shown, detail(error)) from error
+    except MemoryError as error:
+        raise ResourceError(f"not enough memory for {shown}; give a smaller picture") from error
+    except InputError as error:
+        raise PictureError(str(error)) from error
+
+
+@contextlib.contextmanager
+def foreign(shown: str) -> Iterator[None]:
+    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files."""
+    try:
+        yield
+    except (ImpastoError, MemoryError, pyvips.Error):
+        raise
+    except Exception as error:
+        if "memory" in str(error).lower():
+            raise MemoryError from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise _damaged(shown, printable(lines[0])[:120]) from error
+
+
+def _damaged(shown: str, why: str) -> PictureError:
+    return PictureError(f"{shown} is damaged or of an unknown kind ({why}); export it anew as PNG")
+
+
+def detail(error: pyvips.Error | UnicodeError) -> str:
+    """Return the first complaint of libvips that is not a warning, where it is readable."""
+    if isinstance(error, UnicodeError):  # pyvips could not decode the message, and left it there
+        pyvips.vips_lib.vips_error_clear()
+        return "unreadable text in it"
+    lines = [line.strip() for line in str(error.detail).splitlines()]
+    told = (line for line in lines if line and not any(w in line for w in ("Warning", "bad seek")))
+    return printable(next(told, error.message))[:120]
