@@ -15,9 +15,11 @@ ORDER = (  # a module imports from rows above its own only
     {"layers", "publish", "models", "conventions", "presets"},
     {"sheets"},
     {"settings"},
-    {"recipe", "xmp", "exif", "guard"},
+    {"recipe", "exif", "guard"},
     {"arrays", "colour"},
-    {"decode", "encode"},
+    {"decode"},
+    {"xmp"},
+    {"encode"},
     {"weights", "picture", "pyramid", "samples", "sources"},
     {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine", "history"},
@@ -132,6 +134,8 @@ def test_nothing_that_runs_code_from_data() -> None:
                 for word in node.keywords
             ):
                 wrong.append(f"{where} torch.load")
+            if name == "app.generate_completion":
+                continue  # writes a script for a shell, and runs none
             if any(w.arg == "shell" and ast.unparse(w.value) != "False" for w in node.keywords):
                 wrong.append(f"{where} shell")
     assert not wrong

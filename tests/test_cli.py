@@ -20,9 +20,11 @@ import impasto.transfer
 from impasto import cli
 from impasto.cli import main
 from impasto.errors import ExitCode
-from impasto.flags import describe, settings_of
+from impasto.flags import describe
 from impasto.picture import Picture
-from impasto.settings import Recipe, Runtime, Settings
+from impasto.recipe import Recipe
+from impasto.settings import Output, Runtime, Settings
+from impasto.sources import gather
 from impasto.vgg import narrow_weights
 
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
@@ -104,7 +106,7 @@ def test_help_shows_every_field_with_its_range_and_default(capsys, monkeypatch, 
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 100
     flat = "".join(re.sub("[│╭╮╰╯─]", " ", text).split())
-    for model in (Settings, Runtime):
+    for model in (Settings, Runtime, Output):
         for name, field in model.model_fields.items():
             assert f"--{name.replace('_', '-')}" in text
             assert "default" in describe(field).lower()
@@ -183,7 +185,7 @@ def test_only_flags_given_change_the_preset():
 
 
 def test_quality_overrides_the_evaluations_of_a_preset():
-    assert settings_of({"preset": "paper", "quality": "draft"}).passes == 25
+    assert gather({"preset": "paper", "quality": "draft"}, {}).settings.passes == 25
 
 
 def test_json_is_one_object_on_standard_output(capsys):
@@ -212,7 +214,7 @@ def test_several_styles_and_their_shares():
     shares = ["--style-weights", "3,1", "--recipe", "-o", "out.png"]
     assert main(["photo.png", "painting.png", "other.png", *SMALL, *shares]) == 0
     styles = Recipe.from_json(Path("out.json").read_text()).styles
-    assert [style.weight for style in styles] == [0.75, 0.25]
+    assert [style.weight for style in styles] == [3, 1]
 
 
 def test_a_picture_to_start_from():
@@ -308,8 +310,8 @@ BAD = [
     (["photo.png", "painting.png", "--style-layers", "relu1_11"], 2, "Did you mean relu1_1?"),
     (["photo.png", "painting.png", "--style-layers", "relu1_1=x"], 2, "relu1_1"),
     (["photo.png", "painting.png", "--style-layers", "relu1_1=-1"], 2, "relu1_1"),
-    (["photo.png", "painting.png", "--content-weight", "-1"], 2, "content_weight"),
-    (["photo.png", "painting.png", "--style-weight", "nan"], 2, "style_weight"),
+    (["photo.png", "painting.png", "--content-weight", "-1"], 2, "--content-weight: "),
+    (["photo.png", "painting.png", "--style-weight", "nan"], 2, "--style-weight: "),
     (["photo.png", "painting.png", "--content-weight=0", "--style-weight=0"], 2, "nothing to do"),
     (["photo.png", "painting.png", "--quality", "goood"], 2, "good"),
     (["photo.png", "painting.png", "--size", "0"], 2, "size"),
@@ -431,7 +433,7 @@ def test_a_signal_saves_the_best(number, code):
 
 def test_a_second_signal_ends_at_once(monkeypatch, capsys):
     def twice(*arguments, on_step, **options):
-        cli._signals.running = True
+        cli.signals.running = True
         signal.raise_signal(signal.SIGINT)  # sets a flag
         signal.raise_signal(signal.SIGINT)  # ends
         raise AssertionError("still running")

@@ -1,19 +1,23 @@
 """What README and docs say is run here: snippets, examples, links, names of options and figures' sources."""
 
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from impasto.cli import app
 from impasto.samples import sample
-from impasto.settings import QUALITY, Runtime, Settings
+from impasto.settings import QUALITY, Output, Runtime, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
 README = (ROOT / "README.md").read_text()
+CLI_PAGE = (ROOT / "docs" / "cli.md").read_text()
 
 
 def test_python_snippet_of_the_readme_runs(tmp_path, monkeypatch):
@@ -47,19 +51,30 @@ def test_no_figure_is_left_open():
 
 
 def test_options_named_in_the_readme_exist():
-    fields = {
-        "--" + name.replace("_", "-") for name in [*Settings.model_fields, *Runtime.model_fields]
-    }
-    ours = fields | {
-        "--preset",
-        "--recipe",
-        "--save-every",
-        "--style-weights",
-        "--help",
-        "--device",
-    }
+    ours = set(re.findall(r"--[a-z][a-z-]+", CLI_PAGE)) | {"--help"}
     named = set(re.findall(r"(?<!pip)\s?`?(--[a-z][a-z-]+)", README))
     assert named <= ours, named - ours
+
+
+def test_commands_named_in_the_readme_exist():
+    known = {name for name in app if not name.startswith("-")}
+    for words in re.findall(r"^impasto ([a-z]+)(?: |$)", README, re.MULTILINE):
+        assert words in known, words
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_the_page_of_commands_is_what_the_program_says(columns):
+    environment = os.environ | {"COLUMNS": columns, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, str(ROOT / "scripts" / "make_docs.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_of_commands_has_every_field_and_variable():
+    for model in (Settings, Runtime, Output):
+        for name in model.model_fields:
+            assert f"`--{name.replace('_', '-')}" in CLI_PAGE
+            assert f"`IMPASTO_{name.upper()}`" in CLI_PAGE
 
 
 def test_readme_states_the_defaults():

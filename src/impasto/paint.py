@@ -63,14 +63,15 @@ def plan_job(stem: str, inputs: Sequence[str], output: Output, given: Mapping[st
         given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
     """
     name = given.get("output")
-    options = {key: given[key] for key in Job.__dataclass_fields__ if key in given}
-    options["output"] = output
+    asked = ("force", "recipe", "save_every", "json", "quiet", "verbose")
+    options: dict[str, Any] = {key: given[key] for key in asked if key in given}
     if "save_settings" in given:
         options["save_settings"] = Path(given["save_settings"])
     job = Job(
         target=None if name == "-" else Path(name or "."),
         stem=stem[:LONGEST_STEM],
         inputs=tuple(Path(item) for item in inputs if item != "-"),
+        output=output,
         **options,
     )
     if job.save_every < 0 or given.get("save_every") == 0:
