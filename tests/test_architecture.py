@@ -15,16 +15,19 @@ ORDER = (  # a module imports from rows above its own only
     {"layers"},
     {"settings"},
     {"publish"},
+    {"layouts", "store", "tensorfiles"},
+    {"genuine"},
     {"weights", "picture", "pyramid", "samples"},
     {"vgg", "losses", "solvers", "inputs"},
     {"objective", "canvas", "machine"},
     {"transfer"},
-    {"console", "doctor", "flags", "progress"},
+    {"console", "doctor", "fetch", "flags", "progress"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-MAY_PRINT = {"cli", "console", "progress"}
+MAY_PRINT = {"cli", "commands", "console", "progress"}
 
 
 def module_of(path: Path) -> str:
@@ -133,7 +136,9 @@ def test_nothing_that_runs_code_from_data() -> None:
 
 def test_light_modules_do_not_import_torch() -> None:
     light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
-    light += [f"impasto.{n}" for n in ("publish", "pyramid") if (SOURCE / f"{n}.py").exists()]
+    light += [
+        f"impasto.{n}" for n in ("publish", "pyramid", "store") if (SOURCE / f"{n}.py").exists()
+    ]
     if (SOURCE / "cli.py").exists():
         light.append("impasto.cli")
     code = f"import sys, {', '.join(light)}; print('torch' in sys.modules, 'numpy' in sys.modules)"

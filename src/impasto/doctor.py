@@ -119,4 +119,5 @@ def _weights() -> dict[str, str]:
         state["packaged"] = "genuine" if genuine else f"damaged; reinstall {weights.PACKAGE} 1.6.0"
     except (WeightsError, OSError) as error:
         state["packaged"] = str(error)
+    state["imported"] = ", ".join(weights.store.installed()) or "none"
     return state
