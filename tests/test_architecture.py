@@ -15,7 +15,7 @@ ORDER = (  # a module imports from rows above its own only
     {"layers"},
     {"settings"},
     {"publish"},
-    {"layouts", "store", "tensorfiles"},
+    {"download", "layouts", "store", "tensorfiles"},
     {"genuine"},
     {"weights", "picture", "pyramid", "samples"},
     {"vgg", "losses", "solvers", "inputs"},
@@ -137,7 +137,9 @@ def test_nothing_that_runs_code_from_data() -> None:
 def test_light_modules_do_not_import_torch() -> None:
     light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
     light += [
-        f"impasto.{n}" for n in ("publish", "pyramid", "store") if (SOURCE / f"{n}.py").exists()
+        f"impasto.{n}"
+        for n in ("publish", "pyramid", "store", "download", "fetch")
+        if (SOURCE / f"{n}.py").exists()
     ]
     if (SOURCE / "cli.py").exists():
         light.append("impasto.cli")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from impasto._version import __version__
+from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
 from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
@@ -53,13 +54,15 @@ app = App(
     name="impasto",
     help="Paint a photo in the style of a painting.",
     usage="Usage: impasto [stylize] CONTENT STYLE [STYLE ...] [OPTIONS]\n"
-    "       impasto layers | doctor | demo [OPTIONS]",
+    "       impasto layers | doctor | demo | weights [OPTIONS]",
     help_epilogue="Exit codes and limits: impasto doctor. Layers: impasto layers.",
     version=__version__,
     help_format="plaintext",
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+
+app.command(weights_app)
 
 _signals = Signals()
 

@@ -8,6 +8,7 @@ of the safetensors file repeats where the weights came from, for whoever meets t
 
 import contextlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from impasto.errors import InputError, OutputError, WeightsError
 from impasto.publish import printable, publish, reason
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -127,7 +130,11 @@ def locked(name: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f".{name}.lock")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another impasto is at work on %s; waiting for it", name)
+            lock.acquire()
     except OSError as error:
         raise OutputError(
             f"cannot write into {printable(folder)}: {reason(error)}; set IMPASTO_DATA_DIR to another place"

