@@ -186,7 +186,7 @@ def _installed(source: Source, force: bool) -> Record | None:
     if not whole:
         return None
     if record.origin == "imported" and (
-        record.verified.startswith("no") or record.family != source.family
+        record.verified.startswith(("no", "equal")) or record.family != source.family
     ):
         raise OutputError(
             f"other weights are named {source.installs} already; --force replaces them"
