@@ -50,6 +50,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         allowed = ("https",) if urlsplit(req.full_url).scheme == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in allowed:
+            fp.close()
             raise Refused(f"{_host(req.full_url)} redirects to {printable(newurl[:200])}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -58,6 +59,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         target = headers.get("location") or headers.get("uri") or ""
         scheme = urlsplit(target).scheme
         if scheme and scheme not in ("http", "https"):
+            fp.close()
             raise Refused(f"{_host(req.full_url)} redirects to {printable(target[:200])}")
         return super().http_error_302(req, fp, code, msg, headers)
 

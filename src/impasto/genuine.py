@@ -14,6 +14,7 @@ places. It need not be equal to the original in the last bits: codes cannot tell
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import torch
 from torch import Tensor
@@ -121,7 +122,7 @@ def judge(
             f"{shown} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
             "give another file"
         )
-    if layout.only_original or PUBLISHED["original"] in shown:
+    if layout.only_original or PUBLISHED["original"] in PurePath(shown).name:
         raise WeightsError(
             f"{shown} is not the original VGG-19, as files with {layout.what} should be: {first}; "
             "give another file"

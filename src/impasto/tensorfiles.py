@@ -5,7 +5,6 @@ plain tensors (`weights_only=True`), and the other two hold none.
 """
 
 import hashlib
-import importlib
 import stat
 import zipfile
 from collections.abc import Callable, Mapping
@@ -155,7 +154,7 @@ def _check_zip(path: Path, shown: str) -> None:
 
 def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
     try:
-        h5py: Any = importlib.import_module("h5py")
+        import h5py
     except ImportError as error:
         raise WeightsError(NEEDS_KERAS) from error
     tensors: dict[str, Tensor] = {}
