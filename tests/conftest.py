@@ -1,6 +1,7 @@
 """Fixtures that every test may use; the cache of weights lies in a folder of the tests' own."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,16 @@ def cache_folder() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_CACHE_DIR", str(CACHE))
         yield CACHE
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path_factory, monkeypatch) -> Iterator[Path]:
+    """Keep imported weights in a new folder for each test; no test uses the network."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("IMPASTO_DATA_DIR", str(folder))
+    monkeypatch.delenv("IMPASTO_OFFLINE", raising=False)
+    yield folder / "weights"
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ ORDER = (  # a module imports from rows above its own only
     {"layers", "publish", "models", "conventions", "presets"},
     {"sheets"},
     {"settings"},
-    {"recipe", "exif", "guard"},
-    {"arrays", "colour"},
+    {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},
+    {"arrays", "colour", "genuine"},
     {"decode"},
     {"xmp"},
     {"encode"},
@@ -25,7 +25,7 @@ ORDER = (  # a module imports from rows above its own only
     {"objective", "canvas", "machine", "history"},
     {"transfer"},
     {"reproduce", "estimate"},
-    {"console", "doctor", "flags", "progress"},
+    {"console", "doctor", "fetch", "flags", "progress"},
     {"paint"},
     {"commands"},
     {"cli"},
@@ -143,7 +143,11 @@ def test_nothing_that_runs_code_from_data() -> None:
 
 def test_light_modules_do_not_import_torch() -> None:
     light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
-    light += [f"impasto.{n}" for n in ("publish", "pyramid") if (SOURCE / f"{n}.py").exists()]
+    light += [
+        f"impasto.{n}"
+        for n in ("publish", "pyramid", "store", "download", "fetch")
+        if (SOURCE / f"{n}.py").exists()
+    ]
     if (SOURCE / "cli.py").exists():
         light.append("impasto.cli")
     code = f"import sys, {', '.join(light)}; print('torch' in sys.modules, 'numpy' in sys.modules)"

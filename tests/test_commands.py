@@ -31,7 +31,10 @@ SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with a photo and a painting, on a narrow network."""
-    monkeypatch.setattr(impasto.transfer, "load_weights", narrow_weights)
+    real = impasto.transfer.load_weights
+    monkeypatch.setattr(
+        impasto.transfer, "load_weights", lambda *which: real(*which) if which else narrow_weights()
+    )
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("PYTHONPATH", str(Path(impasto.__file__).parents[1]))  # of subprocesses
     monkeypatch.chdir(tmp_path)

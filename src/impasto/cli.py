@@ -17,6 +17,7 @@ from impasto import paint
 from impasto._version import __version__
 from impasto.commands import estimate, show
 from impasto.commands import settings as settings_commands
+from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
 from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
@@ -76,6 +77,7 @@ for command in (
     estimate.estimate,
 ):
     app.command(command)
+app.command(weights_app)
 
 # --- commands ------------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ def _version(package: str) -> str:
 
 def _weights() -> dict[str, str]:
     """Say where the weights are and whether they are genuine; nothing is decoded or written."""
-    from impasto import weights
+    from impasto import store, weights
 
     cached = weights.cache_folder() / weights.CACHE_FILE
     state = {"name": weights.NAME, "cache": str(cached), "cached": "no (made at the first run)"}
@@ -119,4 +119,5 @@ def _weights() -> dict[str, str]:
         state["packaged"] = "genuine" if genuine else f"damaged; reinstall {weights.PACKAGE} 1.6.0"
     except (WeightsError, OSError) as error:
         state["packaged"] = str(error)
+    state["imported"] = ", ".join(store.installed()) or "none"
     return state

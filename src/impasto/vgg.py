@@ -1,7 +1,8 @@
 """VGG-19: a picture goes in, the features of the layers asked for come out.
 
 Form: `forward(image (B, 3, H, W) sRGB in [0, 1], layers) -> {"relu4_2": (B, C, h, w), ..., "image": image}`.
-Means, BGR order and the range [0, 255] belong to the weights and do not leave this module.
+Means, BGR order and the range [0, 255] belong to the weights (their `Preprocessing`) and do not leave this
+module.
 Source: Simonyan and Zisserman 2014 (configuration E); used as in Gatys, Ecker and Bethge 2016, section 2.
 """
 
@@ -21,18 +22,20 @@ from impasto.layers import (
     deepest,
     smallest_edge,
 )
+from impasto.layouts import ORIGINAL, Preprocessing
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zero", "reflect", "replicate"]
 
-MEAN_RGB = (123.68, 116.779, 103.939)  # of the training pictures, in [0, 255]
+MEAN_RGB = ORIGINAL.mean  # of the training pictures, in [0, 255]
 
 
 class VGG19(nn.Module):
     """The convolutional part of VGG-19, frozen, with layers by name.
 
     Args:
-        weights: `conv1_1.weight`, `conv1_1.bias`, ... as `weights.load_weights` returns them.
+        weights: `conv1_1.weight`, `conv1_1.bias`, ... as `weights.load_weights` returns them. Where they
+            have an attribute `preprocessing`, that is done; else that of the original weights.
         pooling: `max` (as trained), `average` (the paper's suggestion for smoother pictures) or `l2`.
             The weights were trained with `max`; the other two change the size of the features.
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
@@ -40,6 +43,7 @@ class VGG19(nn.Module):
     """
 
     mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -51,7 +55,10 @@ class VGG19(nn.Module):
         super().__init__()
         self.pooling = pooling
         self.padding = padding
-        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
+        self.preprocessing: Preprocessing = getattr(weights, "preprocessing", ORIGINAL)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
         self.kernels = nn.ParameterDict(
             {
                 name.replace(".", "/"): nn.Parameter(tensor, requires_grad=False)
@@ -99,7 +106,12 @@ class VGG19(nn.Module):
 
     def _preprocess(self, image: Tensor) -> Tensor:
         kernel = self.kernels["conv1_1/weight"]
-        centred = (image * 255.0 - self.mean).flip(1)  # RGB -> BGR, as the weights were trained
+        expected = self.preprocessing
+        centred = image * expected.scale - self.mean
+        if expected.std != (1.0, 1.0, 1.0):
+            centred = centred / self.std
+        if expected.order == "bgr":
+            centred = centred.flip(1)  # RGB -> BGR, as the weights were trained
         layout = (
             torch.channels_last
             if kernel.is_contiguous(memory_format=torch.channels_last)

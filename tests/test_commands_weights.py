@@ -1,0 +1,168 @@
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import save_file
+
+import impasto.weights
+from impasto import store
+from impasto.cli import main
+from impasto.commands.weights import PACKAGED
+from impasto.errors import ExitCode
+from impasto.fetch import SOURCES
+from impasto.weights import NAME
+
+RECORD = store.Record(
+    name="mine",
+    family="torchvision",
+    layout="names as in torchvision",
+    verified="no: trained anew",
+    preprocessing={"order": "rgb"},
+    sha256="a" * 64,
+    file_sha256="b" * 64,
+    source_file="x.pth",
+    source_sha256="c" * 64,
+    origin="imported",
+)
+
+
+@pytest.fixture
+def kept():
+    store.keep(RECORD, b"x", force=False)
+
+
+def test_list(capsys, kept, data_folder) -> None:
+    assert PACKAGED == NAME
+    for arguments in (["weights"], ["weights", "list"]):
+        assert main(arguments) == 0
+        said = capsys.readouterr().out
+        assert NAME in said
+        assert "NOT VERIFIED: trained anew" in said
+        assert "vgg19-original-caffe" in said
+        assert "80 MB" in said
+    assert main(["weights", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in told["installed"]] == [NAME, "mine"]
+    assert [row["name"] for row in told["to fetch"]] == list(SOURCES)
+    (data_folder / "mine.json").write_text("{")
+    assert main(["weights"]) == 0
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_import_verify_path_and_doctor(tmp_path, capsys, weights, data_folder) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file(dict(weights), file)
+    assert main(["weights", "import", str(file)]) == ExitCode.WEIGHTS
+    assert "packaged weights themselves" in capsys.readouterr().err
+    assert main(["weights", "import", str(file), "--name", "mine"]) == 0
+    assert capsys.readouterr().out.startswith("mine: the original VGG-19, names as in vgg_conv")
+    assert main(["weights", "path", "mine"]) == 0
+    assert capsys.readouterr().out == f"{data_folder / 'mine.safetensors'}\n"
+    assert main(["weights", "verify", "mine", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["sha256"] == weights.sha256
+    assert told["preprocessing"]["order"] == "bgr"
+    assert main(["weights", "verify", str(file)]) == 0
+    assert weights.sha256 in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    assert "imported  mine" in capsys.readouterr().out
+
+
+def test_the_packaged_ones(capsys, cache_folder, weights) -> None:
+    assert main(["weights", "path"]) == 0
+    assert capsys.readouterr().out == f"{cache_folder / impasto.weights.CACHE_FILE}\n"
+    assert main(["weights", "verify"]) == 0
+    assert NAME in capsys.readouterr().out
+
+
+def test_verify_fails_for_what_is_not_known(monkeypatch, capsys, weights) -> None:
+    unknown = impasto.weights.Weights(
+        weights,
+        name="mine",
+        sha256="0" * 64,
+        preprocessing=weights.preprocessing,
+        verified="no: trained anew",
+    )
+    monkeypatch.setattr(impasto.weights, "load_weights", lambda which: unknown)
+    assert main(["weights", "verify", "mine"]) == ExitCode.WEIGHTS
+    assert "trained anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["import", "none.pth"], 4, "none.pth does not exist"),
+        (["import", "none.pth", "--name", "a/b"], 2, "cannot be named"),
+        (["import"], 2, "file"),
+        (["fetch", "--offline"], 4, "impasto weights import vgg19_weights"),
+        (["fetch", "vgg19-torchvison"], 2, "Did you mean vgg19-torchvision?"),
+        (["fetch", "--url", "file:///x"], 2, "http"),
+        (["verify", "nosuch"], 4, "no weights are named 'nosuch'"),
+        (["path", "nosuch"], 4, "no weights are named 'nosuch'"),
+    ],
+)
+def test_refused_in_one_line(arguments, code, words, capsys) -> None:
+    assert main(["weights", *arguments]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert words in said.err
+    assert said.err.count("\n") == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stdin", "flags", "code", "words"),
+    [
+        (io.StringIO(), [], 2, "add --yes"),
+        (Terminal("n\n"), [], 2, "nothing was downloaded"),
+        (Terminal("yes\n"), [], 4, "no connection"),
+        (io.StringIO(), ["--yes"], 4, "no connection"),
+    ],
+)
+def test_fetch_says_the_size_and_asks(monkeypatch, capsys, stdin, flags, code, words) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    source = replace(SOURCES["vgg19-torchvision"], url="http://127.0.0.1:9/x.pth")
+    monkeypatch.setitem(SOURCES, source.name, source)
+    assert main(["weights", "fetch", source.name, *flags]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("impasto: vgg19-torchvision: 575 MB from http://127.0.0.1:9/x.pth\n")
+    assert "licence:" in said
+    assert "first 8 digits" in said
+    assert words in said
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress(monkeypatch, terminal) -> None:
+    from impasto.commands.weights import _Bar
+
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with _Bar() as bar:
+        for done in range(0, 101):
+            bar(done * 10**6, 100 * 10**6)
+        bar(10**6, None)
+    said = stream.getvalue()
+    if not terminal:
+        assert said.splitlines()[0] == "impasto: 0 of 100 MB"
+        assert said.count("\n") == 12
+        assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fetch", "--help"], [], ["fetch", "--offline"]])
+def test_torch_is_not_imported(arguments) -> None:
+    code = (
+        "import sys; from impasto.cli import main; code = main(sys.argv[1:]);"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, "weights", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (4 if "--offline" in arguments else 0), done.stderr
+    assert "Traceback" not in done.stderr
