@@ -43,6 +43,7 @@ def refused(data: bytes, words: str = "is damaged") -> None:
     with pytest.raises(PictureError, match=words) as error:
         Picture.open(data)
     assert "\n" not in str(error.value)
+    assert "seek" not in str(error.value)  # libvips' attempts are not the cause
 
 
 def error_of(picture: Picture, expected: np.ndarray) -> float:
@@ -105,7 +106,9 @@ def test_10_bit_avif_stays_deep():
     )
     picture = Picture.open(data)
     assert picture.bits == 16
-    assert picture.array().max() >= 65535 - 2 * 65535 / 1023
+    plain = pyvips.Image.new_from_array(np.full((16, 16, 3), 65535, np.uint16))
+    white = plain.copy(interpretation="rgb16").write_to_buffer(".avif", bitdepth=10, keep="none")
+    assert Picture.open(white).array().max() == 65535  # ten bits of ones are white
     assert np.abs(picture.array().astype(int) - image.numpy()).max() <= 6 * 65535 / 1023
 
 

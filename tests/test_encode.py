@@ -265,3 +265,13 @@ def test_wrong_arguments(options):
     with pytest.raises(InputError) as error:
         Picture.of(quadrants()).encode(".png", **options)
     assert "\n" not in str(error.value)
+
+
+def test_the_longest_side_is_known_before_a_run():
+    """The command line refuses what could not be written at the end of it."""
+    from impasto.cli import LONGEST
+
+    for suffix, longest in LONGEST.items():
+        assert Picture.of(np.zeros((1, longest), np.uint8)).encode(suffix)
+        with pytest.raises(OutputError, match=r"try \.png"):
+            Picture.of(np.zeros((1, longest + 1), np.uint8)).encode(suffix)
