@@ -16,8 +16,11 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from impasto import picture as module
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError
+from impasto.inputs import open_inputs, record
 from impasto.picture import Picture, check_output
 from impasto.publish import WRITABLE
+from impasto.settings import Settings
+from reference.files import UNDO
 
 FORMATS = {
     ".png": "PNG",
@@ -127,16 +130,7 @@ def test_jpeg_as_another_reader_sees_it():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_orientations_give_the_same_picture(format, orientation):
     upright = Image.fromarray(smooth_rgb())
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    stored = upright.transpose(UNDO[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     if format == "TIFF":
@@ -607,6 +601,228 @@ def test_check_output(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(OutputError):
         check_output(tmp_path / "a\0b.png")
+
+
+# ---- what Python programs hold
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2"])
+@pytest.mark.parametrize("bands", [None, 1, 3, 4])
+def test_arrays_in_and_out(dtype, bands):
+    top = np.iinfo(dtype).max
+    array = RNG.integers(0, top + 1, (9, 14, bands or 1)).astype(dtype)
+    given = array[..., 0] if bands is None else array
+    picture = Picture.of(given)
+    expected = array if bands in (3, 4) else array.repeat(3, axis=2)
+    assert (picture.kind, picture.name, picture.notes, picture.dpi) == (
+        "pixels",
+        "<array>",
+        (),
+        None,
+    )
+    assert picture.bits == (8 if dtype == np.uint8 else 16)
+    assert picture.has_alpha == (bands == 4)
+    back = picture.array()
+    assert back.dtype == (np.uint8 if dtype == np.uint8 else np.uint16)
+    assert np.array_equal(back, expected)
+    if bands != 4:
+        assert np.array_equal(hwc(picture.tensor()), expected.astype(np.float32) / np.float32(top))
+    given[:] = 0  # it was copied
+    back[:] = 0
+    assert picture.array().any()
+
+
+def test_other_arrays():
+    mask = np.eye(5, dtype=bool)
+    assert np.array_equal(Picture.of(mask).array()[..., 0], mask * 255)
+    for dtype in (np.float16, np.float32, np.float64):
+        ramp = np.linspace(0, 1, 64).reshape(4, 16).astype(dtype)
+        picture = Picture.of(ramp, "ramp")
+        assert picture.name == "ramp"
+        assert np.array_equal(hwc(picture.tensor())[..., 2], ramp.astype(np.float32))
+        assert np.array_equal(picture.array(16)[..., 0], np.rint(ramp.astype(np.float32) * 65535))
+    view = random_rgb(8, 8)[::-2, ::2]
+    assert np.array_equal(Picture.of(view).array(), view)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(5, np.uint8), r"shape \(5,\)"),
+        (np.zeros((3, 4, 2), np.uint8), r"shape \(3, 4, 2\)"),
+        (np.zeros((1, 3, 4, 4), np.uint8), r"shape \(1, 3, 4, 4\)"),
+        (np.zeros((0, 4), np.uint8), r"shape \(0, 4\)"),
+        (np.zeros((4, 4), np.int64), "type int64"),
+        (np.zeros((4, 4), np.uint32), "type uint32"),
+        (np.zeros((4, 4), complex), "type complex128"),
+        (np.array([["a"]]), "type <U1"),
+        (np.full((4, 4), 1.5), "from 1.5 to 1.5"),
+        (np.full((4, 4), -0.1), "from -0.1"),
+        (np.full((4, 4), np.nan), "nan"),
+        (np.zeros((1, 30_001), np.uint8), "30001 x 1 pixels, more than"),
+        (torch.zeros(2, 4, 4), r"shape \(2, 4, 4\)"),
+        (torch.zeros(2, 3, 4, 4), r"shape \(2, 3, 4, 4\)"),
+        (torch.zeros(4, 4), r"shape \(4, 4\)"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "type torch.int64"),
+        (torch.full((3, 4, 4), 255.0), "from 255 to 255"),
+        ([[1, 2]], "builtins.list"),
+        (None, "NoneType"),
+        (Image.new("RGB", (30_001, 1)), "30001 x 1 pixels, more than"),
+    ],
+)
+def test_what_no_picture_can_be_made_of(array, words):
+    with pytest.raises(PictureError, match=words) as error:
+        Picture.of(array)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("batch", [False, True])
+def test_tensors_in_and_out(channels, batch):
+    for tensor in (
+        torch.rand(channels, 5, 7, requires_grad=True),
+        torch.rand(channels, 5, 7, dtype=torch.float64),
+        torch.rand(channels, 5, 7).to(torch.bfloat16),
+        torch.randint(0, 256, (channels, 5, 7), dtype=torch.uint8),
+    ):
+        picture = Picture.of(tensor[None] if batch else tensor)
+        values = tensor.detach().float() / (255 if tensor.dtype == torch.uint8 else 1)
+        values = values.expand(3, -1, -1) if channels == 1 else values
+        assert (picture.name, picture.kind, picture.bits) == ("<tensor>", "pixels", 8)
+        if channels == 4:
+            assert torch.equal(picture.alpha()[0], values[3:])
+            white = values[:3] * values[3:] + 1 - values[3:]
+            assert torch.allclose(picture.tensor()[0], white, atol=1e-6)
+        else:
+            assert torch.equal(picture.tensor()[0], values)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "HSV", "YCbCr"])
+def test_pil_in_and_out(mode):
+    source = Image.fromarray(random_rgb(bands=4))
+    if mode in ("P", "PA"):
+        source = source.convert("RGB").quantize(16)
+        if mode == "PA":
+            source.info["transparency"] = 3
+    else:
+        source = source.convert("RGB").convert(mode) if mode == "HSV" else source.convert(mode)
+    alpha = mode in ("LA", "PA", "RGBA")
+    reference = np.asarray(source.convert("RGBA" if alpha else "RGB"))
+    picture = Picture.of(source)
+    assert (picture.kind, picture.bits, picture.name) == ("pixels", 8, "<image>")
+    assert np.array_equal(picture.array(), reference)
+    back = picture.pil()
+    assert back.mode == ("RGBA" if alpha else "RGB")
+    assert np.array_equal(np.asarray(back), reference)
+
+
+def test_pil_of_16_bits_and_numbers():
+    deep = random_rgb(bands=1, top=65535)[..., 0]
+    picture = Picture.of(Image.fromarray(deep))
+    assert picture.bits == 16
+    assert np.array_equal(picture.array()[..., 1], deep)
+    picture = Picture.of(Image.fromarray(deep.astype(np.int32)))
+    assert np.array_equal(picture.array()[..., 1], deep)
+    ramp = np.linspace(0, 1, 32, dtype=np.float32).reshape(4, 8)
+    assert np.array_equal(hwc(Picture.of(Image.fromarray(ramp)).tensor())[..., 1], ramp)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pil_is_turned_upright(orientation):
+    upright = Image.fromarray(smooth_rgb())
+    stored = upright.transpose(UNDO[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    opened = Image.open(io.BytesIO(pil_bytes(stored, "PNG", exif=exif, dpi=(300, 300))))
+    picture = Picture.of(opened)
+    assert np.array_equal(picture.array(), smooth_rgb())
+    assert picture.dpi == (300, 300)
+    assert picture.pil().info["dpi"] == (300, 300)
+
+
+def test_pil_profile_cmyk_and_damage(tmp_path):
+    array = np.full((8, 8, 3), (230, 60, 60), np.uint8)
+    srgb = pyvips.Image.new_from_array(array, interpretation="srgb")
+    wide = srgb.icc_transform("p3", input_profile="srgb", depth=8)
+    image = Image.fromarray(wide.numpy())
+    image.info["icc_profile"] = wide.get("icc-profile-data")
+    assert np.abs(Picture.of(image).array().astype(int) - array).max() <= 1
+    red = Picture.of(Image.new("CMYK", (8, 8), (0, 255, 255, 0))).array()[0, 0]
+    assert red[0] > 180
+    assert red[1:].max() < 90
+    path = tmp_path / "cut.png"
+    path.write_bytes(pil_bytes(random_rgb(64, 64), "PNG")[:-5000])
+    with Image.open(path) as cut, pytest.raises(PictureError, match=r"cut\.png is damaged"):
+        Picture.of(cut)
+
+
+def test_of_files_and_pictures(tmp_path):
+    path = tmp_path / "cat.png"
+    path.write_bytes(pil_bytes(random_rgb(), "PNG"))
+    for source in (path, str(path), path.read_bytes()):
+        picture = Picture.of(source)
+        assert picture.kind == "file"
+        assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert picture.name == "<bytes>"
+    assert Picture.of(path, "x").name == "x"
+    assert Picture.of(picture) is picture
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_sum_of_the_pixels(bands, bits):
+    top = 2**bits - 1
+    array = random_rgb(300, 14, bands, top)
+    picture = Picture.of(array)
+    values = (array / np.float64(top)).astype("<f4")
+    expected = hashlib.sha256(f"14x300x{bands}\n".encode() + values.tobytes()).hexdigest()
+    assert picture.pixels_sha256() == picture.sha256 == expected
+    for suffix in (".png", ".tif"):
+        opened = Picture.open(picture.encode(suffix))
+        assert opened.pixels_sha256() == expected
+        assert opened.sha256 != expected
+    planes = torch.from_numpy(values.copy()).permute(2, 0, 1)[None]
+    alpha = planes[:, 3:] if bands == 4 else None
+    assert Picture.from_tensor(planes[:, :3], alpha=alpha).pixels_sha256() == expected
+    assert Picture.of(planes).pixels_sha256() == expected
+    changed = array.copy()
+    changed[299, 13, 2] ^= 1
+    assert Picture.of(changed).pixels_sha256() != expected
+    assert Picture.of(array.reshape(14, 300, bands)).pixels_sha256() != expected
+
+
+def test_from_tensor_takes_what_the_photo_says():
+    deep = Picture.open(
+        vips_bytes(random_rgb(top=65535), ".tif", "rgb16", xres=10, yres=5, resunit="cm")
+    )
+    made = Picture.from_tensor(torch.rand(1, 3, 4, 4), source=deep)
+    assert (made.bits, made.dpi, made.kind) == (16, (254, 127), "pixels")
+    assert Picture.open(made.encode(".png")).bits == 16
+    assert made.array().dtype == np.uint16
+    with pytest.raises(InputError, match="bits"):
+        made.array(10)
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_notebooks_show_a_small_png(bands):
+    small = random_rgb(20, 30, bands)
+    shown = np.asarray(Image.open(io.BytesIO(Picture.of(small)._repr_png_())))
+    assert np.array_equal(shown, small)
+    large = np.full((700, 2100, bands), 200, np.uint16) * 257
+    image = Image.open(io.BytesIO(Picture.of(large)._repr_png_()))
+    assert (image.format, image.size) == ("PNG", (1024, 341))
+    tall = Picture.of(np.zeros((5000, 1), np.uint8))._repr_png_()
+    assert Image.open(io.BytesIO(tall)).size == (1, 1024)
+
+
+def test_a_run_takes_all_of_these(tmp_path):
+    photo = Picture.of(random_rgb(12, 10)).encode(".png")
+    given = Image.open(io.BytesIO(photo))
+    inputs = open_inputs(given, [random_rgb(8, 8), torch.rand(3, 8, 8)], Settings(), None)
+    assert record(inputs.content).sha256 == inputs.content.pixels_sha256()
+    assert [style.width for style in inputs.styles] == [8, 8]
+    deep = open_inputs(random_rgb(12, 10, top=65535), [photo], Settings(), None)
+    assert deep.picture(torch.rand(1, 3, 12, 10)).bits == 16
 
 
 # ---- pictures that break image programs

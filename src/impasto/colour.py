@@ -66,16 +66,26 @@ def _through_profile(colour: pyvips.Image, notes: list[str]) -> pyvips.Image:
     embedded = colour.get_typeof("icc-profile-data") != 0
     if not (cmyk or embedded):
         return colour
+    if embedded and not _fits(bytes(colour.get("icc-profile-data")), colour.bands):
+        notes.append("its colour profile is ignored (damaged, or not for these colours)")
     deep = colour.format == "ushort"
     options: dict[str, Any] = {"embedded": embedded, "depth": 16 if deep else 8}
     if cmyk:
         options["input_profile"] = "cmyk"
     elif deep:
         colour = colour.copy(interpretation="grey16" if colour.bands == 1 else "rgb16")
-    try:
+    try:  # libvips ignores, in silence, most of the profiles that do not fit
         return colour.icc_transform("srgb", intent="perceptual", **options)
     except pyvips.Error as error:
         if cmyk:
             raise
-        notes.append(f"its colour profile is ignored ({detail(error)})")
+        if not notes:
+            notes.append(f"its colour profile is ignored ({detail(error)})")
         return colour
+
+
+def _fits(profile: bytes, bands: int) -> bool:
+    """Say whether a profile is whole and describes so many bands, as far as its head tells."""
+    kind = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}.get(bands)
+    whole = 128 < int.from_bytes(profile[:4], "big") <= len(profile)
+    return whole and profile[36:40] == b"acsp" and profile[16:20] == kind

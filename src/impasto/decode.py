@@ -87,8 +87,7 @@ def decode(data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
             part = _PARTS.get(loader, "frames")
             said = f"{shown}: {count} {part}; only the first is used"
             facts = replace(facts, notes=(*facts.notes, said))
-        image, more = upright_srgb(image, shown)
-    facts = replace(facts, notes=(*facts.notes, *more))
+        image, facts = _settled(image, facts, shown)
     for note in facts.notes:
         _log.warning("%s", note)
     return image, facts
@@ -102,8 +101,7 @@ def decode_pil(picture: "Image", shown: str) -> tuple[pyvips.Image, Facts]:
             picture.load()
             image = from_pil(picture)
             facts = Facts(8 if image.format == "uchar" else 16, _pil_dpi(picture))
-        image, notes = upright_srgb(image, shown)
-    return image, replace(facts, notes=notes)
+        return _settled(image, facts, shown)
 
 
 def xmp_in(data: bytes, shown: str) -> bytes:
@@ -117,6 +115,14 @@ def xmp_in(data: bytes, shown: str) -> bytes:
                 return bytes(_heif_image(data).info.get("xmp") or b"")
         image = _load(loader, data)
         return _png_xmp(data) if loader == "pngload_buffer" else _blob(image, "xmp-data")
+
+
+def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[pyvips.Image, Facts]:
+    """Return the image as it is held; what lies across after turning is said so."""
+    lying = image.get_typeof("orientation") and image.get("orientation") > 4
+    image, notes = upright_srgb(image, shown)
+    dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
+    return image, replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
 
 
 def _loader(data: bytes, shown: str) -> str:
@@ -212,7 +218,7 @@ def _heic(data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
     """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
     main = _heif_image(data)
     check_size(main.size[0], main.size[1], shown)
-    array = np.asarray(main)
+    array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
     check_size(array.shape[1], array.shape[0], shown)
     bands = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16

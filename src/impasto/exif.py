@@ -52,9 +52,16 @@ def stated_dpi(data: bytes) -> DPI | None:
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:
-    """Return the resolution in hundredths, or None if it cannot be one."""
-    pair = round(across, 2), round(down, 2)
-    return pair if all(math.isfinite(one) and 1 <= one <= 100_000 for one in pair) else None
+    """Return the resolution in hundredths, or None if it cannot be one.
+
+    Formats that count whole dots a metre cannot say 120 dots an inch: what is that near is meant.
+    """
+    if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
+        return None
+    near = (float(round(one)) for one in (across, down))
+    pair = zip(near, (across, down), strict=True)
+    first, second = (whole if abs(whole - one) < 0.02 else round(one, 2) for whole, one in pair)
+    return first, second
 
 
 def described(data: bytes) -> bytes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from impasto.picture import Picture
     from impasto.transfer import Result
 
-WEBP_EDGE = 16_383  # px, of the format
+LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 LONGEST_STEM = 120  # characters of a default name
 
 signals = Signals()
@@ -157,8 +157,10 @@ def paint(
     long = max(photo.width, photo.height)
     all_of_it = f"; --size {long} for all of it" if edge < long else ""
     said = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{all_of_it})"
-    if job.target and job.target.suffix.lower() == ".webp" and max(width, height) > WEBP_EDGE:
-        raise InputError(f"a .webp is at most {WEBP_EDGE} px on a side; write .png or .tif")
+    suffix = job.target.suffix.lower() if job.target else ".png"
+    if suffix in LONGEST and max(width, height) > LONGEST[suffix]:
+        longest = f"a {suffix} is at most {LONGEST[suffix]} px on a side"
+        raise InputError(f"{longest}; write .png or .tif")
     if job.verbose:
         said += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
     return transfer.stylize(
