@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 
@@ -32,3 +33,8 @@ def test_star_import_and_modules() -> None:
     code = "import impasto.settings, impasto; print(impasto.Settings, impasto.settings.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "impasto.settings" in done.stdout
+
+
+def test_no_name_is_that_of_a_module() -> None:
+    """A module imported first would hide the function behind it."""
+    assert not [name for name in impasto.__all__ if importlib.util.find_spec(f"impasto.{name}")]

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     )
     from impasto.picture import Picture
     from impasto.recipe import Recipe
+    from impasto.reproduction import reproduce
+    from impasto.result import Result
     from impasto.settings import Output, Runtime, Settings, Style
     from impasto.solvers import Evaluation, Evaluator, Solution, minimize
-    from impasto.transfer import Result, stylize
+    from impasto.sources import read_recipe
+    from impasto.transfer import stylize
     from impasto.vgg import VGG19
-    from impasto.weights import load_weights
+    from impasto.weights import Weights, import_weights, load_weights
 
 _HOMES = {
     "ContentLoss": "losses",
@@ -57,7 +60,7 @@ _HOMES = {
     "PictureError": "errors",
     "Recipe": "recipe",
     "ResourceError": "errors",
-    "Result": "transfer",
+    "Result": "result",
     "Runtime": "settings",
     "Settings": "settings",
     "SettingsError": "errors",
@@ -67,10 +70,14 @@ _HOMES = {
     "Style": "settings",
     "TotalVariation": "losses",
     "VGG19": "vgg",
+    "Weights": "weights",
     "WeightsError": "errors",
     "gram_matrix": "losses",
+    "import_weights": "weights",
     "load_weights": "weights",
     "minimize": "solvers",
+    "read_recipe": "sources",
+    "reproduce": "reproduction",
     "stylize": "transfer",
     "total_variation": "losses",
 }
@@ -101,11 +108,15 @@ __all__ = [
     "Stop",
     "Style",
     "TotalVariation",
+    "Weights",
     "WeightsError",
     "__version__",
     "gram_matrix",
+    "import_weights",
     "load_weights",
     "minimize",
+    "read_recipe",
+    "reproduce",
     "stylize",
     "total_variation",
 ]

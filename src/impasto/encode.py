@@ -10,7 +10,7 @@ import logging
 import struct
 import zlib
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pyvips
 
@@ -20,8 +20,8 @@ from impasto.decode import Facts
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError, did_you_mean
 from impasto.guard import detail
 from impasto.publish import WRITABLE, printable
+from impasto.settings import Metadata
 
-Metadata = Literal["keep", "minimal", "strip"]
 DEEP = (".png", ".tif")  # can hold 16 bits
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _SAVERS: dict[str, dict[str, Any]] = {

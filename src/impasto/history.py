@@ -31,6 +31,7 @@ class Step:
     losses: Mapping[str, float]
     seconds: float
     _canvas: Tensor = field(repr=False)
+    _finish: Callable[[Tensor], Picture] = field(repr=False)
 
     @property
     def round(self) -> int:
@@ -38,8 +39,8 @@ class Step:
         return (self.iteration - 1) // ROUND + 1
 
     def picture(self) -> Picture:
-        """Return the canvas of this evaluation as a picture (made only when asked for)."""
-        return Picture.from_tensor(self._canvas)
+        """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
+        return self._finish(self._canvas)
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,12 @@ class Log:
         plan: Sequence[Scale],
         passes: int,
         on_step: Callable[[Step], None] | None,
+        finish: Callable[[Tensor], Picture],
     ) -> None:
         self._plan = tuple(plan)
         self._passes = passes
         self._on_step = on_step
+        self._finish = finish
         self._began = self._scale_began = time.perf_counter()
         self._done = 0
         self.history: list[Record] = []
@@ -88,7 +91,7 @@ class Log:
             if self._on_step is not None:
                 size = (scale.width, scale.height)
                 where = (number, len(self._plan), *size, count, done, planned)
-                self._on_step(Step(*where, losses, self.seconds(), canvas))
+                self._on_step(Step(*where, losses, self.seconds(), canvas, self._finish))
 
         return callback
 

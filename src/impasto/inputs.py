@@ -109,4 +109,5 @@ def record(picture: Picture, weight: float = 1.0) -> InputRecord:
         height=picture.height,
         weight=weight,
         kind=picture.kind,
+        bytes=picture.file_bytes,
     )

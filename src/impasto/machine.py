@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyvips
 import torch
 
 from impasto.errors import SettingsError
@@ -87,5 +88,6 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),  # decodes and scales
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }

@@ -25,7 +25,7 @@ from impasto.sources import Chosen, to_toml
 if TYPE_CHECKING:
     from impasto.history import Step
     from impasto.picture import Picture
-    from impasto.transfer import Result
+    from impasto.result import Result
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 LONGEST_STEM = 120  # characters of a default name
@@ -188,6 +188,7 @@ def watch(job: Job, progress: Progress, said: str) -> "Callable[[Step], None]":
                 job.target.with_name(name),
                 bits=job.output.bits,
                 quality=job.output.jpeg_quality,
+                metadata=job.output.metadata,
                 overwrite=job.force,
             )
         if signals.code is not None:
@@ -202,14 +203,7 @@ def finish(job: Job, progress: Progress, result: "Result") -> int:
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(signals.code or ExitCode.DONE)
     if job.target is None:
-        out(
-            result.picture.encode(
-                ".png",
-                bits=job.output.bits,
-                metadata=job.output.metadata,
-                recipe=result.recipe.to_line(),
-            )
-        )
+        out(result.encode(".png", bits=job.output.bits, metadata=job.output.metadata))
     else:
         job = _save(job, progress, result)
         assert job.target is not None

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from impasto.arrays import TOP, digest, from_array, over_white, to_array
 from impasto.decode import Facts, decode, decode_pil
-from impasto.encode import Metadata, check_suffix, encode
+from impasto.encode import check_suffix, encode
 from impasto.errors import InputError, PictureError
 from impasto.guard import MAX_SIDE, check_size, translated
 from impasto.publish import (
@@ -36,6 +36,7 @@ from impasto.publish import (
     publish,
     read_whole,
 )
+from impasto.settings import Metadata
 from impasto.xmp import forget
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Picture:
     Attributes:
         name: File name without its folder, for messages and default names.
         kind: Whether it came from a "file" or from "pixels" in memory.
+        file_bytes: Length of the file; 0 where there was none.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Picture:
     _image: pyvips.Image = field(repr=False)
     _facts: Facts = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
+    file_bytes: int = 0
 
     @classmethod
     def open(cls, source: Source, *, name: str | None = None) -> "Picture":
@@ -81,7 +84,7 @@ class Picture:
             data = source if isinstance(source, bytes) else read_whole(source, MAX_BYTES)
             check_length(data, MAX_BYTES, shown)
             image, facts = decode(data, shown)
-        return cls(name, "file", image, facts, hashlib.sha256(data).hexdigest())
+        return cls(name, "file", image, facts, hashlib.sha256(data).hexdigest(), len(data))
 
     @classmethod
     def of(cls, source: PictureLike, name: str | None = None) -> "Picture":

@@ -14,7 +14,8 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.transfer import Result, Step
+    from impasto.history import Step
+    from impasto.result import Result
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 DRAW_EVERY = 0.1  # seconds between drawings of the bar

@@ -9,9 +9,7 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,58 +25,17 @@ from impasto.layers import LAYERS, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.objective import Objective, prepare
 from impasto.picture import Picture, PictureLike
-from impasto.publish import publish
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
-from impasto.settings import Metadata, Runtime, Settings, Style
+from impasto.result import Result
+from impasto.settings import Runtime, Settings, Style
 from impasto.solvers import minimize
 from impasto.vgg import VGG19
 from impasto.weights import load_weights
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
-FINISHED = (
-    "evaluations",
-    "tolerance",
-    "no further decrease",
-)  # ends of a scale that another may follow
+FINISHED = ("evaluations", "tolerance", "no further decrease")  # another scale may follow
 REPEATABLE = (*FINISHED, "interrupted", "not finite")  # what counting evaluations repeats
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `stylize` returns. `stopped` says why it ended: `evaluations`, `tolerance`, `stop`, ..."""
-
-    picture: Picture
-    recipe: Recipe
-    history: tuple[Record, ...] = field(repr=False)
-    seconds: float
-    stopped: str
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        bits: int | None = None,
-        quality: int = 95,
-        metadata: Metadata = "minimal",
-        overwrite: bool = False,
-    ) -> Path:
-        """Write the picture with its recipe, atomically, in the format of the name's ending.
-
-        See `Picture.save` for the arguments and errors.
-        """
-        return self.picture.save(
-            path,
-            bits=bits,
-            quality=quality,
-            metadata=metadata,
-            recipe=self.recipe.to_line(),
-            overwrite=overwrite,
-        )
-
-    def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the recipe as JSON, atomically."""
-        return publish(Path(path), self.recipe.to_json().encode(), overwrite=overwrite)
 
 
 def stylize(
@@ -155,7 +112,7 @@ def _run(
     """Compute; `spent` are the evaluations at each scale, else they are those of the settings."""
     wanted = layers_of(settings, extra_losses)
     plan = inputs.scales(settings, wanted)
-    log = Log(plan, settings.passes, on_step)
+    log = Log(plan, settings.passes, on_step, inputs.picture)
     loaded = load(weights)
     with machine.threads(runtime.threads or 1):
         network = prepare(

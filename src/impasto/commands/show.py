@@ -93,7 +93,7 @@ def reproduce(picture: str, **given: Any) -> int:
     chosen = gather({name: given[name] for name in Output.model_fields if name in given})
     job = paint.plan_job(f"{Path(picture).stem}-again", [picture], chosen.output, given)
     with paint.shown(job) as progress:
-        from impasto.reproduce import differences, reproduce
+        from impasto.reproduction import differences, reproduce
 
         for line in differences(recipe):
             progress.say(f"not as when the picture was made: {line}")

@@ -20,8 +20,9 @@ from impasto.history import Step
 from impasto.picture import Picture
 from impasto.publish import MAX_BYTES, printable
 from impasto.recipe import InputRecord, Recipe
+from impasto.result import Result
 from impasto.sources import read_recipe
-from impasto.transfer import Result, WeightsLike, identity, load, replay
+from impasto.transfer import WeightsLike, identity, load, replay
 
 MOST_FILES = 10_000  # of a folder that are looked at
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 import impasto
-from impasto import reproduce as module
+from impasto import reproduction as module
 from impasto.errors import InputError, Stop, WeightsError
 from impasto.losses import Penalty
-from impasto.reproduce import differences, find_inputs, reproduce
+from impasto.reproduction import differences, find_inputs, reproduce
 from impasto.settings import Runtime, Settings, Style
 from impasto.sources import read_recipe
 from impasto.transfer import stylize

@@ -1,0 +1,106 @@
+"""`Result`: what `stylize` returns. It saves itself with its recipe, and shows itself in notebooks."""
+
+import base64
+import html
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from impasto.history import Record
+from impasto.picture import Picture
+from impasto.publish import publish
+from impasto.recipe import Recipe
+from impasto.settings import Metadata
+from impasto.xmp import MAX_RECIPE
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `stylize` returns.
+
+    Attributes:
+        picture: The picture; `picture.pil()`, `.array()`, `.tensor()` and `.encode()` give it back as what
+            you work with.
+        recipe: All that is needed to make it again, and what making it took.
+        history: The losses of every evaluation.
+        seconds: What the run took.
+        stopped: Why it ended: `evaluations`, `tolerance`, `no further decrease`, `not finite`, `stop` (a
+            callback) or `interrupted` (Ctrl-C).
+    """
+
+    picture: Picture
+    recipe: Recipe
+    history: tuple[Record, ...] = field(repr=False)
+    seconds: float
+    stopped: str
+
+    def encode(
+        self,
+        suffix: str = ".png",
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+    ) -> bytes:
+        """Return the bytes of a file with the recipe in it; see `Picture.encode`."""
+        return self.picture.encode(
+            suffix, bits=bits, quality=quality, metadata=metadata, recipe=self._line()
+        )
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the picture with its recipe, atomically, in the format of the name's ending.
+
+        See `Picture.save` for the arguments and errors.
+        """
+        return self.picture.save(
+            path,
+            bits=bits,
+            quality=quality,
+            metadata=metadata,
+            recipe=self._line(),
+            overwrite=overwrite,
+        )
+
+    def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the recipe as JSON, atomically."""
+        return publish(Path(path), self.recipe.to_json().encode(), overwrite=overwrite)
+
+    def _line(self) -> str | None:
+        """Return the recipe for the file; None if it is too long, for the picture is worth more."""
+        line = self.recipe.to_line()
+        if len(line.encode()) <= MAX_RECIPE:
+            return line
+        log.warning(
+            "the recipe is too long to go into the picture; save_recipe (--recipe) keeps it"
+        )
+        return None
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows."""
+        return self.picture._repr_png_()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, what it was made of and what it took."""
+        shown = base64.b64encode(self._repr_png_()).decode("ascii")
+        names = ", ".join(style.name for style in self.recipe.styles)
+        spent = sum(scale.evaluations for scale in self.recipe.scales)
+        size = f"{self.picture.width} x {self.picture.height} px"
+        words = (
+            f"{self.recipe.content.name} in the style of {names}: {size}, {spent} evaluations in "
+        )
+        words = html.escape(f"{words}{self.seconds:.1f} s; ended: {self.stopped}")
+        return (
+            f'<figure><img src="data:image/png;base64,{shown}" alt="{words}">'
+            f"<figcaption>{words}</figcaption></figure>"
+        )
