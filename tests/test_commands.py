@@ -137,11 +137,24 @@ def test_reproduce_takes_folders_and_output_flags(capsys) -> None:
     assert "the pixels are the same" in capsys.readouterr().err
 
 
-def test_reproduce_never_writes_over_its_picture(capsys) -> None:
+@pytest.mark.parametrize("target", ["out.png", "photo.png", "painting.png"])
+def test_reproduce_never_writes_over_its_picture_or_inputs(capsys, target) -> None:
     assert paint("-o", "out.png") == 0
-    before = Path("out.png").read_bytes()
-    assert main(["reproduce", "out.png", "-o", "out.png", "--force"]) == ExitCode.USAGE
-    assert Path("out.png").read_bytes() == before
+    before = Path(target).read_bytes()
+    assert main(["reproduce", "out.png", "-o", target, "--force"]) == ExitCode.USAGE
+    assert "is also an input" in capsys.readouterr().err
+    assert Path(target).read_bytes() == before
+
+
+def test_the_copy_has_format_and_depth_of_the_picture(capsys) -> None:
+    assert paint("-o", "out.tif", "--bits", "16") == 0
+    assert main(["reproduce", "out.tif"]) == 0
+    assert impasto.Picture.open("out-again.tif").bits == 16
+    assert main(["reproduce", "out.tif", "-o", "b.tif", "--bits", "8"]) == 0
+    assert impasto.Picture.open("b.tif").bits == 8
+    assert main(["reproduce", "out.tif", "-o", "b.jpg"]) == 0
+    assert main(["reproduce", "out.tif", "-o", "c.png"]) == 0
+    assert impasto.Picture.open("c.png").bits == 16
 
 
 @pytest.mark.slow
@@ -227,6 +240,24 @@ def test_the_user_adds_a_preset(capsys) -> None:
     assert read_recipe("out.png").settings.size == 48
 
 
+def test_presets_that_are_not_used_are_named(capsys) -> None:
+    Path("config/presets").mkdir(parents=True)
+    Path("config/presets/paper.toml").write_text("seed = 3")
+    Path("config/presets/broken.toml").write_text("size = ")
+    Path("config/presets/wrong.toml").write_text("sise = 3")
+    Path("config/presets/fine.toml").write_text("size = 3")
+    assert main(["presets"]) == 0
+    said = capsys.readouterr().out
+    assert "fine       your own" in said
+    for words in (
+        "paper.toml: the name paper is taken",
+        "broken.toml: not a settings",
+        "preset wrong: ",
+    ):
+        assert f"not used: {words}" in said or words in said
+    assert said.count("\nnot used: ") == 3
+
+
 def test_presets_are_listed_with_their_limits(capsys) -> None:
     assert main(["presets", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -248,10 +279,20 @@ def test_the_default_weights_are_named_right() -> None:
 # --- estimate ------------------------------------------------------------------------------------
 
 
+def test_estimate_says_what_this_machine_has_not(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(impasto.estimate, "TRIALS", 1)
+    monkeypatch.setattr(impasto.machine, "memory", lambda: 10**6)
+    assert main(["estimate", "photo.png", "painting.png"]) == 0
+    assert "more than the 1 MB of this machine" in capsys.readouterr().out
+
+
 def test_estimate_measures_and_paints_nothing(capsys, monkeypatch) -> None:
     monkeypatch.setattr(impasto.estimate, "TRIALS", 1)
     command = ["estimate", "photo.png", "painting.png", "--size", "96", "--min-size", "48"]
-    assert main([*command, "--evaluations", "10", "--json"]) == 0
+    assert (
+        main([*command, "--evaluations", "10", "--json", "-o", "out.png", "--style-weights", "1"])
+        == 0
+    )
     small = json.loads(capsys.readouterr().out)
     assert small["scales"] == [[48, 36], [96, 72]]
     assert small["evaluations"] == 20
@@ -288,6 +329,10 @@ def test_completion_is_a_script_that_the_shell_takes(capsys, shell) -> None:
     script = capsys.readouterr().out
     for word in ("style-weight", "reproduce", "settings"):
         assert word in script
+    if shell == "bash":
+        assert script.count("compgen -f") > 10  # names of files
+    for word in ("jcjohnson", "minimal"):  # values
+        assert word in script
     if shutil.which(shell):
         Path("script").write_text(script)
         done = subprocess.run([shell, "-n", "script"], capture_output=True, text=True, check=False)
@@ -305,15 +350,24 @@ BAD = [
     (["show", "future.json"], 2, "made by impasto 7.0"),
     (["reproduce", "future.json"], 2, "made by impasto 7.0"),
     (["show", "broken.json"], 2, "not a recipe"),
-    (["reproduce", "lost.json"], 2, "input not found: photo.jpg"),
+    (["reproduce", "lost.json"], 2, "input not found: photo.jpg ("),
     (["reproduce", "own.json"], 2, "cannot be made again"),
     (["reproduce", "weights.json"], 4, "made with the weights vgg19-mine"),
     (["settings", "--size", "0"], 2, "--size: "),
-    (["settings", "--size", "big"], 2, "big"),
+    (["settings", "--size", "big"], 2, "--size: must be a whole number, not 'big'"),
+    (["settings", "--size", "64.9"], 2, "--size: must be a whole number, not '64.9'"),
+    (["settings", "--device", "gpu"], 2, "--device: must be one of auto, cpu, cuda"),
+    (["settings", "--save-settings", "photo.png", "--force"], 2, "the name must end in .toml"),
+    (["settings", "photo.png"], 2, "unexpected: photo.png"),
+    (["weights", "improt", "x"], 2, "Did you mean import?"),
+    (["show"], 2, "FILE is missing"),
+    (["reproduce", "lost.json", "--inputs", "nowhere"], 2, "nowhere is no folder"),
+    (["photo.png", "painting.png", "-o", ""], 2, "the name is empty"),
+    (["photo.png", "painting.png", "--save-every", "x"], 2, "--save-every: must be a whole number"),
     (
         ["settings", "--settings", "type.toml"],
         2,
-        "type.toml: size: input should be a valid integer",
+        "type.toml: size: must be a whole number",
     ),
     (
         ["settings", "--settings", "key.toml"],
@@ -324,7 +378,7 @@ BAD = [
     (["settings", "--settings", "photo.png"], 2, "photo.png holds no recipe"),
     (["settings", "--settings", "missing.toml"], 2, "missing.toml does not exist"),
     (["settings", "--preset", "papr"], 2, "Did you mean paper?"),
-    (["settings", "--like", "gatis"], 2, "Did you mean gatys?"),
+    (["settings", "--like", "gatis"], 2, 'Did you mean "gatys"?'),
     (["settings", "--like", "gatys", "--preset", "paper"], 2, "give one"),
     (["photo.png", "painting.png", "--settings", "key.toml"], 2, "Did you mean size?"),
     (["photo.png", "painting.png", "--metadata", "all"], 2, "metadata"),
@@ -332,7 +386,7 @@ BAD = [
     (["photo.png", "painting.png", "--style-weight=-1"], 2, "--style-weight: "),
     (["estimate", "photo.png"], 2, "no painting given"),
     (["completion", "tcsh"], 2, "tcsh"),
-    (["shwo", "photo.png"], 2, "shwo does not exist"),
+    (["shwo", "photo.png"], 2, "shwo is neither a file nor a command. Did you mean show?"),
     (["shwo"], 2, "Did you mean show?"),
 ]
 

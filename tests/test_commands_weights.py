@@ -96,7 +96,7 @@ def test_verify_fails_for_what_is_not_known(monkeypatch, capsys, weights) -> Non
     [
         (["import", "none.pth"], 4, "none.pth does not exist"),
         (["import", "none.pth", "--name", "a/b"], 2, "cannot be named"),
-        (["import"], 2, "file"),
+        (["import"], 2, "FILE is missing"),
         (["fetch", "--offline"], 4, "impasto weights import vgg19_weights"),
         (["fetch", "vgg19-torchvison"], 2, "Did you mean vgg19-torchvision?"),
         (["fetch", "--url", "file:///x"], 2, "http"),

@@ -31,17 +31,45 @@ def test_nothing_given_is_the_default() -> None:
     assert (chosen.preset, chosen.weights, chosen.limits) == ("default", None, ())
 
 
-def test_flag_before_environment_before_file_before_preset_before_default() -> None:
+def test_flag_before_environment_before_file_before_default() -> None:
     file = toml("size = 1\nseed = 2\ndetail = 0.3\n[runtime]\nthreads = 4\n[output]\nbits = 16\n")
     environment = {"IMPASTO_SIZE": "10", "IMPASTO_SEED": "20", "HOME": "x", "IMPASTO_DETAIL": ""}
-    chosen = gather({"size": 100, "preset": "paper", "settings": file}, environment)
+    chosen = gather({"size": 100, "settings": file}, environment)
     settings = chosen.settings
-    assert (settings.size, settings.seed, settings.detail, settings.init) == (100, 20, 0.3, "noise")
+    assert (settings.size, settings.seed, settings.detail, settings.quality) == (
+        100,
+        20,
+        0.3,
+        "good",
+    )
     assert (chosen.runtime.threads, chosen.output.bits) == (4, 16)
     origins = {name: origin for _, name, _, origin in chosen.rows()}
-    assert [origins[name] for name in ("size", "seed", "detail", "init", "quality", "threads", "bits")] == [
-        "--size", "IMPASTO_SEED", "x.toml", "preset paper", "default", "x.toml", "x.toml"
+    assert [origins[name] for name in ("size", "seed", "detail", "quality", "threads", "bits")] == [
+        "--size", "IMPASTO_SEED", "x.toml", "default", "x.toml", "x.toml"
     ]  # fmt: skip
+
+
+def test_a_preset_counts_where_it_is_named() -> None:
+    file = toml('preset = "paper"\nsize = 7\nseed = 2\n')
+    below = gather(
+        {"settings": file}, {}
+    ).settings  # the file's own preset: below the rest of the file
+    assert (below.size, below.seed, below.init) == (7, 2, "noise")
+    plain = toml('size = 7\nseed = 2\ninit = "gray"\n', "y.toml")
+    for flags, environment in (
+        ({"preset": "paper", "settings": plain}, {"IMPASTO_SIZE": "9"}),
+        ({"settings": plain}, {"IMPASTO_PRESET": "paper"}),
+    ):
+        chosen = gather(flags, environment)
+        assert (chosen.settings.size, chosen.settings.seed, chosen.settings.init) == (
+            512,
+            2,
+            "noise",
+        )
+        assert chosen.origins["init"] == "preset paper"
+    over = gather({"settings": plain, "size": 11}, {"IMPASTO_PRESET": "paper", "IMPASTO_SEED": "4"})
+    assert (over.settings.size, over.settings.seed) == (11, 4)
+    assert gather({"like": "jcjohnson", "settings": plain}, {}).settings.style_weight == 100
 
 
 def test_the_environment_may_name_file_preset_and_weights() -> None:
@@ -67,7 +95,7 @@ def test_a_quality_above_beats_a_number_below() -> None:
     assert gather({"settings": file, "quality": "best"}, {}).settings.passes == 200
     assert gather({"settings": file, "quality": "best", "evaluations": 7}, {}).settings.passes == 7
     assert (
-        gather({"preset": "paper", "settings": toml('quality = "draft"')}, {}).settings.passes == 25
+        gather({"settings": toml('preset = "paper"\nquality = "draft"')}, {}).settings.passes == 25
     )
 
 
@@ -82,15 +110,18 @@ def test_a_quality_above_beats_a_number_below() -> None:
             {"IMPASTO_SIZ": "3"},
             "unknown environment variable IMPASTO_SIZ. Did you mean IMPASTO_SIZE",
         ),
-        ({"settings": "y.toml"}, {}, "^y.toml: size: .*not 'big'"),
+        ({"settings": "y.toml"}, {}, "^y.toml: size: must be a whole number, not 'big'"),
         ({"settings": "z.toml"}, {}, "^z.toml: unknown setting 'sise'. Did you mean size"),
         ({"settings": "r.toml"}, {}, "^r.toml: threads: "),
-        ({"settings": "n.toml"}, {}, "^n.toml: size: .*greater than or equal to 1, not 0"),
+        ({"settings": "n.toml"}, {}, "^n.toml: size: must be 1 or more, not 0"),
         ({"preset": "papr"}, {}, "Did you mean paper"),
         ({}, {"IMPASTO_PRESET": "papr"}, "Did you mean paper"),
         ({"like": "gatis"}, {}, "Did you mean gatys"),
         ({"like": "paper"}, {}, "--like: must be one of"),
         ({"like": "gatys", "preset": "paper"}, {}, "give one"),
+        ({"settings": "p.toml"}, {}, r"^p.toml: threads belongs below a line \[runtime\]"),
+        ({"settings": "q.toml"}, {}, r"^q.toml: bits belongs below a line \[output\]"),
+        ({"preset": ""}, {}, "unknown preset ''"),
         ({"settings": "missing.toml"}, {}, "missing.toml does not exist"),
     ],
 )
@@ -99,6 +130,8 @@ def test_errors_name_the_place(flags, environment, words) -> None:
     toml("sise = 3", "z.toml")
     toml('[runtime]\nthreads = "two"', "r.toml")
     toml("size = 0", "n.toml")
+    toml("threads = 1", "p.toml")
+    toml("bits = 16", "q.toml")
     with pytest.raises(InputError, match=words) as caught:
         gather(flags, environment)
     assert "\n" not in str(caught.value)
@@ -114,6 +147,7 @@ def test_saved_settings_are_the_same_when_read_again() -> None:
     assert tomllib.loads(text)["runtime"] == {"threads": 2}
     for field in Settings.model_fields.values():
         assert str(field.description) in text
+    assert tomllib.loads(text.replace("# [about]", "[about]").replace("# title", "title"))["about"]
     default = to_toml(gather({}, {}))
     assert "# size =" in default.splitlines()
     assert not {"runtime", "output"} & tomllib.loads(default).keys()

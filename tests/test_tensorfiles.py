@@ -151,7 +151,7 @@ def test_without_h5py_one_line_says_what_to_install(tmp_path, monkeypatch) -> No
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(WeightsError) as caught:
         read_tensors(path)
-    assert str(caught.value) == 'reading Keras files needs: pip install "impasto[keras]"'
+    assert str(caught.value) == "reading Keras files needs h5py: pip install h5py"
 
 
 def test_headers(tmp_path) -> None:

@@ -4,6 +4,7 @@ Flags, ranges and defaults are made from `Settings` and `Runtime`. torch is impo
 that can be checked without it was checked. Results go to standard output, all else to standard error.
 """
 
+import os
 import re
 import sys
 import traceback
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+from pydantic import ValidationError
 
 from impasto import paint
 from impasto._version import __version__
@@ -33,6 +35,7 @@ from impasto.flags import (
     shares_of,
     takes,
 )
+from impasto.models import plain
 from impasto.paint import signals
 from impasto.progress import Interrupted
 from impasto.publish import printable
@@ -69,14 +72,15 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (
-    show.show,
-    show.reproduce,
-    settings_commands.settings,
-    settings_commands.presets,
-    estimate.estimate,
-):
-    app.command(command)
+OTHERS = {"help_epilogue": ""}
+app.command(show.show, usage="Usage: impasto show FILE [--json]", **OTHERS)
+app.command(show.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **OTHERS)
+app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **OTHERS)
+app.command(settings_commands.presets, **OTHERS)
+app.command(
+    estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **OTHERS
+)
+weights_app.help_epilogue = ""
 app.command(weights_app)
 
 # --- commands ------------------------------------------------------------------------------------
@@ -94,11 +98,11 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     content, *paintings = (_dashed(name) for name in (content, *styles))
     styles = tuple(paintings)
     given = {name: _dashed(value) for name, value in given.items()}
+    hint = did_you_mean(content, [name for name in app if not name.startswith("-")])
+    if content != "-" and hint and not os.path.lexists(content):
+        raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
     if not styles:
-        hint = did_you_mean(content, [name for name in app if not name.startswith("-")])
-        raise InputError(
-            f"no painting given after {printable(content)}; name a style picture.{hint}"
-        )
+        raise InputError(f"no painting given after {printable(content)}; name a style picture")
     if "-" in styles or given.get("init_picture") == "-":
         raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
@@ -129,7 +133,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     return paint.finish(job, progress, result)
 
 
-@app.command
+@app.command(help_epilogue="")
 def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
     """List the layers of the network.
 
@@ -146,7 +150,7 @@ def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] 
     return ExitCode.DONE
 
 
-@app.command
+@app.command(help_epilogue="")
 def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
     """Tell what this machine has: versions, devices, weights, limits, exit codes.
 
@@ -163,7 +167,7 @@ DEMO_SIZE = parameter(
 )
 
 
-@app.command
+@app.command(help_epilogue="")
 @takes([output_flag("demo.png"), *SAVING, DEMO_SIZE, *generated(Output)])
 def demo(**given: Any) -> int:
     """Paint the photo that comes with impasto, small and quickly, into demo.png."""
@@ -175,7 +179,7 @@ def demo(**given: Any) -> int:
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})
 
 
-@app.command
+@app.command(help_epilogue="")
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print the completion of this program for a shell.
 
@@ -202,6 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with signals.watched():
             if not tokens or {"--help", "-h"} & set(tokens):
                 app.console = _help_console()
+            if tokens == ["help"]:
+                tokens = ["--help"]
             if not tokens:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
             tokens = [DASH if token == "-" else token for token in tokens]
@@ -224,7 +230,7 @@ def _failed(error: BaseException) -> int:
         mute()
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
-        said = " ".join(str(error).replace(DASH, "-").split())
+        said = " ".join(_said(error).replace(DASH, "-").split())
         return complain(
             said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
         )
@@ -234,6 +240,21 @@ def _failed(error: BaseException) -> int:
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
     traceback.print_exception(error)
     return complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
+
+
+def _said(error: CycloptsError) -> str:
+    """Return what the parser says, some of it in our words."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        given = ", ".join(printable(token) for token in error.unused_tokens)
+        near = did_you_mean(error.unused_tokens[0], error.app or ()) if error.app else ""
+        return f"unexpected: {given}.{near}"
+    if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
+        return f"{error.argument.name.lstrip('-').upper()} is missing."
+    cause, name = error.__cause__, error.argument.name if error.argument else ""
+    if isinstance(cause, ValidationError):
+        item = cause.errors()[0]
+        return f"{name}: {plain(item)}, not {item['input']!r}."
+    return str(error)
 
 
 def _out_of_memory(error: BaseException) -> bool:

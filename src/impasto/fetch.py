@@ -162,7 +162,7 @@ def fetch(
         if offline or os.environ.get("IMPASTO_OFFLINE", "0") not in ("", "0"):
             raise WeightsError(f"the network must not be used (offline); {by_hand(source)}")
         if source.keras and importlib.util.find_spec("h5py") is None:
-            raise WeightsError('reading Keras files needs: pip install "impasto[keras]"')
+            raise WeightsError("reading Keras files needs h5py: pip install h5py")
         if confirm is not None:
             confirm(source, address)
         return _fetch(source, address, timeout, on_progress or (lambda done, all: None))

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
@@ -64,9 +64,23 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def raw(kind: Any, tokens: Sequence[Any]) -> str:
+    """Return a value as it was typed: our own models convert it, and say what is wrong in their words."""
+    return str(tokens[0].value)
+
+
+def _simple(kind: Any) -> bool:
+    """Whether a type is one number or one text, which may be missing."""
+    if get_origin(kind) is list:
+        return False
+    return all(part in (int, float, str, Path, type(None)) for part in get_args(kind) or [kind])
+
+
 def parameter(name: str, kind: Any, help: str, group: str = "Output", **more: Any) -> Any:
     """Return one keyword-only parameter of a command, which is a flag."""
     names = [f"--{name.replace('_', '-')}", *more.pop("short", [])]
+    if _simple(kind):
+        more.setdefault("converter", raw)
     about = Parameter(
         name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
     )
@@ -111,7 +125,7 @@ def output_flag(default: str) -> Any:
         "File to write; the suffix decides the format; - writes PNG to standard output. "
         f"[default: {default} here, a new name]"
     )
-    return parameter("output", str, help, short=["-o"], allow_leading_hyphen=True)
+    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True)
 
 
 SAVING = [
@@ -125,35 +139,39 @@ SAVING = [
 ]  # fmt: skip
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
-    parameter("preset", str, "What all else starts from: default, paper (Gatys, Ecker and Bethge, to the "
-        "letter), or one of your own; impasto presets lists them. [default: default]", "Look"),
-    parameter("like", str, "Another program's published settings, in its own formulas: what its numbers mean "
-        f"there, they mean here. [{', '.join(sheets.PEERS)}; default: not set]", "Look"),
-    parameter("settings", str, "Settings from a TOML file, or from a picture made earlier; flags go before. "
+    parameter("preset", str, "Settings with a name: default, paper (Gatys, Ecker and Bethge, to the "
+        "letter), or one of your own; impasto presets lists them; single flags go before. "
+        "[default: default]", "Look"),
+    parameter("like", Literal[sheets.PEERS], "Another program's published settings, in its own "
+        "formulas: what its numbers mean there, they mean here. "
+        f"[{', '.join(sheets.PEERS)}; default: not set]", "Look"),
+    parameter("settings", Path, "Settings from a TOML file, or from a picture made earlier; flags go before. "
         "[default: not set]", "Look"),
-    parameter("weights", str, "VGG-19's weights: a name that impasto weights lists, or a file. "
+    parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
         "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
-    parameter("save_settings", str, "Write all settings, with their help, to a TOML file, for --settings. "
-        "[default: not set]"),
+    parameter("save_settings", Path, "Write all settings but pictures and their shares, with their "
+        "help, to a .toml file for --settings. [default: not set]"),
 ]  # fmt: skip
 BASE = [
     *SOURCES,
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look"),
-    parameter("init_picture", str, "Picture to start from; means --init picture. [default: not set]",
+    parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",
         "Start"),
 ]  # fmt: skip
 
 
 def argument(name: str, about: Parameter) -> Any:
     """Return one required argument of a command, which has no flag."""
-    return Plain(name, Plain.POSITIONAL_ONLY, annotation=Annotated[str, about])
+    return Plain(name, Plain.POSITIONAL_ONLY, annotation=Annotated[Path, about])
 
 
 def positional() -> list[Any]:
     """Return the photo and the paintings as parameters of a command."""
-    content = Annotated[str, Parameter(help="The photo; - reads standard input.", required=True)]
-    style = Annotated[str, Parameter(name="STYLE", help="The painting, or several.")]
+    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=raw)
+    content = Annotated[Path, photo]
+    painting = Parameter(name="STYLE", help="The painting, or several.", converter=raw)
+    style = Annotated[Path, painting]
     return [
         Plain("content", Plain.POSITIONAL_ONLY, annotation=content),
         Plain("styles", Plain.VAR_POSITIONAL, annotation=style),

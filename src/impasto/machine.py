@@ -26,6 +26,16 @@ def usable_threads() -> int:
     return count
 
 
+def memory() -> int:
+    """Return the bytes of memory this process may use, by machine and control group; 0 if unknown."""
+    found = 0
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):
+        found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return found
+
+
 def devices() -> list[str]:
     """Return the devices that torch can compute on, best first; `cpu` is always there."""
     found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]

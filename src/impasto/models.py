@@ -13,6 +13,19 @@ from impasto.errors import SettingsError, did_you_mean
 Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine"]
 
 
+_PLAIN = {  # in our words -> pydantic's kinds of error
+    "must be a whole number": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
+    "must be a number": ("float_parsing", "float_type"),
+    "must be a finite number": ("finite_number",),
+    "must be true or false": ("bool_parsing", "bool_type"),
+    "must be {ge} or more": ("greater_than_equal",),
+    "must be {le} or less": ("less_than_equal",),
+    "must be above {gt}": ("greater_than",),
+    "must be below {lt}": ("less_than",),
+    "must be one of {expected}": ("literal_error",),
+}
+
+
 def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
     """Return a pydantic field with its help, unit and command line group."""
     extra: dict[str, Any] = {"group": group, "unit": unit}
@@ -42,11 +55,22 @@ def explain(
             hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
             lines.append(f"unknown setting '{name}'.{hint}")
             continue
-        message = item["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
+        message = plain(item, known.get(field))
         given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
         lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
     return "; ".join(lines)
+
+
+def plain(item: Mapping[str, Any], field: Any = None) -> str:
+    """Say what is wrong with a value in plain words."""
+    kind, limits = str(item["type"]), item.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return f"must be one of {str(getattr(field, 'description', '')).rstrip('.')}"
+    for words, kinds in _PLAIN.items():
+        if kind in kinds:
+            return words.format(**limits)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 class Model(BaseModel):
@@ -92,10 +116,8 @@ class Model(BaseModel):
             try:
                 TypeAdapter(kind).validate_python(value, strict=True)
             except ValidationError as error:
-                said = error.errors()[0]["msg"]
-                raise SettingsError(
-                    f"{name}: {said[:1].lower()}{said[1:]}, not {value!r}"
-                ) from error
+                said = plain(error.errors()[0], cls.model_fields[name])
+                raise SettingsError(f"{name}: {said}, not {value!r}") from error
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with some values changed, checked again."""

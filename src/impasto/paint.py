@@ -53,7 +53,14 @@ class Job:
 # --- what can be checked before any work ---------------------------------------------------------
 
 
-def plan_job(stem: str, inputs: Sequence[str], output: Output, given: Mapping[str, Any]) -> Job:
+def plan_job(
+    stem: str,
+    inputs: Sequence[str],
+    output: Output,
+    given: Mapping[str, Any],
+    *,
+    suffix: str = ".png",
+) -> Job:
     """Check everything about the output that can be checked before any work.
 
     Args:
@@ -61,12 +68,15 @@ def plan_job(stem: str, inputs: Sequence[str], output: Output, given: Mapping[st
         inputs: Files that are read, and so never written over.
         output: How the result is to be written.
         given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
+        suffix: Of the default name.
     """
     name = given.get("output")
     asked = ("force", "recipe", "save_every", "json", "quiet", "verbose")
     options: dict[str, Any] = {key: given[key] for key in asked if key in given}
     if "save_settings" in given:
-        options["save_settings"] = Path(given["save_settings"])
+        options["save_settings"] = settings_target(given["save_settings"])
+    if "save_every" in given:
+        options["save_every"] = _count(given["save_every"])
     job = Job(
         target=None if name == "-" else Path(name or "."),
         stem=stem[:LONGEST_STEM],
@@ -74,18 +84,17 @@ def plan_job(stem: str, inputs: Sequence[str], output: Output, given: Mapping[st
         output=output,
         **options,
     )
-    if job.save_every < 0 or given.get("save_every") == 0:
-        raise InputError(f"--save-every: must be 1 or more, not {job.save_every}")
     if job.save_settings is not None:
-        make_preset_folder(job.save_settings)
         check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
     if job.target is None:
         for key in ("recipe", "json", "save_every"):
             if getattr(job, key):
                 raise InputError(f"--{key.replace('_', '-')} needs a file: give -o a name, not -")
         return job
+    if name == "":
+        raise InputError("-o: the name is empty; give one such as out.png")
     if name is None:
-        return free(job, Path(f"{printable(job.stem)}.png"))
+        return free(job, Path(f"{printable(job.stem)}{suffix}"))
     if name.startswith("-"):
         raise InputError(f"-o {printable(name)}: names of files start with ./ or a letter")
     check_suffix(job.target, output.bits)
@@ -238,12 +247,22 @@ def _save(job: Job, progress: Progress, result: "Result") -> Job:
     return job
 
 
-def make_preset_folder(path: Path) -> None:
-    """Make the folder of the user's presets if that is where the file is to go."""
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"--save-every: must be a whole number, 1 or more, not {printable(text)}")
+    return int(text)
+
+
+def settings_target(name: str) -> Path:
+    """Return where settings are to be saved; the folder of the user's presets is made if it is that."""
+    path = Path(name)
+    if path.suffix.lower() != ".toml":
+        raise InputError(f"--save-settings {printable(name)}: the name must end in .toml")
     folder = sheets.preset_folder()
     if path.parent.absolute() == folder.absolute():
         with contextlib.suppress(OSError):  # said when the file is written
             folder.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def save_settings(path: Path, chosen: Chosen, *, force: bool) -> None:

@@ -203,7 +203,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _exists(shown: str) -> OutputError:
-    return OutputError(f"{shown} exists already; give another name, or --force to replace it")
+    return OutputError(
+        f"{shown} exists already; give another name, or --force (overwrite=True) to replace it"
+    )
 
 
 def _failed(shown: str, error: OSError | ValueError) -> OutputError:

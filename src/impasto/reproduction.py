@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """The inputs of a recipe, opened."""
+    """The inputs of a recipe, opened, and the files they were found in."""
 
     content: Picture
     styles: tuple[Picture, ...]
     init_picture: Picture | None
+    paths: tuple[Path, ...]
 
 
 def reproduce(
@@ -61,9 +62,19 @@ def reproduce(
         WeightsError: The weights are not here.
     """
     recipe = source if isinstance(source, Recipe) else read_recipe(source)
-    check_reproducible(recipe)
     beside = [] if isinstance(source, Recipe) else [Path(source).parent]
     found = find_inputs(recipe, [*map(Path, folders), *beside, Path()])
+    return repeat(recipe, found, weights=weights, on_step=on_step)
+
+
+def repeat(
+    recipe: Recipe,
+    found: Found,
+    *,
+    weights: WeightsLike | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Result:
+    """Replay a recipe whose inputs were found; see `reproduce`."""
     return replay(
         definite(recipe),
         found.content,
@@ -99,27 +110,45 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
         folders: Where to look, first come first; not in folders inside them.
 
     Raises:
-        InputError: One is in none of the folders.
+        InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
     """
+    check_reproducible(recipe)
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                f"{printable(folder)} is no folder; --inputs names where the inputs lie"
+            )
     places = list(dict.fromkeys(folder.resolve() for folder in folders))
     wanted = [
         recipe.content,
         *recipe.styles,
         *([recipe.init_picture] if recipe.init_picture else []),
     ]
-    opened: dict[str, Picture] = {}
-    for record in wanted:
-        if record.sha256 not in opened:
-            opened[record.sha256] = _find(record, places)
+    opened = {record.sha256: _find(record, places) for record in wanted}
+    missing = [record for record in wanted if opened[record.sha256] is None]
+    if missing:
+        names = " and ".join(dict.fromkeys(map(_described, missing)))
+        looked = ", ".join(printable(place) for place in places)
+        raise InputError(
+            f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
+        )
+    have = {digest: found for digest, found in opened.items() if found is not None}
     start = recipe.init_picture
     return Found(
-        opened[recipe.content.sha256],
-        tuple(opened[record.sha256] for record in recipe.styles),
-        opened[start.sha256] if start else None,
+        have[recipe.content.sha256][0],
+        tuple(have[record.sha256][0] for record in recipe.styles),
+        have[start.sha256][0] if start else None,
+        tuple(path for _, path in have.values()),
     )
 
 
-def _find(record: InputRecord, folders: Sequence[Path]) -> Picture:
+def _described(record: InputRecord) -> str:
+    size = f"{record.width} x {record.height} px"
+    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
+
+
+def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] | None:
     for path in _candidates(record, folders):
         try:
             if record.kind == "file" and _digest(path) != record.sha256:
@@ -128,12 +157,8 @@ def _find(record: InputRecord, folders: Sequence[Path]) -> Picture:
         except (OSError, ImpastoError):
             continue
         if record.kind == "file" or picture.pixels_sha256() == record.sha256:
-            return picture
-    looked = ", ".join(printable(folder) for folder in folders)
-    raise InputError(
-        f"input not found: {printable(record.name)} ({record.width} x {record.height} px, SHA-256 "
-        f"{record.sha256[:12]}...) is not in {looked}; name its folder with --inputs DIR"
-    )
+            return picture, path
+    return None
 
 
 def _candidates(record: InputRecord, folders: Sequence[Path]) -> Iterator[Path]:

@@ -69,11 +69,15 @@ def known() -> dict[str, Path]:
     found = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     first = ("default", "paper")
     shipped = {name: found[name] for name in first} | found
+    return {**shipped, **{path.stem: path for path in mine() if path.stem not in shipped}}
+
+
+def mine() -> list[Path]:
+    """Return the files of the user's own presets; those with the name of a shipped one are not used."""
     try:
-        mine = {path.stem: path for path in sorted(preset_folder().glob("*.toml"))}
+        return sorted(preset_folder().glob("*.toml"))
     except OSError:
-        mine = {}
-    return {**shipped, **{name: path for name, path in mine.items() if name not in shipped}}
+        return []
 
 
 def read(name: str) -> Sheet:

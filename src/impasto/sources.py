@@ -65,6 +65,13 @@ class _Layers:
             self.origins[name] = shown or origin[name]
             self.names[name] = f"{shown}: {name}" if shown else origin[name]
 
+    def add_sheet(self, sheet: Sheet, shown: str) -> None:
+        """Lay the values of a file or preset over those before, after checking them."""
+        _check_places(sheet, shown)
+        for table, model in zip((sheet.settings, sheet.runtime, sheet.output), MODELS, strict=True):
+            _check(model, table, shown)
+            self.add(table, {}, shown)
+
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
         known = model.model_fields
@@ -89,18 +96,21 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
     named = _preset(flags, variables, sheet)
     layers = _Layers()
     base = sheets.resolved(named)
-    for part, where in ((base, f"preset {named}"), (sheet, shown)):
-        for table, model in zip((part.settings, part.runtime, part.output), MODELS, strict=True):
-            _check(model, table, where)
-            layers.add(table, {}, where)
-    for given, call in ((variables, _variable), (flags, _flag)):
+    origin = _origin(flags, variables, sheet, shown)
+    preset = (base, f"preset {named}")  # it counts as what named it: a flag's goes before a file
+    if origin in ("default", shown):
+        layers.add_sheet(*preset)
+    layers.add_sheet(sheet, shown)
+    for given, call, prefix in ((variables, _variable, PREFIX), (flags, _flag, "--")):
+        if origin.startswith(prefix):
+            layers.add_sheet(*preset)
         fields = {name: value for name, value in given.items() if name in _fields()}
         layers.add(fields, {name: call(name) for name in fields})
     if "init_picture" in flags and "init" not in flags:
         layers.add({"init": "picture"}, {"init": "--init-picture"})
     settings, runtime, output = (layers.build(model) for model in MODELS)
     origins = {name: layers.origins.get(name, "default") for name in _fields()}
-    origins["preset"] = _origin(flags, variables, sheet, shown)
+    origins["preset"] = origin
     for page, where in ((base, f"preset {named}"), (sheet, shown)):
         if page.weights:
             origins["weights"] = where
@@ -158,7 +168,9 @@ def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet
             hint = did_you_mean(flags["like"], sheets.PEERS)
             raise InputError(f"--like: must be one of {', '.join(sheets.PEERS)}.{hint}")
         return str(flags["like"])
-    return str(flags.get("preset") or variables.get("preset") or sheet.preset or "default")
+    if "preset" in flags:
+        return str(flags["preset"])
+    return str(variables.get("preset") or sheet.preset or "default")
 
 
 def _origin(
@@ -183,6 +195,14 @@ def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+def _check_places(sheet: Sheet, shown: str) -> None:
+    """Refuse fields of `Runtime` and `Output` among those of `Settings`, saying where they belong."""
+    for title, model in (("runtime", Runtime), ("output", Output)):
+        for name in sheet.settings:
+            if name in model.model_fields:
+                raise SettingsError(f"{shown}: {name} belongs below a line [{title}]")
+
+
 def _check(model: type[Model], values: Mapping[str, Any], shown: str) -> None:
     try:
         model.check_types(values)
@@ -203,7 +223,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not variable.startswith(PREFIX) or variable in others or not value:
             continue
         if variable not in known:
-            hint = did_you_mean(variable, [*known, *others]) or " `impasto settings` lists them."
+            words = [name.removeprefix(PREFIX) for name in (*known, *others)]
+            near = did_you_mean(variable.removeprefix(PREFIX), words)
+            hint = near.replace("mean ", f"mean {PREFIX}") or " docs/cli.md lists those there are."
             raise SettingsError(f"unknown environment variable {printable(variable)}.{hint}")
         found[known[variable]] = value
     return found
@@ -257,4 +279,7 @@ def to_toml(chosen: Chosen) -> str:
             table.add(key, value)
         page.add(tomlkit.nl())
         page.add(name, table)
+    page.add(tomlkit.nl())
+    page.add(tomlkit.comment("[about]"))
+    page.add(tomlkit.comment('title = "what `impasto presets` says of it"'))
     return tomlkit.dumps(page)

@@ -21,7 +21,7 @@ from impasto.publish import printable, reason
 
 LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
 LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
-NEEDS_KERAS = 'reading Keras files needs: pip install "impasto[keras]"'
+NEEDS_KERAS = "reading Keras files needs h5py: pip install h5py"
 _HEAD = 512
 
 

@@ -5,19 +5,16 @@ from typing import Any
 from impasto import paint
 from impasto.console import dumps, out
 from impasto.errors import ExitCode, InputError
-from impasto.flags import SOURCES, generated, positional, switch, takes
+from impasto.flags import BASE, OUTPUT, generated, positional, takes
 from impasto.progress import duration
-from impasto.settings import Runtime, Settings
 from impasto.sources import gather
 
-SOURCE_FLAGS = [flag for flag in SOURCES if flag.name != "save_settings"]
 
-
-@takes([*positional(), *SOURCE_FLAGS, switch("json", "Print JSON."), *generated(Settings, Runtime)])
+@takes([*positional(), *OUTPUT, *BASE, *generated()])
 def estimate(content: str, *styles: str, **given: Any) -> int:
     """Estimate time and memory of a run from a few evaluations measured now; nothing is painted.
 
-    Flags are those of impasto CONTENT STYLE.
+    Flags are those of impasto CONTENT STYLE; those about files count for nothing. --json prints JSON.
     """
     if not styles:
         raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
@@ -28,6 +25,7 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     files = [paint.read(name) for name in (content, *styles)]
     from impasto.estimate import estimate
     from impasto.inputs import open_inputs
+    from impasto.machine import memory
     from impasto.picture import Picture
 
     photo, *paintings = (Picture.open(data, name=name) for name, data in files)
@@ -47,5 +45,11 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     out(f"scales       {sizes} px")
     out(f"evaluations  {found.evaluations}")
     out(f"time         about {duration(found.seconds)}, beside the start of the program")
-    out(f"memory       about {found.memory / 1e6:.0f} MB")
+    here = memory()
+    much = (
+        f", more than the {here / 1e6:.0f} MB of this machine"
+        if here and found.memory > here
+        else ""
+    )
+    out(f"memory       about {found.memory / 1e6:.0f} MB{much}")
     return ExitCode.DONE

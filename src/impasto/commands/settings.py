@@ -7,10 +7,11 @@ from cyclopts import Parameter
 
 from impasto import sheets
 from impasto.console import dumps, out
-from impasto.errors import ExitCode
+from impasto.errors import ExitCode, ImpastoError
 from impasto.flags import SOURCES, generated, shown, switch, takes
-from impasto.paint import make_preset_folder, save_settings
+from impasto.paint import save_settings, settings_target
 from impasto.publish import check_target, printable
+from impasto.settings import Settings
 from impasto.sources import Chosen, gather
 
 DEFAULT_WEIGHTS = "vgg19-original-8bit"  # known here without torch; a test compares
@@ -27,8 +28,7 @@ def settings(**given: Any) -> int:
     """
     chosen = gather(given)
     if "save_settings" in given:
-        path, force = Path(given["save_settings"]), bool(given.get("force"))
-        make_preset_folder(path)
+        path, force = settings_target(given["save_settings"]), bool(given.get("force"))
         inputs = [Path(given["settings"])] if "settings" in given else []
         save_settings(check_target(path, inputs=inputs, overwrite=force), chosen, force=force)
     out(dumps(_facts(chosen)) if given.get("json") else "\n".join(_lines(chosen)))
@@ -56,24 +56,43 @@ def _lines(chosen: Chosen) -> list[str]:
     return [f"{name:{names}}  {value:{values}}  {origin}" for name, value, origin in rows]
 
 
+def _all() -> tuple[dict[str, sheets.Sheet], list[str]]:
+    """Return all presets that can be read, and what is wrong with the others."""
+    found, bad = {}, []
+    for name in sheets.known():
+        try:
+            found[name] = sheets.read(name)
+            Settings.preset(name)
+        except ImpastoError as error:
+            found.pop(name, None)
+            bad.append(str(error))
+    shipped = {path.stem for path in sheets.SHIPPED.glob("*.toml")}
+    bad += [
+        f"{path}: the name {path.stem} is taken" for path in sheets.mine() if path.stem in shipped
+    ]
+    return found, bad
+
+
 def presets(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
     """List the presets, and say where your own go.
 
     Args:
         json: Print JSON.
     """
-    found = {name: sheets.read(name) for name in sheets.known()}
+    found, bad = _all()
     if json:
         about = {
             name: {"title": sheet.title, "limits": sheet.limits} for name, sheet in found.items()
         }
-        out(dumps({"folder": str(sheets.preset_folder()), "presets": about}))
+        out(dumps({"folder": str(sheets.preset_folder()), "presets": about, "not used": bad}))
         return ExitCode.DONE
     width = max(map(len, found))
     for name, sheet in found.items():
-        out(f"{name:{width}}  {printable(sheet.title)}".rstrip())
+        out(f"{name:{width}}  {printable(sheet.title or 'your own')}")
         for limit in sheet.limits:
             out(f"{'':{width}}  - {printable(limit)}")
+    for message in bad:
+        out(f"not used: {printable(message)}")
     folder = printable(sheets.preset_folder())
     out(f"Your own: save with --save-settings {folder}/NAME.toml, use with --preset NAME.")
     return ExitCode.DONE

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +11,26 @@ from cyclopts import Parameter
 from impasto import paint
 from impasto.console import out
 from impasto.errors import ExitCode
-from impasto.flags import SAVING, argument, generated, output_flag, parameter, shown, takes
+from impasto.flags import (
+    DEEP,
+    SAVING,
+    argument,
+    generated,
+    output_flag,
+    parameter,
+    raw,
+    shown,
+    takes,
+)
 from impasto.progress import duration, named_losses
-from impasto.publish import printable
+from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.settings import Output, Settings
 from impasto.sources import gather, read_recipe
 
 
 def show(
-    file: str,
+    file: Annotated[Path, Parameter(converter=raw)],
     /,
     *,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -31,7 +42,7 @@ def show(
         json: Print the recipe itself, as JSON.
     """
     recipe = read_recipe(file)
-    out(recipe.to_json().rstrip() if json else "\n".join(_lines(recipe, file)))
+    out(recipe.to_json().rstrip() if json else "\n".join(_lines(recipe, str(file))))
     return ExitCode.DONE
 
 
@@ -70,17 +81,18 @@ def _input(record: InputRecord) -> str:
     return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
 
 
-INPUTS = parameter("inputs", list[str], "Where the photo and the paintings lie; may be given several times. "
-    "[default: beside the picture, then the current folder]", "Look", negative="")  # fmt: skip
-WEIGHTS = parameter("weights", str, "The weights, if they are not found by name: a name or a file. "
+INPUTS = parameter("inputs", list[Path], "Folders with the photo and the paintings, searched first. "
+    "[default: beside the picture, then the current folder]", "Look", negative="",
+    consume_multiple=True)  # fmt: skip
+WEIGHTS = parameter("weights", Path, "The weights, if they are not found by name: a name or a file. "
     "[default: those of the recipe]", "Expert")  # fmt: skip
-PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.")
+PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.", converter=raw)
 
 
 @takes(
     [
         argument("picture", PICTURE),
-        output_flag("NAME-again.png"),
+        output_flag("PICTURE-again, in the same format,"),
         *SAVING,
         INPUTS,
         WEIGHTS,
@@ -90,19 +102,26 @@ PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.")
 def reproduce(picture: str, **given: Any) -> int:
     """Make a picture again from its recipe: the same pixels on the same machine."""
     recipe = read_recipe(picture)
-    chosen = gather({name: given[name] for name in Output.model_fields if name in given})
-    job = paint.plan_job(f"{Path(picture).stem}-again", [picture], chosen.output, given)
+    output = gather({name: given[name] for name in Output.model_fields if name in given}, {}).output
+    name = Path(picture)
+    suffix = name.suffix.lower() if name.suffix.lower() in WRITABLE else ".png"
+    job = paint.plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
     with paint.shown(job) as progress:
-        from impasto.reproduction import differences, reproduce
+        from impasto.picture import Picture
+        from impasto.reproduction import differences, find_inputs, repeat
 
+        folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
+        found = find_inputs(recipe, folders)
+        if job.target is not None:
+            check_target(job.target, inputs=found.paths, overwrite=job.force)
+        if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
+            deep = job.target is None or job.target.suffix.lower() in DEEP
+            bits = Picture.open(picture).bits if deep else 8
+            job = replace(job, output=output.changed(bits=bits))
         for line in differences(recipe):
             progress.say(f"not as when the picture was made: {line}")
-        result = reproduce(
-            picture,
-            folders=given.get("inputs") or [],
-            weights=given.get("weights"),
-            on_step=paint.watch(job, progress, "the same run again"),
-        )
+        watch = paint.watch(job, progress, "the same run again")
+        result = repeat(recipe, found, weights=given.get("weights"), on_step=watch)
         if recipe.pixels_sha256 and paint.signals.code is None:
             same = result.recipe.pixels_sha256 == recipe.pixels_sha256
             progress.say("the pixels are the same" if same else "the pixels are not the same")

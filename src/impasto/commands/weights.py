@@ -51,7 +51,7 @@ def list_weights(*, json: Flag = False) -> int:
     return ExitCode.DONE
 
 
-@app.command(name="import")
+@app.command(name="import", usage="Usage: impasto weights import FILE [OPTIONS]")
 def import_file(file: Path, *, name: str | None = None, force: Flag = False) -> int:
     """Recognise, verify and keep weights from a file (.pth, .h5 or .safetensors).
 
@@ -68,7 +68,7 @@ def import_file(file: Path, *, name: str | None = None, force: Flag = False) -> 
     return ExitCode.DONE
 
 
-@app.command
+@app.command(usage="Usage: impasto weights fetch [NAME] [OPTIONS]")
 def fetch(
     name: str = "vgg19-original",
     *,
@@ -99,7 +99,7 @@ def fetch(
     return ExitCode.DONE
 
 
-@app.command
+@app.command(usage="Usage: impasto weights path [NAME]")
 def path(name: str = PACKAGED) -> int:
     """Print where the file of weights lies.
 
@@ -117,7 +117,7 @@ def path(name: str = PACKAGED) -> int:
     return ExitCode.DONE
 
 
-@app.command
+@app.command(usage="Usage: impasto weights verify [NAME or FILE] [OPTIONS]")
 def verify(which: str = PACKAGED, *, json: Flag = False) -> int:
     """Verify installed weights or a file; exits with 4 if they are not known to be genuine.
 
