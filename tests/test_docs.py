@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from impasto.cli import app
+import impasto.transfer
+from impasto.cli import app, main
 from impasto.samples import sample
 from impasto.settings import QUALITY, Output, Runtime, Settings
+from impasto.sources import gather
+from impasto.vgg import narrow_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
@@ -29,6 +33,42 @@ def test_python_snippet_of_the_readme_runs(tmp_path, monkeypatch):
     assert quick != snippet
     exec(compile(quick, "README.md", "exec"), {})
     assert (tmp_path / "painted.png").stat().st_size > 1000
+
+
+NEEDS_A_NETWORK = ("weights fetch", "weights import", "--weights vgg19-original")
+
+
+def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    """All of them, in their order, on a narrow network; only what needs a download is left out."""
+    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
+    monkeypatch.chdir(tmp_path)
+    for name, file in (("photo", "photo"), ("other", "photo"), ("painting", "swirl")):
+        shutil.copy(sample(file), f"{name}.jpg")
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
+    lines += ["impasto " + line for line in re.findall(r"`impasto (estimate [^`]+)`", README)]
+    run = [line for line in lines if not any(part in line for part in NEEDS_A_NETWORK)]
+    assert len(run) >= 10
+    for line in run:
+        words = shlex.split(line.replace("~/Pictures", "."), comments=True)[1:]
+        code = main(words)
+        assert code == 0, (line, capsys.readouterr().err)
+        if Path("photo-painting.png").exists() and not Path("out.png").exists():
+            shutil.copy("photo-painting.png", "out.png")
+
+
+def test_the_settings_file_of_the_readme_is_one(tmp_path):
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "x.toml").write_text(text)
+    chosen = gather({"settings": str(tmp_path / "x.toml")}, {})
+    assert (chosen.preset, chosen.settings.style_weight, chosen.settings.init) == (
+        "paper",
+        50,
+        "noise",
+    )
+    assert (chosen.runtime.threads, chosen.output.bits) == (2, 16)
 
 
 @pytest.mark.parametrize("name", ["simple", "own_loss"])
