@@ -13,6 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
     {"layers", "publish", "models", "conventions", "presets"},
+    {"anatomy"},
     {"sheets"},
     {"settings"},
     {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},

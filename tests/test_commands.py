@@ -320,6 +320,22 @@ def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
     assert found(size=1024, min_size=1024, history=100).memory > found(size=1024).memory
 
 
+# --- layers ----
+
+
+def test_costs_of_the_layers_are_counted(capsys) -> None:
+    assert main(["layers", "--costs", "224"]) == 0
+    said = capsys.readouterr().out
+    assert "143,667,240 parameters in all" in said
+    assert "102,764,544" in said
+    assert main(["layers", "--costs", "224", "--json"]) == 0
+    assert sum(part["parameters"] for part in json.loads(capsys.readouterr().out)) == 143_667_240
+    assert main(["layers", "--costs", "big"]) == 2
+    assert "--costs: must be a whole number, not 'big'" in capsys.readouterr().err
+    assert main(["layers", "--costs", "0"]) == 2
+    assert "--costs: must be a whole number of px, 1 to 30000, not 0" in capsys.readouterr().err
+
+
 # --- completion ----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from impasto import paint
 from impasto._version import __version__
+from impasto.anatomy import dense, parts
 from impasto.commands import estimate, show
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
@@ -32,6 +34,7 @@ from impasto.flags import (
     output_flag,
     parameter,
     positional,
+    raw,
     shares_of,
     takes,
 )
@@ -40,7 +43,7 @@ from impasto.paint import signals
 from impasto.progress import Interrupted
 from impasto.publish import printable
 from impasto.samples import sample
-from impasto.settings import Output, Style
+from impasto.settings import LARGEST_EDGE, Output, Style
 from impasto.sources import gather
 
 DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
@@ -134,19 +137,50 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
 
 
 @app.command(help_epilogue="")
-def layers(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+def layers(
+    *,
+    costs: Annotated[int | None, Parameter(show_default=False, converter=raw)] = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
     """List the layers of the network.
 
     Args:
+        costs: Count parameters, operations and memory at a square picture of so many px instead.
         json: Print JSON.
     """
     rows = layer_rows()
+    if costs is not None:
+        return _costs(str(costs), json=json)
     if json:
         out(dumps(rows))
         return ExitCode.DONE
     out(f"{'layer':8}  channels  stride (px)  what it is")
     for row in rows:
         out(f"{row['name']:8}  {row['channels']:8}  {row['stride']:11}  {row['what']}")
+    return ExitCode.DONE
+
+
+def _costs(edge: str, *, json: bool) -> int:
+    """Print what each layer costs at a square picture."""
+    if not edge.isdecimal() or not 0 < int(edge) <= LARGEST_EDGE:
+        raise InputError(f"--costs: must be a whole number of px, 1 to {LARGEST_EDGE}, not {edge}")
+    found = [*parts(int(edge), int(edge)), *dense()]
+    if json:
+        out(dumps([asdict(part) for part in found]))
+        return ExitCode.DONE
+    out(
+        f"{'layer':8}  {'output':>16}  {'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
+    )
+    for part in found:
+        size = f"{part.channels} x {part.height} x {part.width}"
+        memory = f"{part.activation / 1e6:.2f}"
+        out(
+            f"{part.name:8}  {size:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
+        )
+    total = sum(part.parameters for part in found)
+    out(
+        f"{total:,} parameters in all; the fc layers, which style transfer leaves out, are for 224 px"
+    )
     return ExitCode.DONE
 
 
