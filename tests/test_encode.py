@@ -269,7 +269,7 @@ def test_wrong_arguments(options):
 
 def test_the_longest_side_is_known_before_a_run():
     """The command line refuses what could not be written at the end of it."""
-    from impasto.cli import LONGEST
+    from impasto.paint import LONGEST
 
     for suffix, longest in LONGEST.items():
         assert Picture.of(np.zeros((1, longest), np.uint8)).encode(suffix)
