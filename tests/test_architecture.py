@@ -26,7 +26,7 @@ ORDER = (  # a module imports from rows above its own only
     {"objective", "canvas", "machine", "history"},
     {"result"},
     {"transfer"},
-    {"reproduction", "estimate"},
+    {"reproduction", "estimate", "experiment"},
     {"console", "doctor", "fetch", "flags", "progress"},
     {"paint"},
     {"commands"},

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from impasto import paint
 from impasto._version import __version__
 from impasto.anatomy import dense, parts
-from impasto.commands import estimate, show
+from impasto.commands import estimate, experiment, show
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
@@ -82,6 +82,11 @@ app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]
 app.command(settings_commands.presets, **OTHERS)
 app.command(
     estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **OTHERS
+)
+app.command(
+    experiment.experiment,
+    usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
+    **OTHERS,
 )
 weights_app.help_epilogue = ""
 app.command(weights_app)

@@ -1,0 +1,112 @@
+"""`impasto experiment`: the paper's experiment on the user's own pictures, as one page."""
+
+import sys
+from inspect import Parameter as Plain
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto import paint
+from impasto.console import out
+from impasto.errors import ExitCode, InputError, OutputError
+from impasto.experiment.plan import PARTS, QUICK, Scope, parts_of
+from impasto.flags import generated, parameter, raw, switch, takes
+from impasto.progress import Progress, duration, logged
+from impasto.publish import printable
+from impasto.settings import Runtime
+from impasto.sources import gather
+
+LARGEST = 2048  # px; of a picture of the experiment
+FLAGS = [
+    parameter("output", Path, "Folder of the page, made if it is missing. [default: experiment]",
+        short=["-o"], allow_leading_hyphen=True),
+    switch("quick", "Small pictures and fewer rounds for the small ones; the main run stays complete."),
+    parameter("only", str, "Parts of the page, by commas. "
+        f"[{', '.join(PARTS)}; default: all of them]"),
+    parameter("size", int, "Long edge of the main runs; the small pictures have half of it. "
+        f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size"),
+    parameter("rounds", int, "Rounds of 20 evaluations of the main runs. "
+        f"[1 to 1000; default: {Scope().rounds}]", "Speed"),
+    parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
+        "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
+    switch("quiet", "Say nothing but errors.", short=["-q"]),
+]  # fmt: skip
+
+
+PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=raw)
+PAIRS = [
+    Plain("content", Plain.POSITIONAL_ONLY, annotation=Annotated[Path, PAIR]),
+    Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, PAIR]),
+]
+
+
+@takes([*PAIRS, *FLAGS, *generated(Runtime)])
+def experiment(content: str, *styles: str, **given: Any) -> int:
+    """Repeat the paper's experiment with your pictures and write a page that explains itself.
+
+    What the layers see, content against style, the course, the loss, optimisers, starts and the result.
+    What is finished is kept: the same command goes on where it was interrupted.
+    """
+    names = [content, *styles]
+    if len(names) % 2:
+        raise InputError(
+            "pictures come in pairs: CONTENT STYLE, or CONTENT STYLE CONTENT STYLE ..."
+        )
+    parts, scope = parts_of(given.get("only")), _scope(given)
+    runtime = gather({key: given[key] for key in Runtime.model_fields if key in given}).runtime
+    files = [paint.read(name) for name in names]
+    folder = _folder(Path(given.get("output", "experiment")))
+    progress = Progress(sys.stderr, quiet=bool(given.get("quiet")))
+    with logged(progress, verbose=False):
+        from impasto.experiment.bench import Bench
+        from impasto.experiment.study import study
+        from impasto.picture import Picture
+        from impasto.transfer import load
+
+        opened = [Picture.open(data, name=name) for name, data in files]
+        pairs = [(photo, (style,)) for photo, style in zip(opened[::2], opened[1::2], strict=True)]
+        bench = Bench(folder, pairs, scope, runtime, load(given.get("weights")))
+        paint.signals.running = True
+        done = study(
+            bench,
+            parts,
+            on_trial=lambda where: progress.say(_line(where)),
+            stopping=lambda: paint.signals.code is not None,
+        )
+    how = "interrupted; the same command goes on: " if done.interrupted else ""
+    progress.say(f"{how}{len(done.parts)} of {len(parts)} parts in {duration(done.seconds)}")
+    out(printable(done.page))
+    return int(paint.signals.code or ExitCode.DONE)
+
+
+def _scope(given: dict[str, Any]) -> Scope:
+    """Return how much is to be run."""
+    scope = QUICK if given.get("quick") else Scope()
+    size = _number(given, "size", scope.size, 32, LARGEST)
+    cell = scope.cell if "size" not in given else max(32, size // 2)
+    return Scope(size, cell, _number(given, "rounds", scope.rounds, 1, 1000), scope.cell_rounds)
+
+
+def _number(given: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    text = str(given.get(name, default))
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise InputError(
+            f"--{name}: must be a whole number, {low} to {high}, not {printable(text)}"
+        )
+    return int(text)
+
+
+def _folder(folder: Path) -> Path:
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"the folder {printable(folder.parent)} does not exist; create it first")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{printable(folder)} is a file; give a folder")
+    return folder
+
+
+def _line(where: Any) -> str:
+    """Return one line about the trial that begins."""
+    size = f"{where.trial.settings.size} px, {where.trial.settings.passes} evaluations"
+    left = "" if where.left is None else f"; {duration(where.left)} left"
+    return f"{where.number}/{where.count}  {where.trial.name}: {size}{left}"

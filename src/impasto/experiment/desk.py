@@ -1,0 +1,58 @@
+"""What the sections of the page are written from: finished trials, and a place for figures and numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.experiment import plan, plots
+from impasto.experiment.bench import Bench, Outcome, to_csv
+from impasto.page import Block, Table
+from impasto.picture import Picture
+from impasto.publish import publish
+from impasto.pyramid import fit
+
+THUMB = 512  # px; pictures on the page are no larger
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a section is written from: the bench, its scope and the finished trials by name."""
+
+    bench: Bench
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def scope(self) -> plan.Scope:
+        """How much was run."""
+        return self.bench.scope
+
+    def rows(self, name: str) -> Sequence[Mapping[str, float]]:
+        """Return the losses of a trial's evaluations."""
+        return self.outcomes[name].rows
+
+    def shown(self, name: str, label: str, at: int = 0) -> tuple[bytes, str, str]:
+        """Return a trial's picture with its label, for the page."""
+        return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"picture: {label}"
+
+    def save(self, name: str, plot: plots.Plot) -> plots.Plot:
+        """Write a figure beside the page and return it."""
+        publish(self.bench.folder / "figures" / f"{name}.png", plot.png, overwrite=True)
+        publish(self.bench.folder / "figures" / f"{name}.svg", plot.svg.encode(), overwrite=True)
+        return plot
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]], caption: str) -> Table:
+        """Write rows as CSV beside the page and return them as a table."""
+        publish(self.bench.folder / "data" / f"{name}.csv", to_csv(rows).encode(), overwrite=True)
+        headers = list(rows[0])
+        return Table(headers, [[row[header] for header in headers] for row in rows], caption)
+
+
+Section = tuple[str, list[Block]]
+
+
+def small(picture: Picture) -> bytes:
+    """Return an input for the page, as JPEG."""
+    edge = min(THUMB, max(picture.width, picture.height))
+    width, height = fit(picture.width, picture.height, edge)
+    return Picture.from_tensor(picture.tensor(width, height)).encode(".jpg", quality=90)

@@ -1,0 +1,165 @@
+"""The experiment's figures, from plain numbers to PNG and SVG. No torch here.
+
+Colours are those of Okabe and Ito, which differ also for the colour-blind; lines differ by their dashes too.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
+DPI = 110
+Rows = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure: for the page and for other programs."""
+
+    png: bytes
+    svg: str
+
+
+def _plot(width: float, height: float, draw: Callable[[Any], None]) -> Plot:
+    """Draw on a new figure (inches) and return its bytes, which are the same for the same numbers."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    calm: Any = {
+        "svg.hashsalt": "impasto",
+        "svg.fonttype": "path",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": 10,
+        "axes.grid": True,
+        "grid.color": "#e4e4e4",
+        "axes.axisbelow": True,
+    }
+    with matplotlib.rc_context(calm):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        draw(figure)
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "impasto"})
+    return Plot(png.getvalue(), svg.getvalue())
+
+
+def losses(rows: Rows, every: int = 20) -> Plot:
+    """Draw total, content, style and each layer against evaluations, with the rounds marked."""
+    names = [n for n in dict.fromkeys(k for row in rows for k in row)
+             if n not in ("evaluation", "seconds")]  # fmt: skip
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        last = max(row["evaluation"] for row in rows)
+        for end in range(every, int(last) + 1, every):
+            axes.axvline(end, color="#bbbbbb", linewidth=0.6, zorder=0)
+        for number, name in enumerate(names):
+            layer = "." in name
+            dash = DASHES[number % len(DASHES)]
+            mark = "o" if number >= len(DASHES) else None  # once colours and dashes are used up
+            axes.plot(
+                [row["evaluation"] for row in rows if name in row],
+                [row[name] for row in rows if name in row],
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=dash,
+                linewidth=1.0 if layer else 2.0,
+                marker=mark,
+                markevery=max(1, len(rows) // 12),
+                markersize=3,
+                label=name,
+            )
+        axes.set_yscale("log")
+        axes.set_xlabel(f"evaluations (a line every round of {every})")
+        axes.set_ylabel("loss, weighted (log scale)")
+        axes.legend(fontsize=8, ncols=2, frameon=False)
+
+    return _plot(8.0, 4.4, draw)
+
+
+def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Plot:
+    """Draw, by round, the loss that was optimised and that of the saved picture, for each run."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for number, name in enumerate(optimised):
+            rounds = range(len(optimised[name]))
+            colour = COLOURS[1 + number]
+            axes.plot(rounds, optimised[name], color=colour, label=f"{name}: optimised")
+            axes.plot(rounds, saved[name], color=colour, linestyle="--", marker="o", markersize=4,
+                label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_xlabel("rounds of 20 evaluations")
+        axes.set_ylabel("total loss (log scale)")
+        axes.legend(fontsize=8, frameon=False)
+
+    return _plot(8.0, 4.0, draw)
+
+
+def solvers(runs: Mapping[str, Rows]) -> Plot:
+    """Draw the total of several runs against evaluations and against seconds, side by side."""
+
+    def draw(figure: Any) -> None:
+        for place, (key, label) in enumerate(
+            (("evaluation", "evaluations"), ("seconds", "seconds"))
+        ):
+            axes = figure.add_subplot(1, 2, place + 1)
+            for number, (name, rows) in enumerate(runs.items()):
+                lowest = np.minimum.accumulate([row["total"] for row in rows])
+                axes.plot([row[key] for row in rows], lowest, color=COLOURS[number],
+                    linestyle=DASHES[number], label=name)  # fmt: skip
+            axes.set_yscale("log")
+            axes.set_xlabel(label)
+            axes.set_ylabel("lowest total so far (log scale)" if not place else "")
+            if not place:
+                axes.legend(fontsize=8, frameon=False)
+
+    return _plot(9.0, 3.8, draw)
+
+
+def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Plot:
+    """Draw content loss against style loss; `points` are (alpha, content, style), both unweighted."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
+        for alpha, content, style in points:
+            ours = alpha == marked
+            axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
+                color=COLOURS[2] if ours else COLOURS[1], marker="D" if ours else "o")  # fmt: skip
+            axes.annotate(f" {alpha:g}", (content, style), fontsize=9)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("content loss, without alpha (log scale)")
+        axes.set_ylabel("style loss, without beta (log scale)")
+
+    return _plot(7.0, 4.2, draw)
+
+
+def maps(
+    images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, colour: str, unit: str
+) -> Plot:
+    """Draw matrices as small pictures, each with its name; `unit` stands at the colour bar."""
+    rows = -(-len(images) // columns)
+
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        shown = None
+        for axes, (name, values) in zip(grid.flat, images, strict=False):
+            low, high = float(values.min()), float(values.max())
+            scaled = (values - low) / (high - low or 1.0)
+            shown = axes.imshow(scaled, cmap=colour, vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(name, fontsize=9)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        if shown is not None:
+            bar = figure.colorbar(shown, ax=grid, shrink=0.7, ticks=[0, 1])
+            bar.ax.set_yticklabels(["lowest", "highest"])
+            bar.set_label(unit, fontsize=9)
+
+    return _plot(min(10.0, 1.9 * columns + 1), 1.75 * rows + 0.4, draw)
