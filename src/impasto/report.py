@@ -75,7 +75,7 @@ def report_of(
     Without a history there is no curve, without a strip no course, and without the photo no slider; a
     painting that is not at hand is None in its place.
     """
-    names = ", ".join(_name(style.name) for style in recipe.styles)
+    names = " and ".join(_name(style.name) for style in recipe.styles)
     title = f"{_name(recipe.content.name)} in the style of {names}"
     spent = sum(scale.evaluations for scale in recipe.scales)
     size = f"{picture.width} x {picture.height} px"
@@ -258,14 +258,16 @@ def _settings(recipe: Recipe) -> Iterator[Block]:
         default = field.get_default(call_default_factory=True)
         if value != default:
             marked.append(number)
-        rows.append((name, shown(value), f"not {shown(default)}" if value != default else "yes"))
+        rows.append((name, shown(value), shown(default), "no" if value != default else "yes"))
     count = (
         f"{len(marked)} of {len(rows)} settings differ from the default; their rows are set off."
     )
     changed = [rows[number] for number in marked]
-    names = ("setting", "value", "default?")
+    names = ("setting", "value", "default", "as by default")
     if changed:
-        yield Table(names, changed, "What differs from the default.")
+        yield Table(names[:3], [row[:3] for row in changed], "What differs from the default.")
+    else:
+        yield Text("All settings are those by default.")
     yield Details("All settings", Table(names, rows, count, marked))
 
 
