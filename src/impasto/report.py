@@ -133,7 +133,8 @@ class Course:
     def _take(self, step: "Step", end: str = "") -> None:
         where = f"{end}scale {step.scale}, {step.width} x {step.height} px"
         try:
-            small = _small(step.picture(), SMALL)
+            before = self._taken.get(step.evaluations)
+            small = before[1] if before else _small(step.picture(), SMALL)
         except PictureError:  # a canvas with values that are not finite has no picture
             return
         self._taken[step.evaluations] = (f"evaluation {step.evaluations}: {where}", small)
