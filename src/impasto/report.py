@@ -295,7 +295,7 @@ def _machine(recipe: Recipe) -> Iterator[Block]:
         **recipe.machine,
     }
     said = [(name.replace("_", " "), printable(value)) for name, value in facts.items()]
-    yield Table(("machine", "value"), said, "What it was computed on, and with.")
+    yield Table(("machine", "value"), said, "Machine and versions.")
 
 
 def _recipe(recipe: Recipe) -> Iterator[Block]:
