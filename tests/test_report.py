@@ -112,6 +112,20 @@ def test_the_course_is_kept_at_round_numbers_and_ends_of_scales(run) -> None:
     assert result.stopped == "evaluations"
 
 
+def test_the_last_canvas_is_the_one_that_was_evaluated(narrow) -> None:
+    """Adam moves its canvas in place, once more after the last evaluation."""
+    course, seen = Course(picture(), []), []
+
+    def on_step(step) -> None:
+        course.step(step)
+        seen.append(step.picture().array(8))
+
+    settings = Settings(size=64, min_size=64, evaluations=3, solver="adam", learning_rate=0.2)
+    options = {"weights": narrow, "runtime": Runtime(threads=1)}
+    stylize(picture(), picture(seed=1), settings, on_step=on_step, **options)
+    assert np.array_equal(course.strip()[-1][1].array(8), seen[-1])
+
+
 def test_hostile_names_and_folders_stay_harmless(run) -> None:
     result, course = run(HOSTILE)
     page = check(course.page(result))

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -42,6 +42,10 @@ class Step:
     def picture(self) -> Picture:
         """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
         return self._finish(self._canvas)
+
+    def kept(self) -> "Step":
+        """Return this step with a canvas of its own, to be used later: solvers change theirs in place."""
+        return replace(self, _canvas=self._canvas.detach().clone())
 
 
 @dataclass(frozen=True)

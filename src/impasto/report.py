@@ -115,7 +115,7 @@ class Course:
         """Take in one evaluation; this is an `on_step`."""
         if self._last is not None and self._last.scale != step.scale:
             self._take(self._last, "end of ")
-        self._last = step
+        self._last = step.kept()
         if str(step.evaluations).rstrip("0") in ("1", "2", "5"):
             self._take(step)
 
