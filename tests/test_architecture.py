@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors"},
     {"layers", "publish", "models", "conventions", "presets"},
-    {"anatomy"},
+    {"anatomy", "page", "figures"},
     {"sheets"},
     {"settings"},
     {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},
@@ -28,6 +28,7 @@ ORDER = (  # a module imports from rows above its own only
     {"transfer"},
     {"reproduction", "estimate", "experiment"},
     {"console", "doctor", "fetch", "flags", "progress"},
+    {"report"},
     {"paint"},
     {"commands"},
     {"cli"},
@@ -147,7 +148,7 @@ def test_light_modules_do_not_import_torch() -> None:
     light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
     light += [
         f"impasto.{n}"
-        for n in ("publish", "pyramid", "store", "download", "fetch")
+        for n in ("publish", "pyramid", "store", "download", "fetch", "page", "figures")
         if (SOURCE / f"{n}.py").exists()
     ]
     if (SOURCE / "cli.py").exists():

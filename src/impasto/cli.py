@@ -20,6 +20,7 @@ from impasto import paint
 from impasto._version import __version__
 from impasto.anatomy import dense, parts
 from impasto.commands import estimate, experiment, show
+from impasto.commands import report as report_command
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
@@ -60,6 +61,7 @@ Examples:
   impasto other.jpg painting.jpg --settings out.png   as an earlier picture
   impasto show out.png                       how a picture was made
   impasto reproduce out.png                  the same picture again
+  impasto report out.png                     a page about it, out.html
 
 Settings come from flags, IMPASTO_... variables, --settings and --preset, in
 this order; see impasto settings. Presets: impasto presets. Layers: impasto
@@ -78,6 +80,7 @@ app = App(
 OTHERS = {"help_epilogue": ""}
 app.command(show.show, usage="Usage: impasto show FILE [--json]", **OTHERS)
 app.command(show.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **OTHERS)
+app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **OTHERS)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **OTHERS)
 app.command(settings_commands.presets, **OTHERS)
 app.command(
@@ -135,10 +138,11 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
             progress.say(f"not as in {chosen.preset}: {limit}")
         opened = [Picture.open(data, name=name) for name, data in files]
         painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
+        course = paint.course_of(job, opened[-1], painted)
         result = paint.paint(
-            job, progress, chosen, opened[-1], painted, opened[-2] if start else None
+            job, progress, chosen, opened[-1], painted, opened[-2] if start else None, course
         )
-    return paint.finish(job, progress, result)
+    return paint.finish(job, progress, result, course)
 
 
 @app.command(help_epilogue="")
@@ -212,7 +216,8 @@ def demo(**given: Any) -> int:
     """Paint the photo that comes with impasto, small and quickly, into demo.png."""
     if "output" not in given:
         wanted = Path("demo.png")
-        job = paint.Job(None, "", (), Output(), recipe=given.get("recipe", False))
+        recipe, report = bool(given.get("recipe")), bool(given.get("report"))
+        job = paint.Job(None, "", (), Output(), recipe=recipe, report=report)
         free = paint.free(job, wanted).target
         given["output"] = str(wanted if given.get("force") else free)
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})

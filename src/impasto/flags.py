@@ -131,6 +131,7 @@ def output_flag(default: str) -> Any:
 SAVING = [
     switch("force", "Replace files that exist."),
     switch("recipe", "Also write the recipe, which the picture carries, as JSON beside it."),
+    switch("report", "Also write a page about the result, NAME.html, beside the picture."),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
     switch("json", "Print one JSON object instead of the name of the picture."),

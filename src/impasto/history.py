@@ -1,8 +1,9 @@
 """The course of a run: what a callback sees of each step, and what is kept of all of them."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -41,6 +42,10 @@ class Step:
     def picture(self) -> Picture:
         """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
         return self._finish(self._canvas)
+
+    def kept(self) -> "Step":
+        """Return this step with a canvas of its own, to be used later: solvers change theirs in place."""
+        return replace(self, _canvas=self._canvas.detach().clone())
 
 
 @dataclass(frozen=True)
@@ -119,3 +124,20 @@ def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
         term = name.partition(".")[0]
         losses[term] = losses.get(term, 0.0) + value
     return losses | {name: value for name, value in evaluation.parts.items() if "." in name}
+
+
+def columns(history: Sequence[Record]) -> dict[str, list[float]]:
+    """Return the history by columns: `scale`, `evaluation`, `seconds`, `total`, terms, then layers.
+
+    What an evaluation has no value of is nan. All columns are as long as the history.
+    """
+    names = list(dict.fromkeys(name for record in history for name in record.losses))
+    names.sort(key=lambda name: (name != "total", "." in name))  # stable: else as they came
+    found: dict[str, list[float]] = {
+        "scale": [record.scale for record in history],
+        "evaluation": [record.evaluation for record in history],
+        "seconds": [record.seconds for record in history],
+    }
+    for name in names:
+        found[name] = [record.losses.get(name, math.nan) for record in history]
+    return found

@@ -90,7 +90,9 @@ class Figure:
             links.append(_link(shown, f"{self.name}.svg", "SVG"))
         saved = f'<span class="files">({", ".join(links)})</span>'
         image = _image(shown, self.alt, _size(self.png))
-        return f'<figure class="plot">{image}{_caption(self.caption, saved)}</figure>\n'
+        label = _escape(self.caption or self.alt)
+        frame = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{image}</div>'
+        return f'<figure class="plot">{frame}{_caption(self.caption, saved)}</figure>\n'
 
 
 @dataclass(frozen=True)

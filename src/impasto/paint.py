@@ -25,6 +25,7 @@ from impasto.sources import Chosen, to_toml
 if TYPE_CHECKING:
     from impasto.history import Step
     from impasto.picture import Picture
+    from impasto.report import Course
     from impasto.result import Result
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
@@ -43,6 +44,7 @@ class Job:
     output: Output
     force: bool = False
     recipe: bool = False
+    report: bool = False
     save_every: int = 0
     save_settings: Path | None = None
     json: bool = False
@@ -71,7 +73,7 @@ def plan_job(
         suffix: Of the default name.
     """
     name = given.get("output")
-    asked = ("force", "recipe", "save_every", "json", "quiet", "verbose")
+    asked = ("force", "recipe", "report", "save_every", "json", "quiet", "verbose")
     options: dict[str, Any] = {key: given[key] for key in asked if key in given}
     if "save_settings" in given:
         options["save_settings"] = settings_target(given["save_settings"])
@@ -87,7 +89,7 @@ def plan_job(
     if job.save_settings is not None:
         check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
     if job.target is None:
-        for key in ("recipe", "json", "save_every"):
+        for key in ("recipe", "report", "json", "save_every"):
             if getattr(job, key):
                 raise InputError(f"--{key.replace('_', '-')} needs a file: give -o a name, not -")
         return job
@@ -105,13 +107,19 @@ def plan_job(
 def _check_all(job: Job, target: Path) -> None:
     """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
     check_target(target, inputs=job.inputs, overwrite=job.force)
-    if job.recipe:
-        check_target(target.with_suffix(".json"), inputs=job.inputs, overwrite=job.force)
+    for path in beside(job, target):
+        check_target(path, inputs=job.inputs, overwrite=job.force)
     if job.save_every:
         series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
         for path in target.parent.iterdir():
             if series.fullmatch(path.name):
                 check_target(path, inputs=job.inputs, overwrite=job.force)
+
+
+def beside(job: Job, target: Path) -> list[Path]:
+    """Return the files that are written beside the picture: its recipe, its page."""
+    asked = {".json": job.recipe, ".html": job.report}
+    return [target.with_suffix(suffix) for suffix, wanted in asked.items() if wanted]
 
 
 def free(job: Job, wanted: Path) -> Job:
@@ -120,10 +128,7 @@ def free(job: Job, wanted: Path) -> Job:
     while True:
         numbered = f"{wanted.stem}-{number}{wanted.suffix}"
         target = wanted if number == 1 else wanted.with_name(numbered)
-        unused = not os.path.lexists(target)
-        if unused and job.recipe:
-            unused = not os.path.lexists(target.with_suffix(".json"))
-        if unused:
+        if not any(os.path.lexists(path) for path in (target, *beside(job, target))):
             check_target(target)
             return replace(job, target=target)
         number += 1
@@ -156,8 +161,9 @@ def paint(
     photo: "Picture",
     styles: list[Style],
     start: "Picture | None",
+    course: "Course | None" = None,
 ) -> "Result":
-    """Say the choice of size, run, and show how it goes."""
+    """Say the choice of size, run, and show how it goes; `course` watches for the page."""
     from impasto import machine, pyramid, transfer
 
     runtime = machine.resolve(chosen.runtime, chosen.settings)
@@ -177,13 +183,24 @@ def paint(
         styles,
         chosen.settings,
         runtime=runtime,
-        on_step=watch(job, progress, said),
+        on_step=watch(job, progress, said, course),
         init_picture=start,
         weights=chosen.weights,
     )
 
 
-def watch(job: Job, progress: Progress, said: str) -> "Callable[[Step], None]":
+def course_of(job: Job, photo: "Picture", styles: "Sequence[Style | Picture]") -> "Course | None":
+    """Return what watches a run for its page, if a page is wanted."""
+    if not job.report:
+        return None
+    from impasto.report import Course
+
+    return Course(photo, [item.picture if isinstance(item, Style) else item for item in styles])
+
+
+def watch(
+    job: Job, progress: Progress, said: str, course: "Course | None" = None
+) -> "Callable[[Step], None]":
     """Return a callback that shows each step, saves every so many, and ends at a signal."""
 
     def on_step(step: "Step") -> None:
@@ -191,6 +208,8 @@ def watch(job: Job, progress: Progress, said: str) -> "Callable[[Step], None]":
             progress.say(said)
         signals.running = True
         progress.step(step)
+        if course is not None:
+            course.step(step)
         if job.save_every and job.target and step.evaluations % job.save_every == 0:
             name = f"{job.target.stem}-{step.evaluations:04d}{job.target.suffix}"
             step.picture().save(
@@ -207,8 +226,8 @@ def watch(job: Job, progress: Progress, said: str) -> "Callable[[Step], None]":
     return on_step
 
 
-def finish(job: Job, progress: Progress, result: "Result") -> int:
-    """Write and say the result; return the exit code."""
+def finish(job: Job, progress: Progress, result: "Result", course: "Course | None" = None) -> int:
+    """Write and say the result, with its page where a course is given; return the exit code."""
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(signals.code or ExitCode.DONE)
     if job.target is None:
@@ -216,8 +235,10 @@ def finish(job: Job, progress: Progress, result: "Result") -> int:
     else:
         job = _save(job, progress, result)
         assert job.target is not None
-        recipe = job.target.with_suffix(".json") if job.recipe else None
-        told = json.dumps(report(result, job.target, recipe)) if job.json else None
+        if course is not None:
+            page = job.target.with_suffix(".html")
+            publish(page, course.page(result).encode(), overwrite=job.force)
+        told = json.dumps(report(result, job.target, beside(job, job.target))) if job.json else None
         out(told or printable(job.target))
     if result.stopped == "not finite":
         return complain(

@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
@@ -231,11 +231,13 @@ def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def report(result: "Result", target: Path, recipe: Path | None) -> dict[str, Any]:
-    """Return what `--json` prints about a run."""
+def report(result: "Result", target: Path, beside: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return what `--json` prints about a run; `beside` are the files written beside the picture."""
+    written = {path.suffix: str(path) for path in beside}
     return {
         "path": str(target),
-        "recipe_path": str(recipe) if recipe else None,
+        "recipe_path": written.get(".json"),
+        "report_path": written.get(".html"),
         "width": result.picture.width,
         "height": result.picture.height,
         "seconds": round(result.seconds, 3),

@@ -113,20 +113,9 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
     """
     check_reproducible(recipe)
-    folders = list(folders)
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(
-                f"{printable(folder)} is no folder; --inputs names where the inputs lie"
-            )
-    places = list(dict.fromkeys(folder.resolve() for folder in folders))
-    wanted = [
-        recipe.content,
-        *recipe.styles,
-        *([recipe.init_picture] if recipe.init_picture else []),
-    ]
-    opened = {record.sha256: _find(record, places) for record in wanted}
-    missing = [record for record in wanted if opened[record.sha256] is None]
+    places = _places(folders)
+    opened = search(recipe, places)
+    missing = [record for record in _wanted(recipe) if opened[record.sha256] is None]
     if missing:
         names = " and ".join(dict.fromkeys(map(_described, missing)))
         looked = ", ".join(printable(place) for place in places)
@@ -141,6 +130,31 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
         have[start.sha256][0] if start else None,
         tuple(path for _, path in have.values()),
     )
+
+
+def search(recipe: Recipe, folders: Iterable[Path]) -> dict[str, tuple[Picture, Path] | None]:
+    """Return each input of a recipe, by its hash, with its file; None where it is in none of the folders.
+
+    Raises:
+        InputError: One is no folder.
+    """
+    places = _places(folders)
+    return {record.sha256: _find(record, places) for record in _wanted(recipe)}
+
+
+def _wanted(recipe: Recipe) -> list[InputRecord]:
+    start = [recipe.init_picture] if recipe.init_picture else []
+    return [recipe.content, *recipe.styles, *start]
+
+
+def _places(folders: Iterable[Path]) -> list[Path]:
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                f"{printable(folder)} is no folder; --inputs names where the inputs lie"
+            )
+    return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
 def _described(record: InputRecord) -> str:

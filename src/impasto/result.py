@@ -1,13 +1,16 @@
 """`Result`: what `stylize` returns. It saves itself with its recipe, and shows itself in notebooks."""
 
 import base64
+import csv
 import html
+import io
 import logging
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from impasto.history import Record
+from impasto.history import Record, columns
 from impasto.picture import Picture
 from impasto.publish import publish
 from impasto.recipe import Recipe
@@ -75,6 +78,23 @@ class Result:
     def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the recipe as JSON, atomically."""
         return publish(Path(path), self.recipe.to_json().encode(), overwrite=overwrite)
+
+    def table(self) -> dict[str, list[float]]:
+        """Return the history by columns, for `pandas.DataFrame(result.table())` and the like.
+
+        The columns are `scale`, `evaluation`, `seconds`, `total`, each term (`content`, `style`, ...) and
+        each layer (`style.relu1_1`, ...); losses are weighted, and nan where there is none.
+        """
+        return columns(self.history)
+
+    def to_csv(self) -> str:
+        """Return `table()` as CSV with a line of names; numbers in full, nan as an empty cell."""
+        text, found = io.StringIO(), self.table()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(found)
+        for row in zip(*found.values(), strict=True):
+            writer.writerow("" if math.isnan(value) else repr(value) for value in row)
+        return text.getvalue()
 
     def _line(self) -> str | None:
         """Return the recipe for the file; None if it is too long, for the picture is worth more."""

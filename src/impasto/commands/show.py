@@ -113,16 +113,18 @@ def reproduce(picture: str, **given: Any) -> int:
         folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
         found = find_inputs(recipe, folders)
         if job.target is not None:
-            check_target(job.target, inputs=found.paths, overwrite=job.force)
+            for path in (job.target, *paint.beside(job, job.target)):
+                check_target(path, inputs=found.paths, overwrite=job.force)
         if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
             deep = job.target is None or job.target.suffix.lower() in DEEP
             bits = Picture.open(picture).bits if deep else 8
             job = replace(job, output=output.changed(bits=bits))
         for line in differences(recipe):
             progress.say(f"not as when the picture was made: {line}")
-        watch = paint.watch(job, progress, "the same run again")
+        course = paint.course_of(job, found.content, found.styles)
+        watch = paint.watch(job, progress, "the same run again", course)
         result = repeat(recipe, found, weights=given.get("weights"), on_step=watch)
         if recipe.pixels_sha256 and paint.signals.code is None:
             same = result.recipe.pixels_sha256 == recipe.pixels_sha256
             progress.say("the pixels are the same" if same else "the pixels are not the same")
-    return paint.finish(job, progress, result)
+    return paint.finish(job, progress, result, course)
