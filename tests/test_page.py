@@ -211,3 +211,9 @@ def test_a_narrow_window_needs_no_sideways_scrolling(tmp_path) -> None:
     done = chromium(tmp_path, text, "--dump-dom", "--window-size=500,800")
     wide, window = re.search(r"<title>(\d+)/(\d+)</title>", done.stdout).groups()
     assert int(wide) <= int(window)
+
+
+def test_columns_are_kept_where_they_mean_something() -> None:
+    shown = [(png(), str(number), "a picture") for number in range(4)]
+    assert "repeat(2, minmax(0, 1fr))" in Pictures(shown, columns=2).html()
+    assert "style=" not in Pictures(shown).html()

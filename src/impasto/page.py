@@ -103,11 +103,13 @@ class Pictures:
         items: (bytes of a PNG, JPEG or WebP; what stands below; what it shows).
         caption: What stands below all of them.
         large: Which of them is larger than the others, counted from 0; none if None.
+        columns: How many stand side by side where that has a meaning; as many as fit if None.
     """
 
     items: Sequence[tuple[bytes, str, str]]
     caption: str = ""
     large: int | None = None
+    columns: int | None = None
 
     def html(self) -> str:
         """Return a `figure` that becomes narrower by having fewer columns."""
@@ -117,7 +119,9 @@ class Pictures:
             for number, (data, label, alt) in enumerate(self.items)
         ]
         kind = "pictures" if self.large is None else "pictures led"
-        grid = f'<div class="{kind}">{"".join(parts)}</div>'
+        tracks = f"grid-template-columns: repeat({self.columns}, minmax(0, 1fr))"
+        style = f' style="{tracks}"' if self.columns else ""
+        grid = f'<div class="{kind}"{style}>{"".join(parts)}</div>'
         return f"<figure>{grid}{_caption(self.caption)}</figure>\n"
 
 

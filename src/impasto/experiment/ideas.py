@@ -139,7 +139,7 @@ def grid(desk: Desk) -> Section:
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: content "
             f"wins. Each is {desk.scope.cell} px, {desk.scope.cell_rounds * plan.ROUND} evaluations, pixels "
-            "kept inside the range of a file."),
+            "kept inside the range of a file.", columns=3),
         Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
             "Less "
             "of one loss costs more of the other.", "Falling curve of style loss against content loss.",
@@ -147,7 +147,8 @@ def grid(desk: Desk) -> Section:
         desk.table("grid", rows, "The losses of the grid, without alpha and beta."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
             "the "
-            "right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3)."),
+            "right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
+            columns=len(plan.COLUMN_DECADES)),
     ]  # fmt: skip
 
 
