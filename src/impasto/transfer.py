@@ -293,9 +293,7 @@ def _features(network: VGG19, image: Tensor, names: Sequence[str]) -> dict[str, 
     return {name: features.float() for name, features in found.items() if name != "image"}
 
 
-def _paintings(
-    network: VGG19, styles: Sequence[Tensor], names: Sequence[str]
-) -> dict[str, Tensor]:
+def _paintings(network: VGG19, styles: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
     """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
     grams = [_normalised_grams(network, style, names) for style in styles]
     return {name: torch.cat([gram[name] for gram in grams]) for name in names}
