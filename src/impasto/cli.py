@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from impasto import paint
 from impasto._version import __version__
-from impasto.commands import estimate, show
+from impasto.commands import estimate, grid, show
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
@@ -79,6 +79,11 @@ app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]
 app.command(settings_commands.presets, **OTHERS)
 app.command(
     estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **OTHERS
+)
+app.command(
+    grid.grid,
+    usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]",
+    **OTHERS,
 )
 weights_app.help_epilogue = ""
 app.command(weights_app)
