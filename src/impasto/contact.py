@@ -21,10 +21,11 @@ from impasto.pyramid import fit
 
 CELL = 256  # px; long edge of a picture on the sheet, at most
 LARGEST = 16_000  # px on a side of the sheet; JPEG, WebP and AVIF end a little above
-NARROWEST = 120  # px; of a column, so that labels can be read beside tiny pictures
+NARROWEST = 150  # px; of a column, so that labels can be read beside tiny pictures
 MARGIN, GAP = 20, 10  # px
 PAPER, INK, FAINT, BLANK = (255, 255, 255), (30, 30, 30), (105, 105, 105), (240, 240, 240)
 LINES = 4  # of a label
+HARD = "\u00a0"  # a space at which no line is broken
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -40,6 +41,7 @@ class Layout:
         rows: Labels left of the rows.
         captions: Lines below every picture: 0 if there are none.
         title: The line on top.
+        least: Width of a column with tiny pictures.
     """
 
     cell: tuple[int, int]
@@ -47,6 +49,7 @@ class Layout:
     rows: Sequence[str]
     captions: int
     title: str
+    least: int = NARROWEST
 
     @cached_property
     def size(self) -> int:
@@ -61,7 +64,7 @@ class Layout:
     @cached_property
     def column(self) -> int:
         """Width of a column without the gap."""
-        return max(self.cell[0], NARROWEST)
+        return max(self.cell[0], self.least)
 
     @cached_property
     def left(self) -> int:
@@ -126,9 +129,11 @@ def line(size: int) -> int:
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
     """Break a label into a few lines that fit a width in pixels."""
-    letters = max(6, int(width / (font(size).getlength("0123abcxyz_=") / 12)))
     text = printable(text).replace(",", ", ")
-    return textwrap.wrap(text, letters, max_lines=LINES, placeholder=" …") or [""]
+    letters = max(6, int(width * len(text) / max(1.0, font(size).getlength(text))))  # about
+    text = text.replace("= ", f"={HARD}")
+    lines = textwrap.wrap(text, letters, max_lines=LINES, placeholder=" …") or [""]
+    return [part.replace(HARD, " ") for part in lines]
 
 
 def layout_of(
@@ -146,13 +151,15 @@ def layout_of(
         InputError: Even tiny cells would not fit.
     """
     lines = max((text.count("\n") + 1 for text in captions if text), default=0)
+    least = NARROWEST
     while True:
         drawn = [shrunk(size, cell) for size in sizes if size is not None] or [(cell, cell)]
         room = max(width for width, _ in drawn), max(height for _, height in drawn)
-        layout = Layout(room, columns, rows, lines, title)
+        layout = Layout(room, columns, rows, lines, title, least)
         if max(layout.sheet) <= LARGEST:
             return layout
         cell = min(cell, max(room)) * 9 // 10
+        least = min(least, cell)
         if cell < 16:
             raise InputError(
                 f"{len(rows)} x {len(columns)} pictures do not fit a sheet of {LARGEST} px on a side; "
@@ -278,5 +285,7 @@ def _draw_caption(
         size = layout.small
         while font(size).getlength(part) > layout.column and size > 9:
             size -= 1
+        if font(size).getlength(part) > layout.step[0]:
+            continue  # nobody could read it across the next one's
         top = bottom + GAP // 2 + number * line(layout.small)
         draw.text(((left + right) / 2, top), printable(part), FAINT, font(size), "ma")

@@ -31,7 +31,8 @@ from impasto.settings import Output, Style
 from impasto.sources import Chosen, gather
 
 if TYPE_CHECKING:
-    from impasto.grids import Cell, Grid, Plan
+    from impasto.gridplan import Plan
+    from impasto.grids import Cell, Grid
     from impasto.history import Step
 
 NOTE = ".impasto-sheets.json"  # in the folder of the cells: which sheets are ours
@@ -152,7 +153,8 @@ def _grid(
     digest = _digest([*files, *([start] if start else [])], shares, axes, chosen)
     job, paths = _check(axes, chosen, content, styles, given, digest)
     with paint.shown(job) as progress:
-        from impasto.grids import plan_grid, run_grid
+        from impasto.gridplan import plan_grid
+        from impasto.grids import run_grid
         from impasto.picture import Picture
 
         for limit in chosen.limits:
