@@ -324,7 +324,7 @@ def test_a_cell_is_found_by_row_and_column() -> None:
     axes = varying.plan({"seed": [1, 2, 3], "detail": [0, 1]}, Settings())
     assert (axes.at(2, 3).settings.seed, axes.at(2, 3).settings.detail) == (3, 1)
     for row, column in ((0, 1), (3, 1), (1, 4), (1, 0)):
-        with pytest.raises(SettingsError, match="has 2 row.s. and 3 column.s."):
+        with pytest.raises(SettingsError, match=r"has 2 row\(s\) and 3 column\(s\)"):
             axes.at(row, column)
 
 
