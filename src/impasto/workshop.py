@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-LIMIT = 1_000_000_000  # bytes that are kept
+LIMIT = 1_000_000_000  # bytes that are kept, beside what a run needs
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from impasto.flags import (
 )
 from impasto.paint import Job, signals
 from impasto.progress import Progress, Series, duration
-from impasto.publish import MAX_BYTES, check_target, printable, publish, read_whole
+from impasto.publish import check_target, printable, publish
 from impasto.settings import Output, Style
 from impasto.sources import Chosen, gather
 
@@ -83,9 +83,14 @@ class Files:
 
     def ours(self, path: Path) -> bool:
         """Whether a file is one that this grid wrote, and nobody changed it since."""
-        if not path.is_file():
+        known = self.written()
+        if not known or not path.is_file():
             return False
-        return hashlib.sha256(read_whole(path, MAX_BYTES * 10)).hexdigest() in self.written()
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() in known
+        except OSError:
+            return False
 
     def check_note(self) -> None:
         """Refuse a file of the note's name that is another's."""
@@ -173,7 +178,7 @@ def _grid(
         )
         watch = _Watch(progress, plan)
         found = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
-        return _finish(job, paths, found, progress, int(size))
+    return _finish(job, paths, found, progress, int(size))
 
 
 def _chosen_cell(text: str, axes: Axes) -> Place:
