@@ -28,6 +28,7 @@ def page() -> str:
     """Return the whole page, in Markdown."""
     text = app.generate_docs(output_format="markdown")
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = re.sub(r"^impasto (\w+(?: \w+)?) \1 ", r"impasto \1 ", text, flags=re.MULTILINE)
     head, _, rest = text.partition("\n")
     note = "<!-- Made by scripts/make_docs.py from the program; do not edit. -->"
     about = "All commands and flags. `impasto COMMAND --help` says the same.\n"

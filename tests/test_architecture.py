@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
-    {"_version", "errors"},
+    {"_version", "errors", "workshop"},
     {"layers", "publish", "models", "conventions", "presets"},
     {"anatomy", "page", "figures"},
     {"sheets"},
@@ -21,12 +21,13 @@ ORDER = (  # a module imports from rows above its own only
     {"decode"},
     {"xmp"},
     {"encode"},
-    {"weights", "picture", "pyramid", "samples", "sources"},
-    {"vgg", "losses", "solvers", "inputs"},
+    {"weights", "picture", "pyramid", "samples", "sources", "axes"},
+    {"vgg", "losses", "solvers", "inputs", "contact"},
     {"objective", "canvas", "machine", "history"},
     {"result"},
     {"transfer"},
-    {"reproduction", "estimate", "experiment"},
+    {"reproduction", "estimate", "experiment", "gridplan"},
+    {"grids"},
     {"console", "doctor", "fetch", "flags", "progress"},
     {"report"},
     {"paint"},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from impasto._version import __version__
 
 if TYPE_CHECKING:
+    from impasto.contact import contact_sheet
     from impasto.errors import (
         ExitCode,
         ImpastoError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Stop,
         WeightsError,
     )
+    from impasto.grids import Cell, Grid, grid
     from impasto.history import Step
     from impasto.losses import (
         ContentLoss,
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
     from impasto.weights import Weights, import_weights, load_weights
 
 _HOMES = {
+    "Cell": "grids",
     "ContentLoss": "losses",
     "Evaluation": "solvers",
     "Evaluator": "solvers",
     "ExitCode": "errors",
     "GramLoss": "losses",
+    "Grid": "grids",
     "ImpastoError": "errors",
     "InputError": "errors",
     "NumericalError": "errors",
@@ -72,7 +76,9 @@ _HOMES = {
     "VGG19": "vgg",
     "Weights": "weights",
     "WeightsError": "errors",
+    "contact_sheet": "contact",
     "gram_matrix": "losses",
+    "grid": "grids",
     "import_weights": "weights",
     "load_weights": "weights",
     "minimize": "solvers",
@@ -84,11 +90,13 @@ _HOMES = {
 
 __all__ = [
     "VGG19",
+    "Cell",
     "ContentLoss",
     "Evaluation",
     "Evaluator",
     "ExitCode",
     "GramLoss",
+    "Grid",
     "ImpastoError",
     "InputError",
     "NumericalError",
@@ -111,7 +119,9 @@ __all__ = [
     "Weights",
     "WeightsError",
     "__version__",
+    "contact_sheet",
     "gram_matrix",
+    "grid",
     "import_weights",
     "load_weights",
     "minimize",

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from impasto import paint
 from impasto._version import __version__
 from impasto.anatomy import dense, parts
-from impasto.commands import estimate, experiment, show
+from impasto.commands import estimate, experiment, grid, show
 from impasto.commands import report as report_command
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
@@ -89,6 +89,11 @@ app.command(
 app.command(
     experiment.experiment,
     usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
+    **OTHERS,
+)
+app.command(
+    grid.grid,
+    usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]",
     **OTHERS,
 )
 weights_app.help_epilogue = ""

@@ -19,7 +19,7 @@ StyleLike = PictureLike | Style
 SOFT = "linear"  # how paintings are scaled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Targets:
     """The inputs at one scale, each (1, 3, h, w) in [0, 1]."""
 

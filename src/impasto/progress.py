@@ -80,6 +80,56 @@ class Pace:
         speed = f"{1 / rate:.1f}/s" if rate < 1 else f"{rate:.1f} s each"
         return f"{speed}  {duration(left)} left"
 
+    def before(self) -> str:
+        """Return what stands before the scale."""
+        return ""
+
+
+class Series(Pace):
+    """The pace of several runs one after the other, such as the cells of a grid.
+
+    Args:
+        works: What each run costs, in any unit; 0 for those that are not run.
+    """
+
+    def __init__(self, works: Sequence[float]) -> None:
+        super().__init__()
+        self._works = list(works)
+        self._index = 0
+        self._began: tuple[float, float] | None = None  # when, and the work done then
+
+    def next(self) -> None:
+        """Go on to the next run."""
+        self._index += 1
+
+    def note(self, step: "Step") -> None:
+        """Take in one evaluation."""
+        if self._began is None:
+            self._began = time.monotonic(), self.work(step)[0]
+
+    def work(self, step: "Step") -> tuple[float, float]:
+        """Return work done and work planned, of all runs."""
+        done, planned = super().work(step)
+        current = self._works[self._index] * done / planned
+        return sum(self._works[: self._index]) + current, sum(self._works)
+
+    def left(self, step: "Step") -> float | None:
+        """Return the seconds that all runs will still take, or None before anything was measured."""
+        done, planned = self.work(step)
+        began, before = self._began or (0.0, done)
+        if done <= before:
+            return None
+        return (planned - done) * (time.monotonic() - began) / (done - before)
+
+    def words(self, step: "Step") -> str:
+        """Return the remaining time in words."""
+        left = self.left(step)
+        return "" if left is None else f"{duration(left)} left"
+
+    def before(self) -> str:
+        """Return which run this is."""
+        return f"cell {self._index + 1}/{len(self._works)}  "
+
 
 class Progress:
     """Writes messages and progress to one stream, usually standard error.
@@ -87,12 +137,15 @@ class Progress:
     Args:
         stream: Where to write.
         quiet: Write nothing but errors.
+
+    Attributes:
+        pace: What measures the remaining time; another one for several runs in a row.
     """
 
     def __init__(self, stream: IO[str], *, quiet: bool = False) -> None:
         self._stream = stream
         self._quiet = quiet
-        self._pace = Pace()
+        self.pace: Pace = Pace()
         self._live: Any = None
         self._plain = not stream.isatty()
         self._drawn = float("-inf")
@@ -108,7 +161,7 @@ class Progress:
 
     def step(self, step: "Step") -> None:
         """Show one evaluation."""
-        self._pace.note(step)
+        self.pace.note(step)
         if self._quiet:
             return
         last = step.iteration * step.scales >= step.planned  # of this scale
@@ -117,7 +170,7 @@ class Progress:
             return
         self._drawn = now
         if self._plain:
-            words = [self._where(step), named_losses(step.losses), self._pace.words(step)]
+            words = [self._where(step), named_losses(step.losses), self.pace.words(step)]
             self._write("  ".join(word for word in words if word))
         else:
             self._draw(step)
@@ -131,7 +184,7 @@ class Progress:
     def _where(self, step: "Step") -> str:
         passes = step.planned // step.scales
         return (
-            f"scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
+            f"{self.pace.before()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
             f"  evaluation {step.iteration}/{passes}"
         )
 
@@ -144,8 +197,8 @@ class Progress:
             self._plain = True
             self.step(step)
             return
-        done, planned = self._pace.work(step)
-        words = "  ".join(filter(None, [self._where(step), self._pace.words(step)]))
+        done, planned = self.pace.work(step)
+        words = "  ".join(filter(None, [self._where(step), self.pace.words(step)]))
         bar = ProgressBar(total=planned, completed=done)
         shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
         self._live.update(shown, refresh=True)

@@ -23,7 +23,7 @@ from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
-from impasto.objective import Objective, prepare
+from impasto.objective import Objective, Precision, prepare
 from impasto.picture import Picture, PictureLike
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
@@ -32,6 +32,7 @@ from impasto.settings import Runtime, Settings, Style
 from impasto.solvers import minimize
 from impasto.vgg import VGG19
 from impasto.weights import load_weights
+from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 FINISHED = ("evaluations", "tolerance", "no further decrease")  # another scale may follow
@@ -70,7 +71,7 @@ def stylize(
     settings = settings or Settings()
     inputs = open_inputs(content, style, settings, init_picture)
     runtime = machine.resolve(runtime or Runtime(), settings)
-    return _run(inputs, settings, runtime, weights, on_step, extra_losses)
+    return run(inputs, settings, runtime, weights, on_step, extra_losses)
 
 
 def replay(
@@ -97,10 +98,10 @@ def replay(
     inputs = open_inputs(content, weighed, recipe.settings, init_picture)
     runtime = machine.resolve(recipe.runtime, recipe.settings)
     spent = [scale.evaluations for scale in recipe.scales]
-    return _run(inputs, recipe.settings, runtime, weights, on_step, (), spent)
+    return run(inputs, recipe.settings, runtime, weights, on_step, (), spent)
 
 
-def _run(
+def run(
     inputs: Inputs,
     settings: Settings,
     runtime: Runtime,
@@ -108,23 +109,25 @@ def _run(
     on_step: Callable[[Step], None] | None,
     extra_losses: Sequence[Loss],
     spent: Sequence[int] | None = None,
+    workshop: Workshop | None = None,
 ) -> Result:
-    """Compute; `spent` are the evaluations at each scale, else they are those of the settings."""
+    """Compute, with a resolved `runtime`.
+
+    `spent` are the evaluations at each scale, else they are those of the settings. Runs on the same
+    pictures and weights may share a `workshop`; the pixels are the same without.
+    """
+    workshop = workshop or Workshop(0)
     wanted = layers_of(settings, extra_losses)
     plan = inputs.scales(settings, wanted)
     log = Log(plan, settings.passes, on_step, inputs.picture)
     loaded = load(weights)
     with machine.threads(runtime.threads or 1):
-        network = prepare(
-            loaded,
-            pooling=settings.pooling,
-            padding=settings.padding,
-            precision="bf16" if runtime.precision == "bf16" else "fp32",
-            device=runtime.device,
-        )
+        network = _network(loaded, settings, runtime, workshop)
         passes = [settings.passes] * len(plan) if spent is None else list(spent)
         painted = list(zip(plan, passes, strict=False))
-        canvas = _paint(inputs, painted, network, settings, runtime.device, extra_losses, log)
+        canvas = _paint(
+            inputs, painted, network, settings, runtime.device, extra_losses, log, workshop
+        )
     picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
     recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=not extra_losses)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
@@ -137,6 +140,23 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
     return weights if isinstance(weights, Mapping) else load_weights(weights)
 
 
+def _network(
+    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
+) -> VGG19:
+    precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
+
+    def make() -> VGG19:
+        return prepare(
+            weights,
+            pooling=settings.pooling,
+            padding=settings.padding,
+            precision=precision,
+            device=runtime.device,
+        )
+
+    return workshop.once((settings.pooling, settings.padding, precision, runtime.device), make)
+
+
 def _paint(
     inputs: Inputs,
     plan: Sequence[tuple[Scale, int]],
@@ -145,13 +165,14 @@ def _paint(
     device: str,
     extra_losses: Sequence[Loss],
     log: Log,
+    workshop: Workshop,
 ) -> Tensor:
     """Paint each scale, in so many evaluations, and return the last canvas, (1, 3, H, W)."""
     canvas: Tensor | None = None
     before: Targets | None = None
     for scale, passes in plan:
-        targets = inputs.tensors(scale, device)
-        losses = [*bind(network, targets, settings), *extra_losses]
+        targets = _targets(inputs, scale, device, workshop)
+        losses = [*bind(network, targets, settings, workshop), *extra_losses]
         objective = Objective(network, losses)
         canvas = _next_canvas(canvas, before, targets, settings)
         before = targets
@@ -172,6 +193,10 @@ def _paint(
             break
     assert canvas is not None  # a plan has at least one scale
     return canvas
+
+
+def _targets(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
+    return workshop.once((inputs, scale, device), lambda: inputs.tensors(scale, device))
 
 
 def _next_canvas(
@@ -205,30 +230,36 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
 
 
 @torch.no_grad()
-def bind(network: VGG19, targets: Targets, settings: Settings) -> list[Loss]:
+def bind(
+    network: VGG19, targets: Targets, settings: Settings, workshop: Workshop | None = None
+) -> list[Loss]:
     """Bind the losses to the inputs at one scale: total = alpha L_content + beta L_style + ..."""
+    workshop = workshop or Workshop(0)
     losses: list[Loss] = []
     convention = settings.convention
     if settings.content_term:
         alpha, kept = settings.content_weight, settings.content_layers
-        features = network(targets.content, [name for name, weight in kept.items() if weight])
+        asked = tuple(name for name, weight in kept.items() if weight)
+        features = workshop.once(
+            ("content", network, targets, asked), lambda: _features(network, targets.content, asked)
+        )
         losses += [
             ContentLoss(
                 f"content.{name}",
                 alpha * kept[name],
                 name,
-                found.float(),
+                found,
                 convention,
                 factor=content_factor(convention, found.shape[1], found[0, 0].numel()),
             )
             for name, found in features.items()
-            if name != "image"
         ]
     if settings.style_term:
         beta, painted = settings.style_weight, settings.style_layers
-        names = [name for name, weight in painted.items() if weight]
-        grams = [_normalised_grams(network, style, names) for style in targets.styles]
-        painting = {name: torch.cat([gram[name] for gram in grams]) for name in names}  # (S, C, C)
+        names = tuple(name for name, weight in painted.items() if weight)
+        painting = workshop.once(
+            ("style", network, targets, names), lambda: _paintings(network, targets.styles, names)
+        )
         losses += [
             GramLoss(
                 f"style.{name}",
@@ -254,6 +285,18 @@ def _style_factor(convention: Convention, layer: str, targets: Targets, painting
     mean = (painting * targets.shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
     spread = float(mean.trace()), float(mean.square().sum())
     return style_factor(convention, mean.shape[0], positions, height * width, *spread)
+
+
+def _features(network: VGG19, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return what the photo's layers hold, (1, C, h, w) in float32."""
+    found = network(image, names)
+    return {name: features.float() for name, features in found.items() if name != "image"}
+
+
+def _paintings(network: VGG19, styles: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
+    grams = [_normalised_grams(network, style, names) for style in styles]
+    return {name: torch.cat([gram[name] for gram in grams]) for name in names}
 
 
 def _normalised_grams(network: VGG19, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:

@@ -1,0 +1,380 @@
+"""`impasto grid`: the same pictures with many settings, on one sheet. torch comes late."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto import axes as varying
+from impasto import paint
+from impasto.axes import Axes, Place
+from impasto.console import complain, out
+from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop
+from impasto.flags import (
+    BASE,
+    SAVING,
+    check_start,
+    generated,
+    parameter,
+    positional,
+    shares_of,
+    switch,
+    takes,
+)
+from impasto.paint import Job, signals
+from impasto.progress import Progress, Series, duration
+from impasto.publish import check_target, printable, publish
+from impasto.settings import Output, Style
+from impasto.sources import Chosen, gather
+
+if TYPE_CHECKING:
+    from impasto.gridplan import Plan
+    from impasto.grids import Cell, Grid
+    from impasto.history import Step
+
+NOTE = ".impasto-sheets.json"  # in the folder of the cells: which sheets are ours
+DASH = "\0"  # as the command line passes on -
+CELL = 256  # px
+
+VARY = parameter("vary", list[str], "A setting and its values, such as style_weight=1,10,100; once or "
+    "twice: the first goes along the columns, the second along the rows. Layers stand between ; as in "
+    '"style_layers=relu1_1;relu1_1,relu2_1". [any setting]', "Look", negative="")  # fmt: skip
+SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
+    "beside it, NAME-cells, their numbers into NAME.csv. With --pick, the picture. "
+    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True)  # fmt: skip
+SIZE = parameter("cell", int, "Long edge of a picture on the sheet, at most. [px; 16 or more; "
+    f"default: {CELL}]")  # fmt: skip
+PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, at another --size: no "
+    "grid is made. [default: not set]")  # fmt: skip
+YES = switch("yes", f"Make more than {varying.MOST_CELLS} cells.")
+KEPT = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
+SETTINGS = [item for item in BASE if item.name != "save_settings"]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a grid; `digest` knows it again by its pictures and settings."""
+
+    sheet: Path
+    digest: str
+
+    @property
+    def csv(self) -> Path:
+        """The numbers."""
+        return self.sheet.with_suffix(".csv")
+
+    @property
+    def folder(self) -> Path:
+        """The cells."""
+        return self.sheet.with_name(f"{self.sheet.stem}-cells")
+
+    @property
+    def note(self) -> Path:
+        """What was written here for this grid before."""
+        return self.folder / NOTE
+
+    def written(self) -> list[str]:
+        """Return the hashes of sheets and tables that were written for this very grid before."""
+        found = self._read()
+        return list(found["files"]) if found and found["grid"] == self.digest else []
+
+    def ours(self, path: Path) -> bool:
+        """Whether a file is one that this grid wrote, and nobody changed it since."""
+        known = self.written()
+        if not known or not path.is_file():
+            return False
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() in known
+        except OSError:
+            return False
+
+    def check_note(self) -> None:
+        """Refuse a file of the note's name that is another's."""
+        if os.path.lexists(self.note) and self._read() is None:
+            raise OutputError(f"{printable(self.note)} is not ours; give another name with -o")
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self.note.read_bytes())
+        except (OSError, ValueError):
+            return None
+        known = isinstance(found, dict) and isinstance(found.get("files"), list) and "grid" in found
+        return found if known else None
+
+
+@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *KEPT, *SETTINGS, *generated()])
+def grid(content: str, *styles: str, **given: Any) -> int:
+    """Paint the same photo with many settings and put the results on one labelled sheet.
+
+    Every cell is a whole run, kept as a picture with its recipe: the same command again goes on where an
+    interrupted one was. Values go in the order given, from left to right and from top to bottom.
+    """
+    if not styles:
+        raise InputError(f"no painting given after {printable(content)}; name a style picture")
+    content = "-" if content == DASH else content
+    if DASH in (*styles, given.get("init_picture")):
+        raise InputError("only the photo can come from standard input (-)")
+    if given.get("output") == DASH:
+        raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
+    vary = varying.parse(given.get("vary") or [])
+    if not vary:
+        raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")
+    if "quality" in vary and "evaluations" in given:
+        raise InputError(
+            "--evaluations goes before every quality: leave it out, or vary it instead"
+        )
+    chosen = gather(given)
+    many = "yes" in given or "pick" in given
+    axes = varying.plan(vary, chosen.settings, many=many)
+    for place in axes.places:
+        if "init" not in vary or place.settings.init == "picture":
+            check_start(place.settings, given)
+    shares = shares_of(given.get("style_weights"), len(styles))
+    if "pick" in given:
+        return _pick(_chosen_cell(given["pick"], axes), chosen, content, styles, shares, given)
+    return _grid(axes, chosen, content, styles, shares, given)
+
+
+def _grid(
+    axes: Axes,
+    chosen: Chosen,
+    content: str,
+    styles: Sequence[str],
+    shares: Sequence[float],
+    given: Mapping[str, Any],
+) -> int:
+    """Make all cells and the sheet."""
+    if chosen.output.metadata == "strip":
+        raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
+    size = given.get("cell", str(CELL))
+    if not str(size).isdecimal() or int(size) < 16:
+        raise InputError(f"--cell: must be a whole number, 16 or more, not {printable(str(size))}")
+    files = [paint.read(name) for name in (*styles, content)]
+    start = paint.read(given["init_picture"]) if "init_picture" in given else None
+    digest = _digest([*files, *([start] if start else [])], shares, axes, chosen)
+    job, paths = _check(axes, chosen, content, styles, given, digest)
+    with paint.shown(job) as progress:
+        from impasto.gridplan import plan_grid
+        from impasto.grids import run_grid
+        from impasto.picture import Picture
+
+        for limit in chosen.limits:
+            progress.say(f"not as in {chosen.preset}: {limit}")
+        opened = [Picture.open(data, name=name) for name, data in files]
+        plan = plan_grid(
+            axes,
+            opened[-1],
+            [Style(*pair) for pair in zip(opened, shares, strict=False)],
+            runtime=chosen.runtime,
+            weights=chosen.weights,
+            folder=paths.folder,
+            init_picture=Picture.open(start[1], name=start[0]) if start else None,
+            output=chosen.output,
+            overwrite=bool(given.get("force")),
+        )
+        watch = _Watch(progress, plan)
+        found = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
+    return _finish(job, paths, found, progress, int(size))
+
+
+def _chosen_cell(text: str, axes: Axes) -> Place:
+    row, _, column = text.partition(",")
+    if not (row.strip().isdecimal() and column.strip().isdecimal()):
+        raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(text)}")
+    try:
+        return axes.at(int(row), int(column))
+    except SettingsError as error:
+        raise InputError(f"--pick: {error}") from error
+
+
+def _pick(
+    place: Place,
+    chosen: Chosen,
+    content: str,
+    styles: Sequence[str],
+    shares: Sequence[float],
+    given: Mapping[str, Any],
+) -> int:
+    """Paint one cell by itself, at another size if one is given."""
+    settings = place.settings
+    if "size" in given:
+        settings = settings.changed(size=chosen.settings.size)
+    chosen = replace(chosen, settings=settings)
+    start = given.get("init_picture") if settings.init == "picture" else None
+    names = [*styles, *([start] if start else []), content]
+    stem = f"{_stem(content, styles)}-{place.row}-{place.column}"
+    job = paint.plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
+    files = [paint.read(name) for name in names]
+    with paint.shown(job) as progress:
+        from impasto.picture import Picture
+
+        opened = [Picture.open(data, name=name) for name, data in files]
+        painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
+        progress.say(place.label)
+        result = paint.paint(
+            job, progress, chosen, opened[-1], painted, opened[-2] if start else None
+        )
+    return paint.finish(job, progress, result)
+
+
+# --- before any work -----------------------------------------------------------------------------
+
+
+def _digest(
+    files: Sequence[tuple[str, bytes]], shares: Sequence[float], axes: Axes, chosen: Chosen
+) -> str:
+    """Return what tells this grid from others: its pictures, weights and the settings of all cells."""
+    facts = {
+        "pictures": [hashlib.sha256(data).hexdigest() for _, data in files],
+        "shares": list(shares),
+        "weights": chosen.weights,
+        "cells": [place.settings.model_dump(mode="json") for place in axes.places],
+        "names": [place.stem for place in axes.places],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _stem(content: str, styles: Sequence[str]) -> str:
+    """Return how default names begin; a place is left for what follows."""
+    first = "stdin" if content == "-" else Path(content).stem
+    return "-".join([first, *(Path(name).stem for name in styles)])[: paint.LONGEST_STEM - 20]
+
+
+def _settings_file(given: Mapping[str, Any]) -> list[str]:
+    return [given["settings"]] if "settings" in given else []
+
+
+def _check(
+    axes: Axes,
+    chosen: Chosen,
+    content: str,
+    styles: Sequence[str],
+    given: Mapping[str, Any],
+    digest: str,
+) -> tuple[Job, Files]:
+    """Refuse what cannot be written; a sheet of this very grid may be replaced."""
+    stem = _stem(content, styles)
+    # The same name each time, so that the same command finds its cells again.
+    name = given.get("output", f"{printable(stem)}-grid.png")
+    inputs = [content, *styles, *_settings_file(given)]
+    inputs += [given["init_picture"]] if "init_picture" in given else []
+    files = Files(Path(name), digest)
+    asked = {**given, "output": name}
+    if files.ours(files.sheet):
+        asked["force"] = True
+    # The sheet has 8 bits; --bits is for the cells.
+    job = paint.plan_job(stem, inputs, chosen.output.changed(bits=None), asked)
+    sources = [Path(item) for item in inputs]
+    replaced = bool(given.get("force")) or files.ours(files.csv)
+    check_target(files.csv, inputs=sources, overwrite=replaced)
+    if os.path.lexists(files.folder) and not files.folder.is_dir():
+        raise OutputError(
+            f"{printable(files.folder)} is a file, but the cells go into a folder of that name; "
+            "give another name with -o"
+        )
+    files.check_note()
+    for place in axes.places:
+        path = files.folder / f"{place.stem}.png"
+        if os.path.lexists(path):
+            check_target(path, inputs=sources, overwrite=True)
+    return replace(job, force=bool(given.get("force"))), files
+
+
+# --- while it runs, and after --------------------------------------------------------------------
+
+
+class _Watch:
+    """Shows the progress of all cells, and ends at a signal."""
+
+    def __init__(self, progress: Progress, plan: "Plan") -> None:
+        self._progress = progress
+        self._series = Series(plan.work)
+        progress.pace = self._series
+        there = f" ({len(plan.done)} are there already)" if plan.done else ""
+        progress.say(f"{len(plan.axes.places)} cells{there}")
+
+    def step(self, step: "Step") -> None:
+        signals.running = True  # from now on a signal ends the grid cleanly
+        self._progress.step(step)
+        self._end()
+
+    def cell(self, cell: "Cell") -> None:
+        self._series.next()
+        if cell.problem:
+            self._progress.say(f"{cell.place.label}: {cell.problem}")
+        self._end()
+
+    def _end(self) -> None:
+        if signals.code is not None:
+            self._progress.say("stopping; once more ends at once")
+            raise Stop("interrupted")
+
+
+def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int) -> int:
+    """Write sheet and numbers, say them, and return the exit code."""
+    code = int(signals.code or ExitCode.DONE)
+    there = len(found.cells) - len(found.missing)
+    missing = f"{len(found.missing)} of {len(found.cells)} cells are missing and left blank"
+    if found.stopped:
+        missing += "; the same command again goes on"
+    if not there:
+        progress.say(f"no sheet is written: {missing}")
+        return code or complain("no cell has a finite loss", ExitCode.NUMERICAL)
+    output = Output(jpeg_quality=job.output.jpeg_quality)
+    sheet = found.sheet(size).encode(files.sheet.suffix, bits=8, quality=output.jpeg_quality)
+    _write(files, {files.sheet: sheet, files.csv: found.to_csv().encode()}, force=job.force)
+    out(json.dumps(_told(files, found)) if job.json else printable(files.sheet))
+    spent = duration(sum(cell.seconds or 0 for cell in found.cells if not cell.reused))
+    where = f"cells in {printable(files.folder)}, numbers in {printable(files.csv)}"
+    progress.say(f"{there} cells in {spent}; {where}")
+    if found.missing:
+        progress.say(missing)
+    bad = [
+        cell for cell in found.cells
+        if cell.problem or (cell.recipe and cell.recipe.stopped == "not finite")
+    ]  # fmt: skip
+    if bad and not code:
+        return complain(
+            f"the losses of {len(bad)} cell(s) stopped being finite, first {bad[0].place.label}",
+            ExitCode.NUMERICAL,
+        )
+    return code
+
+
+def _write(files: Files, contents: Mapping[Path, bytes], *, force: bool) -> None:
+    """Publish the files; those of this grid are noted first, so that it may replace them later."""
+    replaced = {path: force or files.ours(path) for path in contents}
+    hashes = [hashlib.sha256(data).hexdigest() for data in contents.values()]
+    known = [item for item in files.written() if item not in hashes]
+    note = {"grid": files.digest, "files": [*known[-40:], *hashes]}
+    publish(files.note, (json.dumps(note, indent=1) + "\n").encode(), overwrite=True)
+    for path, data in contents.items():
+        publish(path, data, overwrite=replaced[path])
+
+
+def _told(files: Files, found: "Grid") -> dict[str, Any]:
+    """Return what `--json` prints."""
+    cells = [
+        {
+            "row": cell.row,
+            "column": cell.column,
+            "settings": dict(cell.varied),
+            "path": str(cell.path) if cell.recipe else None,
+            "losses": cell.losses,
+            "seconds": cell.seconds,
+            "reused": cell.reused,
+            "problem": cell.problem or None,
+        }
+        for cell in found.cells
+    ]
+    return {
+        "path": str(files.sheet),
+        "csv_path": str(files.csv),
+        "folder": str(files.folder),
+        "stopped": found.stopped or None,
+        "cells": cells,
+    }

@@ -1,0 +1,153 @@
+"""A grid before it runs: its pictures opened, every cell checked, and those found that are there already.
+
+A cell is there when the file of its name holds the recipe of the same settings, pictures and weights, run to
+its end. Any other file of that name is somebody else's, and left alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto import machine, transfer
+from impasto.axes import Axes, Place
+from impasto.errors import InputError, OutputError
+from impasto.inputs import Inputs, StyleLike, open_inputs
+from impasto.picture import Picture, PictureLike
+from impasto.publish import check_target, printable
+from impasto.pyramid import Scale
+from impasto.recipe import Recipe
+from impasto.settings import Output, Runtime, Settings, Style
+from impasto.sources import read_recipe
+from impasto.transfer import WeightsLike
+
+ENDED = (*transfer.FINISHED, "not finite")  # a run that will not get any further
+SUFFIX = ".png"  # of the cells' files
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid that was checked: all that its cells need, and those that are there already."""
+
+    axes: Axes
+    inputs: tuple[Inputs, ...]
+    scales: tuple[tuple[Scale, ...], ...]
+    runtime: Runtime
+    weights: Mapping[str, Tensor]
+    folder: Path | None
+    output: Output
+    overwrite: bool
+    done: Mapping[int, Recipe]
+
+    @property
+    def work(self) -> list[float]:
+        """What each cell costs, in evaluations times pixels; 0 for those that are there."""
+        pairs = zip(self.axes.places, self.scales, strict=True)
+        return [
+            0.0 if index in self.done else float(_pixels(scales) * place.settings.passes)
+            for index, (place, scales) in enumerate(pairs)
+        ]
+
+    def path(self, place: Place) -> Path | None:
+        """Return the file of a cell."""
+        return None if self.folder is None else self.folder / (place.stem + SUFFIX)
+
+
+def plan_grid(
+    axes: Axes,
+    content: PictureLike,
+    style: StyleLike | Sequence[StyleLike],
+    *,
+    runtime: Runtime | None = None,
+    weights: WeightsLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    init_picture: PictureLike | None = None,
+    output: Output | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Open the pictures and the weights, and check every cell, before anything is computed."""
+    runtime = runtime or Runtime()
+    photo, start = Picture.of(content), None if init_picture is None else Picture.of(init_picture)
+    listed = list(style) if isinstance(style, (list, tuple)) else [style]
+    styles = [item if isinstance(item, Style) else Style(item) for item in listed]
+    styles = [Style(Picture.of(item.picture), item.weight) for item in styles]
+    inputs, scales = [], []
+    for place in axes.places:
+        machine.resolve(runtime, place.settings)
+        inputs.append(open_inputs(photo, styles, place.settings, start))
+        try:
+            wanted = transfer.layers_of(place.settings, ())
+            scales.append(inputs[-1].scales(place.settings, wanted))
+        except InputError as error:
+            raise type(error)(f"{place.label}: {error}") from error
+    where = None if folder is None else Path(folder)
+    loaded = transfer.load(weights)
+    plan = Plan(
+        axes,
+        tuple(inputs),
+        tuple(scales),
+        runtime,
+        loaded,
+        where,
+        output or Output(),
+        overwrite,
+        {},
+    )
+    if where is None:
+        return plan
+    _check_folder(where)
+    return replace(plan, done=_finished(plan))
+
+
+def _check_folder(folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise OutputError(
+            f"{printable(folder)} is a file; the cells go into a folder of that name: give another name"
+        )
+    if not folder.exists():
+        check_target(folder)  # whether a name can be made there
+
+
+def _finished(plan: Plan) -> dict[int, Recipe]:
+    """Return the recipes of the cells that are there; refuse files of their names that are another's."""
+    done = {}
+    digest = transfer.identity(plan.weights)[1]
+    for index, place in enumerate(plan.axes.places):
+        path = plan.path(place)
+        if path is None or not os.path.lexists(path):
+            continue
+        try:
+            recipe = read_recipe(path)
+        except InputError:
+            recipe = None
+        if recipe and _same(recipe, place.settings, plan.inputs[index], plan.runtime, digest):
+            done[index] = recipe
+        elif not plan.overwrite:
+            raise OutputError(
+                f"{printable(path)} exists already and is not this cell of this grid; give another "
+                "name, or --force (overwrite=True) to replace it"
+            )
+    return done
+
+
+def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, digest: str) -> bool:
+    """Whether a recipe is that of a cell, run to its end, on what was asked for of the machine."""
+    styles = [(item.sha256, item.weight) for item in recipe.styles]
+    pictures = zip(inputs.styles, inputs.weights, strict=True)
+    start = inputs.start.sha256 if inputs.start else None
+    return (
+        recipe.stopped in ENDED
+        and recipe.settings == settings
+        and recipe.weights_sha256 == digest
+        and recipe.content.sha256 == inputs.content.sha256
+        and styles == [(item.sha256, weight) for item, weight in pictures]
+        and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
+        and asked.precision in ("auto", recipe.runtime.precision)
+        and (asked.device == "auto" or recipe.runtime.device.startswith(asked.device))
+    )
+
+
+def _pixels(scales: Iterable[Scale]) -> int:
+    return sum(scale.width * scale.height for scale in scales)
