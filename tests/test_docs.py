@@ -1,5 +1,6 @@
 """What README and docs say is run here: snippets, examples, links, names of options and figures' sources."""
 
+import json
 import os
 import re
 import runpy
@@ -35,11 +36,13 @@ def test_python_snippet_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "painted.png").stat().st_size > 1000
 
 
-NEEDS_A_NETWORK = ("weights fetch", "weights import", "--weights vgg19-original")
+LEFT_OUT = (  # downloads, and what test_experiment.py runs
+    "weights fetch", "weights import", "--weights vgg19-original", "impasto experiment",
+)  # fmt: skip
 
 
 def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
-    """All of them, in their order, on a narrow network; only what needs a download is left out."""
+    """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
     monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
@@ -49,7 +52,7 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
     lines += ["impasto " + line for line in re.findall(r"`impasto (estimate [^`]+)`", README)]
-    run = [line for line in lines if not any(part in line for part in NEEDS_A_NETWORK)]
+    run = [line for line in lines if not any(part in line for part in LEFT_OUT)]
     assert len(run) >= 10
     for line in run:
         words = shlex.split(line.replace("~/Pictures", "."), comments=True)[1:]
@@ -77,6 +80,19 @@ def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [name, str(output)])
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
     assert output.stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) > 4
+    space = {}
+    for number, source in enumerate(code, start=1):
+        exec(compile(source, f"cell {number}", "exec"), space)
+    assert space["again"].recipe.reproducible
+    assert len(space["grid"].cells) == 6
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

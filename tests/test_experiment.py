@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from impasto.experiment.bench import Bench, to_csv
 from impasto.experiment.method import described, schematic
 from impasto.experiment.study import study
 from impasto.picture import Picture
+from impasto.samples import sample
 from impasto.settings import Runtime, Settings
 from impasto.sources import read_recipe
 from impasto.vgg import narrow_weights
+from reference import neutral
+from reference.browser import chromium
 
 TINY = plan.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 
@@ -262,6 +266,59 @@ def test_the_page_has_all_parts_and_loads_nothing() -> None:
     for name in ("method", "loss", "gap", "solvers", "trade", "gram", "feature-maps"):
         assert Path(f"out/figures/{name}.png").exists()
         assert Path(f"out/figures/{name}.svg").exists()
+
+
+@pytest.mark.slow
+def test_a_browser_shows_every_figure_and_complains_of_nothing(tmp_path) -> None:
+    text = study(bench()).page.read_text()
+    shot = tmp_path / "shot.png"
+    assert "CONSOLE" not in chromium(tmp_path, text, f"--screenshot={shot}").stderr
+    assert Image.open(shot).convert("RGB").getcolors(1) is None
+    counting = (
+        "<script>document.title = [...document.images].filter(i => !i.naturalWidth).length + '/' + "
+        "document.images.length + '/' + performance.getEntriesByType('resource')"
+        ".filter(e => !e.name.startsWith('data:')).length</script>"
+    )
+    page = re.sub(r"<meta http-equiv=[^>]*>", "", text).replace("</body>", f"{counting}</body>")
+    dumped = chromium(tmp_path, page, "--dump-dom").stdout
+    broken, images, loads = re.search(r"<title>(\d+)/(\d+)/(\d+)</title>", dumped).groups()
+    assert (broken, loads) == ("0", "0")
+    assert int(images) > 50
+
+
+@pytest.mark.slow
+def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
+    for name, file, size in (("photo", "photo", (48, 36)), ("painting", "swirl", (48, 40))):
+        with Image.open(sample(file)) as image:
+            image.convert("RGB").resize(size).save(f"{name}.png")  # so that nobody scales
+    place = Bench(Path("out"), pictures(), plan.Scope(48, 48, 1, 1), Runtime(threads=1), weights)
+    for trial in (plan.main_trial(place.scope), plan.alpha_trials(place.scope)[4]):
+        outcome = place.run(trial, lambda step: None)
+        for at, path in outcome.pictures.items():
+            neutral_terms = neutral.score(path, "photo.png", "painting.png")
+            content = trial.settings.content_weight * neutral_terms["paper_content"]
+            style = trial.settings.style_weight * neutral_terms["paper_style"]
+            assert outcome.saved[at]["content"] == pytest.approx(content, rel=1e-3)
+            assert outcome.saved[at]["style"] == pytest.approx(style, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_grid_has_style_at_one_end_and_content_at_the_other(weights, monkeypatch) -> None:
+    """On the optimised losses of the bounded solver, with the real network."""
+    monkeypatch.setattr(plan, "ROUND", 20)
+    shutil.copy(sample("photo"), "photo.jpg")
+    shutil.copy(sample("swirl"), "swirl.jpg")
+    pair = (Picture.open("photo.jpg"), (Picture.open("swirl.jpg"),))
+    place = Bench(Path("out"), [pair], plan.Scope(64, 64, 1, 3), Runtime(), weights)
+    content, style = [], []
+    for trial in plan.alpha_trials(place.scope):
+        rows = place.run(trial, lambda step: None).rows
+        best = min(rows, key=lambda row: row["total"])
+        content.append(best["content"] / trial.settings.content_weight)
+        style.append(best["style"] / plan.BETA)
+    assert content[-1] < content[0] / 2
+    assert findings.ordered(content, falling=True), content
+    assert findings.ordered(style, falling=False), style
 
 
 def without_times(text: str) -> str:

@@ -4,16 +4,14 @@ import base64
 import hashlib
 import io
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from impasto.errors import InputError
 from impasto.page import Code, Details, Figure, Page, Pictures, Slider, Table, Text
+from reference.browser import chromium
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 HOSTILE = "</title><script>alert(\"1\")</script> & 'x' \x1b[31m \ud800"
@@ -168,18 +166,6 @@ def test_a_picture_without_a_description_is_refused() -> None:
     for block in (Figure(png(), "c", " "), Pictures([(png(), "label", "")])):
         with pytest.raises(InputError, match="needs a description"):
             block.html()
-
-
-def chromium(tmp_path: Path, page: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Open a page without a window; skip where there is no Chromium."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no chromium here: the page is not opened in a browser")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    command = [found, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", *flags]
-    command.append((tmp_path / "page.html").as_uri())
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.slow
