@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 import impasto.transfer
 from impasto.cli import main
 from impasto.errors import ExitCode, InputError, OutputError
+from impasto.experiment import bench as module
 from impasto.experiment import findings, plan, plots
 from impasto.experiment.bench import Bench, to_csv
 from impasto.experiment.method import described, schematic
@@ -27,6 +29,7 @@ from impasto.vgg import narrow_weights
 from reference import neutral
 from reference.browser import chromium
 
+SMALL = ["--size", "48", "--rounds", "1", "--threads", "1", "--only", "method,course"]
 TINY = plan.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 
 
@@ -351,6 +354,45 @@ def test_interrupted_and_started_again_gives_the_same_page() -> None:
         assert one.pixels_sha256() == other.pixels_sha256()
 
 
+def test_a_full_disk_ends_in_one_line_and_keeps_what_was_finished(capsys, monkeypatch) -> None:
+    command = ["experiment", "photo.png", "painting.png", "--size", "40", "--rounds", "1"]
+    command += ["--threads", "1", "--only", "starts", "-o", "out", "-q"]
+    calls = []
+
+    def full(path, data, *, overwrite=False, publish=module.publish):
+        calls.append(path)
+        if len(calls) == 8:
+            raise OutputError(f"cannot write {path.name}: no space left on device; free some space")
+        return publish(path, data, overwrite=overwrite)
+
+    monkeypatch.setattr(module, "publish", full)
+    assert main(command) == ExitCode.RESOURCE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no space left on device" in said.err
+    assert said.err.count("\n") == 1
+    finished = sorted(path.name for path in Path("out/data").glob("*.json"))
+    assert finished == ["start-content-max.json", "start-noise-max.json"]
+
+
+def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
+    def interrupted(*arguments, on_trial, study=study, **options):
+        def note(where) -> None:
+            on_trial(where)
+            if where.number == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        return study(*arguments, on_trial=note, **options)
+
+    monkeypatch.setattr("impasto.experiment.study.study", interrupted)
+    command = ["experiment", "photo.png", "painting.png", *SMALL[:-1], "starts", "-o", "out"]
+    assert main(command) == ExitCode.INTERRUPTED
+    said = capsys.readouterr()
+    assert said.out == "out/index.html\n"
+    assert "interrupted; the same command goes on: 0 of 1 parts" in said.err
+    assert "1 of 6 runs are there" in Path("out/index.html").read_text()
+
+
 def test_only_what_is_asked_for_is_run() -> None:
     ran = []
     study(bench(), ("method",), on_trial=lambda where: ran.append(where))
@@ -362,8 +404,6 @@ def test_only_what_is_asked_for_is_run() -> None:
 
 
 # --- the command ---------------------------------------------------------------------------------
-
-SMALL = ["--size", "48", "--rounds", "1", "--threads", "1", "--only", "method,course"]
 
 
 def test_the_command_writes_the_page(capsys) -> None:

@@ -27,8 +27,9 @@ from impasto.picture import Picture
 from impasto.publish import printable, publish
 from impasto.recipe import Recipe
 from impasto.result import Result
-from impasto.settings import Runtime, Style
-from impasto.transfer import bind, identity, layers_of, load, stylize
+from impasto.settings import Runtime
+from impasto.transfer import bind, identity, layers_of, load, run
+from impasto.workshop import Workshop
 
 MARK = "experiment.json"
 Pair = tuple[Picture, tuple[Picture, ...]]
@@ -83,6 +84,7 @@ class Bench:
         self.folder, self.pairs, self.scope = folder, tuple(pairs), scope
         self.runtime = runtime or Runtime()
         self.weights: Mapping[str, Any] = load(None) if weights is None else weights
+        self._workshop = Workshop()  # trials share network, scaled inputs and targets
         self._claim()
 
     def _claim(self) -> None:
@@ -144,7 +146,6 @@ class Bench:
 
     def run(self, trial: Trial, on_step: Callable[[Step], None]) -> Outcome | None:
         """Run a trial and keep it; None if `on_step` stopped it."""
-        photo, styles = self.pairs[trial.pair]
         taken: dict[int, Picture] = {}
 
         def watch(step: Step) -> None:
@@ -152,13 +153,14 @@ class Bench:
                 taken[step.evaluations] = step.picture()
             on_step(step)
 
-        result = stylize(
-            photo,
-            [Style(style) for style in styles],
+        result = run(
+            self.inputs(trial),
             trial.settings,
-            runtime=self.runtime,
-            on_step=watch,
-            weights=self.weights,
+            machine.resolve(self.runtime, trial.settings),
+            self.weights,
+            watch,
+            (),
+            workshop=self._workshop,
         )
         if result.stopped in ("interrupted", "stop"):
             return None
