@@ -9,6 +9,8 @@ from impasto.experiment.method import described, schematic
 from impasto.page import Figure, Pictures, Text
 from impasto.settings import STYLE_LAYERS
 
+LOOKED_AT = 256  # px; of pictures whose features are shown, which costs one pass only
+
 
 def method(desk: Desk) -> Section:
     """What is done: in words, as a drawing, and what the network costs."""
@@ -68,7 +70,7 @@ def _rendered(svg: str) -> bytes:
 def layers(desk: Desk) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
     photo, (painting, *_) = desk.bench.pairs[0]
-    weights, edge = desk.bench.weights, desk.scope.cell
+    weights, edge = desk.bench.weights, max(LOOKED_AT, desk.scope.cell)
     content = [desk.shown(f"content-{name}", name) for name in plan.CONTENT_LAYERS]
     style = [
         desk.shown(f"style-{count}", " + ".join(list(STYLE_LAYERS)[:count]))
@@ -80,7 +82,7 @@ def layers(desk: Desk) -> Section:
     matrices = desk.save(
         "gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself")
     )
-    spent = f"{desk.scope.cell_rounds * plan.ROUND} evaluations from white noise at {edge} px"
+    spent = f"{desk.scope.cell_rounds * plan.ROUND} evaluations from white noise at {desk.scope.cell} px"
     return "What the layers see", [
         Pictures(
             content,

@@ -142,7 +142,7 @@ def style_trials(scope: Scope) -> tuple[Trial, ...]:
 
 def alphas() -> tuple[float, ...]:
     """Return alpha over four decades, from where style wins to where content does; the paper's is in it."""
-    return tuple(float(f"{ALPHA * 10**decade:.6g}") for decade in DECADES)
+    return tuple(float(f"{ALPHA * 10**decade:.2g}") for decade in DECADES)
 
 
 def alpha_trials(scope: Scope) -> tuple[Trial, ...]:
@@ -158,7 +158,7 @@ def layer_trials(scope: Scope) -> tuple[Trial, ...]:
     return tuple(
         Trial(
             f"layers-{row}-{column}",
-            _small(scope, style_layers=layers, content_weight=float(f"{ALPHA * 10**decade:.6g}")),
+            _small(scope, style_layers=layers, content_weight=float(f"{ALPHA * 10**decade:.2g}")),
         )
         for row, layers in enumerate(style_sets(), start=1)
         for column, decade in enumerate(COLUMN_DECADES, start=1)
