@@ -128,11 +128,18 @@ def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Plot:
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
         axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
-        for alpha, content, style in points:
+        for number, (alpha, content, style) in enumerate(points):
             ours = alpha == marked
             axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
                 color=COLOURS[2] if ours else COLOURS[1], marker="D" if ours else "o")  # fmt: skip
-            axes.annotate(f" {alpha:g}", (content, style), fontsize=9)
+            beside = (9, (-12, 2, 14)[number % 3])  # so that near neighbours can be read
+            axes.annotate(
+                f"{alpha:g}",
+                (content, style),
+                xytext=beside,
+                textcoords="offset points",
+                fontsize=9,
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("content loss, without alpha (log scale)")
