@@ -38,6 +38,7 @@ from impasto.flags import (
     raw,
     shares_of,
     takes,
+    whole,
 )
 from impasto.models import plain
 from impasto.paint import signals
@@ -176,9 +177,8 @@ def layers(
 
 def _costs(edge: str, *, json: bool) -> int:
     """Print what each layer costs at a square picture."""
-    if not edge.isdecimal() or not 0 < int(edge) <= LARGEST_EDGE:
-        raise InputError(f"--costs: must be a whole number of px, 1 to {LARGEST_EDGE}, not {edge}")
-    found = [*parts(int(edge), int(edge)), *dense()]
+    size = whole("--costs", edge, 1, LARGEST_EDGE, unit=" of px")
+    found = [*parts(size, size), *dense()]
     if json:
         out(dumps([asdict(part) for part in found]))
         return ExitCode.DONE
@@ -186,10 +186,10 @@ def _costs(edge: str, *, json: bool) -> int:
         f"{'layer':8}  {'output':>16}  {'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
     )
     for part in found:
-        size = f"{part.channels} x {part.height} x {part.width}"
+        shape = f"{part.channels} x {part.height} x {part.width}"
         memory = f"{part.activation / 1e6:.2f}"
         out(
-            f"{part.name:8}  {size:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
+            f"{part.name:8}  {shape:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
         )
     total = sum(part.parameters for part in found)
     out(

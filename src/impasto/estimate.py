@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from impasto import machine
 from impasto.inputs import Inputs, Targets
-from impasto.objective import Objective, prepare
+from impasto.objective import Objective
 from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
-from impasto.transfer import WeightsLike, bind, layers_of, load
+from impasto.transfer import WeightsLike, bind, layers_of, load, network_of
+from impasto.workshop import Workshop
 
 TRIAL_EDGE = 256  # px; long edge of the trial
 TRIALS = 5  # evaluations that are timed, after one that is not
@@ -49,13 +50,7 @@ def estimate(
     wanted = layers_of(settings, ())
     plan = inputs.scales(settings, wanted)
     with machine.threads(runtime.threads or 1):
-        network = prepare(
-            load(weights),
-            pooling=settings.pooling,
-            padding=settings.padding,
-            precision="bf16" if runtime.precision == "bf16" else "fp32",
-            device=runtime.device,
-        )
+        network = network_of(load(weights), settings, runtime, Workshop(0))
         size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
         trial = Scale(*size)
         targets = inputs.tensors(trial, runtime.device)

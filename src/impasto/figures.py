@@ -10,7 +10,7 @@ same on light and dark pages. The same numbers give the same bytes; no date or v
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -103,15 +103,7 @@ def loss_curve(
     single = [name for name in names if "." in name] if layers else []
     charts = [terms, single] if single else [terms]
 
-    import matplotlib.style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # The user's own matplotlibrc must not change our figures, nor ours the user's.
-    with matplotlib.style.context(["default", STYLE]):
-        size = (width, HEIGHT * len(charts))
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
+    def fill(figure: Any) -> None:
         panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
         for panel, shown in zip(panels, charts, strict=True):
             _lines(panel, rows, shown)
@@ -123,7 +115,22 @@ def loss_curve(
         if single:
             panels[1].set_ylabel("weighted loss of each layer (no unit)")
         panels[-1].set_xlabel("evaluations of the network since the start")
-        return _drawn(figure)
+
+    return drawn(width, HEIGHT * len(charts), fill)
+
+
+def drawn(width: float, height: float, fill: Callable[[Any], None]) -> Drawing:
+    """Return a new figure (inches) that `fill` draws on; the same strokes give the same bytes."""
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # The user's own matplotlibrc must not change our figures, nor ours the user's.
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        fill(figure)
+        return _bytes(figure)
 
 
 def _lines(panel: "Axes", rows: Sequence[Row], names: Sequence[str]) -> None:
@@ -185,7 +192,7 @@ def _marks(panel: "Axes", rows: Sequence[Row], sizes: Sequence[str]) -> None:
         )
 
 
-def _drawn(figure: Any) -> Drawing:
+def _bytes(figure: Any) -> Drawing:
     """Return the bytes of a figure, with nothing in them that changes from day to day."""
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from impasto import sheets
 from impasto.errors import InputError, OutputError, did_you_mean
-from impasto.models import Groups, Model, choices, is_table
+from impasto.models import Groups, Model, choices, is_table, shown
 from impasto.publish import WRITABLE, printable
 from impasto.settings import Output, Runtime, Settings, Style
 
@@ -51,17 +51,6 @@ def _range(field: FieldInfo) -> str:
     low = f"above {limits['gt']}" if "gt" in limits else str(limits.get("ge", ""))
     high = f"below {limits['lt']}" if "lt" in limits else str(limits.get("le", ""))
     return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
-
-
-def shown(value: object) -> str:
-    """Return a value as help and listings show it."""
-    if value is None:
-        return "not set"
-    if isinstance(value, dict):
-        return ",".join(name if w == 1 else f"{name}={w:g}" for name, w in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def raw(kind: Any, tokens: Sequence[Any]) -> str:
@@ -177,6 +166,14 @@ def positional() -> list[Any]:
         Plain("content", Plain.POSITIONAL_ONLY, annotation=content),
         Plain("styles", Plain.VAR_POSITIONAL, annotation=style),
     ]
+
+
+def whole(flag: str, text: str, low: int, high: int | None = None, unit: str = "") -> int:
+    """Return the whole number that a flag outside the models gives, or refuse it in one line."""
+    if text.isdecimal() and low <= int(text) and (high is None or int(text) <= high):
+        return int(text)
+    limits = f"{low} or more" if high is None else f"{low} to {high}"
+    raise InputError(f"{flag}: must be a whole number{unit}, {limits}, not {printable(text)}")
 
 
 def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:

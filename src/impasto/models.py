@@ -133,3 +133,14 @@ def choices(field: FieldInfo) -> tuple[Any, ...]:
     """Return the values a field is limited to by name, if it is."""
     kinds = [field.annotation, *get_args(field.annotation)]
     return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+def shown(value: object) -> str:
+    """Return a value as help and listings show it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, dict):
+        return ",".join(name if w == 1 else f"{name}={w:g}" for name, w in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from impasto import sheets
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError, Stop
-from impasto.flags import check_suffix
+from impasto.flags import check_suffix, whole
 from impasto.progress import Progress, Signals, duration, logged, report
 from impasto.publish import MAX_BYTES, check_length, check_target, printable, publish, read_whole
 from impasto.settings import Output, Style
@@ -78,7 +78,7 @@ def plan_job(
     if "save_settings" in given:
         options["save_settings"] = settings_target(given["save_settings"])
     if "save_every" in given:
-        options["save_every"] = _count(given["save_every"])
+        options["save_every"] = whole("--save-every", given["save_every"], 1)
     job = Job(
         target=None if name == "-" else Path(name or "."),
         stem=stem[:LONGEST_STEM],
@@ -266,12 +266,6 @@ def _save(job: Job, progress: Progress, result: "Result") -> Job:
     if job.recipe:
         result.save_recipe(job.target.with_suffix(".json"), overwrite=job.force)
     return job
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise InputError(f"--save-every: must be a whole number, 1 or more, not {printable(text)}")
-    return int(text)
 
 
 def settings_target(name: str) -> Path:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import PictureError
 from impasto.figures import loss_curve
-from impasto.flags import shown
 from impasto.history import Record, columns
+from impasto.models import shown
 from impasto.page import Block, Code, Details, Figure, Page, Pictures, Slider, Table, Text
 from impasto.picture import Picture
 from impasto.progress import duration

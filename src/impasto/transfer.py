@@ -122,7 +122,7 @@ def run(
     log = Log(plan, settings.passes, on_step, inputs.picture)
     loaded = load(weights)
     with machine.threads(runtime.threads or 1):
-        network = _network(loaded, settings, runtime, workshop)
+        network = network_of(loaded, settings, runtime, workshop)
         passes = [settings.passes] * len(plan) if spent is None else list(spent)
         painted = list(zip(plan, passes, strict=False))
         canvas = _paint(
@@ -140,9 +140,10 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
     return weights if isinstance(weights, Mapping) else load_weights(weights)
 
 
-def _network(
+def network_of(
     weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
 ) -> VGG19:
+    """Return the network of a run with a resolved `runtime`, made once in a workshop."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
 
     def make() -> VGG19:
@@ -171,7 +172,7 @@ def _paint(
     canvas: Tensor | None = None
     before: Targets | None = None
     for scale, passes in plan:
-        targets = _targets(inputs, scale, device, workshop)
+        targets = targets_of(inputs, scale, device, workshop)
         losses = [*bind(network, targets, settings, workshop), *extra_losses]
         objective = Objective(network, losses)
         canvas = _next_canvas(canvas, before, targets, settings)
@@ -195,7 +196,8 @@ def _paint(
     return canvas
 
 
-def _targets(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
+def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
+    """Return the inputs at one scale, made once in a workshop."""
     return workshop.once((inputs, scale, device), lambda: inputs.tensors(scale, device))
 
 

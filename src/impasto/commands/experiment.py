@@ -11,7 +11,7 @@ from impasto import paint
 from impasto.console import out
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.experiment.plan import PARTS, QUICK, Scope, parts_of
-from impasto.flags import generated, parameter, raw, switch, takes
+from impasto.flags import generated, parameter, raw, switch, takes, whole
 from impasto.progress import Progress, duration, logged
 from impasto.publish import printable
 from impasto.settings import Runtime
@@ -83,18 +83,10 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
 def _scope(given: dict[str, Any]) -> Scope:
     """Return how much is to be run."""
     scope = QUICK if given.get("quick") else Scope()
-    size = _number(given, "size", scope.size, 32, LARGEST)
+    size = whole("--size", given.get("size", str(scope.size)), 32, LARGEST)
+    rounds = whole("--rounds", given.get("rounds", str(scope.rounds)), 1, 1000)
     cell = scope.cell if "size" not in given else max(32, size // 2)
-    return Scope(size, cell, _number(given, "rounds", scope.rounds, 1, 1000), scope.cell_rounds)
-
-
-def _number(given: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
-    text = str(given.get(name, default))
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise InputError(
-            f"--{name}: must be a whole number, {low} to {high}, not {printable(text)}"
-        )
-    return int(text)
+    return Scope(size, cell, rounds, scope.cell_rounds)
 
 
 def _folder(folder: Path) -> Path:

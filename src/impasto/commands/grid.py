@@ -23,6 +23,7 @@ from impasto.flags import (
     shares_of,
     switch,
     takes,
+    whole,
 )
 from impasto.paint import Job, signals
 from impasto.progress import Progress, Series, duration
@@ -150,9 +151,7 @@ def _grid(
     """Make all cells and the sheet."""
     if chosen.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
-    size = given.get("cell", str(CELL))
-    if not str(size).isdecimal() or int(size) < 16:
-        raise InputError(f"--cell: must be a whole number, 16 or more, not {printable(str(size))}")
+    size = whole("--cell", given.get("cell", str(CELL)), 16)
     files = [paint.read(name) for name in (*styles, content)]
     start = paint.read(given["init_picture"]) if "init_picture" in given else None
     digest = _digest([*files, *([start] if start else [])], shares, axes, chosen)
@@ -178,7 +177,7 @@ def _grid(
         )
         watch = _Watch(progress, plan)
         found = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
-    return _finish(job, paths, found, progress, int(size))
+    return _finish(job, paths, found, progress, size)
 
 
 def _chosen_cell(text: str, axes: Axes) -> Place:

@@ -8,7 +8,8 @@ from cyclopts import Parameter
 from impasto import sheets
 from impasto.console import dumps, out
 from impasto.errors import ExitCode, ImpastoError
-from impasto.flags import SOURCES, generated, shown, switch, takes
+from impasto.flags import SOURCES, generated, switch, takes
+from impasto.models import shown
 from impasto.paint import save_settings, settings_target
 from impasto.publish import check_target, printable
 from impasto.settings import Settings

@@ -19,9 +19,9 @@ from impasto.flags import (
     output_flag,
     parameter,
     raw,
-    shown,
     takes,
 )
+from impasto.models import shown
 from impasto.progress import duration, named_losses
 from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import InputRecord, Recipe

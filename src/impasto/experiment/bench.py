@@ -22,13 +22,21 @@ from impasto.errors import InputError, OutputError
 from impasto.experiment.plan import Scope, Trial
 from impasto.history import Record, Step, named
 from impasto.inputs import Inputs, open_inputs
-from impasto.objective import Objective, prepare
+from impasto.objective import Objective
 from impasto.picture import Picture
 from impasto.publish import printable, publish
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime
-from impasto.transfer import bind, identity, layers_of, load, run
+from impasto.transfer import (
+    bind,
+    identity,
+    layers_of,
+    load,
+    network_of,
+    run,
+    targets_of,
+)
 from impasto.workshop import Workshop
 
 MARK = "experiment.json"
@@ -197,15 +205,10 @@ class Bench:
         runtime = machine.resolve(self.runtime, trial.settings)
         inputs = self.inputs(trial)
         (*_, scale) = inputs.scales(trial.settings, layers_of(trial.settings, ()))
-        network = prepare(
-            self.weights,
-            pooling=trial.settings.pooling,
-            padding=trial.settings.padding,
-            precision="fp32",
-            device=runtime.device,
-        )
-        targets = inputs.tensors(scale, runtime.device)
-        objective = Objective(network, bind(network, targets, trial.settings))
+        exact = runtime.changed(precision="fp32")
+        network = network_of(self.weights, trial.settings, exact, self._workshop)
+        targets = targets_of(inputs, scale, runtime.device, self._workshop)
+        objective = Objective(network, bind(network, targets, trial.settings, self._workshop))
 
         def score(picture: Picture) -> dict[str, float]:
             with machine.threads(runtime.threads or 1):

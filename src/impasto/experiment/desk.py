@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.experiment import plan, plots
+from impasto.experiment import plan
 from impasto.experiment.bench import Bench, Outcome, to_csv
+from impasto.figures import Drawing
 from impasto.page import Block, Table
 from impasto.picture import Picture
 from impasto.publish import publish
@@ -35,7 +36,7 @@ class Desk:
         """Return a trial's picture with its label, for the page."""
         return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"picture: {label}"
 
-    def save(self, name: str, plot: plots.Plot) -> plots.Plot:
+    def save(self, name: str, plot: Drawing) -> Drawing:
         """Write a figure beside the page and return it."""
         publish(self.bench.folder / "figures" / f"{name}.png", plot.png, overwrite=True)
         publish(self.bench.folder / "figures" / f"{name}.svg", plot.svg.encode(), overwrite=True)

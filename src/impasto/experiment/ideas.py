@@ -6,6 +6,7 @@ from impasto.anatomy import dense, parts
 from impasto.experiment import findings, looks, plan, plots
 from impasto.experiment.desk import Desk, Section
 from impasto.experiment.method import described, schematic
+from impasto.figures import Drawing
 from impasto.page import Figure, Pictures, Text
 from impasto.settings import STYLE_LAYERS
 
@@ -17,7 +18,7 @@ def method(desk: Desk) -> Section:
     settings = plan.main_trial(desk.scope).settings
     drawing = schematic(settings)
     image = _rendered(drawing)
-    desk.save("method", plots.Plot(image, drawing))
+    desk.save("method", Drawing(image, drawing))
     found = [*parts(), *dense()]
     rows = [
         {

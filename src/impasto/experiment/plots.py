@@ -3,59 +3,34 @@
 Colours are those of Okabe and Ito, which differ also for the colour-blind; lines differ by their dashes too.
 """
 
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from impasto.figures import Drawing, drawn
+
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
-DPI = 110
 Rows = Sequence[Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class Plot:
-    """One figure: for the page and for other programs."""
-
-    png: bytes
-    svg: str
-
-
-def _plot(width: float, height: float, draw: Callable[[Any], None]) -> Plot:
-    """Draw on a new figure (inches) and return its bytes, which are the same for the same numbers."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    calm: Any = {
-        "svg.hashsalt": "impasto",
-        "svg.fonttype": "path",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "font.size": 10,
-        "axes.grid": True,
-        "grid.color": "#e4e4e4",
-        "axes.axisbelow": True,
-    }
-    with matplotlib.rc_context(calm):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-        draw(figure)
-        png, svg = io.BytesIO(), io.StringIO()
-        figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "impasto"})
-    return Plot(png.getvalue(), svg.getvalue())
+def _axes(figure: Any, *place: int) -> Any:
+    """Return new axes with pale lines behind what is drawn."""
+    axes = figure.add_subplot(*place)
+    axes.grid(color="#e4e4e4")
+    axes.set_axisbelow(True)
+    return axes
 
 
-def losses(rows: Rows, every: int = 20) -> Plot:
+def losses(rows: Rows, every: int = 20) -> Drawing:
     """Draw total, content, style and each layer against evaluations, with the rounds marked."""
     names = [n for n in dict.fromkeys(k for row in rows for k in row)
              if n not in ("evaluation", "seconds")]  # fmt: skip
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
+        axes = _axes(figure)
         last = max(row["evaluation"] for row in rows)
         for end in range(every, int(last) + 1, every):
             axes.axvline(end, color="#bbbbbb", linewidth=0.6, zorder=0)
@@ -79,14 +54,14 @@ def losses(rows: Rows, every: int = 20) -> Plot:
         axes.set_ylabel("loss, weighted (log scale)")
         axes.legend(fontsize=8, ncols=2, frameon=False)
 
-    return _plot(8.0, 4.4, draw)
+    return drawn(8.0, 4.4, draw)
 
 
-def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Plot:
+def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
     """Draw, by round, the loss that was optimised and that of the saved picture, for each run."""
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
+        axes = _axes(figure)
         for number, name in enumerate(optimised):
             rounds = range(len(optimised[name]))
             colour = COLOURS[1 + number]
@@ -98,17 +73,17 @@ def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[f
         axes.set_ylabel("total loss (log scale)")
         axes.legend(fontsize=8, frameon=False)
 
-    return _plot(8.0, 4.0, draw)
+    return drawn(8.0, 4.0, draw)
 
 
-def solvers(runs: Mapping[str, Rows]) -> Plot:
+def solvers(runs: Mapping[str, Rows]) -> Drawing:
     """Draw the total of several runs against evaluations and against seconds, side by side."""
 
     def draw(figure: Any) -> None:
         for place, (key, label) in enumerate(
             (("evaluation", "evaluations"), ("seconds", "seconds"))
         ):
-            axes = figure.add_subplot(1, 2, place + 1)
+            axes = _axes(figure, 1, 2, place + 1)
             for number, (name, rows) in enumerate(runs.items()):
                 lowest = np.minimum.accumulate([row["total"] for row in rows])
                 axes.plot([row[key] for row in rows], lowest, color=COLOURS[number],
@@ -119,14 +94,14 @@ def solvers(runs: Mapping[str, Rows]) -> Plot:
             if not place:
                 axes.legend(fontsize=8, frameon=False)
 
-    return _plot(9.0, 3.8, draw)
+    return drawn(9.0, 3.8, draw)
 
 
-def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Plot:
+def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Drawing:
     """Draw content loss against style loss; `points` are (alpha, content, style), both unweighted."""
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
+        axes = _axes(figure)
         axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
         for number, (alpha, content, style) in enumerate(points):
             ours = alpha == marked
@@ -145,12 +120,12 @@ def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Plot:
         axes.set_xlabel("content loss, without alpha (log scale)")
         axes.set_ylabel("style loss, without beta (log scale)")
 
-    return _plot(7.0, 4.2, draw)
+    return drawn(7.0, 4.2, draw)
 
 
 def maps(
     images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, colour: str, unit: str
-) -> Plot:
+) -> Drawing:
     """Draw matrices as small pictures, each with its name; `unit` stands at the colour bar."""
     rows = -(-len(images) // columns)
 
@@ -169,4 +144,4 @@ def maps(
             bar.ax.set_yticklabels(["lowest", "highest"])
             bar.set_label(unit, fontsize=9)
 
-    return _plot(min(10.0, 1.9 * columns + 1), 1.75 * rows + 0.4, draw)
+    return drawn(min(10.0, 1.9 * columns + 1), 1.75 * rows + 0.4, draw)

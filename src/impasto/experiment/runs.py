@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from impasto.experiment import findings, plan, plots
 from impasto.experiment.bench import Outcome
 from impasto.experiment.desk import Desk, Section, small
+from impasto.models import shown
 from impasto.page import Block, Figure, Pictures, Table, Text
 from impasto.publish import publish
 from impasto.recipe import Recipe
@@ -181,10 +182,3 @@ def result(desk: Desk) -> Section:
 
 def _settings(recipe: Recipe) -> list[list[str | int | float]]:
     return [[name, shown(value)] for name, value in recipe.settings.model_dump().items()]
-
-
-def shown(value: object) -> str:
-    """Return a value of the settings as text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
-    return "not set" if value is None else str(value)
