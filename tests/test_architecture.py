@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
     {"layers", "publish", "models", "conventions", "presets"},
-    {"anatomy", "page", "figures"},
+    {"anatomy", "convolution", "figures", "page", "tiles"},
     {"sheets"},
     {"settings"},
     {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},
@@ -23,6 +23,7 @@ ORDER = (  # a module imports from rows above its own only
     {"encode"},
     {"weights", "picture", "pyramid", "samples", "sources", "axes"},
     {"vgg", "losses", "solvers", "inputs", "contact"},
+    {"chain"},
     {"objective", "canvas", "machine", "history"},
     {"result"},
     {"transfer"},

@@ -216,7 +216,7 @@ def test_the_originals_preprocessing_is_bit_for_bit_what_it_was(weights, random_
     mean = torch.tensor((123.68, 116.779, 103.939)).view(1, 3, 1, 1)
     before = (image * 255.0 - mean).flip(1)
     for chosen in (weights, dict(weights)):  # plain mappings are taken for the original
-        assert torch.equal(VGG19(chosen)._preprocess(image), before)
+        assert torch.equal(VGG19(chosen).preprocess(image), before)
 
 
 def test_the_packaged_ones_are_not_imported_as_full_precision(tmp_path, weights) -> None:

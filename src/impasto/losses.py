@@ -22,23 +22,10 @@ import torch
 from torch import Tensor
 
 from impasto.conventions import Convention, Variation
+from impasto.tiles import Window
 
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which part of a layer counts, and where that part lies in the whole picture.
-
-    `inner` selects the counting positions from the features handed over (which may carry a halo around
-    them); `outer` is the place of the same positions in the whole layer. Both are (rows, columns).
-    """
-
-    inner: tuple[slice, slice]
-    outer: tuple[slice, slice]
-
-
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
 
 

@@ -1,7 +1,8 @@
-"""The objective: canvas -> `Evaluation(loss, gradient, parts)`.
+"""The objective: canvas -> `Evaluation(loss, gradient, parts)`, whole or in tiles.
 
-Unites the layers that the losses read, runs the network once forward and once back, and owns precision
-and memory layout; losses and solvers know nothing of either.
+Unites the layers that the losses read, runs the network once forward and once back, and owns precision,
+memory layout and tiling; losses and solvers know nothing of them. In tiles it goes over the canvas twice:
+once to add up the losses' statistics, once for the gradients. That is exact because the statistics are sums.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto.chain import Chain, Pass
 from impasto.errors import InputError
-from impasto.losses import Loss
+from impasto.layers import deepest
+from impasto.losses import Loss, Statistics, Windows, add_statistics
 from impasto.solvers import Evaluation
+from impasto.tiles import IMAGE, Tile, tiles
 from impasto.vgg import VGG19, Padding, Pooling
 
 Precision = Literal["fp32", "bf16"]
+Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -26,14 +31,12 @@ def prepare(
     padding: Padding,
     precision: Precision,
     device: str,
-) -> VGG19:
-    """Return the network on its device, in its number format, channels last (which is faster)."""
+) -> Chain:
+    """Return the network on its device, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
-    for name, kernel in network.kernels.items():
+    for kernel in network.kernels.values():
         kernel.data = kernel.data.to(DTYPES[precision])
-        if name.endswith("/weight"):
-            kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
-    return network
+    return Chain(network)
 
 
 class Objective:
@@ -45,10 +48,14 @@ class Objective:
     Args:
         network: The features' source, already in the precision wanted (see `prepare`).
         losses: Each with its weight; names must differ.
+        tile: Edge in pixels of the parts that the canvas is computed in; None computes it whole. A loss that
+            is not additive needs the whole canvas, and then all is computed whole.
     """
 
-    def __init__(self, network: VGG19, losses: Sequence[Loss]) -> None:
-        self.network = network
+    def __init__(
+        self, network: Chain | VGG19, losses: Sequence[Loss], tile: int | None = None
+    ) -> None:
+        self.chain = Chain.of(network)
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
         names = [loss.name for loss in self.losses]
         for name in names:
@@ -56,22 +63,121 @@ class Objective:
                 raise InputError(f"two losses are named '{name}'; give each its own name")
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = sum(abs(loss.weight) for loss in self.losses) or 1.0
+        self.tile = tile if all(loss.additive for loss in self.losses) else None
 
     def __call__(self, canvas: Tensor) -> Evaluation:
         """Return loss, gradient (1, 3, H, W) and parts of a canvas (1, 3, H, W).
 
         The loss and its gradient are in units of `scale`; `parts` are in the user's weights.
         """
-        leaf = canvas.detach().requires_grad_(True)
-        features = self.network(leaf, self.layers)
-        values = [
-            loss.value(loss.measure(features)) * (loss.weight / self.scale) for loss in self.losses
-        ]
-        total = torch.stack(values).sum()
-        (gradient,) = torch.autograd.grad(total, leaf)
-        numbers = torch.stack([total, *values]).detach().tolist()  # one transfer from the device
-        parts = {
+        canvas = canvas.detach()
+        parts = self._tiles(canvas)
+        if len(parts) < 2:
+            course = self.chain.forward(canvas, self.layers)
+            measured = _Measured(self.losses, course, None)
+            numbers, slopes = self._value([_detached(found) for found in measured.statistics])
+            gradient = measured.back(slopes)
+        else:
+            numbers, slopes = self._value(self._added(canvas, parts))
+            gradient = torch.zeros_like(canvas)
+            for tile in parts:
+                course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
+                back = _Measured(self.losses, course, tile.windows).back(slopes)
+                gradient[..., tile.rows, tile.columns] += back
+        shares = {
             loss.name: number * self.scale
             for loss, number in zip(self.losses, numbers[1:], strict=True)
         }
-        return Evaluation(numbers[0], gradient, parts)
+        return Evaluation(numbers[0], gradient, shares)
+
+    def _tiles(self, canvas: Tensor) -> list[Tile]:
+        if self.tile is None:
+            return []
+        return tiles(canvas.shape[-2], canvas.shape[-1], self.tile, self.layers)
+
+    def _added(self, canvas: Tensor, parts: Sequence[Tile]) -> list[Statistics]:
+        """Return each loss's statistics of the whole canvas, added up over the tiles."""
+        total: list[Statistics] = []
+        for tile in parts:
+            part = canvas[..., tile.rows, tile.columns]
+            features = self.chain.forward(part, self.layers, keep=False).features
+            with torch.no_grad():
+                found = [loss.measure(features, tile.windows) for loss in self.losses]
+            pairs = zip(total, found, strict=True)
+            total = [add_statistics(*pair) for pair in pairs] if total else found
+        return [_detached(found) for found in total]
+
+    def _value(self, statistics: Sequence[Statistics]) -> tuple[list[float], list[Slopes]]:
+        """Return (total, each weighted loss), and the total's derivatives for all statistics."""
+        with torch.enable_grad():
+            values = [
+                loss.value(found) * (loss.weight / self.scale)
+                for loss, found in zip(self.losses, statistics, strict=True)
+            ]
+            total = torch.stack(values).sum()
+        flat = [tensor for found in statistics for tensor in found]
+        slopes = iter(_derivatives([total], [None], flat))
+        numbers = torch.stack([total, *values]).detach().tolist()  # one transfer from the device
+        return numbers, [[next(slopes) for _ in found] for found in statistics]
+
+
+class _Measured:
+    """What the losses measured on one pass, and the way from their derivatives to the image's gradient.
+
+    The gradient for a layer is made when the way back reaches it, and not kept longer than that.
+    """
+
+    def __init__(self, losses: Sequence[Loss], course: Pass, windows: Windows | None) -> None:
+        self._course = course
+        self._leaves = {
+            name: found.detach().requires_grad_() for name, found in course.features.items()
+        }
+        with torch.enable_grad():
+            self.statistics = [loss.measure(self._leaves, windows) for loss in losses]
+        self._reached: dict[str, list[int]] = {}
+        self._read = [(*loss.layers, IMAGE) for loss in losses]
+        for number, loss in enumerate(losses):
+            first = deepest(loss.layers) if loss.layers else IMAGE
+            self._reached.setdefault(first, []).append(number)
+        self._waiting: dict[str, Tensor] = {}
+
+    def back(self, slopes: Sequence[Slopes]) -> Tensor:
+        """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
+
+        def injected(layer: str) -> Tensor | None:
+            for number in self._reached.get(layer, ()):
+                leaves = [self._leaves[name] for name in self._read[number]]
+                found = _derivatives(self.statistics[number], slopes[number], leaves)
+                self.statistics[number] = ()
+                for name, gradient in zip(self._read[number], found, strict=True):
+                    self._add(name, gradient)
+            del self._leaves[layer]
+            return self._waiting.pop(layer, None)
+
+        return self._course.back(injected)
+
+    def _add(self, layer: str, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            before = self._waiting.get(layer)
+            self._waiting[layer] = gradient if before is None else before + gradient
+
+
+def _detached(statistics: Statistics) -> Statistics:
+    """Return statistics as leaves, for their derivatives."""
+    return tuple(tensor.detach().requires_grad_() for tensor in statistics)
+
+
+def _derivatives(outputs: Slopes, given: Slopes, inputs: Sequence[Tensor]) -> Slopes:
+    """Return the derivatives for the inputs, given those for the outputs; None where nothing depends.
+
+    A scalar output may have None for a derivative of 1.
+    """
+    pairs = [
+        (output, slope)
+        for output, slope in zip(outputs, given, strict=True)
+        if output is not None and output.requires_grad
+    ]
+    if not pairs:
+        return [None] * len(inputs)
+    chosen, slopes = zip(*pairs, strict=True)
+    return torch.autograd.grad(chosen, inputs, slopes, allow_unused=True)

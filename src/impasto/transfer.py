@@ -17,6 +17,7 @@ from torch import Tensor
 from impasto import canvas as canvases
 from impasto import machine
 from impasto._version import __version__
+from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.errors import InputError, Stop
 from impasto.history import Log, Record, Step
@@ -142,11 +143,11 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
 
 def network_of(
     weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
-) -> VGG19:
+) -> Chain:
     """Return the network of a run with a resolved `runtime`, made once in a workshop."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
 
-    def make() -> VGG19:
+    def make() -> Chain:
         return prepare(
             weights,
             pooling=settings.pooling,
@@ -161,7 +162,7 @@ def network_of(
 def _paint(
     inputs: Inputs,
     plan: Sequence[tuple[Scale, int]],
-    network: VGG19,
+    network: Chain,
     settings: Settings,
     device: str,
     extra_losses: Sequence[Loss],
@@ -233,10 +234,14 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
 
 @torch.no_grad()
 def bind(
-    network: VGG19, targets: Targets, settings: Settings, workshop: Workshop | None = None
+    network: Chain | VGG19,
+    targets: Targets,
+    settings: Settings,
+    workshop: Workshop | None = None,
 ) -> list[Loss]:
     """Bind the losses to the inputs at one scale: total = alpha L_content + beta L_style + ..."""
     workshop = workshop or Workshop(0)
+    network = Chain.of(network)
     losses: list[Loss] = []
     convention = settings.convention
     if settings.content_term:
@@ -289,21 +294,21 @@ def _style_factor(convention: Convention, layer: str, targets: Targets, painting
     return style_factor(convention, mean.shape[0], positions, height * width, *spread)
 
 
-def _features(network: VGG19, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def _features(network: Chain, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return what the photo's layers hold, (1, C, h, w) in float32."""
-    found = network(image, names)
+    found = network.forward(image, names, keep=False).features
     return {name: features.float() for name, features in found.items() if name != "image"}
 
 
-def _paintings(network: VGG19, styles: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+def _paintings(network: Chain, styles: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
     """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
     grams = [_normalised_grams(network, style, names) for style in styles]
     return {name: torch.cat([gram[name] for gram in grams]) for name in names}
 
 
-def _normalised_grams(network: VGG19, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def _normalised_grams(network: Chain, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return A / M_a, (1, C, C), of one painting for each layer."""
-    features = network(style, names)
+    features = network.forward(style, names, keep=False).features
     return {name: gram_matrix(features[name]) / features[name][0, 0].numel() for name in names}
 
 

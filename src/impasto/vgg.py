@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from impasto.convolution import Padding, pad
 from impasto.errors import InputError
 from impasto.layers import (
     CHANNELS,
@@ -25,7 +26,6 @@ from impasto.layers import (
 from impasto.layouts import ORIGINAL, Preprocessing
 
 Pooling = Literal["max", "average", "l2"]
-Padding = Literal["zero", "reflect", "replicate"]
 
 MEAN_RGB = ORIGINAL.mean  # of the training pictures, in [0, 255]
 
@@ -84,8 +84,8 @@ class VGG19(nn.Module):
         features = {"image": image}
         if not wanted:
             return features
-        self._check_size(image, wanted)
-        hidden = self._preprocess(image)
+        self.check_size(image, wanted)
+        hidden = self.preprocess(image)
         last = deepest(wanted)
         for layer in LAYERS:
             hidden = self._layer(layer, hidden, keep_input=f"conv{layer[4:]}" in wanted)
@@ -95,7 +95,8 @@ class VGG19(nn.Module):
                 break
         return features
 
-    def _check_size(self, image: Tensor, layers: Iterable[str]) -> None:
+    def check_size(self, image: Tensor, layers: Iterable[str]) -> None:
+        """Raise `InputError` if the picture is smaller than the deepest of the layers can see."""
         needed = smallest_edge(layers)
         height, width = image.shape[-2:]
         if min(height, width) < needed:
@@ -104,39 +105,37 @@ class VGG19(nn.Module):
                 f"which needs {needed} px on the shorter edge; use a larger size or shallower layers"
             )
 
-    def _preprocess(self, image: Tensor) -> Tensor:
-        kernel = self.kernels["conv1_1/weight"]
+    def preprocess(self, image: Tensor) -> Tensor:
+        """Return the image (B, 3, H, W) in [0, 1] as the first convolution wants it."""
         expected = self.preprocessing
         centred = image * expected.scale - self.mean
         if expected.std != (1.0, 1.0, 1.0):
             centred = centred / self.std
         if expected.order == "bgr":
             centred = centred.flip(1)  # RGB -> BGR, as the weights were trained
-        layout = (
-            torch.channels_last
-            if kernel.is_contiguous(memory_format=torch.channels_last)
-            else torch.contiguous_format
-        )
-        return centred.to(dtype=kernel.dtype, memory_format=layout)
+        return centred.to(dtype=self.kernels["conv1_1/weight"].dtype)
+
+    def unprocess(self, gradient: Tensor) -> Tensor:
+        """Return the gradient for the image from that for what `preprocess` returned; at least float32."""
+        expected = self.preprocessing
+        if gradient.dtype == torch.bfloat16:
+            gradient = gradient.float()
+        if expected.order == "bgr":
+            gradient = gradient.flip(1)
+        if expected.std != (1.0, 1.0, 1.0):
+            gradient = gradient / self.std
+        return (gradient * expected.scale).contiguous()
 
     def _layer(self, layer: str, hidden: Tensor, *, keep_input: bool) -> Tensor:
         if layer.startswith("conv"):
             weight, bias = self.kernels[f"{layer}/weight"], self.kernels[f"{layer}/bias"]
             if self.padding == "zero":
                 return functional.conv2d(hidden, weight, bias, padding=1)
-            return functional.conv2d(_pad(hidden, self.padding), weight, bias)
+            return functional.conv2d(pad(hidden, self.padding), weight, bias)
         if layer.startswith("relu"):
             # In place saves memory; not where the convolution's own output was asked for.
             return functional.relu(hidden, inplace=not keep_input)
         return pool(hidden, self.pooling)
-
-
-def _pad(hidden: Tensor, padding: Padding) -> Tensor:
-    height, width = hidden.shape[-2:]
-    for edges, length in (((1, 1, 0, 0), width), ((0, 0, 1, 1), height)):
-        mode = "reflect" if padding == "reflect" and length > 1 else "replicate"
-        hidden = functional.pad(hidden, edges, mode=mode)
-    return hidden
 
 
 def pool(hidden: Tensor, pooling: Pooling) -> Tensor:
