@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
     {"layers", "publish", "models", "conventions", "presets"},
-    {"anatomy", "convolution", "figures", "page", "tiles"},
+    {"anatomy", "convolution", "curvature", "figures", "page", "tiles"},
     {"sheets"},
     {"settings"},
     {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},
@@ -24,7 +24,7 @@ ORDER = (  # a module imports from rows above its own only
     {"weights", "picture", "pyramid", "samples", "sources", "axes"},
     {"vgg", "losses", "solvers", "inputs", "contact"},
     {"chain"},
-    {"objective", "canvas", "machine", "history"},
+    {"budget", "canvas", "history", "machine", "objective", "planner", "targets"},
     {"result"},
     {"transfer"},
     {"reproduction", "estimate", "experiment", "gridplan"},

@@ -305,7 +305,6 @@ def test_estimate_measures_and_paints_nothing(capsys, monkeypatch) -> None:
 
 def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
     monkeypatch.setattr(impasto.estimate, "_seconds", lambda *arguments: 0.5)
-    monkeypatch.setattr(impasto.estimate, "_peak", lambda: 100)
     inputs = impasto.inputs.open_inputs("photo.png", "painting.png", Settings(), None)
 
     def found(**settings):

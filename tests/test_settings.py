@@ -84,6 +84,44 @@ def test_runtime_names_the_field(name, value) -> None:
         Runtime(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("memory_limit", "4GB", 4_000_000_000),
+        ("memory_limit", "1.5 gib", 1_610_612_736),
+        ("memory_limit", "800mb", 800_000_000),
+        ("memory_limit", "123456", 123_456),
+        ("budget", "90s", 90),
+        ("budget", "2m", 120),
+        ("budget", "1h30m", 5400),
+        ("budget", "1 h 5 s", 3605),
+        ("budget", "2.5", 2.5),
+    ],
+)
+def test_numbers_with_units(name, text, expected) -> None:
+    assert getattr(Runtime(**{name: text}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("memory_limit", "lots"),
+        ("memory_limit", "4 parsec"),
+        ("memory_limit", "-4GB"),
+        ("memory_limit", "0"),
+        ("memory_limit", ""),
+        ("budget", "2 fortnights"),
+        ("budget", "-2m"),
+        ("budget", "0"),
+        ("budget", "1h30"),
+        ("budget", "nan"),
+    ],
+)
+def test_numbers_with_wrong_units_are_refused(name, text) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        Runtime(**{name: text})
+
+
 @pytest.mark.parametrize("weight", [-1, math.nan, math.inf, "1", None])
 def test_style_weight(weight) -> None:
     with pytest.raises(SettingsError, match="style weight"):

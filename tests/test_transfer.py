@@ -239,3 +239,103 @@ def test_ours_against_scipy_and_saved_files(weights, images, tmp_path) -> None:
     assert totals["ours"] <= 1.02 * totals["scipy"], totals
     assert scores["bounded"] < min(scores["ours"], scores["scipy"]), scores
     assert scores["bounded"] == pytest.approx(totals["bounded"], rel=0.05)  # saved = optimised
+
+
+# --- memory and time -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_size": 64, "init": "noise"}, {"solver": "adam"}])
+def test_in_tiles_the_course_is_the_same(run, settings) -> None:
+    settings = {
+        "size": 128,
+        "content_layers": "relu2_1",
+        "style_layers": "relu1_1,relu3_1",
+    } | settings
+    styles = [Style(PAINTING, 0.3), Style(OTHER, 0.7)]
+    whole = run(png(96, 128, 4), styles, settings)
+    tiled = run(png(96, 128, 4), styles, settings, runtime=FP32.changed(tile=32))
+    for one, other in zip(whole.history, tiled.history, strict=True):
+        assert other.losses["total"] == pytest.approx(one.losses["total"], rel=1e-3)
+    first = whole.history[0].losses, tiled.history[0].losses  # before rounding grows
+    assert first[1] == pytest.approx(first[0], rel=1e-4, abs=1e-6)
+    assert np.abs(array(whole).astype(int) - array(tiled)).max() <= 4
+
+
+def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(
+    run, caplog, monkeypatch
+) -> None:
+    from impasto import planner
+
+    monkeypatch.setattr(planner, "EDGES", (64, 32))
+    scale = [impasto.pyramid.Scale(160, 120)]
+    layers = {"content_layers": "relu2_1", "style_layers": "relu1_1"}
+    whole = planner.plan(scale, Settings(**layers), ["relu1_1", "relu2_1"], "fp32", 10**12)
+    runtime = FP32.changed(memory_limit=whole.memory - 1)
+    result = run(png(160, 120), settings={"size": 160, "min_size": 160} | layers, runtime=runtime)
+    assert result.recipe.runtime.tile in (64, 32)
+    assert result.recipe.runtime.memory_limit is None
+    assert "in tiles of" in caplog.text
+    with pytest.raises(impasto.errors.ResourceError, match="--memory-limit"):
+        run(runtime=FP32.changed(memory_limit=1000))
+
+
+def test_compact_and_fewer_pairs_work_nearly_as_well(run) -> None:
+    settings = {"evaluations": 15}
+    full = run(settings=settings).recipe.losses["total"]
+    lean = run(settings=settings, runtime=FP32.changed(compact=True, pairs=3))
+    assert lean.recipe.losses["total"] == pytest.approx(full, rel=0.2)
+    assert (lean.recipe.runtime.compact, lean.recipe.runtime.pairs) == (True, 3)
+
+
+def test_out_of_memory_goes_on_in_smaller_tiles_from_the_best(run, monkeypatch, caplog) -> None:
+    from impasto import planner
+    from impasto.objective import Objective
+
+    monkeypatch.setattr(planner, "EDGES", (64, 32))
+    original, calls = Objective.__call__, []
+
+    def failing(self, canvas):
+        calls.append(self.tile)
+        if len(calls) == 3:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"
+            )
+        return original(self, canvas)
+
+    monkeypatch.setattr(Objective, "__call__", failing)
+    result = run(png(160, 120), settings={"size": 160, "evaluations": 6})
+    assert calls == [None, None, None, 64, 64, 64, 64]
+    assert result.stopped == "evaluations"
+    assert not result.recipe.reproducible
+    assert "out of memory; going on in tiles of 64 px" in caplog.text
+    losses = [row.losses["total"] for row in result.history]
+    assert losses[2] == pytest.approx(min(losses[:2]), rel=1e-3)  # from the best so far
+
+
+def test_no_memory_at_the_start_is_an_error_of_one_line(run, monkeypatch) -> None:
+    def failing(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("impasto.transfer.bind", failing)
+    with pytest.raises(impasto.errors.ResourceError, match=r"memory ran out.*--memory-limit"):
+        run()
+
+
+def test_a_budget_is_kept_and_can_be_replayed(run, narrow) -> None:
+    settings = {"size": 96, "min_size": 48}
+    result = run(png(96, 96), settings=settings, runtime=FP32.changed(budget=3.0))
+    assert result.stopped in ("budget", "no further decrease")
+    assert [scale.width for scale in result.recipe.scales] == [48, 96]
+    assert result.seconds < 3.6
+    assert result.recipe.reproducible
+    assert result.recipe.runtime.budget is None
+    again = impasto.transfer.replay(result.recipe, png(96, 96), PAINTING, weights=narrow)
+    assert again.picture.encode() == result.picture.encode()
+
+
+def test_with_a_budget_of_nothing_there_is_still_a_picture(run) -> None:
+    settings = {"size": 64, "min_size": 32}
+    result = run(settings=settings, runtime=FP32.changed(budget=0.001))
+    assert result.picture.width == 64
+    assert [scale.evaluations for scale in result.recipe.scales] == [1]
+    assert result.recipe.reproducible

@@ -19,7 +19,8 @@ class Step:
 
     `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
     of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
-    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start.
+    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start;
+    `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
     """
 
     scale: int
@@ -31,6 +32,7 @@ class Step:
     planned: int
     losses: Mapping[str, float]
     seconds: float
+    left: float | None
     _canvas: Tensor = field(repr=False)
     _finish: Callable[[Tensor], Picture] = field(repr=False)
 
@@ -67,7 +69,9 @@ class Log:
         passes: int,
         on_step: Callable[[Step], None] | None,
         finish: Callable[[Tensor], Picture],
+        left: Callable[[], float] | None = None,
     ) -> None:
+        self._left = left
         self._plan = tuple(plan)
         self._passes = passes
         self._on_step = on_step
@@ -96,7 +100,8 @@ class Log:
             if self._on_step is not None:
                 size = (scale.width, scale.height)
                 where = (number, len(self._plan), *size, count, done, planned)
-                self._on_step(Step(*where, losses, self.seconds(), canvas, self._finish))
+                left = None if self._left is None else self._left()
+                self._on_step(Step(*where, losses, self.seconds(), left, canvas, self._finish))
 
         return callback
 

@@ -39,6 +39,19 @@ def memory() -> int:
     return found
 
 
+def free_memory(device: str = "cpu") -> int:
+    """Return the bytes that this process may take in all, by what is free now; very many if unknown."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] * 0.9)
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        free += pages * os.sysconf("SC_PAGE_SIZE")
+        return int(0.9 * min(free, memory() or free))
+    return memory() or 2**62
+
+
 def devices() -> list[str]:
     """Return the devices that torch can compute on, best first; `cpu` is always there."""
     found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -81,7 +94,17 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     if precision == "auto":
         fast = settings.convention == "mean" and fast_at_bf16(device)
         precision = "bf16" if fast else "fp32"
-    return Runtime(device=device, threads=runtime.threads or usable_threads(), precision=precision)
+    threads = runtime.threads or usable_threads()
+    return runtime.changed(device=device, threads=threads, precision=precision)
+
+
+def process_age() -> float:
+    """Return the seconds since this process was started; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -167,6 +167,8 @@ def paint(
     from impasto import machine, pyramid, transfer
 
     runtime = machine.resolve(chosen.runtime, chosen.settings)
+    if runtime.budget is not None:  # the command's, not only the computation's
+        runtime = runtime.changed(budget=max(0.001, runtime.budget - machine.process_age()))
     edge = pyramid.long_edge(photo.width, photo.height, chosen.settings)
     width, height = pyramid.fit(photo.width, photo.height, edge)
     long = max(photo.width, photo.height)

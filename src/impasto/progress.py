@@ -61,7 +61,9 @@ class Pace:
             self._per_pixel = self.per_evaluation / pixels
 
     def work(self, step: "Step") -> tuple[float, float]:
-        """Return work done and work planned, both in evaluations at this scale's size."""
+        """Return work done and work planned, in evaluations at this scale's size or, of a budget, seconds."""
+        if step.left is not None:
+            return step.seconds, step.seconds + max(0.0, step.left)
         passes = step.planned / step.scales
         costs = [4.0 ** (scale - step.scale) for scale in range(1, step.scales + 1)]
         before = sum(costs[: step.scale - 1]) * passes
@@ -69,6 +71,8 @@ class Pace:
 
     def left(self, step: "Step") -> float | None:
         """Return the seconds that the rest will take, or None before anything was measured."""
+        if step.left is not None:
+            return max(0.0, step.left)
         done, planned = self.work(step)
         return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
 
@@ -164,7 +168,7 @@ class Progress:
         self.pace.note(step)
         if self._quiet:
             return
-        last = step.iteration * step.scales >= step.planned  # of this scale
+        last = step.left is None and step.iteration * step.scales >= step.planned  # of this scale
         now, every = time.monotonic(), PLAIN_EVERY if self._plain else DRAW_EVERY
         if now - self._drawn < every and not last:
             return
@@ -182,10 +186,10 @@ class Progress:
             self._live = None
 
     def _where(self, step: "Step") -> str:
-        passes = step.planned // step.scales
+        passes = f"/{step.planned // step.scales}" if step.left is None else ""
         return (
             f"{self.pace.before()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
-            f"  evaluation {step.iteration}/{passes}"
+            f"  evaluation {step.iteration}{passes}"
         )
 
     def _draw(self, step: "Step") -> None:

@@ -7,6 +7,8 @@ No torch here, so that `impasto --help` stays quick.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -26,6 +28,28 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_EDGE = 30_000  # px
+
+
+BYTES = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
+    """Return a number with units, such as `4GB` or `1h30m`, in the smallest of them."""
+    parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.strip().lower())
+    if not parts or "".join(map("".join, parts)) != re.sub(r"\s", "", text.lower()):
+        raise ValueError(f"must be a number with a unit, {example}")
+    total = 0.0
+    for number, unit in parts:
+        if unit not in units or (len(parts) > 1 and not unit):
+            raise ValueError(f"unknown unit '{unit}'; write it {example}")
+        total += float(number) * units[unit]
+    return int(total) if units is BYTES else total
 
 
 def parse_layers(value: object) -> object:
@@ -238,6 +262,54 @@ class Runtime(Model):
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "Number format inside the network; auto takes bf16 where it is fast.", "Machine"
     )
+    memory_limit: int | None = option(
+        None,
+        "Memory that the whole program may take, such as 4GB. Default: what is free.",
+        "Machine",
+        ge=1,
+    )
+    budget: float | None = option(
+        None,
+        "Time to spend, such as 90s or 2m, in place of a number of evaluations.",
+        "Speed",
+        gt=0,
+        le=10_000_000,
+    )
+    tile: int | None = option(
+        None,
+        "Edge of the parts that a picture is computed in; 0: whole. Default: whole where it fits.",
+        "Machine",
+        "px",
+        ge=0,
+        le=LARGEST_EDGE,
+    )
+    pairs: int | None = option(
+        None,
+        "At most so many curvature pairs, for memory's sake. Default: as --history.",
+        "Machine",
+        "pairs",
+        ge=1,
+        le=1000,
+    )
+    compact: bool | None = option(
+        None,
+        "Keep curvature and the photo's features in 16 bits. Default: where memory is short.",
+        "Machine",
+    )
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _parse_bytes(cls, value: object) -> object:
+        return measured(value, BYTES, "such as 4GB or 800MB") if isinstance(value, str) else value
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _parse_seconds(cls, value: object) -> object:
+        return (
+            measured(value, SECONDS, "such as 90s, 2m or 1h30m")
+            if isinstance(value, str)
+            else value
+        )
 
 
 class Output(Model):

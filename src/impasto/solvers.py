@@ -22,12 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.curvature import Curvature, held_by, slope
 from impasto.errors import NumericalError, Stop
 
 SolverName = Literal["lbfgs", "scipy", "adam"]
 ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
-FLAT = 1e-10  # cosine between step and change of gradient below which there is no curvature
+OUT_OF_MEMORY = "out of memory"  # the reason of a solution that ended so
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
 
@@ -37,17 +38,19 @@ class Evaluation:
     """What one pass through the network and back tells about a canvas.
 
     `loss` is the total, `gradient` has the canvas' shape, `parts` are the named weighted losses that
-    add up to the total.
+    add up to the total. `sound` says whether the gradient is finite, where that is known already.
     """
 
     loss: float
     gradient: Tensor
     parts: Mapping[str, float] = field(default_factory=dict)
+    sound: bool | None = None
 
     @property
     def finite(self) -> bool:
         """Whether loss and gradient can be used."""
-        return math.isfinite(self.loss) and bool(torch.isfinite(self.gradient).all())
+        sound = bool(torch.isfinite(self.gradient).all()) if self.sound is None else self.sound
+        return sound and math.isfinite(self.loss)
 
 
 Evaluate = Callable[[Tensor], Evaluation]
@@ -84,6 +87,7 @@ class _Run:
         self.finite = True  # of the last evaluation
         self.best: Evaluation | None = None
         self.best_canvas: Tensor | None = None
+        self.overwrites = True  # whether the solver goes on to change the canvases it hands over
 
     def __call__(self, canvas: Tensor) -> Evaluation:
         """Evaluate a canvas; raises `_Done` after the last evaluation that is wanted."""
@@ -94,7 +98,8 @@ class _Run:
         better = self.best is None or evaluation.loss < self.best.loss
         self.finite = evaluation.finite
         if self.finite and better:
-            self.best, self.best_canvas = evaluation, canvas.detach().clone()
+            self.best = evaluation
+            self.best_canvas = canvas.detach().clone() if self.overwrites else canvas
         if self._callback is not None:
             self._callback(self.count, canvas, evaluation)
         self._check_round()
@@ -130,6 +135,7 @@ def minimize(
     bounds: Bounds | None = (0.0, 1.0),
     tolerance: float = 0.0,
     history: int = 10,
+    compact: bool = False,
     learning_rate: float = 0.02,
     callback: Callback | None = None,
 ) -> Solution:
@@ -144,6 +150,7 @@ def minimize(
             walked in a Python loop, 25 times slower).
         tolerance: Ends when a round of 20 evaluations lowers the best loss by less than this share.
         history: Curvature pairs that L-BFGS keeps.
+        compact: Keep our L-BFGS's pairs in bf16, in half the memory.
         learning_rate: Adam's step, in units of the pixel range.
         callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
             raised in it ends the run cleanly.
@@ -157,7 +164,9 @@ def minimize(
         canvas.clamp_(*bounds)
     try:
         if solver == "lbfgs":
-            reason = _lbfgs(run, canvas, bounds, history)
+            run.overwrites = False
+            dtype = torch.bfloat16 if compact else canvas.dtype
+            reason = _lbfgs(run, canvas, bounds, history, dtype)
         elif solver == "scipy":
             reason = _scipy(run, canvas, history)
         else:
@@ -166,56 +175,25 @@ def minimize(
         reason = str(done)
     except Stop as stop:
         reason = stop.reason
+    except Exception as error:
+        if run.best is None or not no_memory(error):
+            raise
+        reason = OUT_OF_MEMORY
     return run.solution(reason)
+
+
+def no_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out: torch has a class for its devices, but none for the CPU."""
+    short = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, short) or "can't allocate memory" in str(error)
 
 
 # --- ours: projected L-BFGS ----------------------------------------------------------------------
 
 
-class _Curvature:
-    """The last pairs (s, y) of L-BFGS, and the product of the inverse Hessian with a vector."""
-
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self._pairs: list[tuple[Tensor, Tensor]] = []
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def clear(self) -> None:
-        self._pairs.clear()
-
-    def add(self, step: Tensor, change: Tensor) -> None:
-        """Keep a pair if the curvature along it is positive enough."""
-        # Relative to both lengths: a common factor on the loss must not decide.
-        if float(torch.dot(step, change)) > FLAT * float(step.norm()) * float(change.norm()):
-            self._pairs.append((step, change))
-            del self._pairs[: -self._length]
-
-    def direction(self, gradient: Tensor, free: Tensor | None) -> Tensor:
-        """Two-loop recursion (Nocedal 1980) on the free pixels: -H g, zero elsewhere."""
-        vector = gradient.neg() if free is None else gradient.neg() * free
-        used = []
-        for step, change in reversed(self._pairs):
-            if free is not None:  # the pair as the free pixels see it
-                step, change = step * free, change * free
-            product = float(torch.dot(step, change))
-            norm = float(torch.dot(change, change))
-            if norm == 0.0 or product <= FLAT * math.sqrt(norm) * float(step.norm()):
-                continue
-            alpha = float(torch.dot(step, vector)) / product
-            vector = vector.add_(change, alpha=-alpha)
-            used.append((step, change, product, norm, alpha))
-        if used:
-            _, _, product, norm, _ = used[0]
-            vector = vector.mul_(product / norm)
-        for step, change, product, _, alpha in reversed(used):
-            beta = float(torch.dot(change, vector)) / product
-            vector = vector.add_(step, alpha=alpha - beta)
-        return vector
-
-
-def _lbfgs(run: _Run, start: Tensor, bounds: Bounds | None, history: int) -> str:
+def _lbfgs(
+    run: _Run, start: Tensor, bounds: Bounds | None, history: int, dtype: torch.dtype
+) -> str:
     """L-BFGS with projection; sufficient decrease along the projected path.
 
     Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
@@ -225,17 +203,15 @@ def _lbfgs(run: _Run, start: Tensor, bounds: Bounds | None, history: int) -> str
     here = run(canvas)
     if not here.finite:
         return "not finite"
-    curvature = _Curvature(history)
+    curvature = Curvature(history, dtype)
     failures = 0
     while True:
         gradient = here.gradient.flatten()
-        free = _free(canvas.flatten(), gradient, bounds)
-        direction = curvature.direction(gradient, free)
-        if not float(torch.dot(direction, gradient)) < 0:
-            curvature.clear()
-            direction = curvature.direction(gradient, free)
+        held = None if bounds is None else held_by(canvas.flatten(), gradient, bounds)
+        direction = curvature.direction(gradient, held)
         first = _first_step(direction) if not len(curvature) else 1.0
         found = _search(run, canvas, here, direction.view_as(canvas), bounds, first)
+        del direction
         if found is None:
             if failures or not len(curvature):
                 return run.ended()
@@ -244,17 +220,8 @@ def _lbfgs(run: _Run, start: Tensor, bounds: Bounds | None, history: int) -> str
             continue
         failures = 0
         after, there = found
-        curvature.add((after - canvas).flatten(), (there.gradient - here.gradient).flatten())
+        curvature.add((canvas.flatten(), after.flatten()), (gradient, there.gradient.flatten()))
         canvas, here = after, there
-
-
-def _free(canvas: Tensor, gradient: Tensor, bounds: Bounds | None) -> Tensor | None:
-    """Return 1 for pixels that may move and 0 for those pushed against a bound."""
-    if bounds is None:
-        return None
-    low, high = bounds
-    held = ((canvas <= low) & (gradient > 0)) | ((canvas >= high) & (gradient < 0))
-    return (~held).to(gradient.dtype)
 
 
 def _first_step(direction: Tensor) -> float:
@@ -278,13 +245,16 @@ def _search(
     """
     shortest = step * SHORTEST_STEP
     while step >= shortest:
-        after = canvas + direction * step
+        after = torch.add(canvas, direction, alpha=step)
         if bounds is not None:
             after.clamp_(*bounds)
-        promised = float(torch.sum(here.gradient * (after - canvas)))
-        if not promised < 0:
+        fall = slope(here.gradient.flatten(), canvas.flatten(), after.flatten())
+        if canvas.device.type == "cpu" and not float(fall) < 0:
             return None
         there = run(after)
+        promised = float(fall)  # asked for now: before the evaluation it would stall a device
+        if not promised < 0:
+            return None
         if there.finite and there.loss <= here.loss + ARMIJO * promised:
             return after, there
         shrink = 0.1

@@ -6,38 +6,43 @@ Source: Gatys, Ecker and Bethge 2016. Departures of the defaults from the paper:
 start, coarse to fine, pixels kept in the range of a file; `Settings.preset("paper")` has none of them.
 """
 
+import contextlib
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
-import torch
 from torch import Tensor
 
 from impasto import canvas as canvases
-from impasto import machine
+from impasto import machine, planner
 from impasto._version import __version__
+from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
-from impasto.conventions import Convention, content_factor, style_factor, variation_form
-from impasto.errors import InputError, Stop
+from impasto.errors import InputError, ResourceError, Stop
 from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
-from impasto.layers import LAYERS, stride
-from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
+from impasto.layers import LAYERS
+from impasto.losses import Loss
 from impasto.objective import Objective, Precision, prepare
 from impasto.picture import Picture, PictureLike
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
-from impasto.solvers import minimize
-from impasto.vgg import VGG19
+from impasto.solvers import OUT_OF_MEMORY, Callback, minimize, no_memory
+from impasto.targets import bind
 from impasto.weights import load_weights
 from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
-FINISHED = ("evaluations", "tolerance", "no further decrease")  # another scale may follow
+FINISHED = ("evaluations", "tolerance", "no further decrease", REASON)  # another scale may follow
 REPEATABLE = (*FINISHED, "interrupted", "not finite")  # what counting evaluations repeats
+
+logger = logging.getLogger(__name__)
 
 
 def stylize(
@@ -120,18 +125,77 @@ def run(
     workshop = workshop or Workshop(0)
     wanted = layers_of(settings, extra_losses)
     plan = inputs.scales(settings, wanted)
-    log = Log(plan, settings.passes, on_step, inputs.picture)
+    runtime, budget = _definite(runtime, settings, plan, wanted, spent)
+    left = None if budget is None else budget.left
+    log = Log(plan, settings.passes, on_step, inputs.picture, left)
     loaded = load(weights)
-    with machine.threads(runtime.threads or 1):
+    with machine.threads(runtime.threads or 1), _enough_memory():
         network = network_of(loaded, settings, runtime, workshop)
-        passes = [settings.passes] * len(plan) if spent is None else list(spent)
-        painted = list(zip(plan, passes, strict=False))
+        passes = [settings.passes if budget is None else MOST] * len(plan)
+        painted = list(zip(plan, passes if spent is None else spent, strict=False))
         canvas = _paint(
-            inputs, painted, network, settings, runtime.device, extra_losses, log, workshop
+            inputs, painted, network, settings, runtime, extra_losses, log, workshop, budget
         )
-    picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
-    recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=not extra_losses)
+        picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
+    repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
+    recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=repeatable)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
+
+
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Turn what is raised where memory runs out, and nothing can be done, into an error of one line."""
+    try:
+        yield
+    except Exception as error:
+        if not no_memory(error):
+            raise
+        raise ResourceError(
+            "memory ran out; use a smaller --size, or --memory-limit to compute in smaller parts"
+        ) from error
+
+
+def _definite(
+    runtime: Runtime,
+    settings: Settings,
+    scales: Sequence[Scale],
+    layers: Sequence[str],
+    spent: Sequence[int] | None,
+) -> tuple[Runtime, Budget | None]:
+    """Return the runtime with the plan for its memory in it, and the time budget, if there is one.
+
+    What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
+    and the evaluations spent say the same.
+    """
+    limit = runtime.memory_limit or machine.free_memory(runtime.device)
+    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
+    strict = runtime.memory_limit is not None
+    given = (scales, settings, layers, str(runtime.precision), limit, fixed)
+    chosen = planner.plan(*given, strict=strict)
+    if chosen.memory > limit:
+        logger.warning(
+            "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
+        )
+    tile = chosen.tile if chosen.tile < scales[-1].long_edge else 0
+    slower = planner.slowdown(scales[-1], layers, tile)
+    if slower > 1 and not runtime.tile:
+        logger.warning(
+            "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
+            tile, limit / 1e9, slower,
+        )  # fmt: skip
+    if chosen.compact and not runtime.compact:
+        logger.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
+    found = runtime.changed(
+        memory_limit=None,
+        budget=None,
+        tile=tile or runtime.tile,
+        pairs=None if chosen.pairs == settings.history else chosen.pairs,
+        compact=chosen.compact or runtime.compact,
+    )
+    if runtime.budget is None or spent is not None:
+        return found, None
+    costs = [scale.width * scale.height * planner.slowdown(scale, layers, tile) for scale in scales]
+    return found, Budget(runtime.budget - planner.seconds_to_save(scales[-1]), costs)
 
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
@@ -164,37 +228,74 @@ def _paint(
     plan: Sequence[tuple[Scale, int]],
     network: Chain,
     settings: Settings,
-    device: str,
+    runtime: Runtime,
     extra_losses: Sequence[Loss],
     log: Log,
     workshop: Workshop,
+    budget: Budget | None,
 ) -> Tensor:
-    """Paint each scale, in so many evaluations, and return the last canvas, (1, 3, H, W)."""
+    """Paint each scale, in so many evaluations or as the budget says; return the canvas (1, 3, H, W)."""
     canvas: Tensor | None = None
     before: Targets | None = None
-    for scale, passes in plan:
-        targets = targets_of(inputs, scale, device, workshop)
-        losses = [*bind(network, targets, settings, workshop), *extra_losses]
-        objective = Objective(network, losses)
+    for number, (scale, passes) in enumerate(plan):
+        if budget is not None and not budget.enough_for(number):
+            break
+        targets = targets_of(inputs, scale, runtime.device, workshop)
+        tile, compact = runtime.tile or 0, bool(runtime.compact)
+        losses = bind(network, targets, settings, workshop, tile=tile, compact=compact)
         canvas = _next_canvas(canvas, before, targets, settings)
-        before = targets
+        before = replace(targets, styles=(), picture=None)  # the paintings have done their part
+        del targets
+        reason, canvas = _solve(
+            canvas, scale, passes, [*losses, *extra_losses], network, settings, runtime, log,
+            None if budget is None else partial(budget.at, number),
+        )  # fmt: skip
+        if reason not in FINISHED:
+            break
+    assert canvas is not None  # a plan has at least one scale
+    return canvas
+
+
+def _solve(
+    canvas: Tensor,
+    scale: Scale,
+    passes: int,
+    losses: Sequence[Loss],
+    network: Chain,
+    settings: Settings,
+    runtime: Runtime,
+    log: Log,
+    limited: Callable[[Callback], Callback] | None,
+) -> tuple[str, Tensor]:
+    """Move the canvas at one scale; where memory runs out, go on from the best one in smaller tiles."""
+    tile, spent = runtime.tile or 0, 0
+    while True:
+        objective = Objective(network, losses, tile or None)
+        if tile and objective.tile is None:
+            logger.warning("a loss needs the whole picture at once: not in tiles")
+        note = log.at(scale, objective.scale)
         solution = minimize(
             objective,
             canvas,
             solver=settings.solver,
-            evaluations=passes,
+            evaluations=passes - spent,
             bounds=(0.0, 1.0) if settings.bounded else None,
             tolerance=settings.tolerance,
-            history=settings.history,
+            history=runtime.pairs or settings.history,
+            compact=bool(runtime.compact),
             learning_rate=settings.learning_rate,
-            callback=log.at(scale, objective.scale),
+            callback=note if limited is None else limited(note),
         )
         canvas = solution.canvas
         log.close(scale, solution, objective.scale)
-        if solution.reason not in FINISHED:
-            break
-    assert canvas is not None  # a plan has at least one scale
-    return canvas
+        if solution.reason != OUT_OF_MEMORY:
+            return solution.reason, canvas
+        spent += solution.evaluations
+        smaller = planner.smaller(tile, scale)
+        if smaller is None or spent >= passes or not all(loss.additive for loss in losses):
+            return solution.reason, canvas
+        logger.warning("out of memory; going on in tiles of %d px from the best so far", smaller)
+        tile = smaller
 
 
 def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
@@ -230,86 +331,6 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
     if settings.style_term:
         named.update(name for name, weight in settings.style_layers.items() if weight)
     return [layer for layer in LAYERS if layer in named]
-
-
-@torch.no_grad()
-def bind(
-    network: Chain | VGG19,
-    targets: Targets,
-    settings: Settings,
-    workshop: Workshop | None = None,
-) -> list[Loss]:
-    """Bind the losses to the inputs at one scale: total = alpha L_content + beta L_style + ..."""
-    workshop = workshop or Workshop(0)
-    network = Chain.of(network)
-    losses: list[Loss] = []
-    convention = settings.convention
-    if settings.content_term:
-        alpha, kept = settings.content_weight, settings.content_layers
-        asked = tuple(name for name, weight in kept.items() if weight)
-        features = workshop.once(
-            ("content", network, targets, asked), lambda: _features(network, targets.content, asked)
-        )
-        losses += [
-            ContentLoss(
-                f"content.{name}",
-                alpha * kept[name],
-                name,
-                found,
-                convention,
-                factor=content_factor(convention, found.shape[1], found[0, 0].numel()),
-            )
-            for name, found in features.items()
-        ]
-    if settings.style_term:
-        beta, painted = settings.style_weight, settings.style_layers
-        names = tuple(name for name, weight in painted.items() if weight)
-        painting = workshop.once(
-            ("style", network, targets, names), lambda: _paintings(network, targets.styles, names)
-        )
-        losses += [
-            GramLoss(
-                f"style.{name}",
-                beta * painted[name],
-                name,
-                painting[name],
-                targets.shares,
-                convention,
-                factor=_style_factor(convention, name, targets, painting[name]),
-            )
-            for name in names
-        ]
-    if settings.total_variation:
-        form, factor = variation_form(convention)
-        losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
-    return losses
-
-
-def _style_factor(convention: Convention, layer: str, targets: Targets, painting: Tensor) -> float:
-    """Return the convention's factor of a style layer for the canvas' real size at this scale."""
-    height, width = targets.content.shape[-2:]  # the canvas has the photo's size
-    positions = (height // stride(layer)) * (width // stride(layer))
-    mean = (painting * targets.shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
-    spread = float(mean.trace()), float(mean.square().sum())
-    return style_factor(convention, mean.shape[0], positions, height * width, *spread)
-
-
-def _features(network: Chain, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return what the photo's layers hold, (1, C, h, w) in float32."""
-    found = network.forward(image, names, keep=False).features
-    return {name: features.float() for name, features in found.items() if name != "image"}
-
-
-def _paintings(network: Chain, styles: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
-    grams = [_normalised_grams(network, style, names) for style in styles]
-    return {name: torch.cat([gram[name] for gram in grams]) for name in names}
-
-
-def _normalised_grams(network: Chain, style: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return A / M_a, (1, C, C), of one painting for each layer."""
-    features = network.forward(style, names, keep=False).features
-    return {name: gram_matrix(features[name]) / features[name][0, 0].numel() for name in names}
 
 
 # --- what happened -------------------------------------------------------------------------------

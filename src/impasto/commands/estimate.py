@@ -38,6 +38,9 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
             "evaluations": found.evaluations,
             "seconds": round(found.seconds, 1),
             "memory_bytes": found.memory,
+            "tile": found.plan.tile,
+            "pairs": found.plan.pairs,
+            "compact": found.plan.compact,
             "seconds_per_evaluation_and_megapixel": round(found.per_megapixel, 3),
         }
         out(dumps(facts))
@@ -52,4 +55,7 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
         else ""
     )
     out(f"memory       about {found.memory / 1e6:.0f} MB{much}")
+    tiled = f"in tiles of {found.plan.tile} px" if found.plan.tile else "whole"
+    bits = "16 bits" if found.plan.compact else "32 bits"
+    out(f"held         {tiled}; {found.plan.pairs} curvature pairs in {bits}")
     return ExitCode.DONE

@@ -28,8 +28,8 @@ from impasto.publish import printable, publish
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime
+from impasto.targets import bind
 from impasto.transfer import (
-    bind,
     identity,
     layers_of,
     load,

@@ -1,0 +1,165 @@
+"""What a run may hold in memory: whole or in tiles, how many curvature pairs, in how many bits.
+
+Pure arithmetic. The constants were fitted to the peak memory of finished commands (docs/performance.md);
+everything that grows with the picture is counted, not guessed. What costs least comes first: tiles cost time,
+16 bits cost digits, fewer pairs cost evaluations.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from impasto.errors import ResourceError
+from impasto.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
+from impasto.pyramid import Scale
+from impasto.settings import Settings
+from impasto.tiles import tiles
+
+PROGRAM = {"fp32": 640_000_000, "bf16": 520_000_000}  # bytes; Python, torch and the network
+VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic needs between; float32
+PASSING = {"fp32": 1150, "bf16": 620}  # bytes a pixel of a tile that come and go within a pass
+EDGES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # px, of tiles
+FEWER = (6, 4, 3, 2)  # curvature pairs, where memory is short
+SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is held in memory. `tile` is 0 for whole pictures, `memory` the expected peak in bytes."""
+
+    tile: int
+    pairs: int
+    compact: bool
+    memory: int
+
+
+def plan(
+    scales: Sequence[Scale],
+    settings: Settings,
+    layers: Iterable[str],
+    precision: str,
+    limit: int,
+    fixed: Mapping[str, int | bool | None] | None = None,
+    *,
+    strict: bool = True,
+) -> Plan:
+    """Return the first of all ways, from the fastest to the leanest, that stays under the limit.
+
+    Args:
+        scales: Of the run; the largest decides.
+        settings: Solver, history and content layers count.
+        layers: Those the losses read.
+        precision: `fp32` or `bf16`.
+        limit: Bytes of the whole program.
+        fixed: `tile`, `pairs` or `compact` where they are given, and not to be chosen.
+        strict: Refuse where nothing fits; else return the leanest.
+
+    Raises:
+        ResourceError: Not even the leanest fits.
+    """
+    wanted = list(layers)
+    largest = max(scales, key=lambda scale: scale.width * scale.height)
+    leanest: Plan | None = None
+    for tile, pairs, compact in _ways(settings, fixed or {}):
+        need = memory(largest, settings, wanted, precision, tile, pairs, compact)
+        found = Plan(tile, pairs, compact, need)
+        if need <= limit:
+            return found
+        if leanest is None or need < leanest.memory:
+            leanest = found
+    assert leanest is not None
+    if not strict:
+        return leanest
+    raise ResourceError(
+        f"memory_limit: {largest.width} x {largest.height} px needs about {leanest.memory / 1e6:.0f} MB "
+        f"at least, more than {limit / 1e6:.0f} MB; use a smaller --size or a larger --memory-limit"
+    )
+
+
+def _ways(
+    settings: Settings, fixed: Mapping[str, int | bool | None]
+) -> Iterable[tuple[int, int, bool]]:
+    """Yield (tile, pairs, compact), the best first."""
+    given = fixed.get("pairs")
+    most = min(settings.history, int(given)) if given else settings.history
+    tile, compact = fixed.get("tile"), fixed.get("compact")
+    edges = (0, *EDGES) if tile is None else (int(tile),)
+    kinds = (False, True) if compact is None else (bool(compact),)
+    numbers = [most, *(count for count in FEWER if count < most)] if given is None else [most]
+    for kind in kinds:
+        for edge in edges:
+            yield edge, most, kind
+    for count in numbers[1:] if settings.solver == "lbfgs" else ():
+        for edge in edges:
+            yield edge, count, kinds[-1]
+
+
+def memory(
+    scale: Scale,
+    settings: Settings,
+    layers: Sequence[str],
+    precision: str,
+    tile: int,
+    pairs: int,
+    compact: bool,
+) -> int:
+    """Return the peak memory of a whole command, in bytes, as far as it can be foreseen."""
+    pixels = scale.width * scale.height
+    vectors = 4 * 3 * pixels * VECTORS
+    if settings.solver == "lbfgs":
+        vectors += 2 * pairs * 3 * pixels * (2 if compact else 4)
+    elif settings.solver == "scipy":
+        vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
+    targets = round(pixels * _content(settings)) * (2 if compact else 4)
+    part = pixels
+    if tile and layers:
+        part = max(item.pixels for item in tiles(scale.height, scale.width, tile, layers))
+    passing = part * (kept(layers, precision) + PASSING[precision])
+    return PROGRAM[precision] + vectors + targets + passing
+
+
+def kept(layers: Sequence[str], precision: str) -> int:
+    """Return the bytes a pixel that a pass keeps for the way back: features, gates and pooled values."""
+    if not layers:
+        return 0
+    size, total = (2 if precision == "bf16" else 4), 0.0
+    for layer in LAYERS[: ORDER[deepest(layers)] + 1]:
+        positions = CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
+        if layer.startswith("pool"):
+            total += positions * (size + 4)  # what was taken, and where
+        elif layer in layers or (layer.startswith("relu") and not _before_pool(layer)):
+            total += positions * size
+    return round(total)
+
+
+def _before_pool(layer: str) -> bool:
+    return LAYERS[ORDER[layer] + 1].startswith("pool")
+
+
+def _content(settings: Settings) -> float:
+    """Return the values a pixel of the photo's features that are kept as targets."""
+    if not settings.content_term:
+        return 0.0
+    return sum(
+        CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
+        for layer, weight in settings.content_layers.items()
+        if weight
+    )
+
+
+def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
+    """Return how much longer an evaluation takes in tiles than whole: forward twice, and the halos."""
+    parts = tiles(scale.height, scale.width, tile, layers) if tile else []
+    if len(parts) < 2:
+        return 1.0
+    return SECOND_PASS * sum(part.pixels for part in parts) / (scale.width * scale.height)
+
+
+def seconds_to_save(scale: Scale) -> float:
+    """Return about how long it takes to turn the canvas into a file and write it."""
+    return 0.2 + 0.5e-6 * scale.width * scale.height
+
+
+def smaller(tile: int, scale: Scale) -> int | None:
+    """Return the next smaller tile after memory ran out, or None where there is none."""
+    edge = tile or scale.long_edge + 1
+    return next((choice for choice in EDGES if choice < edge and 2 * choice <= edge + 1), None)

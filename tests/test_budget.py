@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from impasto import budget
+from impasto.budget import Budget
+from impasto.errors import Stop
+from impasto.solvers import Evaluation
+
+
+class Clock:
+    """A clock that only goes on when told to."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(budget.time, "perf_counter", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def spend(clock: Clock, limit: Budget, number: int, each: float) -> int:
+    """Evaluate at one scale until the budget ends it; return how often."""
+    done: list[int] = []
+    canvas = torch.zeros(1)
+    callback = limit.at(number, lambda count, *_: done.append(count))
+
+    def evaluations() -> None:
+        while True:
+            clock.now += each
+            callback(len(done) + 1, canvas, Evaluation(0.0, canvas))
+
+    with pytest.raises(Stop, match="budget"):
+        evaluations()
+    return len(done)
+
+
+@pytest.mark.parametrize("seconds", [60.0, 300.0, 3000.0])
+def test_ends_within_five_percent_and_shares_equally_where_there_is_time(clock, seconds) -> None:
+    limit = Budget(seconds, [1.0, 4.0])
+    began = clock.now
+    counts = [spend(clock, limit, 0, 0.25), spend(clock, limit, 1, 1.0)]
+    assert clock.now - began == pytest.approx(seconds, rel=0.05)
+    if seconds / 1.25 > budget.ENOUGH:
+        assert counts[0] == pytest.approx(counts[1], rel=0.1)
+
+
+def test_coarse_scales_get_more_evaluations_where_time_is_short(clock) -> None:
+    limit = Budget(10.0, [1.0, 4.0])
+    counts = [spend(clock, limit, 0, 0.25), spend(clock, limit, 1, 1.0)]
+    assert counts[0] == 20  # half of the time
+    assert counts[1] == 5
+
+
+def test_an_estimate_that_was_wrong_is_mended_by_the_last_scale(clock) -> None:
+    limit, began = Budget(100.0, [1.0, 4.0, 16.0]), clock.now
+    for number, each in enumerate((0.1, 0.8, 1.3)):  # not in proportion to the costs
+        assert limit.enough_for(number)
+        spend(clock, limit, number, each)
+    assert clock.now - began == pytest.approx(100.0, rel=0.05)
+
+
+def test_the_first_scale_runs_once_even_without_time_and_the_next_are_passed_by(clock) -> None:
+    limit = Budget(-1.0, [1.0, 4.0])
+    assert limit.enough_for(0)
+    assert spend(clock, limit, 0, 0.25) == 1
+    assert not limit.enough_for(1)
+    assert limit.left() < 0

@@ -1,0 +1,92 @@
+from itertools import pairwise
+
+import pytest
+
+from impasto import planner
+from impasto.errors import ResourceError
+from impasto.planner import kept, memory, plan, slowdown, smaller
+from impasto.pyramid import Scale
+from impasto.settings import Settings
+
+LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"]
+SCALES = [Scale(512, 384), Scale(1024, 768), Scale(2048, 1536)]
+GB = 1_000_000_000
+
+
+def ways(limit: int, **fixed):
+    found = plan(SCALES, Settings(), LAYERS, "fp32", limit, fixed)
+    assert found.memory <= limit
+    return found
+
+
+def test_what_a_pass_keeps_counted_by_hand() -> None:
+    assert kept(["relu1_1"], "fp32") == 64 * 4  # a feature: 64 values of 4 bytes
+    # A quarter of 64 values, 4 bytes each and 4 for places; the gate of relu1_1, but none of relu1_2.
+    assert kept(["pool1"], "fp32") == 16 * 8 + 64 * 4
+    assert kept(["relu1_2"], "bf16") == 2 * 64 * 2
+    assert kept([], "fp32") == 0
+
+
+def test_memory_grows_with_what_it_is_made_of() -> None:
+    small, large = SCALES[0], SCALES[2]
+
+    def need(scale=large, settings=None, tile=0, pairs=10, compact=False) -> int:
+        return memory(scale, settings or Settings(), LAYERS, "fp32", tile, pairs, compact)
+
+    pixels = large.width * large.height
+    assert need() - need(pairs=9) == 2 * 3 * 4 * pixels  # a pair is two float32 canvases
+    assert need(compact=True) == need() - 10 * 2 * 3 * 2 * pixels - 512 * 2 * pixels // 64
+    assert need(tile=512) < need(tile=1024) < need()
+    assert need(tile=4096) == need()
+    assert need(small) < need()
+    assert need(settings=Settings(solver="adam")) < need(settings=Settings(solver="scipy"))
+
+
+def test_the_fastest_way_that_fits_is_taken() -> None:
+    whole = ways(100 * GB)
+    assert (whole.tile, whole.pairs, whole.compact) == (0, 10, False)
+    tiled = ways(whole.memory - 1)
+    assert tiled.tile > 0
+    assert (tiled.pairs, tiled.compact) == (10, False)
+    full = memory(SCALES[2], Settings(), LAYERS, "fp32", 256, 10, False)
+    compact = ways(full - 1)
+    assert compact.compact
+    assert compact.pairs == 10
+    half = memory(SCALES[2], Settings(), LAYERS, "fp32", 256, 10, True)
+    fewer = ways(half - 1)
+    assert fewer.pairs < 10
+    assert fewer.tile >= compact.tile or fewer.compact
+
+
+def test_what_is_given_is_not_chosen() -> None:
+    assert ways(100 * GB, tile=300).tile == 300
+    assert ways(100 * GB, pairs=4).pairs == 4
+    assert ways(100 * GB, compact=True).compact
+    assert plan(SCALES, Settings(history=3), LAYERS, "fp32", 100 * GB, {"pairs": 8}).pairs == 3
+
+
+def test_nothing_fits() -> None:
+    with pytest.raises(
+        ResourceError, match=r"2048 x 1536 px needs about \d+ MB.*more than 100 MB.*--size"
+    ):
+        ways(100_000_000)
+    leanest = plan(SCALES, Settings(), LAYERS, "fp32", 100_000_000, strict=False)
+    assert (leanest.tile, leanest.pairs, leanest.compact) == (256, 2, True)
+
+
+def test_tiles_cost_two_passes_and_their_halos() -> None:
+    assert slowdown(SCALES[0], LAYERS, 0) == 1.0
+    assert slowdown(SCALES[0], LAYERS, 512) == 1.0
+    # Two columns and two rows: each tile reads 80 px beyond its inner edges.
+    expected = 1.5 * (1024 + 80) * (768 + 80) * 4 / (2048 * 1536)
+    assert slowdown(SCALES[2], LAYERS, 1024) == pytest.approx(expected)
+
+
+def test_smaller_tiles_until_there_is_none() -> None:
+    chain, tile = [], 0
+    while (found := smaller(tile, SCALES[2])) is not None:
+        chain.append(found)
+        tile = found
+    assert chain[0] <= 1024
+    assert chain[-1] == min(planner.EDGES)
+    assert all(after <= before / 2 + 1 for before, after in pairwise(chain))
