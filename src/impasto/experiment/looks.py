@@ -20,13 +20,16 @@ MOST_CHANNELS = 128  # rows of a Gram matrix that are shown
 def feature_maps(
     weights: Mapping[str, Any], photo: Picture, layers: Sequence[str], edge: int, count: int = 5
 ) -> Images:
-    """Return for each layer the channels that vary most over the photo, strongest first."""
+    """Return for each layer the channels that vary most inside the photo, strongest first."""
     width, height = fit(photo.width, photo.height, edge)
     features = VGG19(weights)(photo.tensor(width, height), layers)
     found: Images = []
     for layer in layers:
         planes = features[layer][0]
-        spread = planes.flatten(1).std(dim=1)
+        # Not by the border, where the network sees what lies around the picture.
+        rows, columns = (min(2, (length - 1) // 4) for length in planes.shape[1:])
+        inner = planes[:, rows : planes.shape[1] - rows, columns : planes.shape[2] - columns]
+        spread = inner.flatten(1).std(dim=1)
         for channel in spread.argsort(descending=True)[:count].tolist():
             found.append((f"{layer}, channel {channel}", planes[channel].numpy()))
     return found

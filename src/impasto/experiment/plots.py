@@ -103,24 +103,40 @@ def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Drawin
     def draw(figure: Any) -> None:
         axes = _axes(figure)
         axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
-        for number, (alpha, content, style) in enumerate(points):
+        for alpha, content, style in points:
             ours = alpha == marked
             axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
                 color=COLOURS[2] if ours else COLOURS[1], marker="D" if ours else "o")  # fmt: skip
-            beside = (9, (-12, 2, 14)[number % 3])  # so that near neighbours can be read
-            axes.annotate(
-                f"{alpha:g}",
-                (content, style),
-                xytext=beside,
-                textcoords="offset points",
-                fontsize=9,
-            )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.margins(0.12, 0.15)
         axes.set_xlabel("content loss, without alpha (log scale)")
         axes.set_ylabel("style loss, without beta (log scale)")
+        _label(axes, [(f"{alpha:g}", content, style) for alpha, content, style in points])
 
     return drawn(7.0, 4.2, draw)
+
+
+def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each point's text beside it, where it covers neither a point nor another text."""
+    places = [(8, 4), (8, -13), (-8, -13), (-8, 6), (8, 16), (-8, -26), (8, -26), (20, 28)]
+    scale = 72 / axes.figure.dpi  # from pixels to points
+    dots = [axes.transData.transform((x, y)) * scale for _, x, y in points]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    for (text, *point), (x, y) in zip(points, dots, strict=True):
+        wide = 5.5 * len(text)  # points, about, at the size below
+        boxes = [(x + dx - (wide if dx < 0 else 0), y + dy) for dx, dy in places]
+        free = [
+            not any(
+                left < c and a < left + wide and low < d and b < low + 10 for a, b, c, d in taken
+            )
+            for left, low in boxes
+        ]
+        chosen = free.index(True) if True in free else 0
+        left, low = boxes[chosen]
+        taken.append((left, low, left + wide, low + 10))
+        axes.annotate(text, point, xytext=places[chosen], textcoords="offset points", fontsize=9,
+            ha="right" if places[chosen][0] < 0 else "left")  # fmt: skip
 
 
 def maps(

@@ -133,10 +133,8 @@ def starts(desk: Desk) -> Section:
     ]
     return "Starting points and pooling", [
         Pictures(shown, f"After {desk.scope.cell_rounds * plan.ROUND} evaluations at {desk.scope.cell} px. "
-            f"The "
-            "start is still seen in the result: from the photo its forms are there at once, from the "
-            "painting "
-            "its own. Average pooling, which the paper suggests, looks smoother.")
+            "The start is still seen in the result: from the photo its forms are there at once, from the "
+            "painting its own. Average pooling, which the paper suggests, looks smoother.", columns=3)
     ]  # fmt: skip
 
 
