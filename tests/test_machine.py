@@ -6,6 +6,10 @@ from impasto.errors import SettingsError
 from impasto.settings import Runtime, Settings
 
 
+def test_the_cost_of_bf16_is_measured() -> None:
+    assert 0.05 < machine.cost_of_bf16("cpu") < 1000
+
+
 def test_auto_is_decided() -> None:
     found = machine.resolve(Runtime(), Settings())
     assert found.device == machine.devices()[0]

@@ -339,3 +339,13 @@ def test_with_a_budget_of_nothing_there_is_still_a_picture(run) -> None:
     assert result.picture.width == 64
     assert [scale.evaluations for scale in result.recipe.scales] == [1]
     assert result.recipe.reproducible
+
+
+def test_emulated_bf16_is_said_with_its_cost(run, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(impasto.machine, "fast_at_bf16", lambda device: False)
+    monkeypatch.setattr(impasto.machine, "cost_of_bf16", lambda device: 3.25)
+    run(settings={"evaluations": 1}, runtime=FP32.changed(precision="bf16"))
+    assert "emulated here: a convolution takes 3.2 times as long" in caplog.text
+    caplog.clear()
+    run(settings={"evaluations": 1})
+    assert "emulated" not in caplog.text

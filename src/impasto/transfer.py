@@ -137,6 +137,8 @@ def run(
             inputs, painted, network, settings, runtime, extra_losses, log, workshop, budget
         )
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
+    if budget is not None and budget.left() < 0:
+        logger.warning("the time budget was too short: over by %.1f s", -budget.left())
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
     recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=repeatable)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
@@ -167,6 +169,12 @@ def _definite(
     What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
     and the evaluations spent say the same.
     """
+    device = str(runtime.device)
+    if runtime.precision == "bf16" and not machine.fast_at_bf16(device):
+        cost = machine.cost_of_bf16(device)
+        logger.warning(
+            "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
+        )
     limit = runtime.memory_limit or machine.free_memory(runtime.device)
     fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
     strict = runtime.memory_limit is not None
