@@ -370,7 +370,7 @@ def test_the_default_size_of_cells_is_the_same_everywhere() -> None:
 class Now:
     """A step of a run of one scale of ten evaluations."""
 
-    scale, scales, planned, width, height = 1, 1, 10, 4, 4
+    scale, scales, planned, width, height, left = 1, 1, 10, 4, 4, None
 
     def __init__(self, iteration: int) -> None:
         self.iteration = iteration
