@@ -244,8 +244,12 @@ def test_ours_against_scipy_and_saved_files(weights, images, tmp_path) -> None:
 # --- memory and time -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"min_size": 64, "init": "noise"}, {"solver": "adam"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"init_noise": 0.5}, {"min_size": 64, "init": "noise"}, {"init_noise": 0.5, "solver": "adam"}],
+)
 def test_in_tiles_the_course_is_the_same(run, settings) -> None:
+    # With noise: in flat parts the largest of four equal values is a matter of rounding.
     settings = {
         "size": 128,
         "content_layers": "relu2_1",
@@ -255,12 +259,10 @@ def test_in_tiles_the_course_is_the_same(run, settings) -> None:
     whole = run(png(96, 128, 4), styles, settings)
     tiled = run(png(96, 128, 4), styles, settings, runtime=FP32.changed(tile=32))
     for one, other in zip(whole.history, tiled.history, strict=True):
-        assert other.losses["total"] == pytest.approx(one.losses["total"], rel=1e-3)
-    first = whole.history[0].losses, tiled.history[0].losses  # before rounding grows
-    assert first[1] == pytest.approx(first[0], rel=1e-4, abs=1e-6)
-    # Single pixels part where their gradient is next to nothing: as with one thread and two.
+        assert other.losses == pytest.approx(one.losses, rel=1e-4, abs=1e-6)
+    # Single pixels may part where their gradient is next to nothing, as with one thread and two.
     apart = np.abs(array(whole).astype(int) - array(tiled))
-    assert (apart > 2).mean() < 0.01
+    assert (apart > 1).mean() < 0.001
 
 
 def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(
