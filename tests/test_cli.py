@@ -478,3 +478,14 @@ def _catches_interrupts(pid):
         return True
     found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     return bool(found and int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, capsys) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert main(["--version"]) == 0
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert main(["--version"]) == 0
+    assert "GOMP_SPINCOUNT" not in os.environ
