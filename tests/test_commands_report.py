@@ -46,6 +46,12 @@ def test_the_switch_writes_a_page_beside_the_picture(capsys) -> None:
     assert read_recipe("plain.png").pixels_sha256 == read_recipe("deep/out.png").pixels_sha256
 
 
+def test_the_page_is_named_and_knows_of_a_stripped_picture(capsys) -> None:
+    assert paint("-o", "out.png", "--report", "--metadata", "strip") == 0
+    assert "the page about it: out.html" in capsys.readouterr().err
+    assert "saved without its recipe" in page("out.html")
+
+
 def test_demo_and_reproduce_have_the_switch(capsys) -> None:
     assert paint("-o", "out.png") == 0
     assert main(["reproduce", "out.png", "--report"]) == 0

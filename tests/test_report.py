@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.errors import Stop
 from impasto.history import Record
 from impasto.picture import Picture
 from impasto.report import LARGE, Course, report, report_of, sentences
@@ -110,6 +111,29 @@ def test_the_course_is_kept_at_round_numbers_and_ends_of_scales(run) -> None:
     assert course.strip() == course.strip()
     assert Course(picture(), []).strip() == []
     assert result.stopped == "evaluations"
+
+
+def test_a_run_that_was_interrupted_does_not_end_its_scale(narrow) -> None:
+    course = Course(picture(), [])
+
+    def on_step(step) -> None:
+        course.step(step)
+        if step.evaluations == 3:
+            raise Stop("interrupted")
+
+    settings = Settings(size=64, min_size=64, evaluations=9)
+    options = {"weights": narrow, "runtime": Runtime(threads=1)}
+    result = stylize(picture(), picture(seed=1), settings, on_step=on_step, **options)
+    assert course.strip(result.stopped)[-1][0] == "evaluation 3: interrupted in scale 1, 64 x 48 px"
+    assert "end of scale" not in course.page(result)
+
+
+def test_a_page_does_not_say_that_a_picture_carries_what_it_does_not(run) -> None:
+    result, course = run()
+    assert "The picture carries this recipe" in course.page(result)
+    stripped = course.page(result, carried=False)
+    assert "carries this recipe" not in stripped
+    assert "saved without its recipe" in stripped
 
 
 def test_the_last_canvas_is_the_one_that_was_evaluated(narrow) -> None:

@@ -239,7 +239,9 @@ def finish(job: Job, progress: Progress, result: "Result", course: "Course | Non
         assert job.target is not None
         if course is not None:
             page = job.target.with_suffix(".html")
-            publish(page, course.page(result).encode(), overwrite=job.force)
+            text = course.page(result, carried=job.output.metadata != "strip")
+            publish(page, text.encode(), overwrite=job.force)
+            progress.say(f"the page about it: {printable(page)}")
         told = json.dumps(report(result, job.target, beside(job, job.target))) if job.json else None
         out(told or printable(job.target))
     if result.stopped == "not finite":

@@ -39,6 +39,7 @@ def report(
     styles: Sequence[Picture] = (),
     strip: Strip = (),
     notes: Sequence[str] = (),
+    carried: bool = True,
 ) -> str:
     """Return the page about a result, as HTML.
 
@@ -48,6 +49,7 @@ def report(
         styles: The paintings.
         strip: The course of the run: (label, picture), the first first.
         notes: What is to be said at the top, a sentence or two each.
+        carried: Whether the picture's file holds the recipe, too.
     """
     return report_of(
         result.picture,
@@ -57,6 +59,7 @@ def report(
         history=result.history,
         strip=strip,
         notes=notes,
+        carried=carried,
     )
 
 
@@ -69,6 +72,7 @@ def report_of(
     history: Sequence[Record] = (),
     strip: Strip = (),
     notes: Sequence[str] = (),
+    carried: bool = True,
 ) -> str:
     """Return the page about a picture and its recipe; see `report`.
 
@@ -93,7 +97,7 @@ def report_of(
     page.section("Losses", *_losses(recipe, history))
     page.section("Settings", *_settings(recipe))
     page.section("Time and machine", *_machine(recipe))
-    page.section("Inputs and recipe", *_recipe(recipe))
+    page.section("Inputs and recipe", *_recipe(recipe, carried))
     return page.html()
 
 
@@ -119,16 +123,27 @@ class Course:
         if str(step.evaluations).rstrip("0") in ("1", "2", "5"):
             self._take(step)
 
-    def strip(self) -> Strip:
-        """Return the pictures kept so far and the last one, each with a label."""
+    def strip(self, stopped: str = "") -> Strip:
+        """Return the pictures kept so far and the last one, each with a label.
+
+        Args:
+            stopped: How the run ended, as in `Result.stopped`.
+        """
         if self._last is not None:
-            self._take(self._last, "end of ")
+            cut = stopped in ("interrupted", "stop", "not finite")
+            self._take(self._last, f"{stopped} in " if cut else "end of ")
         return list(self._taken.values())
 
-    def page(self, result: "Result", notes: Sequence[str] = ()) -> str:
+    def page(self, result: "Result", notes: Sequence[str] = (), *, carried: bool = True) -> str:
         """Return the page about the result of the run; see `report`."""
-        given = self.strip()
-        return report(result, content=self.content, styles=self.styles, strip=given, notes=notes)
+        return report(
+            result,
+            content=self.content,
+            styles=self.styles,
+            strip=self.strip(result.stopped),
+            notes=notes,
+            carried=carried,
+        )
 
     def _take(self, step: "Step", end: str = "") -> None:
         where = f"{end}scale {step.scale}, {step.width} x {step.height} px"
@@ -246,7 +261,9 @@ def _losses(recipe: Recipe, history: Sequence[Record]) -> Iterator[Block]:
         rows = list(zip(*table.values(), strict=True))
         yield Details(
             f"All {len(rows)} evaluations as numbers",
-            Table(list(table), rows, "Weighted losses; seconds since the start."),
+            Table(
+                list(table), rows, "Weighted losses; seconds since the start of the run shown here."
+            ),
         )
     rows = [(_name(name), value) for name, value in recipe.losses.items()]
     yield Table(("loss", "weighted"), rows, "Losses of the picture.")
@@ -294,11 +311,14 @@ def _machine(recipe: Recipe) -> Iterator[Block]:
         "impasto": recipe.impasto,
         **recipe.machine,
     }
+    for name in ("tile", "pairs", "compact"):
+        if getattr(runtime, name) is not None:
+            facts[name] = shown(getattr(runtime, name))
     said = [(name.replace("_", " "), printable(value)) for name, value in facts.items()]
     yield Table(("machine", "value"), said, "Machine and versions.")
 
 
-def _recipe(recipe: Recipe) -> Iterator[Block]:
+def _recipe(recipe: Recipe, carried: bool) -> Iterator[Block]:
     rows = [_input("photo", recipe.content)]
     rows += [_input("painting", style) for style in recipe.styles]
     if recipe.init_picture:
@@ -308,6 +328,11 @@ def _recipe(recipe: Recipe) -> Iterator[Block]:
         rows.append(("result", "its pixels", "", "", recipe.pixels_sha256))
     yield Table(("what", "name", "size", "weight", "SHA-256"), rows, "What went in, and came out.")
     again = "The picture carries this recipe; impasto reproduce makes the picture again from it."
+    if not carried:
+        again = (
+            "The picture was saved without its recipe. This page has it, and names what went in: keep the "
+            "JSON below as a file, and impasto reproduce makes the picture again from it."
+        )
     own = "It cannot be made again from it: a callback or a loss was the caller's own."
     yield Text(again if recipe.reproducible else own)
     yield Details("The recipe, as JSON", Code(recipe.to_json()))

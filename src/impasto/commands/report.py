@@ -157,7 +157,7 @@ def _replayed(
         content=found.content,
         styles=found.styles,
         history=result.history,
-        strip=course.strip(),
+        strip=course.strip(result.stopped),
         notes=notes,
     )
     return page, result.stopped
