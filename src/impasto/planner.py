@@ -16,7 +16,8 @@ from impasto.tiles import tiles
 
 PROGRAM = {"fp32": 640_000_000, "bf16": 520_000_000}  # bytes; Python, torch and the network
 VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic needs between; float32
-PASSING = {"fp32": 1150, "bf16": 620}  # bytes a pixel of a tile that come and go within a pass
+PASSING = {"fp32": 1550, "bf16": 800}  # bytes a pixel of a tile that come and go within a pass
+TILED = 100_000_000  # bytes that parts of different sizes leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # px, of tiles
 FEWER = (6, 4, 3, 2)  # curvature pairs, where memory is short
 SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once
@@ -114,7 +115,7 @@ def memory(
     if tile and layers:
         part = max(item.pixels for item in tiles(scale.height, scale.width, tile, layers))
     passing = part * (kept(layers, precision) + PASSING[precision])
-    return PROGRAM[precision] + vectors + targets + passing
+    return PROGRAM[precision] + vectors + targets + passing + (TILED if part < pixels else 0)
 
 
 def kept(layers: Sequence[str], precision: str) -> int:
