@@ -393,6 +393,19 @@ def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
     assert "1 of 6 runs are there" in Path("out/index.html").read_text()
 
 
+def test_only_adds_to_the_page_of_a_folder() -> None:
+    study(bench(), ("method", "course"))
+    ran = []
+    done = study(bench(), ("starts",), on_trial=lambda where: ran.append(where.trial.name))
+    assert [name.split("-")[0] for name in ran] == ["start"] * 6
+    assert done.parts == ("starts",)
+    titles = ["The method", "The course of the run", "Starting points and pooling"]
+    assert Reader(done.page.read_text()).titles == titles
+    Path("out/parts.json").write_text("{")  # spoilt: then all that is finished
+    again = study(bench(), ("course",)).page.read_text()
+    assert Reader(again).titles == [*titles, "The result"]
+
+
 def test_only_what_is_asked_for_is_run() -> None:
     ran = []
     study(bench(), ("method",), on_trial=lambda where: ran.append(where))

@@ -1,7 +1,8 @@
 """Runs the experiment and writes its page: trials first, each kept as it ends, then the page from files."""
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from impasto.page import Page, Text
 from impasto.publish import publish
 
 PAGE = "index.html"
+SHOWN = "parts.json"  # which parts were asked for so far
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Study:
-    """What was done: the page, the parts on it, and whether it was interrupted."""
+    """What was done: the page, the parts that were asked for and are on it, and whether it was interrupted."""
 
     page: Path
     parts: tuple[str, ...]
@@ -48,15 +50,14 @@ def study(
 
     Args:
         bench: The folder and the inputs.
-        parts: Of the page; see `plan.PARTS`.
+        parts: To be run; see `plan.PARTS`. The page shows those asked for earlier as well.
         on_trial: Called before each trial.
         stopping: Asked after every evaluation; True ends the experiment with a page of what is there.
     """
     began = time.perf_counter()
-    wanted = {
-        trial.name: trial for part in parts for trial in trials(bench.scope, part, len(bench.pairs))
-    }
-    missing = [trial for trial in wanted.values() if bench.outcome(trial) is None]
+    every = remembered(bench, parts)
+    wanted = {trial.name: trial for part in parts for trial in _planned(bench, part)}
+    missing = _missing(bench, wanted.values())
     total, done, interrupted = work(missing), 0.0, False
 
     def on_step(step: Step) -> None:
@@ -71,11 +72,35 @@ def study(
             interrupted = True
             break
         done += work([trial])
-    return write_page(bench, parts, interrupted=interrupted, seconds=time.perf_counter() - began)
+    shown = write_page(bench, every)
+    finished = tuple(part for part in parts if part in shown)
+    path = bench.folder / PAGE
+    return Study(path, finished, interrupted, time.perf_counter() - began)
 
 
-def write_page(bench: Bench, parts: Sequence[str], *, interrupted: bool, seconds: float) -> Study:
-    """Write the page of all parts whose trials are finished."""
+def remembered(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
+    """Note in the folder which parts are asked for; return them with those asked for before, in order."""
+    path = bench.folder / SHOWN
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a folder without the note: what can be shown is
+        known = (bench.folder / PAGE).exists()
+        before = [part for part in PARTS if known and not _missing(bench, _planned(bench, part))]
+    every = tuple(part for part in PARTS if part in parts or part in before)
+    publish(path, (json.dumps(every) + "\n").encode(), overwrite=True)
+    return every
+
+
+def _planned(bench: Bench, part: str) -> tuple[Trial, ...]:
+    return trials(bench.scope, part, len(bench.pairs))
+
+
+def _missing(bench: Bench, planned: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in planned if bench.outcome(trial) is None]
+
+
+def write_page(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
+    """Write the page of these parts and return those whose trials are finished."""
     photo, (painting, *_) = bench.pairs[0]
     page = Page(
         "The paper's experiment",
@@ -83,16 +108,18 @@ def write_page(bench: Bench, parts: Sequence[str], *, interrupted: bool, seconds
     )
     shown = []
     for part in parts:
-        planned = trials(bench.scope, part, len(bench.pairs))
-        found = {trial.name: bench.outcome(trial) for trial in planned}
+        found = {trial.name: bench.outcome(trial) for trial in _planned(bench, part)}
         finished = {name: outcome for name, outcome in found.items() if outcome is not None}
         if len(finished) < len(found):
             count = f"{len(finished)} of {len(found)}"
-            said = f"Not finished: {count} runs are there. The same command goes on from here."
+            said = (
+                f"Not finished: {count} runs are there. The same command goes on from here, with --only "
+                f"{part} or without --only."
+            )
             page.section(part.capitalize(), Text(said))
             continue
         title, blocks = WRITERS[part](Desk(bench, finished))
         page.section(title, *blocks)
         shown.append(part)
-    path = publish(bench.folder / PAGE, page.html().encode(), overwrite=True)
-    return Study(path, tuple(shown), interrupted, seconds)
+    publish(bench.folder / PAGE, page.html().encode(), overwrite=True)
+    return tuple(shown)
