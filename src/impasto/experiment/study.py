@@ -88,8 +88,8 @@ def remembered(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
     """Note in the folder which parts are asked for; return them with those asked for before, in order."""
     path = bench.folder / SHOWN
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a folder without the note: what can be shown is
+        before = list(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # a folder without the note: what can be shown is
         known = (bench.folder / PAGE).exists()
         before = [part for part in PARTS if known and not _missing(bench, _planned(bench, part))]
     every = tuple(part for part in PARTS if part in parts or part in before)
