@@ -110,6 +110,17 @@ def test_rounds_take_the_lowest_total_until_then() -> None:
     assert findings.by_round(rows, 2, "content") == [4.5, 2.5, 1.5]
 
 
+def test_seconds_count_from_the_first_evaluation() -> None:
+    assert findings.since_first([{"seconds": 2.5}, {"seconds": 3.0}]) == [0.0, 0.5]
+
+
+def test_work_ends_at_the_deepest_layer() -> None:
+    shares = [plan.depth(trial.settings) for trial in plan.content_trials(TINY)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.12
+    assert shares[-1] < plan.depth(plan.paper(64, 1, content_layers="relu5_4")) == 1
+
+
 def test_where_the_loss_flattens() -> None:
     assert findings.first_flat([100, 50, 49, 20]) == 2
     assert findings.first_flat([100, 50, 25]) is None
@@ -118,8 +129,8 @@ def test_where_the_loss_flattens() -> None:
     assert findings.gain_after(totals) == pytest.approx(1 - 2.0 / 2.5)
     assert findings.gain_after(totals[:11]) is None
     said = findings.flattening(totals)
-    assert "Round 6 is the first that lowers the total by less than 5%." in said
-    assert "still falls by 20.0% until round 12" in said
+    assert "Round 6 is the first that lowers the total by less than 5 %." in said
+    assert "still falls by 20.0 % until round 12" in said
     assert "it agrees here" in said
     assert "does not agree" in findings.flattening([2.0**-n for n in range(16)])
 
@@ -180,6 +191,8 @@ def test_a_trial_is_kept_and_not_run_again(monkeypatch) -> None:
     assert [row["evaluation"] for row in first.rows] == [1, 2, 3, 4, 5, 6]
     assert sorted(first.pictures) == [0, 1, 3, 6]
     assert read_recipe(first.picture).settings == trial.settings
+    with pytest.raises(InputError, match="a step on the way in an experiment's folder"):
+        read_recipe(first.pictures[3])
     again = bench().outcome(trial)
     assert again == first
     data = list(csv.DictReader(io.StringIO(Path("out/data/main.csv").read_text())))
@@ -210,9 +223,9 @@ def test_a_folder_of_other_things_is_not_touched() -> None:
 def test_another_experiment_is_refused() -> None:
     bench()
     bench()
-    with pytest.raises(InputError, match="out holds another experiment"):
+    with pytest.raises(OutputError, match="out holds another experiment"):
         bench(scope=plan.Scope(size=41, cell=34, rounds=2, cell_rounds=1))
-    with pytest.raises(InputError, match="out holds another experiment"):
+    with pytest.raises(OutputError, match="out holds another experiment"):
         bench(count=2)
 
 
@@ -256,12 +269,16 @@ def test_the_page_has_all_parts_and_loads_nothing() -> None:
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert len(page.images) > 50
     assert all(image["alt"] for image in page.images)
+    assert "photo.png in the style of painting.png; other.png in the style of painting.png" in text
+    assert "too small or too short to show the effects" in text
+    assert text.count("style_layers</th>") == 1  # the settings once for both pairs
     assert "143,667,240 parameters" in text
     assert "102,764,544" in text
     rounds = list(csv.DictReader(io.StringIO(Path("out/data/rounds.csv").read_text())))
     assert len(rounds) == TINY.rounds + 1
     for row in rounds:
-        assert f"{float(row['total']):.6g}" in text
+        for name, digits in row.items():
+            assert name == "round" or f">{float(digits):.4g}</td>" in text
     grid = list(csv.DictReader(io.StringIO(Path("out/data/grid.csv").read_text())))
     assert [float(row["alpha"]) for row in grid] == list(plan.alphas())
     with Image.open("out/figures/course.webp") as lapse:
@@ -343,10 +360,15 @@ def test_interrupted_and_started_again_gives_the_same_page() -> None:
     broken = study(place, parts, stopping=stopping)
     assert broken.interrupted
     assert "Not finished: 1 of 2 runs are there" in broken.page.read_text()
+    assert Reader(broken.page.read_text()).titles[1] == "The loss"
+    assert 'alt="Result of the run: main"' in broken.page.read_text()
     assert set(broken.parts) == {"course", "result"}
     ran = []
-    again = study(bench("broken"), parts, on_trial=lambda where: ran.append(where.trial.name))
-    assert ran == ["lbfgs-bounded"]
+    again = study(bench("broken"), parts, on_trial=ran.append)
+    assert [(where.trial.name, where.number, where.count) for where in ran] == [
+        ("lbfgs-bounded", 2, 2)
+    ]
+    assert ran[0].left > 0  # from the run that was kept
     assert not again.interrupted
     assert without_times(again.page.read_text()) == without_times(whole.page.read_text())
     for name in ("main.png", "main-0006.png", "lbfgs-bounded.png"):
@@ -389,8 +411,21 @@ def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
     assert main(command) == ExitCode.INTERRUPTED
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
-    assert "interrupted; the same command goes on: 0 of 1 parts" in said.err
+    assert "interrupted; the same command goes on: 0 of 1 part in" in said.err
     assert "1 of 6 runs are there" in Path("out/index.html").read_text()
+
+
+def test_only_adds_to_the_page_of_a_folder() -> None:
+    study(bench(), ("method", "course"))
+    ran = []
+    done = study(bench(), ("starts",), on_trial=lambda where: ran.append(where.trial.name))
+    assert [name.split("-")[0] for name in ran] == ["start"] * 6
+    assert done.parts == ("starts",)
+    titles = ["The method", "The course of the run", "Starting points and pooling"]
+    assert Reader(done.page.read_text()).titles == titles
+    Path("out/parts.json").write_text("5")  # spoilt: then all that is finished
+    again = study(bench(), ("course",)).page.read_text()
+    assert Reader(again).titles == [*titles, "The result"]
 
 
 def test_only_what_is_asked_for_is_run() -> None:
@@ -404,6 +439,12 @@ def test_only_what_is_asked_for_is_run() -> None:
 
 
 # --- the command ---------------------------------------------------------------------------------
+
+
+def test_another_experiment_ends_as_a_folder_of_other_things_does(capsys) -> None:
+    bench()
+    assert main(["experiment", "photo.png", "painting.png", "--rounds", "9", "-o", "out"]) == 3
+    assert "other pictures, sizes, rounds, weights" in capsys.readouterr().err
 
 
 def test_the_command_writes_the_page(capsys) -> None:

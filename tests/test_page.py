@@ -141,7 +141,14 @@ def test_tables_show_numbers_right_and_gaps_as_dashes() -> None:
     text = Table(["a", "b"], [["x", 1.23456789], ["y", float("nan")]], "caption", [1]).html()
     assert '<th scope="row">x</th><td class="n">1.23457</td>' in text
     assert '<tr class="marked"><th scope="row">y</th><td class="n">\N{EN DASH}</td>' in text
-    assert "<caption>caption</caption>" in text
+    assert text.startswith(
+        '<figure class="table"><figcaption>caption</figcaption><div class="scroll"'
+    )
+    assert '<table aria-label="caption">' in text
+    short = Table(["a", "b"], [["x", 1.23456789], ["y", 143667240]], digits=4).html()
+    assert '<td class="n">1.235</td>' in short
+    assert '<td class="n">143667240</td>' in short
+    assert 'class="scroll"' in Table(["a"], [[1]] * 100, whole=True).html()
     check(Page("x").section("y", Table(["a"], [])).html())
     assert 'class="scroll long"' in Table(["a"], [[1]] * 100).html()
     with pytest.raises(ValueError, match="zip"):

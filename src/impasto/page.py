@@ -134,15 +134,19 @@ class Table:
         rows: As long as `headers`.
         caption: What stands above it.
         marked: Numbers of rows to be set off, from 0. Say in a cell why they are: colour is not enough.
+        digits: Of numbers with a fraction; whole numbers are shown whole.
+        whole: Show all rows however many; otherwise a long table scrolls inside its own frame.
     """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     marked: Collection[int] = ()
+    digits: int = 6
+    whole: bool = False
 
     def html(self) -> str:
-        """Return the table in a frame that scrolls where the window is narrow."""
+        """Return the table in a frame that scrolls where the window is narrow; the caption stands still."""
         right = [
             bool(self.rows) and all(not isinstance(row[column], str) for row in self.rows)
             for column in range(len(self.headers))
@@ -151,16 +155,17 @@ class Table:
         pairs = zip(self.headers, kinds, strict=True)
         head = "".join(f'<th scope="col"{kind}>{_escape(name)}</th>' for name, kind in pairs)
         body = "\n".join(self._row(number, kinds) for number in range(len(self.rows)))
-        caption = f"<caption>{_escape(self.caption)}</caption>" if self.caption else ""
-        frame = "scroll long" if len(self.rows) > LONG else "scroll"
+        frame = "scroll long" if len(self.rows) > LONG and not self.whole else "scroll"
         label = _escape(self.caption or "table")
         return (
-            f'<div class="{frame}" tabindex="0" role="region" aria-label="{label}"><table>{caption}'
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n"
+            f'<figure class="table">{_caption(self.caption)}'
+            f'<div class="{frame}" tabindex="0" role="region" aria-label="{label}">'
+            f'<table aria-label="{label}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>'
+            "</table></div></figure>\n"
         )
 
     def _row(self, number: int, kinds: Sequence[str]) -> str:
-        first, *others = (_cell(value) for value in self.rows[number])
+        first, *others = (_cell(value, self.digits) for value in self.rows[number])
         cells = [f'<th scope="row"{kinds[0]}>{first}</th>']
         cells += [f"<td{kind}>{text}</td>" for text, kind in zip(others, kinds[1:], strict=True)]
         marked = ' class="marked"' if number in self.marked else ""
@@ -312,12 +317,12 @@ def _escape(text: str) -> str:
     return html.escape(seen, quote=True)
 
 
-def _cell(value: Cell) -> str:
+def _cell(value: Cell, digits: int) -> str:
     if isinstance(value, str):
         return _escape(value)
     if isinstance(value, int):
         return str(value)
-    return "\N{EN DASH}" if math.isnan(value) else f"{value:.6g}"
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def _caption(text: str, more: str = "") -> str:

@@ -77,8 +77,7 @@ class Bench:
         weights: Of the network; the packaged ones if None.
 
     Raises:
-        InputError: The folder holds another experiment.
-        OutputError: The folder holds other things or cannot be made.
+        OutputError: The folder holds another experiment or other things, or cannot be made.
     """
 
     def __init__(
@@ -103,9 +102,9 @@ class Bench:
         try:
             if mark.exists():
                 if mark.read_text(encoding="utf-8") != wanted:
-                    raise InputError(
-                        f"{shown} holds another experiment (other pictures, sizes, weights or version); give "
-                        "another folder"
+                    raise OutputError(
+                        f"{shown} holds another experiment (other pictures, sizes, rounds, weights or "
+                        "version); give another folder"
                     )
                 return
             self.folder.mkdir(exist_ok=True)

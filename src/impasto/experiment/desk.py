@@ -13,6 +13,7 @@ from impasto.picture import Picture
 from impasto.publish import publish
 from impasto.pyramid import fit
 
+DIGITS = 4  # of numbers on the page; the CSV beside it has all of them
 THUMB = 512  # px; pictures on the page are no larger
 
 
@@ -32,9 +33,9 @@ class Desk:
         """Return the losses of a trial's evaluations."""
         return self.outcomes[name].rows
 
-    def shown(self, name: str, label: str, at: int = 0) -> tuple[bytes, str, str]:
-        """Return a trial's picture with its label, for the page."""
-        return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"picture: {label}"
+    def shown(self, name: str, label: str, what: str, at: int = 0) -> tuple[bytes, str, str]:
+        """Return a trial's picture with its label and with what is seen, for the page."""
+        return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"{what}: {label}"
 
     def save(self, name: str, plot: Drawing) -> Drawing:
         """Write a figure beside the page and return it."""
@@ -46,10 +47,11 @@ class Desk:
         """Write rows as CSV beside the page and return them as a table."""
         publish(self.bench.folder / "data" / f"{name}.csv", to_csv(rows).encode(), overwrite=True)
         headers = list(rows[0])
-        return Table(headers, [[row[header] for header in headers] for row in rows], caption)
+        return Table(headers, [[row[header] for header in headers] for row in rows], caption,
+            digits=DIGITS)  # fmt: skip
 
 
-Section = tuple[str, list[Block]]
+Section = list[Block]
 
 
 def small(picture: Picture) -> bytes:

@@ -9,6 +9,16 @@ FLAT = 0.05  # a round that lowers the total by less than this share is said not
 Rows = Sequence[Mapping[str, float]]
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as `5 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def since_first(rows: Rows) -> list[float]:
+    """Return the seconds of each evaluation since the end of the first."""
+    return [row["seconds"] - rows[0]["seconds"] for row in rows]
+
+
 def by_round(rows: Rows, rounds: int, name: str = "total") -> list[float]:
     """Return the loss at the start and after each round: that of the lowest total until then."""
     found = []
@@ -36,13 +46,13 @@ def flattening(totals: Sequence[float]) -> str:
     """Say where the loss flattens, beside the paper's "about ten rounds"."""
     flat, gain, last = first_flat(totals), gain_after(totals), len(totals) - 1
     said = (
-        f"Round {flat} is the first that lowers the total by less than {FLAT:.0%}."
+        f"Round {flat} is the first that lowers the total by less than {percent(FLAT)}."
         if flat
-        else f"Every one of the {last} rounds lowers the total by {FLAT:.0%} or more."
+        else f"Every one of the {last} rounds lowers the total by {percent(FLAT)} or more."
     )
     if gain is not None:
         said += (
-            f" After round 10 the total still falls by {gain:.1%} until round {last}. The paper's "
+            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The paper's "
             f"experiment says that after about ten rounds the loss no longer falls noticeably: by this "
             f"measure "
             f"it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
@@ -66,6 +76,16 @@ def gap_words(optimised: Sequence[float], saved: Sequence[float], bounded: Seque
             f" The saved picture is best after round {best}; from then on only the numbers improve."
         )
     return f"{said} A solver that keeps its pixels inside the limits saves {bounded[-1]:.3g}."
+
+
+def gap_caption(optimised: float, saved: float, bounded: float, bounded_saved: float) -> str:
+    """Say what the lines of the optimised and the saved loss do at their ends."""
+    apart, near = saved / optimised - 1, abs(bounded_saved / bounded - 1)
+    return (
+        "The loss that was optimised (lines) and that of the saved picture (dashed, dots). Without bounds "
+        f"the saved picture ends {percent(apart, 1)} {'above' if apart >= 0 else 'off'} what was optimised, "
+        f"with bounds {percent(near, 1)} off."
+    )
 
 
 def ordered(values: Sequence[float], *, falling: bool, slack: float = 0.05) -> bool:

@@ -31,7 +31,7 @@ def method(desk: Desk) -> Section:
         for part in found
     ]
     total, first = sum(part.parameters for part in found), dense()[0].parameters
-    return "The method", [
+    return [
         Text(
             "What is in a picture and how it is painted can be told apart. Before, each style or texture "
             "had a "
@@ -43,7 +43,9 @@ def method(desk: Desk) -> Section:
         Figure(
             image,
             described(settings),
-            "Drawing of the method, described below it.",
+            "Diagram: photo, painting and picture go through VGG-19; their features make the "
+            "content loss and the "
+            "style loss, whose sum the solver lowers by changing the picture.",
             drawing,
             "method",
         ),
@@ -72,9 +74,16 @@ def layers(desk: Desk) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
     photo, (painting, *_) = desk.bench.pairs[0]
     weights, edge = desk.bench.weights, max(LOOKED_AT, desk.scope.cell)
-    content = [desk.shown(f"content-{name}", name) for name in plan.CONTENT_LAYERS]
+    content = [
+        desk.shown(f"content-{name}", name, "The photo rebuilt from one layer")
+        for name in plan.CONTENT_LAYERS
+    ]
     style = [
-        desk.shown(f"style-{count}", " + ".join(list(STYLE_LAYERS)[:count]))
+        desk.shown(
+            f"style-{count}",
+            " + ".join(list(STYLE_LAYERS)[:count]),
+            "Texture in the style of the painting, rebuilt from layers",
+        )
         for count in range(1, 6)
     ]
     seen = looks.feature_maps(weights, photo, plan.CONTENT_LAYERS, edge)
@@ -84,7 +93,7 @@ def layers(desk: Desk) -> Section:
         "gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself")
     )
     spent = f"{desk.scope.cell_rounds * plan.ROUND} evaluations from white noise at {desk.scope.cell} px"
-    return "What the layers see", [
+    return [
         Pictures(
             content,
             f"The photo rebuilt from one layer each ({spent}). Low layers give back nearly every pixel; "
@@ -96,12 +105,14 @@ def layers(desk: Desk) -> Section:
             "grain; each further one adds larger forms. Where things are is lost on purpose.",
         ),
         Figure(maps.png, "The feature maps that vary most over the photo, layer by layer: edges and colours "
-            "low down, parts of objects high up, ever coarser.", "Grey pictures of feature maps.", maps.svg,
+            "low down, parts of objects high up, ever coarser.", f"Five grey maps each of "
+            f"{', '.join(plan.CONTENT_LAYERS)}, bright where a feature is strong.", maps.svg,
             "feature-maps"),
         Figure(matrices.png, "The painting's Gram matrices, strongest channels first: each dot says how "
             "much two "
             "features occur together. This is all that the style loss knows of the painting.",
-            "Square heat maps, one a style layer.", matrices.svg, "gram"),
+            "Square heat maps, one a style layer; the strongest channels are at the top left.",
+            matrices.svg, "gram"),
     ]  # fmt: skip
 
 
@@ -121,6 +132,7 @@ def grid(desk: Desk) -> Section:
             + (" (style wins)" if number == 1 else "")
             + (" (the paper's)" if alpha == plan.ALPHA else "")
             + (" (content wins)" if number == len(plan.alphas()) else ""),
+            "The photo in the style of the painting",
         )
         for number, alpha in enumerate(plan.alphas(), start=1)
     ]
@@ -130,11 +142,12 @@ def grid(desk: Desk) -> Section:
         desk.shown(
             f"layers-{row}-{column}",
             f"{' + '.join(list(layers))}; alpha {plan.ALPHA * 10**decade:g}",
+            "The photo in the style of the painting",
         )
         for row, layers in enumerate(plan.style_sets(), start=1)
         for column, decade in enumerate(plan.COLUMN_DECADES, start=1)
     ]
-    return "Content against style", [
+    return [
         Text(
             f"The total is alpha times the content loss plus beta times the style loss; beta is "
             f"{plan.BETA:g} "
@@ -144,8 +157,8 @@ def grid(desk: Desk) -> Section:
             f"wins. Each is {desk.scope.cell} px, {desk.scope.cell_rounds * plan.ROUND} evaluations, pixels "
             "kept inside the range of a file.", columns=3),
         Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
-            "Less "
-            "of one loss costs more of the other.", "Falling curve of style loss against content loss.",
+            f"{trade_words(rows)}", f"Style loss against content loss for {len(rows)} values of "
+            f"alpha, both axes logarithmic.",
             curve.svg, "trade"),
         desk.table("grid", rows, "The losses of the grid, without alpha and beta."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
@@ -155,16 +168,29 @@ def grid(desk: Desk) -> Section:
     ]  # fmt: skip
 
 
+def _ordered(rows: Sequence[Mapping[str, float]]) -> bool:
+    """Whether content falls and style grows with alpha."""
+    content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
+    return findings.ordered(content, falling=True) and findings.ordered(style, falling=False)
+
+
+def trade_words(rows: Sequence[Mapping[str, float]]) -> str:
+    """Say whether the two losses are traded."""
+    if _ordered(rows):
+        return "Less of one loss costs more of the other."
+    return "Not every dot has less of one loss and more of the other than the one before."
+
+
 def grid_words(rows: Sequence[Mapping[str, float]]) -> str:
     """Say whether the grid really goes from style to content."""
     content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
-    right = findings.ordered(content, falling=True) and findings.ordered(style, falling=False)
     return (
-        f"From end to end the content loss falls to {content[-1] / content[0]:.0%} and the style loss grows "
-        f"{style[-1] / style[0]:.3g} times; "
+        f"From end to end the content loss goes to {findings.percent(content[-1] / content[0])} "
+        f"and the style loss to "
+        f"{style[-1] / style[0]:.3g} times what it was; "
         + (
             "no step is reversed by more than 5 %."
-            if right
-            else "single steps are reversed by more than 5 %."
+            if _ordered(rows)
+            else "some steps are reversed by more than 5 %."
         )
     )

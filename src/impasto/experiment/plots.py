@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from impasto.experiment.findings import since_first
 from impasto.figures import Drawing, drawn
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
 Rows = Sequence[Mapping[str, float]]
 
 
-def _axes(figure: Any, *place: int) -> Any:
-    """Return new axes with pale lines behind what is drawn."""
+def _axes(figure: Any, *place: int, across: str = "both") -> Any:
+    """Return new axes with pale lines behind what is drawn; `across` says which, as matplotlib does."""
     axes = figure.add_subplot(*place)
-    axes.grid(color="#e4e4e4")
+    axes.grid(color="#e4e4e4", axis=across)
     axes.set_axisbelow(True)
     return axes
 
@@ -30,10 +31,10 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
              if n not in ("evaluation", "seconds")]  # fmt: skip
 
     def draw(figure: Any) -> None:
-        axes = _axes(figure)
+        axes = _axes(figure, across="y")  # upright lines are rounds only
         last = max(row["evaluation"] for row in rows)
         for end in range(every, int(last) + 1, every):
-            axes.axvline(end, color="#bbbbbb", linewidth=0.6, zorder=0)
+            axes.axvline(end, color="#777777", linewidth=0.7, linestyle=":", zorder=0)
         for number, name in enumerate(names):
             layer = "." in name
             dash = DASHES[number % len(DASHES)]
@@ -43,14 +44,14 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
                 [row[name] for row in rows if name in row],
                 color=COLOURS[number % len(COLOURS)],
                 linestyle=dash,
-                linewidth=1.0 if layer else 2.0,
+                linewidth=1.5 if layer else 2.4,
                 marker=mark,
                 markevery=max(1, len(rows) // 12),
                 markersize=3,
                 label=name,
             )
         axes.set_yscale("log")
-        axes.set_xlabel(f"evaluations (a line every round of {every})")
+        axes.set_xlabel(f"evaluations (dotted: every round of {every})")
         axes.set_ylabel("loss, weighted (log scale)")
         axes.legend(fontsize=8, ncols=2, frameon=False)
 
@@ -59,17 +60,21 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
 
 def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
     """Draw, by round, the loss that was optimised and that of the saved picture, for each run."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(figure: Any) -> None:
         axes = _axes(figure)
         for number, name in enumerate(optimised):
             rounds = range(len(optimised[name]))
             colour = COLOURS[1 + number]
-            axes.plot(rounds, optimised[name], color=colour, label=f"{name}: optimised")
-            axes.plot(rounds, saved[name], color=colour, linestyle="--", marker="o", markersize=4,
-                label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
+            axes.plot(
+                rounds, optimised[name], color=colour, linewidth=2.0, label=f"{name}: optimised"
+            )
+            axes.plot(rounds, saved[name], color=colour, linestyle="--", linewidth=2.0, marker="o",
+                markersize=4, label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
         axes.set_yscale("log")
         axes.set_xlabel("rounds of 20 evaluations")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("total loss (log scale)")
         axes.legend(fontsize=8, frameon=False)
 
@@ -77,17 +82,18 @@ def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[f
 
 
 def solvers(runs: Mapping[str, Rows]) -> Drawing:
-    """Draw the total of several runs against evaluations and against seconds, side by side."""
+    """Draw the total of several runs against evaluations and, from the first one, seconds, side by side."""
 
     def draw(figure: Any) -> None:
         for place, (key, label) in enumerate(
-            (("evaluation", "evaluations"), ("seconds", "seconds"))
+            (("evaluation", "evaluations"), ("seconds", "seconds since the first evaluation"))
         ):
             axes = _axes(figure, 1, 2, place + 1)
             for number, (name, rows) in enumerate(runs.items()):
+                across = since_first(rows) if key == "seconds" else [row[key] for row in rows]
                 lowest = np.minimum.accumulate([row["total"] for row in rows])
-                axes.plot([row[key] for row in rows], lowest, color=COLOURS[number],
-                    linestyle=DASHES[number], label=name)  # fmt: skip
+                axes.plot(across, lowest, color=COLOURS[number],
+                    linestyle=DASHES[number], linewidth=2.0, label=name)  # fmt: skip
             axes.set_yscale("log")
             axes.set_xlabel(label)
             axes.set_ylabel("lowest total so far (log scale)" if not place else "")

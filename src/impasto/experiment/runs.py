@@ -1,11 +1,11 @@
 """The sections about runs: the course, the loss, optimisers, starting points, the result."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from impasto.experiment import findings, plan, plots
 from impasto.experiment.bench import Outcome
-from impasto.experiment.desk import Desk, Section, small
+from impasto.experiment.desk import DIGITS, Desk, Section, small
 from impasto.models import shown
 from impasto.page import Block, Figure, Pictures, Table, Text
 from impasto.publish import publish
@@ -18,20 +18,22 @@ def course(desk: Desk) -> Section:
     """How the picture grows out of noise."""
     main = desk.outcomes["main"]
     steps = [(n, max(1, n * plan.ROUND)) for n in plan.SHOWN_ROUNDS]
-    shown = [
-        desk.shown("main", f"round {number}" if number else "start: white noise", at)
+    images = [
+        desk.shown(
+            "main", f"round {number}" if number else "start: white noise", "The main run", at
+        )
         for number, at in steps
         if at in main.pictures
     ]
     frames = [main.pictures[at] for at in sorted(set(main.pictures) - {0})]
     lapse = timelapse([path.read_bytes() for path in frames])
     publish(desk.bench.folder / "figures" / "course.webp", lapse, overwrite=True)
-    return "The course of the run", [
-        Pictures(shown, f"The main run at {desk.scope.size} px, preset paper. The large forms come in the "
-            f"first "
-            "rounds; later ones work on what the eye hardly sees."),
-        Pictures([(lapse, "all rounds, one after the other", "animation of the rounds")],
-            "A timelapse of the same run; course.webp beside this page."),
+    return [
+        Pictures(images, f"The main run at {desk.scope.size} px, preset paper. Of the fall of its loss over "
+            f"all {desk.scope.rounds} rounds, {first_words(desk.rows('main'), desk.scope.rounds)}"),
+        Pictures([(lapse, "all rounds, one after the other", "Animation: white noise turns into "
+        "the photo in the style of the painting")],
+            "A timelapse of the same run; figures/course.webp beside this page."),
     ]  # fmt: skip
 
 
@@ -63,23 +65,28 @@ def loss(desk: Desk) -> Section:
     table = [
         {
             "round": number, "total": totals[number],
-            "fall in the round": 0.0 if not number else 1 - totals[number] / totals[number - 1],
+            "fall": 0.0 if not number else 1 - totals[number] / totals[number - 1],
             "content": findings.by_round(rows, rounds, "content")[number],
             "style": findings.by_round(rows, rounds, "style")[number],
-            "saved picture": saved[number], "bounded run": bounded[number],
-            "its saved picture": bounded_saved[number],
+            "saved": saved[number], "bounded: total": bounded[number],
+            "bounded: saved": bounded_saved[number],
         }
         for number in range(rounds + 1)
     ]  # fmt: skip
-    return "The loss", [
+    return [
         Text(findings.flattening(totals)),
         Figure(curve.png, "Total, content, style and the share of each layer against evaluations of the main "
-            "run. It falls by orders of magnitude at first and ever more slowly.", "Falling curves.",
+            f"run. The total falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
+            "Curves of the total, content and style loss and of each layer against evaluations, on a "
+            "logarithmic axis.",
             curve.svg, "loss"),
         Text(findings.gap_words(totals, saved, bounded_saved)),
-        Figure(gap.png, "The loss that was optimised (lines) and that of the saved picture (dashed, dots). "
-            "Without bounds they part; with bounds they are one.", "Curves by round.", gap.svg, "gap"),
-        desk.table("rounds", table, "All rounds. Losses are weighted by alpha and beta."),
+        Figure(gap.png, findings.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
+            "Four curves by round: the optimised and the saved loss, without and with bounds.",
+            gap.svg, "gap"),
+        desk.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
+            "content, style, and the total of the saved picture; then the bounded run. Weighted "
+            "by alpha and beta."),
     ]  # fmt: skip
 
 
@@ -105,25 +112,34 @@ def solvers(desk: Desk) -> Section:
         {
             "solver": label,
             "evaluations": len(desk.rows(name)),
-            "seconds": desk.rows(name)[-1]["seconds"],
+            "seconds": round(findings.since_first(desk.rows(name))[-1], 3),
             "lowest total": min(row["total"] for row in desk.rows(name)),
             "total of the saved picture": desk.outcomes[name].saved[0]["total"],
         }
         for name, label in names.items()
     ]
-    return "Optimisers side by side", [
+    return [
         Figure(plot.png, "The same objective from the same noise. What counts is the saved picture, in the "
-            "table: a low total outside the range of a file is no result.", "Falling curves of four solvers.",
+            "table: a low total outside the range of a file is no result. Seconds depend on the "
+            "machine and on "
+            "what else it did.", "Lowest total so far of four solvers, against evaluations and "
+            "against seconds.",
             plot.svg, "solvers"),
-        Pictures([desk.shown(name, label) for name, label in names.items()], "What each of them saved."),
-        desk.table("solvers", rows, "The solvers at the end of their runs."),
+        Pictures([desk.shown(name, label, "The saved result") for name, label in names.items()],
+            "What each of them saved."),
+        desk.table("solvers", rows, "The solvers at the end of their runs; seconds since the "
+        "first evaluation."),
     ]  # fmt: skip
 
 
 def starts(desk: Desk) -> Section:
     """Starting points and poolings side by side."""
     shown = [
-        desk.shown(f"start-{init}-{pooling}", f"from {what}, {pooling} pooling")
+        desk.shown(
+            f"start-{init}-{pooling}",
+            f"from {what}, {pooling} pooling",
+            "The photo in the style of the painting",
+        )
         for pooling in ("max", "average")
         for init, what in (
             ("noise", "white noise"),
@@ -131,52 +147,69 @@ def starts(desk: Desk) -> Section:
             ("style", "the painting"),
         )
     ]
-    return "Starting points and pooling", [
+    return [
         Pictures(shown, f"After {desk.scope.cell_rounds * plan.ROUND} evaluations at {desk.scope.cell} px. "
-            "The start is still seen in the result: from the photo its forms are there at once, from the "
-            "painting its own. Average pooling, which the paper suggests, looks smoother.", columns=3)
+            "After few evaluations the start can still be seen in the result: the forms of the photo, or "
+            "those of the painting. The paper suggests average pooling and finds it smoother.", columns=3)
     ]  # fmt: skip
 
 
 def result(desk: Desk) -> Section:
     """The results, large, between what they were made of."""
     blocks: list[Block] = []
+    recipes: dict[str, Recipe] = {}
     for number, trial in enumerate(plan.result_trials(desk.scope, len(desk.bench.pairs))):
         photo, (painting, *_) = desk.bench.pairs[number]
         outcome = desk.outcomes[trial.name]
-        made = (outcome.picture.read_bytes(), "the result", "picture: the result")
+        made = (outcome.picture.read_bytes(), "the result",
+            f"Result: {photo.name} in the style of {painting.name}")  # fmt: skip
         blocks.append(
             Pictures(
                 [
-                    (small(photo), photo.name, "the photo"),
+                    (small(photo), photo.name, f"The photo {photo.name}"),
                     made,
-                    (small(painting), painting.name, "the painting"),
+                    (small(painting), painting.name, f"The painting {painting.name}"),
                 ],
                 f"{photo.name} in the style of {painting.name}.",
                 large=1,
             )
         )
-        recipe = outcome.recipe
-        blocks.append(
-            Table(
-                ["what", "value"],
-                list[list[str | int | float]](
-                    [name, str(value)] for name, value in recipe.settings.model_dump().items()
-                )
-                + [
-                    ["seconds", recipe.seconds],
-                    ["device", recipe.runtime.device],
-                    ["threads", str(recipe.runtime.threads)],
-                    ["precision", recipe.runtime.precision],
-                    ["weights", recipe.weights],
-                    ["impasto", recipe.impasto],
-                ]
-                + [[name, value] for name, value in recipe.machine.items()],
-                "Settings, time, machine and versions.",
-            )
-        )
-    return "The result", blocks
+        recipes[f"{photo.name} + {painting.name}"] = outcome.recipe
+    return [*blocks, *_made(recipes)]
 
 
-def _settings(recipe: Recipe) -> list[list[str | int | float]]:
-    return [[name, shown(value)] for name, value in recipe.settings.model_dump().items()]
+def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
+    """Return how the results were made: what all have in common once, then what differs by pair."""
+    columns = [_facts(recipe) for recipe in recipes.values()]
+    same = [name for name in columns[0] if len({facts.get(name) for facts in columns}) == 1]
+    other = [name for facts in columns for name in facts if name not in same]
+    return [
+        Table(["what", "value"], [[name, columns[0][name]] for name in same if name != "seconds"],
+            "Settings, machine and versions" + (" of all results." if len(columns) > 1 else "."),
+            whole=True),
+        Table(["pair", "seconds", *(names := [n for n in dict.fromkeys(other) if n != "seconds"])],
+            [[pair, recipe.seconds, *(facts.get(name, "") for name in names)]
+             for (pair, recipe), facts in zip(recipes.items(), columns, strict=True)],
+            "Time of each result; it depends on the machine and on what else it did.", digits=DIGITS),
+    ]  # fmt: skip
+
+
+def _facts(recipe: Recipe) -> dict[str, str]:
+    """Return the settings and what a result was made with, as text by name."""
+    values = {name: shown(value) for name, value in recipe.settings.model_dump().items()}
+    return values | {
+        "device": recipe.runtime.device,
+        "threads": shown(recipe.runtime.threads),
+        "precision": recipe.runtime.precision,
+        "weights": recipe.weights,
+        "impasto": recipe.impasto,
+        **recipe.machine,
+    }
+
+
+def first_words(rows: findings.Rows, rounds: int) -> str:
+    """Say how much of the whole fall the first round made."""
+    totals = findings.by_round(rows, rounds)
+    whole = totals[0] - totals[-1]
+    share = (totals[0] - totals[1]) / whole if whole else 0.0
+    return f"the first makes {findings.percent(share, 1)}."
