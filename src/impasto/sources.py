@@ -149,8 +149,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     text = xmp.recipe_in(data, shown)
     if text is None:
         raise InputError(
-            f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, or "
-            "another program dropped it"
+            f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
+            "the sheet of a grid or an intermediate picture, or another program dropped it"
         )
     return Recipe.from_json(text, shown)
 
