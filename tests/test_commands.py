@@ -358,6 +358,7 @@ def test_completion_is_a_script_that_the_shell_takes(capsys, shell) -> None:
 
 BAD = [
     (["show", "photo.png"], 2, "photo.png holds no recipe"),
+    (["show", "photo.png"], 2, "is the sheet of a grid or an intermediate picture"),
     (["reproduce", "photo.png"], 2, "photo.png holds no recipe"),
     (["show", "missing.png"], 2, "missing.png does not exist"),
     (["show", "note.txt"], 2, "note.txt"),

@@ -19,6 +19,7 @@ from impasto import contact
 from impasto.cli import main
 from impasto.commands import grid as command
 from impasto.errors import ExitCode, NumericalError
+from impasto.grids import NOTE
 from impasto.picture import Picture
 from impasto.progress import Progress, Series
 from impasto.sources import read_recipe
@@ -82,6 +83,7 @@ def test_a_grid_is_a_sheet_cells_and_numbers(capsys) -> None:
         columns=names,
         rows=["style_weight = 1", "style_weight = 10"],
         captions=["a\nb"],
+        note=NOTE,
         title="photo.png in the style of painting.png",
     )
     for index, name in enumerate(CELLS):
@@ -156,6 +158,7 @@ def test_ctrl_c_leaves_a_sheet_and_the_same_command_goes_on(capsys, monkeypatch,
         patch.setattr(Progress, "step", interrupting)
         assert grid("-o", "grid.png") == 128 + number
     said = capsys.readouterr().err
+    assert said.count("stopping; once more") == 1
     assert "2 of 4 cells are missing and left blank; the same command again goes on" in said
     assert cells() == CELLS[:2]
     assert Picture.open("grid.png").width == Picture.open("whole.png").width
@@ -171,7 +174,10 @@ def test_ctrl_c_leaves_a_sheet_and_the_same_command_goes_on(capsys, monkeypatch,
 def test_ctrl_c_before_any_cell_leaves_nothing(capsys, monkeypatch) -> None:
     monkeypatch.setattr(Progress, "step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert grid("-o", "grid.png") == ExitCode.INTERRUPTED
-    assert "no sheet is written: 4 of 4 cells are missing" in capsys.readouterr().err
+    assert (
+        "no sheet is written, for no cell is finished yet; the same command"
+        in capsys.readouterr().err
+    )
     assert not Path("grid.png").exists()
     assert cells() == []
 
@@ -220,6 +226,51 @@ def test_several_paintings_presets_and_bits(capsys) -> None:
     assert Picture.open(cell).bits == 16
     assert read_recipe(cell).settings.convention == "paper"
     assert [style.weight for style in read_recipe(cell).styles] == [0.7, 0.3]
+
+
+def test_cells_of_another_depth_are_said_and_made_again_with_force(capsys) -> None:
+    assert grid("-o", "grid.png") == 0
+    before = {path: path.read_bytes() for path in Path().rglob("*.png")}
+    assert grid("-o", "grid.png", "--bits", "16") == ExitCode.RESOURCE
+    said = "4 cells of this grid are there already with 8 bits, not 16; --force to make them again"
+    assert said in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    assert grid("-o", "grid.png", "--bits", "16", "--force") == 0
+    assert [Picture.open(Path("grid-cells") / name).bits for name in CELLS] == [16] * 4
+    capsys.readouterr()
+    assert grid("-o", "grid.png") == 0  # no depth asked for
+    assert "(4 are there already)" in capsys.readouterr().err
+    assert grid("-o", "grid.png", "--metadata", "keep") == 0
+    assert "--metadata is for cells made now; those there keep" in capsys.readouterr().err
+
+
+def test_one_cell_is_one(capsys) -> None:
+    vary = ["--vary", "seed=1"]
+    assert grid("-o", "grid.png", vary=vary) == 0
+    assert grid("-o", "grid.png", vary=vary) == 0
+    said = capsys.readouterr().err
+    assert "1 cell (1 is there already)" in said
+    assert "1 cells" not in said
+
+
+def test_one_cell_goes_to_standard_output(capfdbinary) -> None:
+    assert grid("--pick", "1,2", "-o", "-") == 0
+    picture = Picture.open(capfdbinary.readouterr().out)
+    assert (picture.width, picture.height) == (48, 36)
+    assert not list(Path().glob("*-cells"))
+
+
+def test_ctrl_c_at_the_last_evaluation_keeps_the_cell(capsys, monkeypatch) -> None:
+    def interrupting(self, seen) -> None:
+        if seen.evaluations == seen.planned:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "step", interrupting)
+    assert grid("-o", "grid.png") == ExitCode.INTERRUPTED
+    assert cells() == CELLS[:1]
+    said = capsys.readouterr().err
+    assert said.count("stopping; once more") == 1
+    assert "3 of 4 cells are missing and left blank" in said
 
 
 def test_one_cell_is_painted_larger(capsys) -> None:
@@ -272,22 +323,31 @@ def test_cells_that_fail_are_said(capsys, monkeypatch) -> None:
 
 BAD = [
     ([], 2, "nothing varies: give --vary"),
-    (["--vary", "content_wieght=1"], 2, "'content_wieght'. Did you mean content_weight?"),
+    (
+        ["--vary", "content_wieght=1"],
+        2,
+        "--vary: unknown setting 'content_wieght'. Did you mean content_weight?",
+    ),
     (["--vary", "content_weight"], 2, "its values are missing, as in content_weight=1,2"),
-    (["--vary", "content_weight="], 2, "vary content_weight: a value is empty"),
-    (["--vary", "content_weight=1,,2"], 2, "vary content_weight: a value is empty"),
-    (["--vary", "content_weight=1,1.0"], 2, "vary content_weight: 1 is given twice"),
+    (["--vary", "content_weight="], 2, "--vary content_weight: a value is empty"),
+    (["--vary", "content_weight=1,,2"], 2, "--vary content_weight: a value is empty"),
+    (["--vary", "content_weight=1,1.0"], 2, "--vary content_weight: 1 is given twice"),
+    (["--vary", "content_weight=1,-1"], 2, "--vary content_weight: must be 0 or more, not"),
     (["--vary", "content_weight=1,x"], 2, "content_weight: must be a number, not 'x'"),
-    (["--vary", "size=64.5"], 2, "vary size: must be a whole number, not '64.5'"),
+    (["--vary", "size=64.5"], 2, "--vary size: must be a whole number, not '64.5'"),
     (["--vary", "style_layers=relu1_1;relu1_9"], 2, "relu1_9"),
     (["--vary", "seed=1", "--vary", "seed=2"], 2, "--vary seed: given twice"),
     (
         ["--vary", "seed=1", "--vary", "detail=1", "--vary", "init=noise"],
         2,
-        "one or two settings can vary at a time, not 3",
+        "error: --vary: one or two settings can vary at a time, not 3",
     ),
     (["--vary", "threads=1,2"], 2, "unknown setting 'threads'"),
-    (["--vary", "seed=" + ",".join(map(str, range(401)))], 2, "401 cells, each a whole run; --yes"),
+    (
+        ["--vary", "seed=" + ",".join(map(str, range(401)))],
+        2,
+        "--vary: that makes 401 cells, each a whole run; --yes if you",
+    ),
     (["--vary", "quality=draft,good"], 2, "--evaluations goes before every quality"),
     (["--vary", "init=noise,picture"], 2, "--init picture needs the picture to start from"),
     (["--vary", "size=48,8"], 2, "row 1, column 2 (size = 8): the photo"),
@@ -298,13 +358,17 @@ BAD = [
     ([*VARY, "-o", "grid.gif"], 2, "the suffix must be one of"),
     ([*VARY, "-o", "-"], 2, "-o -: a sheet needs the name of a file"),
     ([*VARY, "-o", "photo.png"], 2, "photo.png is also an input"),
-    ([*VARY, "-o", "old.png"], 3, "old.png exists already"),
+    ([*VARY, "-o", "old.png"], 3, "old.png exists already; give another name, or --force to"),
     ([*VARY, "-o", "photo.png", "--force"], 2, "photo.png is also an input"),
     ([*VARY, "-o", "no/where.png"], 3, "the folder no does not exist"),
     ([*VARY, "-o", "taken.png"], 3, "taken-cells is a file, but the cells go into a folder"),
     ([*VARY, "-o", "noted.png"], 3, ".impasto-sheets.json is not ours"),
     ([*VARY, "-o", "listed.png"], 3, "listed.csv exists already"),
-    ([*VARY, "--pick", "3,1"], 2, "--pick: there is no cell 3,1: the grid has 2 row(s)"),
+    (
+        [*VARY, "--pick", "3,1"],
+        2,
+        "--pick: there is no cell 3,1: the grid has 2 rows and 2 columns",
+    ),
     ([*VARY, "--pick", "0,1"], 2, "--pick: there is no cell 0,1"),
     ([*VARY, "--pick", "first"], 2, "--pick: give ROW,COLUMN such as 2,1, not first"),
     ([*VARY, "--pick", "1,1", "-o", "old.png"], 3, "old.png exists already"),

@@ -1,9 +1,21 @@
 """The contact sheet: every picture where it belongs, labels where they are read, sizes within limits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from impasto.contact import CELL, INK, LARGEST, Layout, contact_sheet, layout_of, shrunk, wrapped
+from impasto.contact import (
+    CELL,
+    INK,
+    LARGEST,
+    MARGIN,
+    Layout,
+    contact_sheet,
+    layout_of,
+    shrunk,
+    wrapped,
+)
 from impasto.errors import InputError
 from impasto.picture import Picture
 
@@ -102,6 +114,22 @@ def test_labels_are_broken_into_a_few_lines() -> None:
     assert wrapped("content_weight = 0.001", 13, 150) == ["content_weight = 0.001"]
     assert wrapped("content_weight = 0.001", 13, 110) == ["content_weight", "= 0.001"]
     assert len(wrapped("word " * 200, 16, 200)) == 4
+
+
+def test_a_note_is_below_all_else() -> None:
+    plain, noted = (contact_sheet(pictures(3), note=note) for note in ("", "a note"))
+    assert noted.width == plain.width
+    below = noted.array(8)[plain.height - MARGIN :]
+    assert (noted.array(8)[: plain.height - MARGIN] == plain.array(8)[:-MARGIN]).all()
+    assert (below < 200).any()
+    assert (below[-MARGIN:] == 255).all()
+    contact_sheet(pictures(1), note="long " * 200)
+
+
+def test_what_has_a_picture_is_taken_too() -> None:
+    made = [Picture.of(array) for array in pictures(2)]
+    held = [SimpleNamespace(picture=picture) for picture in made] + [SimpleNamespace(picture=None)]
+    assert contact_sheet(held).pixels_sha256() == contact_sheet([*made, None]).pixels_sha256()
 
 
 def test_a_hostile_name_is_one_line() -> None:

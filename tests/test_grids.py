@@ -14,7 +14,8 @@ import impasto.publish
 from impasto import axes as varying
 from impasto.contact import layout_of
 from impasto.errors import InputError, NumericalError, OutputError, SettingsError, Stop
-from impasto.grids import grid
+from impasto.grids import NOTE, _caption, grid
+from impasto.picture import Picture
 from impasto.reproduction import reproduce
 from impasto.settings import Runtime, Settings, Style
 from impasto.sources import read_recipe
@@ -109,7 +110,9 @@ def test_the_sheet_shows_each_cell_in_its_place(files, narrow) -> None:
     columns, rows = found.axes.columns.labels, found.axes.rows.labels
     assert columns == ("content_weight = 0.01", "content_weight = 1")
     assert rows == ("style_weight = 1", "style_weight = 10", "style_weight = 100")
-    layout = layout_of([(48, 36)], columns=columns, rows=rows, captions=["a\nb"], title=found.title)
+    layout = layout_of(
+        [(48, 36)], columns=columns, rows=rows, captions=["a\nb"], title=found.title, note=NOTE
+    )
     assert (sheet.width, sheet.height) == layout.sheet
     for cell in found.cells:
         left, top, right, bottom = layout.room(cell.row - 1, cell.column - 1)
@@ -128,6 +131,34 @@ def test_the_table_has_a_row_for_each_cell(files, narrow) -> None:
     assert found.axes.rows.labels == ("size = 32 px", "size = default")
     read = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert [float(row["content"]) for row in read] == [row["content"] for row in rows]
+
+
+def test_losses_in_sheet_and_table_are_without_weights(files, narrow) -> None:
+    start = BASE.changed(evaluations=1, init="noise", min_size=48)  # the same picture in all cells
+    vary = {"content_weight": [0.01, 1, 0], "style_weight": [1, 100]}
+    found = grid(*files, vary, start, runtime=ONE, weights=narrow)
+    rows = found.table()
+    first = rows[0]
+    for row, cell in zip(rows, found.cells, strict=True):
+        assert row["style"] == pytest.approx(first["style"], rel=1e-5)
+        assert row["weighted_style"] == cell.recipe.losses["style"]
+        assert row["weighted_style"] == pytest.approx(row["style_weight"] * row["style"])
+        if row["content_weight"]:
+            assert row["content"] == pytest.approx(first["content"], rel=1e-5)
+            assert row["weighted_content"] == cell.recipe.losses["content"]
+            assert row["total"] == pytest.approx(row["weighted_content"] + row["weighted_style"])
+        else:
+            assert row["content"] is None
+            assert row["weighted_content"] is None
+    captions = {_caption(cell, "  ") for cell in found.cells if cell.settings.content_weight}
+    assert len(captions) == 1
+    assert _caption(found.at(1, 3), "  ").startswith("style ")
+
+
+def test_a_notebook_shows_the_sheet(files, narrow) -> None:
+    found = grid(*files, {"seed": [0, 1]}, BASE, runtime=ONE, weights=narrow)
+    shown = Picture.open(found._repr_png_())
+    assert (shown.array(8) == found.sheet().array(8)).all()
 
 
 # --- kept and gone on with -----------------------------------------------------------------------
@@ -160,6 +191,16 @@ def test_interrupted_and_continued_is_as_uninterrupted(files, narrow) -> None:
     for one, other in zip(again.cells, whole.cells, strict=True):
         assert one.recipe.pixels_sha256 == other.recipe.pixels_sha256
         assert one.path.name == other.path.name
+
+
+def test_a_cell_is_kept_if_only_its_last_evaluation_was_left(files, narrow) -> None:
+    seen = []
+    options = {"runtime": ONE, "weights": narrow, "folder": "cells"}
+    part = grid(*files, WEIGHTS, BASE, on_step=stop_after(3), on_cell=seen.append, **options)
+    assert part.stopped == "interrupted"
+    assert len(part.missing) == 5
+    assert [cell.recipe.stopped for cell in seen] == ["evaluations"]
+    assert sum(cell.reused for cell in grid(*files, WEIGHTS, BASE, **options).cells) == 1
 
 
 def test_on_cell_can_stop_and_sees_what_is_there(files, narrow) -> None:
@@ -210,6 +251,19 @@ def test_another_grids_cell_is_neither_used_nor_replaced(files, narrow, change) 
     found = made(**change, overwrite=True)
     assert not any(cell.reused for cell in found.cells)
     assert Path("cells/mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_truncated_cell_cannot_be_read(files, narrow, share) -> None:
+    options = {"runtime": ONE, "weights": narrow, "folder": "cells"}
+    made = grid(*files, {"seed": [0]}, BASE, **options).cells[0].path
+    data = made.read_bytes()
+    made.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(OutputError, match=r"cannot be read, perhaps it is cut off; .* --force"):
+        grid(*files, {"seed": [0]}, BASE, **options)
+    grid(*files, {"seed": [0]}, BASE, overwrite=True, **options)
+    assert made.read_bytes()[-8:] == data[-8:]
+    assert Picture.open(made).width == 48
 
 
 def test_a_file_without_a_recipe_is_not_replaced(files, narrow) -> None:
@@ -267,7 +321,7 @@ BAD = [
     ({"seed": 12}, "vary seed: give a list of values, not 12"),
     ({"content_weight": [1, "1.0"]}, "vary content_weight: 1 is given twice"),
     ({"content_weight": ["1", ""]}, "vary content_weight: a value is empty"),
-    ({"content_weight": [-1]}, "vary content_weight: must be 0.0 or more, not -1"),
+    ({"content_weight": [-1]}, "vary content_weight: must be 0 or more, not -1"),
     ({"style_layers": ["relu9_1"]}, "relu9_1"),
     ({"init": ["nois"]}, "vary init: must be one of .*'content', 'noise'"),
     ({"content_weight": [1, 0], "style_weight": [0]}, "content_weight = 0, style_weight = 0: noth"),
@@ -324,7 +378,7 @@ def test_a_cell_is_found_by_row_and_column() -> None:
     axes = varying.plan({"seed": [1, 2, 3], "detail": [0, 1]}, Settings())
     assert (axes.at(2, 3).settings.seed, axes.at(2, 3).settings.detail) == (3, 1)
     for row, column in ((0, 1), (3, 1), (1, 4), (1, 0)):
-        with pytest.raises(SettingsError, match=r"has 2 row\(s\) and 3 column\(s\)"):
+        with pytest.raises(SettingsError, match=r"has 2 rows and 3 columns"):
             axes.at(row, column)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.errors import SettingsError, did_you_mean
+from impasto.errors import SettingsError, counted, did_you_mean
 from impasto.models import is_table
 from impasto.publish import printable
 from impasto.settings import Settings
@@ -68,7 +68,7 @@ class Axes:
         """
         across, down = len(self.columns.values), len(self.rows.values) if self.rows else 1
         if not (1 <= row <= down and 1 <= column <= across):
-            size = f"{down} row(s) and {across} column(s)"
+            size = f"{counted(down, 'row')} and {counted(across, 'column')}"
             raise SettingsError(f"there is no cell {row},{column}: the grid has {size}")
         return self.places[(row - 1) * across + column - 1]
 
@@ -93,7 +93,7 @@ def parse(texts: Sequence[str]) -> dict[str, list[str]]:
     vary: dict[str, list[str]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        name = known(name.strip().replace("-", "_"))
+        name = known(name.strip().replace("-", "_"), "--vary")
         if not equals:
             raise SettingsError(f"--vary {name}: its values are missing, as in {name}=1,2")
         if name in vary:
@@ -103,58 +103,66 @@ def parse(texts: Sequence[str]) -> dict[str, list[str]]:
     return vary
 
 
-def known(name: str) -> str:
-    """Return the name of a setting, or refuse it."""
+def known(name: str, called: str = "vary") -> str:
+    """Return the name of a setting, or refuse it; `called` is what the user varies settings with."""
     if name in Settings.model_fields:
         return name
     hint = did_you_mean(name, Settings.model_fields)
     hint = hint or f" Known: {', '.join(Settings.model_fields)}."
-    raise SettingsError(f"vary: unknown setting '{printable(name)}'.{hint}")
+    raise SettingsError(f"{called}: unknown setting '{printable(name)}'.{hint}")
 
 
-def plan(vary: Mapping[str, Iterable[Any]], base: Settings, *, many: bool = False) -> Axes:
+def plan(
+    vary: Mapping[str, Iterable[Any]],
+    base: Settings,
+    *,
+    many: bool = False,
+    called: str = "vary",
+) -> Axes:
     """Check everything about what is varied, and return the cells.
 
     Args:
         vary: Values by setting; the first setting goes along the columns, the second along the rows.
         base: All other settings.
         many: Whether more than `MOST_CELLS` cells are fine.
+        called: What the user gave `vary` with, for messages.
 
     Raises:
         SettingsError: A name or value is wrong, values are missing or repeated, or there are too many.
     """
     if not 1 <= len(vary) <= 2:
-        raise SettingsError(f"vary: one or two settings can vary at a time, not {len(vary)}")
-    axes = [_axis(known(name), values) for name, values in vary.items()]
+        raise SettingsError(f"{called}: one or two settings can vary at a time, not {len(vary)}")
+    axes = [_axis(known(name, called), values, called) for name, values in vary.items()]
     columns, rows = axes[0], axes[1] if len(axes) == 2 else None
     count = len(columns.values) * (len(rows.values) if rows else 1)
     if count > MOST_CELLS and not many:
         raise SettingsError(
-            f"vary: that makes {count} cells, each a whole run; --yes (many=True) if you mean it"
+            f"{called}: that makes {count} cells, each a whole run; --yes (many=True) if you mean it"
         )
-    return Axes(columns, rows, tuple(_places(columns, rows, base)))
+    return Axes(columns, rows, tuple(_places(columns, rows, base, called)))
 
 
-def _axis(field: str, values: Iterable[Any]) -> Axis:
+def _axis(field: str, values: Iterable[Any], called: str) -> Axis:
     """Convert and check the values of one setting."""
+    called = f"{called} {field}"
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise SettingsError(f"vary {field}: give a list of values, not {values!r}")
+        raise SettingsError(f"{called}: give a list of values, not {values!r}")
     values = list(values)
     if not values:
-        raise SettingsError(f"vary {field}: its values are missing")
+        raise SettingsError(f"{called}: its values are missing")
     found: list[Any] = []
     for value in values:
         if isinstance(value, str) and not value:
-            raise SettingsError(f"vary {field}: a value is empty")
-        checked = Settings.called({field: value}, {field: f"vary {field}"})
+            raise SettingsError(f"{called}: a value is empty")
+        checked = Settings.called({field: value}, {field: called})
         converted = getattr(checked, field)
         if converted in found:
-            raise SettingsError(f"vary {field}: {worded(converted)} is given twice")
+            raise SettingsError(f"{called}: {worded(converted)} is given twice")
         found.append(converted)
     return Axis(field, tuple(found))
 
 
-def _places(columns: Axis, rows: Axis | None, base: Settings) -> Iterator[Place]:
+def _places(columns: Axis, rows: Axis | None, base: Settings, called: str) -> Iterator[Place]:
     below = rows.values if rows else (None,)
     digits = max(2, len(str(max(len(columns.values), len(below)))))
     for row, second in enumerate(below, start=1):
@@ -167,7 +175,7 @@ def _places(columns: Axis, rows: Axis | None, base: Settings) -> Iterator[Place]
                 settings = base.changed(**changes)
             except SettingsError as error:
                 said = ", ".join(f"{name} = {worded(value)}" for name, value in varied.items())
-                raise SettingsError(f"vary {said}: {error}") from error
+                raise SettingsError(f"{called} {said}: {error}") from error
             named = "_".join(f"{name}={worded(value)}" for name, value in varied.items())
             stem = f"{row:0{digits}d}-{column:0{digits}d}_" + re.sub(r"[^\w.,=+-]", "-", named)
             yield Place(row, column, varied, settings, stem[:LONGEST_NAME])

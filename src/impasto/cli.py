@@ -52,6 +52,7 @@ DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - fo
 DEMO = {"size": 384, "quality": "draft"}
 HELP_WIDTH = 100  # columns
 SPINS = "3000"  # of a waiting thread of GNU's OpenMP
+PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # as messages name what Python calls a flag
 
 EXAMPLES = """\
 Examples:
@@ -296,7 +297,8 @@ def _failed(error: BaseException) -> int:
             said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
         )
     if isinstance(error, ImpastoError):
-        return complain(str(error), error.exit_code)
+        said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
+        return complain(said, error.exit_code)
     if _out_of_memory(error):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
     traceback.print_exception(error)

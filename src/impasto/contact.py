@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,7 @@ class Layout:
         captions: Lines below every picture: 0 if there are none.
         title: The line on top.
         least: Width of a column with tiny pictures.
+        note: The line at the bottom.
     """
 
     cell: tuple[int, int]
@@ -50,6 +52,7 @@ class Layout:
     captions: int
     title: str
     least: int = NARROWEST
+    note: str = ""
 
     @cached_property
     def size(self) -> int:
@@ -101,7 +104,8 @@ class Layout:
         """Width and height of the whole sheet."""
         across, down = len(self.columns), len(self.rows)
         width = 2 * MARGIN + self.left + across * self.step[0] - GAP
-        return width, 2 * MARGIN + self.head + self.above + down * self.step[1] - GAP
+        height = 2 * MARGIN + self.head + self.above + down * self.step[1] - GAP
+        return width, height + (GAP + line(self.small) if self.note else 0)
 
     def room(self, row: int, column: int) -> Box:
         """Return the room of one cell, counted from 0."""
@@ -143,6 +147,7 @@ def layout_of(
     rows: Sequence[str],
     captions: Sequence[str] = (),
     title: str = "",
+    note: str = "",
     cell: int = CELL,
 ) -> Layout:
     """Return the layout for pictures of these sizes; cells shrink where the sheet would get too large.
@@ -155,7 +160,7 @@ def layout_of(
     while True:
         drawn = [shrunk(size, cell) for size in sizes if size is not None] or [(cell, cell)]
         room = max(width for width, _ in drawn), max(height for _, height in drawn)
-        layout = Layout(room, columns, rows, lines, title, least)
+        layout = Layout(room, columns, rows, lines, title, least, note)
         if max(layout.sheet) <= LARGEST:
             return layout
         cell = min(cell, max(room)) * 9 // 10
@@ -172,24 +177,34 @@ def shrunk(size: tuple[int, int], cell: int) -> tuple[int, int]:
     return size if max(size) <= cell else fit(*size, cell)
 
 
+class Pictured(Protocol):
+    """What has a picture, such as a `Result` or a `Cell`."""
+
+    @property
+    def picture(self) -> Picture | None:
+        """The picture, if there is one."""
+
+
 def contact_sheet(
-    pictures: Sequence[PictureLike | None],
+    pictures: Sequence[PictureLike | Pictured | None],
     *,
     columns: int | Sequence[str] | None = None,
     rows: int | Sequence[str] | None = None,
     captions: Sequence[str] = (),
     title: str = "",
+    note: str = "",
     cell: int = CELL,
     name: str = "<sheet>",
 ) -> Picture:
     """Put pictures beside and below each other, row by row, and label them.
 
     Args:
-        pictures: Row by row; None leaves a blank. Transparent ones lie on white.
+        pictures: Row by row, results too; None leaves a blank. Transparent ones lie on white.
         columns: Labels of the columns, or how many there are. About a square if None.
         rows: Labels of the rows, or how many there are. As many as are needed if None.
         captions: A text below each picture.
         title: A line on top.
+        note: A small line at the bottom.
         cell: Long edge of a picture on the sheet, in px, at most; small ones are not enlarged.
         name: Of the sheet, for messages.
 
@@ -207,11 +222,19 @@ def contact_sheet(
     if len(pictures) > places:
         raise InputError(f"{len(pictures)} pictures do not fit {len(down)} x {len(across)} cells")
     # One after the other, so that only the small ones are held in memory together.
-    drawn = [None if picture is None else _small(Picture.of(picture), cell) for picture in pictures]
+    drawn = [_small(picture, cell) for picture in pictures]
     drawn += [None] * (places - len(drawn))
     captions = [*captions, *[""] * (places - len(captions))][:places]
     sizes = [None if small is None else small.size for small in drawn]
-    layout = layout_of(sizes, columns=across, rows=down, captions=captions, title=title, cell=cell)
+    layout = layout_of(
+        sizes,
+        columns=across,
+        rows=down,
+        captions=captions,
+        title=title,
+        note=note,
+        cell=cell,
+    )
     sheet = Image.new("RGB", layout.sheet, PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_labels(draw, layout)
@@ -237,8 +260,12 @@ def _labels(what: str, given: int | Sequence[str] | None, count: int) -> list[st
     return labels
 
 
-def _small(picture: Picture, cell: int) -> Image.Image:
-    """Return a picture as the sheet shows it."""
+def _small(given: PictureLike | Pictured | None, cell: int) -> Image.Image | None:
+    """Return a picture as the sheet shows it, if there is one."""
+    held: Any = getattr(given, "picture", given)
+    if held is None:
+        return None
+    picture = Picture.of(held)
     size = shrunk((picture.width, picture.height), cell)
     planes = picture.tensor(*size)[0].permute(1, 2, 0)
     pixels: npt.NDArray[np.uint8] = (planes * 255 + 0.5).clamp(0, 255).byte().contiguous().numpy()
@@ -251,16 +278,12 @@ def _inside(box: Box) -> Box:
 
 
 def _draw_labels(draw: ImageDraw.ImageDraw, layout: Layout) -> None:
-    """Draw the title, and the labels of columns and rows."""
+    """Draw title and note, and the labels of columns and rows."""
     if layout.title:
-        size = round(layout.size * 1.25)
-        room = layout.sheet[0] - 2 * MARGIN
-        said = printable(layout.title)
-        while font(size).getlength(said) > room and size > 9:
-            size -= 1
-        while font(size).getlength(said) > room and len(said) > 8:
-            said = f"{said[:-2].rstrip(' …')}…"
-        draw.text((MARGIN, MARGIN), said, INK, font(size))
+        _draw_line(draw, layout, layout.title, MARGIN, round(layout.size * 1.25), INK)
+    if layout.note:
+        top = layout.sheet[1] - MARGIN - line(layout.small)
+        _draw_line(draw, layout, layout.note, top, layout.small, FAINT)
     face, distance = font(layout.size), line(layout.size)
     for column, text in enumerate(layout.columns):
         lines = wrapped(text, layout.size, layout.column) if text else []
@@ -275,6 +298,24 @@ def _draw_labels(draw: ImageDraw.ImageDraw, layout: Layout) -> None:
         right = MARGIN + layout.left - 2 * GAP
         for number, part in enumerate(lines):
             draw.text((right, top + number * distance), part, INK, face, "ra")
+
+
+def _draw_line(
+    draw: ImageDraw.ImageDraw,
+    layout: Layout,
+    text: str,
+    top: int,
+    size: int,
+    ink: tuple[int, int, int],
+) -> None:
+    """Draw a line across the sheet, smaller or shorter where it is too long."""
+    room = layout.sheet[0] - 2 * MARGIN
+    said = printable(text)
+    while font(size).getlength(said) > room and size > 9:
+        size -= 1
+    while font(size).getlength(said) > room and len(said) > 8:
+        said = f"{said[:-2].rstrip(' …')}…"
+    draw.text((MARGIN, top), said, ink, font(size))
 
 
 def _draw_caption(

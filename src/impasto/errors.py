@@ -91,6 +91,11 @@ class Stop(Exception):
         self.reason = reason
 
 
+def counted(count: int, what: str) -> str:
+    """Return `1 cell`, `2 cells`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `" Did you mean X?"` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from impasto import sheets
-from impasto.errors import InputError, OutputError, did_you_mean
+from impasto.errors import InputError, OutputError, counted, did_you_mean
 from impasto.models import Groups, Model, choices, is_table, shown
 from impasto.publish import WRITABLE, printable
 from impasto.settings import Output, Runtime, Settings, Style
@@ -193,7 +193,9 @@ def shares_of(text: str | None, count: int) -> list[float]:
     except ValueError:
         raise InputError(f"--style-weights: {printable(text)} is not numbers by commas") from None
     if len(shares) != count:
-        raise InputError(f"--style-weights: {len(shares)} given, but {count} style picture(s)")
+        raise InputError(
+            f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}"
+        )
     checked = [Style(None, share).weight for share in shares]
     if not sum(checked):
         raise InputError("--style-weights: at least one style needs a weight above 0")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from impasto import machine, transfer
 from impasto.axes import Axes, Place
-from impasto.errors import InputError, OutputError
+from impasto.errors import InputError, OutputError, PictureError, counted
 from impasto.inputs import Inputs, StyleLike, open_inputs
 from impasto.picture import Picture, PictureLike
 from impasto.publish import check_target, printable
@@ -25,6 +25,7 @@ from impasto.transfer import WeightsLike
 
 ENDED = (*transfer.FINISHED, "not finite")  # a run that will not get any further
 SUFFIX = ".png"  # of the cells' files
+PNG = b"\x89PNG\r\n\x1a\n"  # how they begin
 
 
 @dataclass(frozen=True)
@@ -112,24 +113,66 @@ def _check_folder(folder: Path) -> None:
 
 def _finished(plan: Plan) -> dict[int, Recipe]:
     """Return the recipes of the cells that are there; refuse files of their names that are another's."""
-    done = {}
+    done, other = {}, 0
     digest = transfer.identity(plan.weights)[1]
     for index, place in enumerate(plan.axes.places):
         path = plan.path(place)
         if path is None or not os.path.lexists(path):
             continue
-        try:
-            recipe = read_recipe(path)
-        except InputError:
-            recipe = None
-        if recipe and _same(recipe, place.settings, plan.inputs[index], plan.runtime, digest):
-            done[index] = recipe
+        recipe, damaged = _read(path, place.settings, plan.inputs[index], plan.runtime, digest)
+        if recipe is not None:
+            if plan.output.bits in (None, _bits(path)):
+                done[index] = recipe
+            else:
+                other += 1
+        elif damaged and not plan.overwrite:
+            raise OutputError(
+                f"{printable(path)} cannot be read, perhaps it is cut off; give another name, or "
+                "--force (overwrite=True) to make this cell again"
+            )
         elif not plan.overwrite:
             raise OutputError(
                 f"{printable(path)} exists already and is not this cell of this grid; give another "
                 "name, or --force (overwrite=True) to replace it"
             )
+    if other and not plan.overwrite:
+        bits = 24 - (plan.output.bits or 8)  # the other of 8 and 16
+        raise OutputError(
+            f"{counted(other, 'cell')} of this grid {'is' if other == 1 else 'are'} there already with "
+            f"{bits} bits, not {plan.output.bits}; --force (overwrite=True) to make "
+            f"{'it' if other == 1 else 'them'} again, or give another name"
+        )
     return done
+
+
+def _read(
+    path: Path, settings: Settings, inputs: Inputs, asked: Runtime, digest: str
+) -> tuple[Recipe | None, bool]:
+    """Return the recipe of a cell that is there, and whether its file is damaged."""
+    if not path.is_file() or _start(path)[: len(PNG)] != PNG:
+        return None, False  # somebody else's
+    try:
+        Picture.open(path)
+        recipe = read_recipe(path)
+    except PictureError:
+        return None, True
+    except InputError:
+        return None, False
+    return (recipe if _same(recipe, settings, inputs, asked, digest) else None), False
+
+
+def _start(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(25)
+    except OSError:
+        return b""
+
+
+def _bits(path: Path) -> int:
+    """Return the depth that a PNG file has."""
+    return _start(path)[24]
 
 
 def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, digest: str) -> bool:

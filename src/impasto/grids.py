@@ -32,6 +32,7 @@ from impasto.transfer import WeightsLike
 from impasto.workshop import Workshop
 
 LOSSES = ("content", "style", "total")
+NOTE = "Losses without content_weight and style_weight."  # below the sheet
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ class Cell:
         return {name: found[name] for name in LOSSES if name in found}
 
     @property
+    def unweighted(self) -> dict[str, float]:
+        """Content and style loss without `content_weight` and `style_weight`, so that cells compare.
+
+        A term whose weight is 0 has none.
+        """
+        weights = {"content": self.settings.content_weight, "style": self.settings.style_weight}
+        return {
+            name: value / weights[name]
+            for name, value in self.losses.items()
+            if weights.get(name, 0.0) > 0
+        }
+
+    @property
     def seconds(self) -> float | None:
         """What its run took."""
         return self.recipe.seconds if self.recipe else None
@@ -134,19 +148,30 @@ class Grid:
             rows=rows,
             captions=[_caption(item, "   " if wide >= 200 else "\n") for item in self.cells],
             title=self.title,
+            note=NOTE,
             cell=cell,
         )
 
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: the sheet."""
+        return self.sheet()._repr_png_()
+
     def table(self) -> list[dict[str, Any]]:
-        """Return a row of numbers for each cell: where, what is varied, losses, seconds, file."""
+        """Return a row of numbers for each cell: where, what is varied, losses, seconds, file.
+
+        `content` and `style` are without `content_weight` and `style_weight`, and so can be compared from
+        cell to cell; `weighted_content`, `weighted_style` and `total` are what the run made small.
+        """
         rows = []
         for cell in self.cells:
             varied = {
                 name: varying.worded(value) if isinstance(value, Mapping) else value
                 for name, value in cell.varied.items()
             }
-            losses = {name: cell.losses.get(name) for name in LOSSES}
-            row = {"row": cell.row, "column": cell.column, **varied, **losses}
+            row = {"row": cell.row, "column": cell.column, **varied}
+            row |= {name: cell.unweighted.get(name) for name in ("content", "style")}
+            row |= {f"weighted_{name}": cell.losses.get(name) for name in ("content", "style")}
+            row |= {"total": cell.losses.get("total")}
             file = cell.path.name if cell.path and cell.recipe else None
             stopped = cell.recipe.stopped if cell.recipe else cell.problem or "missing"
             rows.append(row | {"seconds": cell.seconds, "stopped": stopped, "file": file})
@@ -168,7 +193,7 @@ def _short(value: float) -> str:
 def _caption(cell: Cell, between: str) -> str:
     if cell.recipe is None:
         return "failed" if cell.problem else "missing"
-    losses = [f"{name} {_short(value)}" for name, value in cell.losses.items() if name != "total"]
+    losses = [f"{name} {_short(value)}" for name, value in cell.unweighted.items()]
     note = ["not finite"] if cell.recipe.stopped == "not finite" else []
     return between.join(losses + note)
 
@@ -204,7 +229,7 @@ def grid(
         folder: Where finished cells are kept, each a PNG file with its recipe. Those that are there
             already are not made again. None keeps the results in memory.
         on_cell: Called with every cell that is there, made now or before. `raise impasto.Stop` in it, or
-            in `on_step`, ends the grid cleanly; the cell that was not finished is dropped.
+            in `on_step`, ends the grid cleanly; a cell that was not finished is dropped.
         on_step: Called after every evaluation, as by `stylize`.
         init_picture: The start of cells with `init="picture"`.
         many: Whether more than 400 cells are fine.
@@ -250,11 +275,11 @@ def run_grid(
             cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
         else:
             cells[index], stopped = _run_cell(plan, index, on_step, workshop)
-        if on_cell is not None and not stopped:
+        if on_cell is not None and (cells[index].recipe or not stopped):
             try:
                 on_cell(cells[index])
             except Stop as stop:
-                stopped = stop.reason
+                stopped = stopped or stop.reason
         if stopped:
             break
     for index in range(len(cells)):  # those after the last one made may be there, too
@@ -274,23 +299,41 @@ def _run_cell(
     place = plan.axes.places[index]
     path = plan.path(place)
     runtime = machine.resolve(plan.runtime, place.settings)
+    late = ""  # why the grid ends after this cell
+
+    def watched(step: Step) -> None:
+        nonlocal late
+        try:
+            if on_step is not None:
+                on_step(step)
+        except Stop as stop:
+            if not _last(step):
+                raise
+            late = stop.reason  # all that was planned is done: the cell is kept
+
     try:
         result = transfer.run(
             plan.inputs[index],
             place.settings,
             runtime,
             plan.weights,
-            on_step,
+            watched,
             (),
             workshop=workshop,
         )
     except NumericalError as error:
-        return Cell(place, path=path, problem=str(error)), ""
+        return Cell(place, path=path, problem=str(error)), late
     if result.stopped not in ENDED:
         return Cell(place, path=path), result.stopped
     if path is None:
-        return Cell(place, result.recipe, result=result), ""
+        return Cell(place, result.recipe, result=result), late
     result.save(
         path, bits=plan.output.bits, metadata=plan.output.metadata, overwrite=plan.overwrite
     )
-    return Cell(place, result.recipe, path), ""
+    return Cell(place, result.recipe, path), late
+
+
+def _last(step: Step) -> bool:
+    """Whether a step is the last evaluation that is planned for its run."""
+    at_end = step.scale == step.scales and step.iteration * step.scales >= step.planned
+    return step.left is None and at_end

@@ -68,9 +68,14 @@ def plain(item: Mapping[str, Any], field: Any = None) -> str:
         return f"must be one of {str(getattr(field, 'description', '')).rstrip('.')}"
     for words, kinds in _PLAIN.items():
         if kind in kinds:
-            return words.format(**limits)
+            return words.format(**{name: _number(value) for name, value in limits.items()})
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _number(value: Any) -> Any:
+    """Return a limit as one writes it: 0, not 0.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Model(BaseModel):

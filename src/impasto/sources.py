@@ -150,7 +150,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if text is None:
         raise InputError(
             f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
-            "a step on the way in an experiment's folder, or another program dropped it"
+            "the sheet of a grid or an intermediate picture, or another program dropped it"
         )
     return Recipe.from_json(text, shown)
 

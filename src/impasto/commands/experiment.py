@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from impasto import paint
 from impasto.console import out
-from impasto.errors import ExitCode, InputError, OutputError
+from impasto.errors import ExitCode, InputError, OutputError, counted
 from impasto.experiment.plan import PARTS, QUICK, Scope, parts_of
 from impasto.flags import generated, parameter, raw, switch, takes, whole
 from impasto.progress import Progress, duration, logged
@@ -76,8 +76,9 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
             stopping=lambda: paint.signals.code is not None,
         )
     how = "interrupted; the same command goes on: " if done.interrupted else ""
-    what = "part" if len(parts) == 1 else "parts"
-    progress.say(f"{how}{len(done.parts)} of {len(parts)} {what} in {duration(done.seconds)}")
+    progress.say(
+        f"{how}{len(done.parts)} of {counted(len(parts), 'part')} in {duration(done.seconds)}"
+    )
     out(printable(done.page))
     return int(paint.signals.code or ExitCode.DONE)
 

@@ -12,7 +12,7 @@ from impasto import axes as varying
 from impasto import paint
 from impasto.axes import Axes, Place
 from impasto.console import complain, out
-from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop
+from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop, counted
 from impasto.flags import (
     BASE,
     SAVING,
@@ -44,12 +44,13 @@ VARY = parameter("vary", list[str], "A setting and its values, such as style_wei
     "twice: the first goes along the columns, the second along the rows. Layers stand between ; as in "
     '"style_layers=relu1_1;relu1_1,relu2_1". [any setting]', "Look", negative="")  # fmt: skip
 SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
-    "beside it, NAME-cells, their numbers into NAME.csv. With --pick, the picture. "
+    "beside it, NAME-cells, their numbers into NAME.csv, losses with and without weights. "
+    "With --pick, the picture. "
     "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True)  # fmt: skip
 SIZE = parameter("cell", int, "Long edge of a picture on the sheet, at most. [px; 16 or more; "
     f"default: {CELL}]")  # fmt: skip
 PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, at another --size: no "
-    "grid is made. [default: not set]")  # fmt: skip
+    "grid is made, the picture is CONTENT-STYLE-ROW-COLUMN.png. [default: not set]")  # fmt: skip
 YES = switch("yes", f"Make more than {varying.MOST_CELLS} cells.")
 KEPT = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
 SETTINGS = [item for item in BASE if item.name != "save_settings"]
@@ -120,7 +121,11 @@ def grid(content: str, *styles: str, **given: Any) -> int:
     if DASH in (*styles, given.get("init_picture")):
         raise InputError("only the photo can come from standard input (-)")
     if given.get("output") == DASH:
-        raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
+        if "pick" not in given:
+            raise InputError(
+                "-o -: a sheet needs the name of a file, for its cells stand beside it"
+            )
+        given["output"] = "-"
     vary = varying.parse(given.get("vary") or [])
     if not vary:
         raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")
@@ -130,7 +135,7 @@ def grid(content: str, *styles: str, **given: Any) -> int:
         )
     chosen = gather(given)
     many = "yes" in given or "pick" in given
-    axes = varying.plan(vary, chosen.settings, many=many)
+    axes = varying.plan(vary, chosen.settings, many=many, called="--vary")
     for place in axes.places:
         if "init" not in vary or place.settings.init == "picture":
             check_start(place.settings, given)
@@ -175,7 +180,7 @@ def _grid(
             output=chosen.output,
             overwrite=bool(given.get("force")),
         )
-        watch = _Watch(progress, plan)
+        watch = _Watch(progress, plan, chosen)
         found = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
     return _finish(job, paths, found, progress, size)
 
@@ -289,12 +294,16 @@ def _check(
 class _Watch:
     """Shows the progress of all cells, and ends at a signal."""
 
-    def __init__(self, progress: Progress, plan: "Plan") -> None:
+    def __init__(self, progress: Progress, plan: "Plan", chosen: Chosen) -> None:
         self._progress = progress
+        self._said = False
         self._series = Series(plan.work)
         progress.pace = self._series
-        there = f" ({len(plan.done)} are there already)" if plan.done else ""
-        progress.say(f"{len(plan.axes.places)} cells{there}")
+        done = len(plan.done)
+        there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
+        progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
+        if done and chosen.origins["metadata"] != "default":
+            progress.say("--metadata is for cells made now; those there keep what they hold")
 
     def step(self, step: "Step") -> None:
         signals.running = True  # from now on a signal ends the grid cleanly
@@ -309,7 +318,9 @@ class _Watch:
 
     def _end(self) -> None:
         if signals.code is not None:
-            self._progress.say("stopping; once more ends at once")
+            if not self._said:
+                self._progress.say("stopping; once more ends at once")
+            self._said = True
             raise Stop("interrupted")
 
 
@@ -317,19 +328,24 @@ def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int
     """Write sheet and numbers, say them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     there = len(found.cells) - len(found.missing)
-    missing = f"{len(found.missing)} of {len(found.cells)} cells are missing and left blank"
-    if found.stopped:
-        missing += "; the same command again goes on"
+    again = "; the same command again goes on" if found.stopped else ""
     if not there:
-        progress.say(f"no sheet is written: {missing}")
-        return code or complain("no cell has a finite loss", ExitCode.NUMERICAL)
+        if not found.stopped:
+            return code or complain(
+                "no cell has a finite loss; no sheet is written", ExitCode.NUMERICAL
+            )
+        progress.say(f"no sheet is written, for no cell is finished yet{again}")
+        return code
+    verb = "is" if len(found.missing) == 1 else "are"
+    of_all = f"{len(found.missing)} of {counted(len(found.cells), 'cell')}"
+    missing = f"{of_all} {verb} missing and left blank{again}"
     output = Output(jpeg_quality=job.output.jpeg_quality)
     sheet = found.sheet(size).encode(files.sheet.suffix, bits=8, quality=output.jpeg_quality)
     _write(files, {files.sheet: sheet, files.csv: found.to_csv().encode()}, force=job.force)
     out(json.dumps(_told(files, found)) if job.json else printable(files.sheet))
     spent = duration(sum(cell.seconds or 0 for cell in found.cells if not cell.reused))
     where = f"cells in {printable(files.folder)}, numbers in {printable(files.csv)}"
-    progress.say(f"{there} cells in {spent}; {where}")
+    progress.say(f"{counted(there, 'cell')} in {spent}; {where}")
     if found.missing:
         progress.say(missing)
     bad = [
@@ -338,7 +354,7 @@ def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int
     ]  # fmt: skip
     if bad and not code:
         return complain(
-            f"the losses of {len(bad)} cell(s) stopped being finite, first {bad[0].place.label}",
+            f"the losses of {counted(len(bad), 'cell')} stopped being finite, first {bad[0].place.label}",
             ExitCode.NUMERICAL,
         )
     return code
@@ -364,6 +380,7 @@ def _told(files: Files, found: "Grid") -> dict[str, Any]:
             "settings": dict(cell.varied),
             "path": str(cell.path) if cell.recipe else None,
             "losses": cell.losses,
+            "unweighted": cell.unweighted,
             "seconds": cell.seconds,
             "reused": cell.reused,
             "problem": cell.problem or None,
