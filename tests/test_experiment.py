@@ -191,7 +191,7 @@ def test_a_trial_is_kept_and_not_run_again(monkeypatch) -> None:
     assert [row["evaluation"] for row in first.rows] == [1, 2, 3, 4, 5, 6]
     assert sorted(first.pictures) == [0, 1, 3, 6]
     assert read_recipe(first.picture).settings == trial.settings
-    with pytest.raises(InputError, match="a step on the way in an experiment's folder"):
+    with pytest.raises(InputError, match="an intermediate picture"):
         read_recipe(first.pictures[3])
     again = bench().outcome(trial)
     assert again == first
