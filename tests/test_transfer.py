@@ -271,6 +271,7 @@ def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(
     from impasto import planner
 
     monkeypatch.setattr(planner, "EDGES", (64, 32))
+    monkeypatch.setattr(planner, "TILED", 0)  # more than a picture of this size takes
     scale = [impasto.pyramid.Scale(160, 120)]
     layers = {"content_layers": "relu2_1", "style_layers": "relu1_1"}
     whole = planner.plan(scale, Settings(**layers), ["relu1_1", "relu2_1"], "fp32", 10**12)
