@@ -303,6 +303,17 @@ def test_estimate_measures_and_paints_nothing(capsys, monkeypatch) -> None:
     assert "scales       48 x 36, 96 x 72 px" in capsys.readouterr().out
 
 
+def test_estimate_with_a_budget_and_a_memory_limit(capsys) -> None:
+    command = ["estimate", "photo.png", "painting.png", "--size", "64"]
+    assert main([*command, "--budget", "90s", "--tile", "32"]) == 0
+    said = capsys.readouterr().out
+    assert "evaluations  as many as fit" in said
+    assert "time         1:30 min, the budget" in said
+    assert "held         in tiles of 32 px; 10 curvature pairs in 32 bits" in said
+    assert main([*command, "--memory-limit", "10MB"]) == 3
+    assert "--memory-limit" in capsys.readouterr().err
+
+
 def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
     monkeypatch.setattr(impasto.estimate, "_seconds", lambda *arguments: 0.5)
     inputs = impasto.inputs.open_inputs("photo.png", "painting.png", Settings(), None)

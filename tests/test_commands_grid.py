@@ -453,3 +453,10 @@ def test_the_remaining_time_counts_all_cells_by_their_work(monkeypatch) -> None:
     series.next()
     assert series.before() == "cell 3/3  "
     assert series.work(Now(5)) == (25.0, 40.0)
+
+
+def test_a_budget_is_for_a_single_picture(capsys) -> None:
+    command = ["photo.png", "painting.png", "--budget", "20s"]
+    assert main(["grid", *command, "--vary", "seed=1,2"]) == 2
+    assert main(["experiment", *command]) == 2
+    assert capsys.readouterr().err.count("--budget is for a single picture") == 2

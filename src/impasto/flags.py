@@ -176,6 +176,14 @@ def whole(flag: str, text: str, low: int, high: int | None = None, unit: str = "
     raise InputError(f"{flag}: must be a whole number{unit}, {limits}, not {printable(text)}")
 
 
+def one_picture(runtime: Runtime) -> None:
+    """Refuse a time budget where many pictures are compared: each must have its evaluations."""
+    if runtime.budget is not None:
+        raise InputError(
+            "--budget is for a single picture; here give evaluations or a smaller --size"
+        )
+
+
 def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
     """Refuse a start from a picture without one, and a picture that would not be used."""
     if "init_picture" in given and chosen.init != "picture":

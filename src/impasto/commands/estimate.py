@@ -35,7 +35,7 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     if given.get("json"):
         facts = {
             "scales": [[scale.width, scale.height] for scale in found.scales],
-            "evaluations": found.evaluations,
+            "evaluations": found.evaluations if chosen.runtime.budget is None else None,
             "seconds": round(found.seconds, 1),
             "memory_bytes": found.memory,
             "tile": found.plan.tile,
@@ -46,8 +46,12 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
         out(dumps(facts))
         return ExitCode.DONE
     out(f"scales       {sizes} px")
-    out(f"evaluations  {found.evaluations}")
-    out(f"time         about {duration(found.seconds)}, beside the start of the program")
+    if chosen.runtime.budget is None:
+        out(f"evaluations  {found.evaluations}")
+        out(f"time         about {duration(found.seconds)}, beside the start of the program")
+    else:
+        out("evaluations  as many as fit")
+        out(f"time         {duration(found.seconds)}, the budget")
     here = memory()
     much = (
         f", more than the {here / 1e6:.0f} MB of this machine"

@@ -11,7 +11,7 @@ from impasto import paint
 from impasto.console import out
 from impasto.errors import ExitCode, InputError, OutputError, counted
 from impasto.experiment.plan import PARTS, QUICK, Scope, parts_of
-from impasto.flags import generated, parameter, raw, switch, takes, whole
+from impasto.flags import generated, one_picture, parameter, raw, switch, takes, whole
 from impasto.progress import Progress, duration, logged
 from impasto.publish import printable
 from impasto.settings import Runtime
@@ -56,6 +56,7 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
         )
     parts, scope = parts_of(given.get("only")), _scope(given)
     runtime = gather({key: given[key] for key in Runtime.model_fields if key in given}).runtime
+    one_picture(runtime)
     files = [paint.read(name) for name in names]
     folder = _folder(Path(given.get("output", "experiment")))
     progress = Progress(sys.stderr, quiet=bool(given.get("quiet")))

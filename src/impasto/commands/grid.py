@@ -18,6 +18,7 @@ from impasto.flags import (
     SAVING,
     check_start,
     generated,
+    one_picture,
     parameter,
     positional,
     shares_of,
@@ -134,6 +135,7 @@ def grid(content: str, *styles: str, **given: Any) -> int:
             "--evaluations goes before every quality: leave it out, or vary it instead"
         )
     chosen = gather(given)
+    one_picture(chosen.runtime)
     many = "yes" in given or "pick" in given
     axes = varying.plan(vary, chosen.settings, many=many, called="--vary")
     for place in axes.places:
