@@ -16,6 +16,7 @@ from impasto.publish import WRITABLE, printable
 from impasto.settings import Output, Runtime, Settings, Style
 
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
+WITH_UNITS = ("memory_limit", "budget")  # numbers that may be written with a unit
 
 # --- flags, made from the models -----------------------------------------------------------------
 
@@ -89,7 +90,7 @@ def generated(*models: type[Model]) -> list[Any]:
         for name, field in model.model_fields.items():
             extra = field.json_schema_extra
             assert isinstance(extra, dict)
-            kind = str if is_table(field) else field.annotation
+            kind = str if is_table(field) or name in WITH_UNITS else field.annotation
             found.append(parameter(name, kind, describe(field), str(extra["group"])))
     return found
 
