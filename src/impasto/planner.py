@@ -156,8 +156,8 @@ def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
 
 
 def seconds_to_save(scale: Scale) -> float:
-    """Return about how long it takes to turn the canvas into a file and write it."""
-    return 0.2 + 0.5e-6 * scale.width * scale.height
+    """Return about how long it takes to write the canvas into a file and to end the program."""
+    return 0.9 + 0.5e-6 * scale.width * scale.height
 
 
 def smaller(tile: int, scale: Scale) -> int | None:
