@@ -37,7 +37,7 @@ class Scope:
     cell_rounds: int = 4
 
 
-QUICK = Scope(size=112, cell=72, cell_rounds=2)
+QUICK = Scope(size=112, cell=64, cell_rounds=2)
 
 
 @dataclass(frozen=True)
