@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto import machine
-from impasto.convolution import Convolution, Direct, Winograd
+from impasto.convolution import Convolution, Direct, Winograd, Workspace
 from impasto.layers import LAYERS, check_layer, deepest
 from impasto.vgg import VGG19, pool
 
@@ -35,6 +35,7 @@ class Chain:
     def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
         self.network = network
         self.dtype = dtype
+        self._workspace = Workspace()
         self._convolutions: dict[str, Convolution] = {}
 
     @classmethod
@@ -60,8 +61,8 @@ class Chain:
             return found
         self.network.check_size(image, wanted)
         with torch.no_grad():
-            hidden = self.network.preprocess(image.detach()).to(self.dtype)
-            hidden = hidden.contiguous(memory_format=torch.channels_last)
+            hidden = self.network.preprocess(image.detach())
+            hidden = hidden.to(self.dtype or hidden.dtype, memory_format=torch.channels_last)
             for step in _steps(wanted, self.network.pooling):
                 hidden = self._step(step, hidden, found, keep)
                 if step[-1] in wanted:
@@ -89,19 +90,22 @@ class Chain:
     def _convolution(self, name: str) -> Convolution:
         """Return a convolution, made on first use."""
         if name not in self._convolutions:
-            kernels = self.network.kernels
-            weight, bias = (
-                kernels[f"{name}/{part}"].detach().to(self.dtype) for part in ("weight", "bias")
-            )
-            make = Winograd if _wide(weight) else Direct
-            self._convolutions[name] = make(weight, bias, self.network.padding)
-            machine.put_aside(kernels[f"{name}/weight"])
+            kernels, padding = self.network.kernels, self.network.padding
+            weight, bias = (kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
+            dtype = self.dtype or weight.dtype
+            found: Convolution
+            if _wide(weight, dtype):
+                found = Winograd(weight, bias, padding, dtype, self._workspace)
+            else:
+                found = Direct(weight.to(dtype), bias.to(dtype), padding)
+            self._convolutions[name] = found
+            machine.put_aside(weight)
         return self._convolutions[name]
 
 
-def _wide(weight: Tensor) -> bool:
+def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether Winograd is the faster way for kernels (D, C, 3, 3)."""
-    enough = WIDE.get(weight.dtype)
+    enough = WIDE.get(dtype)
     if enough is None or weight.device.type != "cpu":
         return False
     narrow, broad = sorted(weight.shape[:2])
