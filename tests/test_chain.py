@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from impasto import pooling
-from impasto.chain import Chain
+from impasto.chain import Chain, added
 from impasto.errors import InputError
 from impasto.layers import LAYERS
 from impasto.vgg import VGG19
@@ -15,6 +15,11 @@ SETS = [
     ["pool2", "relu2_2"],
     list(LAYERS),
 ]
+
+
+def adding(given):
+    """Inject what a function gives for a layer."""
+    return lambda name, so_far: added(so_far, given(name))
 
 
 def autograd(network, image, layers, gradients):
@@ -44,7 +49,7 @@ def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, 
     for name, found in course.features.items():
         torch.testing.assert_close(found, expected[name].detach())
     asked: list[str] = []
-    back = course.back(lambda name: asked.append(name) or gradients[name].clone())
+    back = course.back(adding(lambda name: asked.append(name) or gradients[name].clone()))
     torch.testing.assert_close(back, gradient)
     assert asked == [*reversed([name for name in LAYERS if name in layers]), "image"]
 
@@ -55,10 +60,10 @@ def test_layers_without_a_gradient_are_passed_over(narrow) -> None:
     one = torch.ones(1, narrow["conv2_1.bias"].numel(), 16, 16).double()
     _, expected = autograd(network, image, ["relu2_1", "relu3_1"], {"relu2_1": one})
     course = Chain(network).forward(image, ["relu2_1", "relu3_1"])
-    found = course.back(lambda name: one.clone() if name == "relu2_1" else None)
+    found = course.back(adding(lambda name: one.clone() if name == "relu2_1" else None))
     torch.testing.assert_close(found, expected)
     course = Chain(network).forward(image, ["relu1_1"])
-    assert torch.equal(course.back(lambda _: None), torch.zeros_like(image))
+    assert torch.equal(course.back(adding(lambda _: None)), torch.zeros_like(image))
 
 
 def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow) -> None:
@@ -70,7 +75,7 @@ def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow)
     found = (
         Chain(network)
         .forward(image, ["relu1_1"])
-        .back(lambda name: seen if name == "relu1_1" else None)
+        .back(adding(lambda name: seen if name == "relu1_1" else None))
     )
     torch.testing.assert_close(found, expected)
     assert number == 1
@@ -79,7 +84,7 @@ def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow)
 def test_the_image_is_not_touched_and_too_small_is_refused(narrow, random_image) -> None:
     chain, image = Chain(VGG19(narrow)), random_image(16, 16)
     before = image.clone()
-    chain.forward(image, ["relu5_1"]).back(lambda _: None)
+    chain.forward(image, ["relu5_1"]).back(adding(lambda _: None))
     assert torch.equal(image, before)
     with pytest.raises(InputError, match="16 px"):
         chain.forward(random_image(15, 40), ["relu5_1"])
@@ -96,7 +101,7 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
     for name in layers:
         found, wanted = course.features[name], expected[name].detach()
         assert (found - wanted).abs().max() < 2e-5 * wanted.abs().max()
-    found = course.back(lambda name: gradients.get(name))
+    found = course.back(adding(gradients.get))
     assert (found - gradient).norm() < 1e-3 * gradient.norm()
     ways = {name: type(way).__name__ for name, way in chain._convolutions.items()}
     assert ways["conv1_2"] == "Direct"
@@ -114,7 +119,7 @@ def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height
         monkeypatch.setattr(pooling, "STRIP", 1)
         course = chain.forward(image, ["relu3_1"])
         features = course.features["relu3_1"].clone()
-        found.append((features, course.back({"relu3_1": features.clone()}.get)))
+        found.append((features, course.back(adding({"relu3_1": features.clone()}.get))))
     for features, gradient in found[1:]:
         assert torch.allclose(features, found[0][0], rtol=1e-12)
         assert torch.allclose(gradient, found[0][1], rtol=1e-10)

@@ -17,7 +17,7 @@ from impasto.layers import LAYERS, check_layer, deepest
 from impasto.pooling import Undo
 from impasto.vgg import VGG19
 
-Injected = Callable[[str], Tensor | None]
+Injected = Callable[[str, Tensor | None], Tensor | None]
 # Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
@@ -123,21 +123,22 @@ class Pass:
         """Return the gradient for the image, (1, 3, H, W), float32; the pass is used up.
 
         Args:
-            injected: Gives, layer by layer from the deepest, the gradient of the losses for that layer's
-                features, or None; asked for `image` last.
+            injected: Is given, layer by layer from the deepest, the gradient for its features that came
+                along, or None, and returns it with that of the losses added; called for `image` last. It
+                may change what it is given.
         """
         gradient: Tensor | None = None
         with torch.no_grad():
             while self.way_back:
                 layer, undo = self.way_back.pop()
                 if layer in self.features:
-                    gradient = _sum(gradient, injected(layer))
+                    gradient = injected(layer, gradient)
                     del self.features[layer]
                 while undo and gradient is not None:
                     gradient = undo.pop()(gradient)
             if gradient is not None:
                 gradient = self._network.unprocess(gradient)
-            gradient = _sum(gradient, injected("image"))
+            gradient = injected("image", gradient)
             image = self.features["image"]
             return torch.zeros_like(image) if gradient is None else gradient.to(image.dtype)
 
@@ -159,8 +160,8 @@ def _steps(wanted: set[str], pooling: str) -> list[tuple[str, ...]]:
     return steps
 
 
-def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Add a layer's injected gradient to the one that came along, which is ours to change."""
+def added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Add a gradient to the one that came along, which is ours to change."""
     if other is None:
         return one
     if one is None:  # ours from here on; a sum's gradient is one number seen many times

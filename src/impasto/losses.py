@@ -14,9 +14,9 @@ Two conventions, both exact, F and P being features (C channels, M positions), G
 The formulas of other programs are the `mean` times a factor; `conventions` has the table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -54,6 +54,27 @@ class Loss(Protocol):
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the unweighted loss, a scalar."""
+
+
+@runtime_checkable
+class Descending(Protocol):
+    """What a loss of one layer may offer beside: its own way back, which needs no second measurement."""
+
+    def descend(
+        self,
+        features: Features,
+        windows: Windows | None,
+        slopes: Sequence[Tensor | None],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Add the gradient for the layer to `onto`, in place; where that is None, make one.
+
+        Args:
+            features: As `measure` got them.
+            windows: Likewise.
+            slopes: Derivatives of the total for the statistics; None where it does not depend on them.
+            onto: The gradient for the layer so far, (1, C, h, w), channels last, or None.
+        """
 
 
 def _crop(features: Tensor, window: Window | None) -> Tensor:
@@ -155,6 +176,25 @@ class ContentLoss:
         )
         return (squared_distance(_crop(features[self.layer], window), target),)
 
+    def descend(
+        self,
+        features: Features,
+        windows: Windows | None,
+        slopes: Sequence[Tensor | None],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Add 2 (F - P) times the slope; see `Descending`."""
+        found, window = features[self.layer], windows.get(self.layer) if windows else None
+        if slopes[0] is None:
+            return onto
+        target = (
+            self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
+        )
+        onto = torch.zeros_like(found) if onto is None else onto
+        difference = _crop(found, window) - target
+        _crop(onto, window).add_(difference.mul_(2 * slopes[0]))
+        return onto
+
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""
         (total,) = statistics
@@ -191,6 +231,26 @@ class GramLoss:
         part = _crop(features[self.layer], window)
         gram = gram_matrix(part)
         return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
+
+    def descend(
+        self,
+        features: Features,
+        windows: Windows | None,
+        slopes: Sequence[Tensor | None],
+        onto: Tensor | None,
+    ) -> Tensor | None:
+        """Add (S + S^T) F, S being the slope for G; see `Descending`."""
+        found, window = features[self.layer], windows.get(self.layer) if windows else None
+        if slopes[0] is None:
+            return onto
+        slope = (slopes[0] + slopes[0].transpose(1, 2))[0].to(found.dtype)
+        onto = torch.zeros_like(found) if onto is None else onto
+        rows, flat = (_crop(tensor, window).permute(0, 2, 3, 1) for tensor in (onto, found))
+        if window is None and rows.is_contiguous() and flat.is_contiguous():
+            rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
+        else:
+            rows.add_(flat @ slope)
+        return onto
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the weighted sum over styles of the squared distance of normalised Gram matrices."""

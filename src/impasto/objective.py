@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from impasto import machine
-from impasto.chain import Chain, Pass
+from impasto.chain import Chain, Pass, added
 from impasto.errors import InputError
 from impasto.layers import deepest
-from impasto.losses import Loss, Statistics, Windows, add_statistics
+from impasto.losses import Descending, Loss, Statistics, Windows, add_statistics
 from impasto.solvers import Evaluation
 from impasto.tiles import IMAGE, Tile, tiles
 from impasto.vgg import VGG19, Padding, Pooling
@@ -83,7 +83,7 @@ class Objective:
             gradient = torch.zeros_like(canvas)
             for tile in parts:
                 course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
-                back = _Measured(self.losses, course, tile.windows).back(slopes)
+                back = _Measured(self.losses, course, tile.windows, again=True).back(slopes)
                 gradient[..., tile.rows, tile.columns] += back
         if (
             self._settling
@@ -130,42 +130,57 @@ class Objective:
 class _Measured:
     """What the losses measured on one pass, and the way from their derivatives to the image's gradient.
 
-    The gradient for a layer is made when the way back reaches it, and not kept longer than that.
+    The gradient for a layer is made when the way back reaches it, and not kept longer than that. Losses that
+    know their own way back are not measured where only that is wanted.
     """
 
-    def __init__(self, losses: Sequence[Loss], course: Pass, windows: Windows | None) -> None:
-        self._course = course
-        self._leaves = {
-            name: found.detach().requires_grad_() for name, found in course.features.items()
-        }
-        with torch.enable_grad():
-            self.statistics = [loss.measure(self._leaves, windows) for loss in losses]
+    def __init__(
+        self, losses: Sequence[Loss], course: Pass, windows: Windows | None, *, again: bool = False
+    ) -> None:
+        self._course, self._losses, self._windows = course, losses, windows
+        self._leaves = {name: found.detach() for name, found in course.features.items()}
+        self.statistics = [self._measure(loss, again) for loss in losses]
         self._reached: dict[str, list[int]] = {}
-        self._read = [(*loss.layers, IMAGE) for loss in losses]
         for number, loss in enumerate(losses):
             first = deepest(loss.layers) if loss.layers else IMAGE
             self._reached.setdefault(first, []).append(number)
         self._waiting: dict[str, Tensor] = {}
 
+    def _measure(self, loss: Loss, again: bool) -> Statistics:
+        if isinstance(loss, Descending):
+            with torch.no_grad():
+                return () if again else loss.measure(self._leaves, self._windows)
+        with torch.enable_grad():
+            for name in (*loss.layers, IMAGE):
+                self._leaves[name].requires_grad_()
+            return loss.measure(self._leaves, self._windows)
+
     def back(self, slopes: Sequence[Slopes]) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
 
-        def injected(layer: str) -> Tensor | None:
+        def injected(layer: str, gradient: Tensor | None) -> Tensor | None:
             for number in self._reached.get(layer, ()):
-                leaves = [self._leaves[name] for name in self._read[number]]
-                found = _derivatives(self.statistics[number], slopes[number], leaves)
-                self.statistics[number] = ()
-                for name, gradient in zip(self._read[number], found, strict=True):
-                    self._add(name, gradient)
+                loss = self._losses[number]
+                if isinstance(loss, Descending):
+                    given = self._leaves, self._windows, slopes[number]
+                    gradient = loss.descend(*given, gradient)
+                else:
+                    self._differentiate(number, slopes[number])
             del self._leaves[layer]
-            return self._waiting.pop(layer, None)
+            return added(gradient, self._waiting.pop(layer, None))
 
         return self._course.back(injected)
 
-    def _add(self, layer: str, gradient: Tensor | None) -> None:
-        if gradient is not None:
-            before = self._waiting.get(layer)
-            self._waiting[layer] = gradient if before is None else before + gradient
+    def _differentiate(self, number: int, slopes: Slopes) -> None:
+        """Have autograd find a loss's gradients, which wait for the way back to reach their layers."""
+        names = (*self._losses[number].layers, IMAGE)
+        leaves = [self._leaves[name] for name in names]
+        found = _derivatives(self.statistics[number], slopes, leaves)
+        self.statistics[number] = ()
+        for name, gradient in zip(names, found, strict=True):
+            if gradient is not None:
+                before = self._waiting.get(name)
+                self._waiting[name] = gradient if before is None else before + gradient
 
 
 def _detached(statistics: Statistics) -> Statistics:
