@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
     {"layers", "publish", "models", "conventions", "presets"},
-    {"anatomy", "convolution", "curvature", "figures", "lbfgsb", "page", "tiles"},
+    {"anatomy", "convolution", "curvature", "evaluation", "figures", "lbfgsb", "page", "tiles"},
     {"sheets"},
     {"settings"},
     {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from impasto.errors import Stop
-from impasto.solvers import Evaluation
+from impasto.evaluation import Evaluation
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
 COARSE = 0.5  # share of the time that coarse scales may take where it is short

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from impasto.evaluation import Evaluation, Solution
 from impasto.picture import Picture
 from impasto.pyramid import Scale
 from impasto.recipe import ScaleRecord
-from impasto.solvers import ROUND, Evaluation, Solution
+from impasto.solvers import ROUND
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """SciPy's L-BFGS-B, one evaluation at a time, so that its memory can be kept and taken up again.
 
 `scipy.optimize.minimize` owns its loop and keeps its memory to itself. Below it lies a routine that is called
-again and again, says what it wants next, and holds all it knows in arrays of the caller's. This is SciPy's own
-loop around that routine, without bounds: the same numbers, bit by bit (tests hold that). The routine is not
-part of SciPy's public interface; where it is not there in the form known, `Driver.works` says so.
+again and again, says what it wants next, and holds all it knows in arrays of the caller's. This is SciPy's
+own loop around that routine, without bounds: the same numbers, bit by bit (tests hold that). The routine is
+no part of SciPy's public interface; where it is not there in the form known, `Driver.works` says so.
 """
 
 from collections.abc import Mapping

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from impasto.chain import Chain, Pass
 from impasto.errors import InputError
+from impasto.evaluation import Evaluation
 from impasto.layers import deepest
 from impasto.losses import Loss, Statistics, Windows, add_statistics
-from impasto.solvers import Evaluation
 from impasto.tiles import IMAGE, Tile, tiles
 from impasto.vgg import VGG19, Padding, Pooling
 

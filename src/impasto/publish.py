@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from impasto.errors import InputError, OutputError, ResourceError
@@ -109,14 +109,21 @@ def check_target(
     return target
 
 
-def publish(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> Path:
+def publish(
+    path: str | os.PathLike[str],
+    data: bytes | Callable[[Path], None],
+    *,
+    overwrite: bool = False,
+    previous: Path | None = None,
+) -> Path:
     """Write `data` under `path`, all of it or nothing.
 
     Args:
         path: The file to write. Where it is a symbolic link that may be replaced, the file it
             points to is.
-        data: The whole content.
+        data: The whole content, or a function that writes it into a new file.
         overwrite: Whether an existing file may be replaced.
+        previous: A name in the same folder that the replaced file takes, if it is to be kept.
 
     Returns:
         The path that was written.
@@ -131,6 +138,8 @@ def publish(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = Fals
         temporary = real.parent / f".impasto-{secrets.token_hex(8)}.tmp"
         _write(temporary, data)
         if overwrite:
+            if previous is not None and real.exists():
+                os.replace(real, previous)  # noqa: PTH105
             os.replace(temporary, real)  # noqa: PTH105
         else:
             _claim(temporary, real)
@@ -168,11 +177,14 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | Callable[[Path], None]) -> None:
     """Create a new file with the user's usual permissions and force it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
+        if isinstance(data, bytes):
+            file.write(data)
+        else:
+            data(path)
         file.flush()
         os.fsync(file.fileno())
 

@@ -23,6 +23,7 @@ from impasto._version import __version__
 from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
 from impasto.errors import InputError, ResourceError, Stop
+from impasto.evaluation import Callback
 from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS
@@ -33,7 +34,7 @@ from impasto.pyramid import Scale
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
-from impasto.solvers import OUT_OF_MEMORY, Callback, minimize, no_memory
+from impasto.solvers import OUT_OF_MEMORY, minimize, no_memory
 from impasto.targets import bind
 from impasto.weights import load_weights
 from impasto.workshop import Workshop
