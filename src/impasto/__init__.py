@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from impasto.recipe import Recipe
     from impasto.reproduction import reproduce
     from impasto.result import Result
+    from impasto.resumption import resume
     from impasto.settings import Output, Runtime, Settings, Style
     from impasto.solvers import minimize
     from impasto.sources import read_recipe
@@ -85,6 +86,7 @@ _HOMES = {
     "minimize": "solvers",
     "read_recipe": "sources",
     "reproduce": "reproduction",
+    "resume": "resumption",
     "stylize": "transfer",
     "total_variation": "losses",
 }
@@ -128,6 +130,7 @@ __all__ = [
     "minimize",
     "read_recipe",
     "reproduce",
+    "resume",
     "stylize",
     "total_variation",
 ]

@@ -49,7 +49,7 @@ class State:
     """
 
     count: int
-    tensors: Mapping[str, Tensor]
+    tensors: dict[str, Tensor]
     numbers: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from impasto.errors import InputError, OutputError, ResourceError
 
@@ -45,11 +46,7 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
     """
     shown = printable(path)
     try:
-        info = Path(path).stat()
-        if stat.S_ISDIR(info.st_mode):
-            raise InputError(f"{shown} is a folder; give one file")
-        if not stat.S_ISREG(info.st_mode):
-            raise InputError(f"{shown} is not an ordinary file; give one that is")
+        info = check_ordinary(path)
         with Path(path).open("rb") as file:
             data = file.read(min(info.st_size, limit) + 1)
     except FileNotFoundError as error:
@@ -60,6 +57,21 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
     check_length(data, limit, shown)
     return data
+
+
+def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
+    """Refuse what is no ordinary file; return what the system knows of it.
+
+    Raises:
+        InputError: It is a folder or a device.
+        OSError: It is not there.
+    """
+    shown, info = printable(path), Path(path).stat()
+    if stat.S_ISDIR(info.st_mode):
+        raise InputError(f"{shown} is a folder; give one file")
+    if not stat.S_ISREG(info.st_mode):
+        raise InputError(f"{shown} is not an ordinary file; give one that is")
+    return info
 
 
 def check_length(data: bytes, limit: int, shown: str) -> None:
@@ -111,7 +123,7 @@ def check_target(
 
 def publish(
     path: str | os.PathLike[str],
-    data: bytes | Callable[[Path], None],
+    data: bytes | Callable[[BinaryIO], None],
     *,
     overwrite: bool = False,
     previous: Path | None = None,
@@ -121,7 +133,7 @@ def publish(
     Args:
         path: The file to write. Where it is a symbolic link that may be replaced, the file it
             points to is.
-        data: The whole content, or a function that writes it into a new file.
+        data: The whole content, or a function that writes it into an open file.
         overwrite: Whether an existing file may be replaced.
         previous: A name in the same folder that the replaced file takes, if it is to be kept.
 
@@ -177,14 +189,14 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _write(path: Path, data: bytes | Callable[[Path], None]) -> None:
+def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     """Create a new file with the user's usual permissions and force it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         if isinstance(data, bytes):
             file.write(data)
         else:
-            data(path)
+            data(file)
         file.flush()
         os.fsync(file.fileno())
 

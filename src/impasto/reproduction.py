@@ -22,7 +22,8 @@ from impasto.publish import MAX_BYTES, printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.result import Result
 from impasto.sources import read_recipe
-from impasto.transfer import WeightsLike, identity, load, replay
+from impasto.transfer import WeightsLike, load, replay
+from impasto.weights import identity
 
 MOST_FILES = 10_000  # of a folder that are looked at
 
@@ -113,11 +114,16 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
     """
     check_reproducible(recipe)
+    return locate(recipe, folders)
+
+
+def locate(recipe: Recipe, folders: Iterable[Path]) -> Found:
+    """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
     places = _places(folders)
     opened = search(recipe, places)
     missing = [record for record in _wanted(recipe) if opened[record.sha256] is None]
     if missing:
-        names = " and ".join(dict.fromkeys(map(_described, missing)))
+        names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
         looked = ", ".join(printable(place) for place in places)
         raise InputError(
             f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
@@ -157,9 +163,11 @@ def _places(folders: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
-def _described(record: InputRecord) -> str:
+def _described(record: InputRecord, places: Sequence[Path]) -> str:
     size = f"{record.width} x {record.height} px"
-    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
+    other = any((place / Path(record.name).name).is_file() for place in places)
+    there = "; a file of that name is there, but it is another picture now" if other else ""
+    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...{there})"
 
 
 def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] | None:

@@ -167,7 +167,7 @@ def minimize(
         callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
             raised in it ends the run cleanly.
         state: Where to go on instead of at `start`, which then only tells shape, type and device. All other
-            arguments have to be as they were.
+            arguments have to be as they were. Its tensors are taken out of it.
         keep: Called between iterations with the state there.
 
     Raises:
@@ -238,6 +238,7 @@ def _lbfgs(
         curvature.restore(state.tensors, canvas.device)
         if "best" not in state.tensors:
             run.best_canvas = canvas  # one and the same
+        state.tensors.clear()
     else:
         run.offer({"canvas": canvas})
         here = run(canvas)
@@ -323,6 +324,7 @@ def _scipy(run: _Run, start: Tensor, history: int, state: State | None) -> str:
         driver = Driver(x, history)
         if state is not None:
             driver.restore(state.tensors)
+            state.tensors.clear()
         while driver.wants_evaluation():
             if run.count:
                 run.offer(driver.tensors())
@@ -363,6 +365,7 @@ def _adam(
             "exp_avg": state.tensors["mean"].to(canvas).clone(),
             "exp_avg_sq": state.tensors["square"].to(canvas).clone(),
         }
+        state.tensors.clear()
     while True:
         if memory := optimizer.state.get(parameter):
             moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
