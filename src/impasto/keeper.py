@@ -66,6 +66,10 @@ class Keeper:
         resumed: Whether it is the one that this run goes on from.
         wanted: Whether there are to be any.
 
+    Attributes:
+        written: Whether there is a checkpoint.
+        unfinished: Whether the run was stopped and can be gone on with.
+
     Raises:
         InputError: The file is there already, or another process works on it.
         OutputError: It cannot be written there.
@@ -83,12 +87,12 @@ class Keeper:
     ) -> None:
         self.automatic = path is None or Path(path).absolute().parent == folder().absolute()
         self.path = _new_name() if path is None else Path(path).absolute()
-        self._folders = [os.fspath(item) for item in folders]
-        self._note = dict(note or {})
+        self.folders = [os.fspath(item) for item in folders]
+        self.note = dict(note or {})
         self._wanted = wanted
         self._long = resumed or not self.automatic
-        self.written = resumed  # whether there is one
-        self.unfinished = False  # whether the run was stopped and can be gone on with
+        self.written = resumed
+        self.unfinished = False
         self._lock: FileLock | None = None
         self._speed, self._since = SPEED, time.perf_counter()
         self._first: tuple[float, float] | None = (
@@ -110,9 +114,14 @@ class Keeper:
         self.release()
 
     @property
-    def named(self) -> str:
+    def named(self) -> list[str]:
         """How `impasto resume` is told of it: not at all where it is the last automatic one."""
-        return "" if self.automatic else printable(self.path)
+        return [] if self.automatic else [printable(self.path)]
+
+    @property
+    def left(self) -> bool:
+        """Whether there is a checkpoint of a run that was stopped."""
+        return self.unfinished and self.written
 
     def begin(self, course: Course) -> None:
         """Take note of a run."""
@@ -217,8 +226,8 @@ class Keeper:
             parts=dict(state.parts),
             columns=tuple(names),
             losses=tuple(course.losses),
-            folders=tuple(self._folders),
-            note=self._note,
+            folders=tuple(self.folders),
+            note=self.note,
         )
         return Checkpoint(head, state.tensors, history)
 

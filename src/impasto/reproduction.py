@@ -17,6 +17,7 @@ from impasto import machine
 from impasto._version import __version__
 from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
 from impasto.history import Step
+from impasto.keeper import Keeper
 from impasto.picture import Picture
 from impasto.publish import MAX_BYTES, printable
 from impasto.recipe import InputRecord, Recipe
@@ -74,6 +75,8 @@ def repeat(
     *,
     weights: WeightsLike | None = None,
     on_step: Callable[[Step], None] | None = None,
+    keeper: Keeper | None = None,
+    on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Replay a recipe whose inputs were found; see `reproduce`."""
     return replay(
@@ -83,6 +86,8 @@ def repeat(
         on_step=on_step,
         init_picture=found.init_picture,
         weights=find_weights(recipe, weights),
+        keeper=keeper,
+        on_part=on_part,
     )
 
 
