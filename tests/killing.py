@@ -126,7 +126,7 @@ class Trial:
         if not self.automatic:
             path = Path(FILE)
             return path if path.exists() or checkpoint.previous(path).exists() else None
-        found = keeper._unfinished()
+        found = keeper.unfinished()
         return found[-1] if found else None
 
     def look(self) -> bool:
