@@ -258,7 +258,7 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
         if since is None:
             start = _next_canvas(canvas, before, targets, settings)
         else:
-            start = torch.empty_like(targets.content)  # the state knows better
+            start = torch.zeros_like(targets.content)  # the state knows better
         before = replace(targets, styles=(), picture=None)  # the paintings have done their part
         tile, compact = course.runtime.tile or 0, bool(course.runtime.compact)
         course.keeper.at(number, tile, 0)
