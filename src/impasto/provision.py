@@ -44,7 +44,7 @@ def definite(
             "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
             tile, limit / 1e9, slower,
         )  # fmt: skip
-    if chosen.compact and not runtime.compact:
+    if chosen.compact and not runtime.compact and runtime.precision != "bf16":
         log.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
     return runtime.changed(
         memory_limit=None,
