@@ -25,7 +25,7 @@ ORDER = (  # a module imports from rows above its own only
     {"vgg", "losses", "solvers", "inputs", "contact"},
     {"chain"},
     {"budget", "canvas", "history", "machine", "objective", "planner", "targets"},
-    {"result"},
+    {"faults", "result"},
     {"transfer"},
     {"reproduction", "estimate", "experiment", "gridplan"},
     {"grids"},

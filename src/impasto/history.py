@@ -10,7 +10,7 @@ from torch import Tensor
 from impasto.picture import Picture
 from impasto.pyramid import Scale
 from impasto.recipe import ScaleRecord
-from impasto.solvers import ROUND, Evaluation, Solution
+from impasto.solvers import NOT_FINITE, ROUND, Evaluation, Solution
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Log:
         self.scales: list[ScaleRecord] = []
         self.losses: dict[str, float] = {}
         self.stopped = ""
+        self.fault = ""
 
     def seconds(self) -> float:
         """Return the seconds since the run began."""
@@ -110,7 +111,9 @@ class Log:
         seconds = time.perf_counter() - self._scale_began
         self._done += solution.evaluations
         self.losses = named(solution.evaluation, unit)
-        self.stopped = solution.reason
+        self.stopped, self.fault = solution.reason, solution.fault
+        if self.fault:
+            self.fault += f" stopped being finite at evaluation {self._done}"
         self.scales.append(
             ScaleRecord(
                 width=scale.width,
@@ -120,6 +123,10 @@ class Log:
                 reason=solution.reason,
             )
         )
+
+    def end(self, fault: str) -> None:
+        """Note that a scale could not even begin, because of what `fault` says; those before count."""
+        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
 
 
 def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:

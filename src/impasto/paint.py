@@ -245,9 +245,8 @@ def finish(job: Job, progress: Progress, result: "Result", course: "Course | Non
         told = json.dumps(report(result, job.target, beside(job, job.target))) if job.json else None
         out(told or printable(job.target))
     if result.stopped == "not finite":
-        return complain(
-            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
-        )
+        said = f"{result.fault}; the best picture so far is saved: try smaller weights"
+        return complain(said, ExitCode.NUMERICAL)
     how = "interrupted; the best picture so far is saved: " if code else ""
     progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
     return code

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -28,6 +28,7 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_EDGE = 30_000  # px
+LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
 
 
 BYTES = {
@@ -198,7 +199,25 @@ class Settings(Model):
             raise ValueError(
                 "nothing to do: give content_weight or style_weight (with a layer) a value above 0"
             )
+        for name, weight in self._products():
+            if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{name} comes to {weight:g}; it must lie between {1 / LARGEST_WEIGHT:g} and "
+                    f"{LARGEST_WEIGHT:g}, or be 0"
+                )
         return self
+
+    def _products(self) -> Iterator[tuple[str, float]]:
+        """Yield what each loss is multiplied by, with its name for messages; nothing for those left out."""
+        for term, alpha, layers in (
+            ("content_weight", self.content_weight, self.content_layers),
+            ("style_weight", self.style_weight, self.style_layers),
+        ):
+            for layer, weight in layers.items():
+                if alpha and weight:
+                    yield f"{term} times the weight of layer {layer}", alpha * weight
+        if self.total_variation:
+            yield "total_variation", self.total_variation
 
     @property
     def content_term(self) -> bool:

@@ -29,6 +29,8 @@ SolverName = Literal["lbfgs", "scipy", "adam"]
 ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
 OUT_OF_MEMORY = "out of memory"  # the reason of a solution that ended so
+NOT_FINITE = "not finite"  # likewise
+RETRIES = 3  # of Adam, from the best canvas, each with half the step
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
 
@@ -55,36 +57,52 @@ class Evaluation:
 
 Evaluate = Callable[[Tensor], Evaluation]
 Callback = Callable[[int, Tensor, Evaluation], None]
+Blame = Callable[[Tensor, Evaluation], str]
 Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended."""
+    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended.
+
+    `fault` says what was not finite, where that is the reason.
+    """
 
     canvas: Tensor
     evaluation: Evaluation
     evaluations: int
     reason: str
+    fault: str = ""
 
 
 class _Done(Exception):
     """Ends a solver from inside `_Run`; never leaves this module."""
 
 
+class _Refused(Exception):
+    """Ends SciPy's own loop where loss or gradient is not finite; never leaves this module."""
+
+
 class _Run:
     """Counts evaluations, keeps the best finite canvas, reports, and says when it is enough."""
 
     def __init__(
-        self, evaluate: Evaluate, limit: int, tolerance: float, callback: Callback | None
+        self,
+        evaluate: Evaluate,
+        limit: int,
+        tolerance: float,
+        callback: Callback | None,
+        blame: Blame | None = None,
     ) -> None:
         self._evaluate = evaluate
         self._limit = limit
         self._tolerance = tolerance
         self._callback = callback
+        self._blame = blame
         self._round_start = math.inf
         self.count = 0
         self.finite = True  # of the last evaluation
+        self.refused: tuple[Tensor, Evaluation] | None = None  # the last that was not finite
         self.best: Evaluation | None = None
         self.best_canvas: Tensor | None = None
         self.overwrites = True  # whether the solver goes on to change the canvases it hands over
@@ -99,11 +117,16 @@ class _Run:
         self.finite = evaluation.finite
         if self.finite and better:
             self.best = evaluation
-            self.best_canvas = canvas.detach().clone() if self.overwrites else canvas
+            self.best_canvas = self._own(canvas)
+        elif not self.finite:
+            self.refused = self._own(canvas), evaluation
         if self._callback is not None:
             self._callback(self.count, canvas, evaluation)
         self._check_round()
         return evaluation
+
+    def _own(self, canvas: Tensor) -> Tensor:
+        return canvas.detach().clone() if self.overwrites else canvas
 
     def _check_round(self) -> None:
         if self.count % ROUND or self.best is None:
@@ -115,15 +138,20 @@ class _Run:
 
     def ended(self) -> str:
         """Return why a solver that found no further step gave up."""
-        return "no further decrease" if self.finite else "not finite"
+        return "no further decrease" if self.finite else NOT_FINITE
+
+    def fault(self) -> str:
+        """Return what was not finite, in words."""
+        return self._blame(*self.refused) if self._blame and self.refused else "the loss"
 
     def solution(self, reason: str) -> Solution:
         """Return the best canvas seen."""
         if self.best is None or self.best_canvas is None:
             raise NumericalError(
-                "the loss was not finite at the start; use smaller weights or another start"
+                f"{self.fault()} was not finite at the start; use smaller weights or another start"
             )
-        return Solution(self.best_canvas, self.best, self.count, reason)
+        fault = self.fault() if reason == NOT_FINITE else ""
+        return Solution(self.best_canvas, self.best, self.count, reason, fault)
 
 
 def minimize(
@@ -138,6 +166,7 @@ def minimize(
     compact: bool = False,
     learning_rate: float = 0.02,
     callback: Callback | None = None,
+    blame: Blame | None = None,
 ) -> Solution:
     """Minimise a loss over the canvas and return the best canvas seen.
 
@@ -154,11 +183,12 @@ def minimize(
         learning_rate: Adam's step, in units of the pixel range.
         callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
             raised in it ends the run cleanly.
+        blame: Says of a canvas and its evaluation what is not finite, where a run ends because of it.
 
     Raises:
         NumericalError: Not even the start has a finite loss.
     """
-    run = _Run(evaluate, evaluations, tolerance, callback)
+    run = _Run(evaluate, evaluations, tolerance, callback, blame)
     canvas = start.detach().clone()
     if bounds is not None and solver != "scipy":
         canvas.clamp_(*bounds)
@@ -202,7 +232,7 @@ def _lbfgs(
     canvas = start
     here = run(canvas)
     if not here.finite:
-        return "not finite"
+        return NOT_FINITE
     curvature = Curvature(history, dtype)
     failures = 0
     while True:
@@ -210,7 +240,9 @@ def _lbfgs(
         held = None if bounds is None else held_by(canvas.flatten(), gradient, bounds)
         direction = curvature.direction(gradient, held)
         first = _first_step(direction) if not len(curvature) else 1.0
-        found = _search(run, canvas, here, direction.view_as(canvas), bounds, first)
+        found = _search(
+            run, canvas, here, direction.view_as(canvas), bounds, first, patient=not len(curvature)
+        )
         del direction
         if found is None:
             if failures or not len(curvature):
@@ -227,7 +259,7 @@ def _lbfgs(
 def _first_step(direction: Tensor) -> float:
     """Without curvature a direction has no length of its own: move pixels by 0.01 on average."""
     mean = float(direction.abs().mean())
-    return 0.01 / mean if mean > 0 and math.isfinite(mean) else 1.0
+    return 0.01 / mean if mean > 1e-36 and math.isfinite(mean) else 1.0  # float32 ends at 1e38
 
 
 def _search(
@@ -237,11 +269,14 @@ def _search(
     direction: Tensor,
     bounds: Bounds | None,
     step: float,
+    *,
+    patient: bool,
 ) -> tuple[Tensor, Evaluation] | None:
     """Backtrack along the projected path until the loss falls enough; None if it never does.
 
     Armijo's rule with the slope of the projected step; the next trial minimises a parabola through what
-    is known, kept between a tenth and a half of the last. What is not finite is refused.
+    is known, kept between a tenth and a half of the last. What is not finite is refused; unless `patient` it
+    ends the search, for then the curvature led there and begins anew.
     """
     shortest = step * SHORTEST_STEP
     while step >= shortest:
@@ -257,6 +292,8 @@ def _search(
             return None
         if there.finite and there.loss <= here.loss + ARMIJO * promised:
             return after, there
+        if not (there.finite or patient):
+            return None
         shrink = 0.1
         if there.finite:
             shrink = -promised / (2 * (there.loss - here.loss - promised))
@@ -304,8 +341,12 @@ def _scipy(run: _Run, start: Tensor, history: int) -> str:
     from scipy.optimize import minimize as scipy_minimize
     from threadpoolctl import threadpool_limits
 
-    evaluator = Evaluator(run, start)
-    x = start.cpu().numpy().astype(np.float64).ravel()
+    def sound(canvas: Tensor) -> Evaluation:
+        found = run(canvas)
+        if not run.finite:  # its line search would walk on through it
+            raise _Refused
+        return found
+
     options: dict[str, Any] = {
         "maxcor": history,
         "maxfun": 10**9,  # `run` ends it
@@ -313,26 +354,42 @@ def _scipy(run: _Run, start: Tensor, history: int) -> str:
         "ftol": 0.0,
         "gtol": 0.0,
     }
-    # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
-    with threadpool_limits(limits=1, user_api="blas"):
-        outcome = scipy_minimize(
-            evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=options
-        )
-    log.debug("SciPy: %s", outcome.message)
-    return run.ended()
+    x, before = start, run.best
+    while True:
+        evaluator = Evaluator(sound, start)
+        flat = x.cpu().numpy().astype(np.float64).ravel()
+        try:
+            # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
+            with threadpool_limits(limits=1, user_api="blas"):
+                outcome = scipy_minimize(
+                    evaluator.loss, flat, jac=evaluator.grads, method="L-BFGS-B", options=options
+                )
+        except _Refused:
+            if run.best is before or run.best_canvas is None:  # nothing gained since the last time
+                return NOT_FINITE
+            x, before = run.best_canvas, run.best  # anew from the best, without curvature
+            continue
+        log.debug("SciPy: %s", outcome.message)
+        return run.ended()
 
 
 # --- Adam ----------------------------------------------------------------------------------------
 
 
 def _adam(run: _Run, start: Tensor, bounds: Bounds | None, learning_rate: float) -> str:
-    canvas = start.requires_grad_(False)
-    parameter = torch.nn.Parameter(canvas)
+    parameter = torch.nn.Parameter(start.requires_grad_(False))
     optimizer = torch.optim.Adam([parameter], lr=learning_rate)
+    failures = 0
     while True:
         evaluation = run(parameter.detach())
-        if not evaluation.finite:
-            return "not finite"
+        failures = 0 if run.finite else failures + 1
+        if not run.finite:
+            if run.best is None or run.best_canvas is None or failures > RETRIES:
+                return NOT_FINITE
+            learning_rate /= 2
+            parameter = torch.nn.Parameter(run.best_canvas.clone())
+            optimizer = torch.optim.Adam([parameter], lr=learning_rate)
+            evaluation = run.best
         parameter.grad = evaluation.gradient.clone()
         optimizer.step()
         if bounds is not None:

@@ -22,7 +22,8 @@ from impasto import machine, planner
 from impasto._version import __version__
 from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
-from impasto.errors import InputError, ResourceError, Stop
+from impasto.errors import InputError, NumericalError, ResourceError, Stop
+from impasto.faults import blame
 from impasto.history import Log, Record, Step
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
 from impasto.layers import LAYERS
@@ -33,14 +34,14 @@ from impasto.pyramid import Scale
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
-from impasto.solvers import OUT_OF_MEMORY, Callback, minimize, no_memory
+from impasto.solvers import NOT_FINITE, OUT_OF_MEMORY, Callback, minimize, no_memory
 from impasto.targets import bind
 from impasto.weights import load_weights
 from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 FINISHED = ("evaluations", "tolerance", "no further decrease", REASON)  # another scale may follow
-REPEATABLE = (*FINISHED, "interrupted", "not finite")  # what counting evaluations repeats
+REPEATABLE = (*FINISHED, "interrupted", NOT_FINITE)  # what counting evaluations repeats
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def run(
         logger.warning("the time budget was too short: over by %.1f s", -budget.left())
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
     recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=repeatable)
-    return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
+    return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped, log.fault)
 
 
 @contextlib.contextmanager
@@ -251,13 +252,19 @@ def _paint(
         targets = targets_of(inputs, scale, runtime.device, workshop)
         tile, compact = runtime.tile or 0, bool(runtime.compact)
         losses = bind(network, targets, settings, workshop, tile=tile, compact=compact)
-        canvas = _next_canvas(canvas, before, targets, settings)
+        start = _next_canvas(canvas, before, targets, settings)
         before = replace(targets, styles=(), picture=None)  # the paintings have done their part
         del targets
-        reason, canvas = _solve(
-            canvas, scale, passes, [*losses, *extra_losses], network, settings, runtime, log,
-            None if budget is None else partial(budget.at, number),
-        )  # fmt: skip
+        try:
+            reason, canvas = _solve(
+                start, scale, passes, [*losses, *extra_losses], network, settings, runtime, log,
+                None if budget is None else partial(budget.at, number),
+            )  # fmt: skip
+        except NumericalError as error:
+            if canvas is None:
+                raise
+            log.end(str(error))  # with what the scales before have made
+            break
         if reason not in FINISHED:
             break
     assert canvas is not None  # a plan has at least one scale
@@ -293,6 +300,7 @@ def _solve(
             compact=bool(runtime.compact),
             learning_rate=settings.learning_rate,
             callback=note if limited is None else limited(note),
+            blame=blame(network, losses, objective.tile),
         )
         canvas = solution.canvas
         log.close(scale, solution, objective.scale)
