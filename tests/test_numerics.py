@@ -3,10 +3,10 @@
 What is drawn follows from the fields of `Settings` and `Runtime`: a field that is added later is drawn, too.
 """
 
+import sys
 import types
-import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -21,11 +21,12 @@ from impasto.settings import Runtime, Settings, Style
 from impasto.transfer import stylize
 
 EDGE = 32  # px at most
+SMALLEST = 20  # px of an edge before it is scaled
 RARELY = 0.1
 CAPPED: dict[str, tuple[float, float]] = {  # small, so that a run takes milliseconds
     "size": (1, EDGE),
     "min_size": (1, EDGE),
-    "evaluations": (1, 6),
+    "evaluations": (1, 10),
     "tile": (0, EDGE),
 }
 FIXED: dict[str, Any] = {"device": "cpu", "threads": 1, "budget": None, "memory_limit": None}
@@ -55,8 +56,8 @@ def limits(name: str, field: FieldInfo) -> tuple[float, float]:
     return low, high
 
 
-def drawn(draw: Draw, name: str, field: FieldInfo) -> Any:
-    """Return a value of a field by its type and limits."""
+def drawn(draw: Draw, name: str, field: FieldInfo, layers: Sequence[str] = LAYERS) -> Any:
+    """Return a value of a field by its type and limits; layers are some of those given."""
     kind: Any = field.annotation
     if get_origin(kind) in (Union, types.UnionType):
         kinds = [item for item in get_args(kind) if item is not type(None)]
@@ -73,19 +74,25 @@ def drawn(draw: Draw, name: str, field: FieldInfo) -> Any:
     if kind is float:
         return between(draw, *limits(name, field))
     if kind == dict[str, float]:
-        names = draw.choice(LAYERS, size=draw.integers(1, 6), replace=False)
+        names = draw.choice(layers, size=min(len(layers), draw.integers(1, 6)), replace=False)
         return {str(layer): between(draw, *WEIGHTS) for layer in names}
     raise AssertionError(f"say in tests/test_numerics.py how to draw {name}, which is {kind}")
 
 
-def draw_settings(draw: Draw) -> Settings:
-    """Return settings whose layers fit into 32 px, most often also into the size drawn."""
-    values = {name: drawn(draw, name, field) for name, field in Settings.model_fields.items()}
-    needed = smallest_edge([*values["content_layers"], *values["style_layers"]])
-    if values["size"] is not None and draw.random() > RARELY:
-        values["size"] = max(values["size"], min(EDGE, needed))
-    if draw.random() < RARELY:
-        values[str(draw.choice(["content_weight", "style_weight", "total_variation"]))] = 0.0
+def draw_settings(draw: Draw, square: bool) -> Settings:
+    """Return settings whose layers fit, most often, into the size drawn."""
+    fields = Settings.model_fields
+    size = drawn(draw, "size", fields["size"])
+    shortest = (size or SMALLEST) * (1.0 if square else SMALLEST / EDGE)
+    fitting = [name for name in LAYERS if smallest_edge([name]) <= max(1, int(shortest))]
+    layers = LAYERS if draw.random() < RARELY / 2 else fitting
+    values = {name: drawn(draw, name, field, layers) for name, field in fields.items()}
+    values["size"] = size
+    for name in ("content_weight", "style_weight", "total_variation"):
+        if draw.random() < RARELY / 2:
+            values[name] = 0.0
+    if not (values["content_weight"] or values["style_weight"]):
+        values["content_weight"] = 1.0
     return Settings(**values)
 
 
@@ -96,9 +103,10 @@ def draw_runtime(draw: Draw) -> Runtime:
     )
 
 
-def picture(draw: Draw) -> np.ndarray:
+def picture(draw: Draw, square: bool) -> np.ndarray:
     """Return a picture of one of many kinds, (h, w, 3) or (h, w, 4), 8 or 16 bits."""
-    height, width = draw.integers(20, EDGE + 1, 2) if draw.random() > RARELY else (EDGE, 17)
+    height, width = draw.integers(SMALLEST, EDGE + 1, 2)
+    height = width if square else height
     kind = draw.integers(6)
     if kind == 0:
         colour = draw.choice([(0, 0, 0), (255, 255, 255), (255, 0, 0), (124, 116, 103)])
@@ -110,16 +118,17 @@ def picture(draw: Draw) -> np.ndarray:
         found = np.broadcast_to((np.arange(width) % 2)[None, :, None] * 255, (height, width, 3))
     else:
         found = draw.integers(0, 256, (height, width, 3 if kind < 5 else 4))
-    return np.ascontiguousarray(found, np.uint8)
+    deep = draw.random() < RARELY
+    return np.ascontiguousarray(found * 257 if deep else found, np.uint16 if deep else np.uint8)
 
 
-def draw_inputs(draw: Draw) -> dict[str, Any]:
+def draw_inputs(draw: Draw, square: bool) -> dict[str, Any]:
     """Return photo and paintings, now and then the same picture; and one to start from."""
-    photo = picture(draw)
+    photo = picture(draw, square)
     count = int(draw.integers(1, 4))
-    styles = [photo if draw.random() < 2 * RARELY else picture(draw) for _ in range(count)]
+    styles = [photo if draw.random() < 2 * RARELY else picture(draw, square) for _ in range(count)]
     weighed = [Style(style, between(draw, *WEIGHTS)) for style in styles]
-    return {"content": photo, "style": weighed, "init_picture": picture(draw)}
+    return {"content": photo, "style": weighed, "init_picture": picture(draw, square)}
 
 
 def check(result: Result) -> None:
@@ -133,48 +142,51 @@ def check(result: Result) -> None:
         assert (term in losses) == there
 
 
-def tally(weights: Mapping[str, Tensor], draws: range) -> Counter[str]:
-    """Run each draw; return how many came out how. A draw's number makes it again."""
+def tried(weights: Mapping[str, Tensor], number: int) -> tuple[str, str, int]:
+    """Run one draw; return how it came out, what was said of it, and how many steps were rejected.
+
+    The number of a draw makes it again.
+    """
+    draw = np.random.default_rng(number)
+    square = bool(draw.integers(2))
+    settings, runtime = draw_settings(draw, square), draw_runtime(draw)
+    inputs = draw_inputs(draw, square)
+    try:
+        result = stylize(**inputs, settings=settings, runtime=runtime, weights=weights)
+    except NumericalError as error:
+        return "not finite", str(error), 0
+    except ImpastoError as error:
+        return "refused", str(error), 0
+    except Exception as error:
+        raise AssertionError(f"draw {number}: {type(error).__name__}: {error}") from error
+    check(result)
+    rows = [row.losses["total"] for row in result.history]
+    return result.stopped, result.fault, sum(not np.isfinite(value) for value in rows)
+
+
+def judge(draws: Mapping[int, Mapping[str, Tensor]], capsys: pytest.CaptureFixture[str]) -> None:
+    """Run draws, each with its weights; print how many came out how; none may be not finite."""
     count: Counter[str] = Counter()
-    for number in draws:
-        draw = np.random.default_rng(number)
-        try:
-            settings, runtime, inputs = draw_settings(draw), draw_runtime(draw), draw_inputs(draw)
-            result = stylize(**inputs, settings=settings, runtime=runtime, weights=weights)
-            check(result)
-            count[result.stopped] += 1
-            rows = [row.losses["total"] for row in result.history]
-            count["rejected steps"] += sum(not np.isfinite(value) for value in rows)
-            if result.stopped == "not finite":
-                print(f"draw {number}: {result.fault}")
-        except NumericalError as error:
-            count["not finite"] += 1
-            print(f"draw {number}: {error}")
-        except ImpastoError as error:
-            assert "\n" not in str(error)
-            count["refused"] += 1
-        except Exception as error:
-            raise AssertionError(f"draw {number}: {type(error).__name__}: {error}") from error
-    return count
-
-
-def verdict(count: Counter[str], draws: int, capsys: pytest.CaptureFixture[str]) -> None:
+    said, rejected = [], 0
+    for number, weights in draws.items():
+        how, why, steps = tried(weights, number)
+        count[how] += 1
+        rejected += steps
+        assert "\n" not in why
+        if how == "not finite":
+            said.append(f"draw {number}: {why}")
+    bad = count.pop("not finite", 0)
+    told = ", ".join(f"{number} {how}" for how, number in count.most_common())
     with capsys.disabled():
-        print(f"\nnumerics: {draws} draws, {count['not finite']} not finite: {dict(count)}")
-    assert count["not finite"] == 0
-    assert count["refused"] < draws / 4, "too few of the draws are runs at all"
-    assert sum(count.values()) - count["rejected steps"] == draws
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        yield
+        sys.stdout.write(f"\nnumerics: {bad} not finite of {len(draws)}; {told}; ")
+        sys.stdout.write(f"{rejected} steps rejected\n")
+    assert not bad, said
+    assert count["refused"] < len(draws) / 4, "too few of the draws are runs at all"
 
 
 def test_every_field_is_drawn() -> None:
     draw = np.random.default_rng(0)
-    many = [draw_settings(draw).model_dump() for _ in range(60)]
+    many = [draw_settings(draw, True).model_dump() for _ in range(60)]
     for name in Settings.model_fields:
         assert len({str(values[name]) for values in many}) > 1, f"{name} is always the same"
     runtimes = [draw_runtime(draw).model_dump() for _ in range(60)]
@@ -183,11 +195,10 @@ def test_every_field_is_drawn() -> None:
 
 
 def test_200_random_settings_give_finite_pictures(narrow, weights, capsys) -> None:
-    count = tally(narrow, range(170)) + tally(weights, range(170, 200))
-    verdict(count, 200, capsys)
+    judge({number: weights if number % 10 == 0 else narrow for number in range(200)}, capsys)
 
 
 @pytest.mark.slow
 def test_2000_random_settings_give_finite_pictures(narrow, weights, capsys) -> None:
-    count = tally(narrow, range(1000, 2700)) + tally(weights, range(2700, 3000))
-    verdict(count, 2000, capsys)
+    numbers = range(1000, 3000)
+    judge({number: weights if number % 10 == 0 else narrow for number in numbers}, capsys)

@@ -305,7 +305,7 @@ def test_a_step_that_is_not_finite_is_refused_and_the_run_goes_on(solver) -> Non
     def evaluate(x: torch.Tensor) -> Evaluation:
         seen.append(x.clone())
         if len(seen) in (4, 9):
-            return Evaluation(1.0, torch.full_like(x, math.inf), {})
+            return Evaluation(-1.0, torch.full_like(x, math.inf), {})
         return inner(x)
 
     start = torch.full((1, 3, 1, 2), 0.5)
@@ -361,7 +361,7 @@ def test_repeated_failure_ends_with_the_best_and_the_name(solver) -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_name_is_in_the_error_of_the_start(solver) -> None:
-    with pytest.raises(NumericalError, match="^the loss two was not finite at the start; use"):
+    with pytest.raises(NumericalError, match=r"^the loss two was not finite at the start; use"):
         minimize(
             walled(tracked(bowl(INSIDE)), 0.9),
             torch.full((1, 3, 1, 2), 0.5),

@@ -410,7 +410,7 @@ def test_a_loss_that_stops_being_finite_ends_with_the_best_and_is_named(run) -> 
 def test_a_gradient_that_is_not_finite_at_the_start_is_named(run) -> None:
     """A root at zero: its value is fine, its slope is not."""
     root = Penalty(lambda features: features["image"].mul(0).sum().sqrt(), name="rough")
-    with pytest.raises(NumericalError, match="^the gradient of the loss rough was not finite at"):
+    with pytest.raises(NumericalError, match=r"^the gradient of the loss rough was not finite at"):
         run(extra_losses=[failing(lambda image: False), root])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -18,7 +19,7 @@ from impasto import sheets
 from impasto.conventions import Convention
 from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
-from impasto.models import Model, option
+from impasto.models import Model, given, option
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
@@ -50,6 +51,8 @@ def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
         if unit not in units or (len(parts) > 1 and not unit):
             raise ValueError(f"unknown unit '{unit}'; write it {example}")
         total += float(number) * units[unit]
+    if not math.isfinite(total):
+        raise ValueError("is too large for a number")
     return int(total) if units is BYTES else total
 
 
@@ -374,7 +377,8 @@ class Style:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.weight, (int, float)) and math.isfinite(self.weight)):
-            raise SettingsError(f"style weight: must be a finite number, not {self.weight!r}")
+        largest = sys.float_info.max
+        if not (isinstance(self.weight, (int, float)) and -largest <= self.weight <= largest):
+            raise SettingsError(f"style weight: must be a finite number, not {given(self.weight)}")
         if self.weight < 0:
             raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")
