@@ -23,10 +23,11 @@ from torch import Tensor
 
 from impasto import Runtime, Settings, anatomy, machine
 from impasto.canvas import start
+from impasto.evaluation import Evaluation
 from impasto.inputs import open_inputs
 from impasto.layers import LAYERS
 from impasto.objective import Objective
-from impasto.solvers import Evaluation, minimize
+from impasto.solvers import minimize
 from impasto.transfer import bind, layers_of, load, network_of, targets_of
 from impasto.workshop import Workshop
 

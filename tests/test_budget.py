@@ -4,7 +4,7 @@ import torch
 from impasto import budget
 from impasto.budget import Budget
 from impasto.errors import Stop
-from impasto.solvers import Evaluation
+from impasto.evaluation import Evaluation
 
 
 class Clock:

@@ -1,12 +1,15 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimize
 
-from impasto.errors import NumericalError, Stop
-from impasto.solvers import ROUND, Evaluation, Evaluator, minimize
+from impasto.descent import ROUND
+from impasto.errors import InputError, NumericalError, Stop
+from impasto.evaluation import Evaluation, Evaluator, State
+from impasto.solvers import minimize
 
 SOLVERS = ["lbfgs", "scipy", "adam"]
 WIDE = (-10.0, 10.0)
@@ -378,3 +381,83 @@ def test_gradients_near_the_ends_of_float32_end_with_a_finite_best(size) -> None
     found = minimize(evaluate, torch.full((1, 3, 8, 8), 0.5), evaluations=10)
     assert torch.isfinite(found.canvas).all()
     assert found.reason != "not finite"
+
+
+# --- interrupted and gone on with ----------------------------------------------------------------
+
+
+def copied(state: State) -> State:
+    return replace(state, tensors={name: found.clone() for name, found in state.tensors.items()})
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("compact", [False, True])
+def test_goes_on_from_every_state_to_the_same_bytes(solver, compact) -> None:
+    generator = torch.Generator().manual_seed(3)
+    target = torch.rand((1, 3, 4, 5), generator=generator) * 2 - 0.5
+    start, states, whole = torch.full((1, 3, 4, 5), 0.5), [], []
+
+    def function(x):
+        return bowl(target, 1000.0)(x) + (5 * x).cos().sum()
+
+    options = {"solver": solver, "evaluations": 45, "tolerance": 1e-9, "history": 4}
+    options |= {"compact": compact, "learning_rate": 0.3}
+    expected = minimize(
+        tracked(function, seen=whole), start, keep=lambda s: states.append(copied(s)), **options
+    )
+    assert expected.state is None
+    assert states[0].count == 0
+    assert states[-1].count > 35
+    for state in states:
+        seen = []
+        found = minimize(tracked(function, seen=seen), 0 * start, state=state, **options)
+        assert len(seen) == len(whole) - state.count
+        assert all(torch.equal(*pair) for pair in zip(seen, whole[state.count :], strict=True))
+        assert torch.equal(found.canvas, expected.canvas)
+        assert found.evaluation.loss == expected.evaluation.loss
+        assert found.evaluation.parts == expected.evaluation.parts
+        assert (found.evaluations, found.reason) == (expected.evaluations, expected.reason)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_stopped_in_the_middle_it_tells_from_where_it_can_go_on(solver) -> None:
+    def stop(count, canvas, evaluation) -> None:
+        if count == 13:
+            raise Stop("enough")
+
+    start = torch.tensor([-1.2, 1.0]).view(1, 1, 1, 2)
+    options = {"solver": solver, "evaluations": 40, "bounds": WIDE}
+    expected = minimize(tracked(rosenbrock), start, **options)
+    stopped = minimize(tracked(rosenbrock), start, callback=stop, **options)
+    assert (stopped.reason, stopped.evaluations) == ("enough", 13)
+    assert stopped.state.count <= 13
+    found = minimize(tracked(rosenbrock), start, state=stopped.state, **options)
+    assert torch.equal(found.canvas, expected.canvas)
+
+
+def test_stop_before_the_first_evaluation_is_passed_on() -> None:
+    def evaluate(x):
+        raise Stop("early")
+
+    with pytest.raises(Stop, match="early"):
+        minimize(evaluate, torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("spoilt", ["other size", "no canvas", "no numbers", "other solver"])
+def test_a_state_that_does_not_fit_is_refused(solver, spoilt) -> None:
+    states = []
+    start = torch.full((1, 3, 1, 2), 0.5)
+    evaluate = tracked(bowl(INSIDE))
+    minimize(evaluate, start, solver=solver, evaluations=9, keep=states.append)
+    state = states[-1]
+    if spoilt == "other size":
+        start = torch.full((1, 3, 2, 2), 0.5)
+    elif spoilt == "no canvas":
+        state = replace(state, tensors={})
+    elif spoilt == "no numbers":
+        state = replace(state, numbers={})
+    else:
+        solver = SOLVERS[SOLVERS.index(solver) - 1]
+    with pytest.raises(InputError, match="the state does not fit"):
+        minimize(evaluate, start, solver=solver, evaluations=9, state=state)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Stop,
         WeightsError,
     )
+    from impasto.evaluation import Evaluation, Evaluator, Solution
     from impasto.grids import Cell, Grid, grid
     from impasto.history import Step
     from impasto.losses import (
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from impasto.recipe import Recipe
     from impasto.reproduction import reproduce
     from impasto.result import Result
+    from impasto.resumption import resume
     from impasto.settings import Output, Runtime, Settings, Style
-    from impasto.solvers import Evaluation, Evaluator, Solution, minimize
+    from impasto.solvers import minimize
     from impasto.sources import read_recipe
     from impasto.transfer import stylize
     from impasto.vgg import VGG19
@@ -49,8 +51,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cell": "grids",
     "ContentLoss": "losses",
-    "Evaluation": "solvers",
-    "Evaluator": "solvers",
+    "Evaluation": "evaluation",
+    "Evaluator": "evaluation",
     "ExitCode": "errors",
     "GramLoss": "losses",
     "Grid": "grids",
@@ -68,7 +70,7 @@ _HOMES = {
     "Runtime": "settings",
     "Settings": "settings",
     "SettingsError": "errors",
-    "Solution": "solvers",
+    "Solution": "evaluation",
     "Step": "history",
     "Stop": "errors",
     "Style": "settings",
@@ -84,6 +86,7 @@ _HOMES = {
     "minimize": "solvers",
     "read_recipe": "sources",
     "reproduce": "reproduction",
+    "resume": "resumption",
     "stylize": "transfer",
     "total_variation": "losses",
 }
@@ -127,6 +130,7 @@ __all__ = [
     "minimize",
     "read_recipe",
     "reproduce",
+    "resume",
     "stylize",
     "total_variation",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from impasto.errors import Stop
-from impasto.solvers import Evaluation
+from impasto.evaluation import Evaluation
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
 COARSE = 0.5  # share of the time that coarse scales may take where it is short
@@ -42,8 +42,14 @@ class Budget:
         """Return whether there is time for an evaluation at a scale; the first one always runs."""
         return number == 0 or self._unit is None or self.left() > 0.5 * self._seconds(number)
 
-    def at(self, number: int, then: Callback) -> Callback:
-        """Return the solver's callback for a scale; it ends the scale when its share is spent."""
+    def at(self, number: int, then: Callback, done: int = 0) -> Callback:
+        """Return the solver's callback for a scale; it ends the scale when its share is spent.
+
+        Args:
+            number: Of the scale, from 0.
+            then: Called first.
+            done: Evaluations of this scale before now.
+        """
         self._number = number
         self._scale_end = self._share(number)
         began = time.perf_counter()
@@ -52,9 +58,9 @@ class Budget:
         def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
             then(count, canvas, evaluation)
             now = time.perf_counter()
-            each = (now - began) / count
+            each = (now - began) / (count - done)
             self._unit = each / self._costs[number]
-            if count == 1 or not last:
+            if count == done + 1 or not last:
                 self._scale_end = self._share(number, began)
             if now + 0.5 * each > self._scale_end:
                 raise Stop(REASON)

@@ -21,6 +21,7 @@ from impasto._version import __version__
 from impasto.anatomy import dense, parts
 from impasto.commands import estimate, experiment, grid, show
 from impasto.commands import report as report_command
+from impasto.commands import resume as resume_command
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
 from impasto.console import complain, dumps, mute, out
@@ -65,6 +66,7 @@ Examples:
   impasto show out.png                       how a picture was made
   impasto reproduce out.png                  the same picture again
   impasto report out.png                     a page about it, out.html
+  impasto resume                             go on after an interruption
 
 Settings come from flags, IMPASTO_... variables, --settings and --preset, in
 this order; see impasto settings. Presets: impasto presets. Layers: impasto
@@ -83,6 +85,7 @@ app = App(
 OTHERS = {"help_epilogue": ""}
 app.command(show.show, usage="Usage: impasto show FILE [--json]", **OTHERS)
 app.command(show.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **OTHERS)
+app.command(resume_command.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **OTHERS)
 app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **OTHERS)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **OTHERS)
 app.command(settings_commands.presets, **OTHERS)
@@ -139,18 +142,18 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     files = [paint.read(name) for name in [*styles, start, content] if name is not None]
     if job.save_settings is not None:
         paint.save_settings(job.save_settings, chosen, force=job.force)
-    with paint.shown(job) as progress:
-        from impasto.picture import Picture
+    with paint.kept(job) as keeper:
+        with paint.shown(job) as progress:
+            from impasto.picture import Picture
 
-        for limit in chosen.limits:
-            progress.say(f"not as in {chosen.preset}: {limit}")
-        opened = [Picture.open(data, name=name) for name, data in files]
-        painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
-        course = paint.course_of(job, opened[-1], painted)
-        result = paint.paint(
-            job, progress, chosen, opened[-1], painted, opened[-2] if start else None, course
-        )
-    return paint.finish(job, progress, result, course)
+            for limit in chosen.limits:
+                progress.say(f"not as in {chosen.preset}: {limit}")
+            opened = [Picture.open(data, name=name) for name, data in files]
+            painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
+            begin = opened[-2] if start else None
+            course = paint.course_of(job, opened[-1], painted)
+            result = paint.paint(job, progress, chosen, opened[-1], painted, begin, keeper, course)
+        return paint.finish(job, progress, result, keeper, course)
 
 
 @app.command(help_epilogue="")

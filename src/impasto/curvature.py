@@ -5,6 +5,8 @@ there is never a second copy of the canvas' size; and numbers made from them sta
 waits once a step, when a pair is added.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,20 @@ class Curvature:
     def clear(self) -> None:
         """Forget all pairs."""
         self._pairs.clear()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all pairs by name, oldest first, for `restore`."""
+        found: dict[str, Tensor] = {}
+        for number, (step, change) in enumerate(self._pairs):
+            found |= {f"step.{number}": step, f"change.{number}": change}
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take the pairs that `tensors` returned."""
+        self._pairs = []
+        while (name := f"step.{len(self._pairs)}") in tensors:
+            pair = tensors[name], tensors[name.replace("step", "change")]
+            self._pairs.append((pair[0].to(device), pair[1].to(device)))
 
     def add(self, canvases: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor]) -> None:
         """Keep what changed from the first to the second, if there is curvature along it.

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from impasto.chain import Chain
 from impasto.errors import ImpastoError
+from impasto.evaluation import Blame, Evaluation
 from impasto.losses import Loss
 from impasto.objective import Objective
-from impasto.solvers import Blame, Evaluation
 
 
 def blame(network: Chain, losses: Sequence[Loss], tile: int | None) -> Blame:

@@ -124,6 +124,9 @@ SAVING = [
     switch("report", "Also write a page about the result, NAME.html, beside the picture."),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
+    parameter("checkpoint", Path, "File from which impasto resume goes on after an interruption. A run of "
+        "over two minutes keeps one in the cache folder by itself. [default: not set]"),
+    switch("no_checkpoint", "Keep no checkpoint, however long it takes."),
     switch("json", "Print one JSON object instead of the name of the picture."),
     switch("quiet", "Say nothing but errors.", short=["-q"]),
     switch("verbose", "Say more.", short=["-v"]),

@@ -22,6 +22,7 @@ from impasto.recipe import Recipe
 from impasto.settings import Output, Runtime, Settings, Style
 from impasto.sources import read_recipe
 from impasto.transfer import WeightsLike
+from impasto.weights import identity
 
 ENDED = (*transfer.FINISHED, "not finite")  # a run that will not get any further
 SUFFIX = ".png"  # of the cells' files
@@ -114,7 +115,7 @@ def _check_folder(folder: Path) -> None:
 def _finished(plan: Plan) -> dict[int, Recipe]:
     """Return the recipes of the cells that are there; refuse files of their names that are another's."""
     done, other = {}, 0
-    digest = transfer.identity(plan.weights)[1]
+    digest = identity(plan.weights)[1]
     for index, place in enumerate(plan.axes.places):
         path = plan.path(place)
         if path is None or not os.path.lexists(path):

@@ -1,16 +1,22 @@
-"""The course of a run: what a callback sees of each step, and what is kept of all of them."""
+"""The course of a run: what a callback sees of each step, what is kept of all, and the recipe of it."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from torch import Tensor
 
+from impasto import machine
+from impasto._version import __version__
+from impasto.descent import NOT_FINITE, ROUND
+from impasto.evaluation import Evaluation, Solution
+from impasto.inputs import Inputs, record
 from impasto.picture import Picture
 from impasto.pyramid import Scale
-from impasto.recipe import ScaleRecord
-from impasto.solvers import NOT_FINITE, ROUND, Evaluation, Solution
+from impasto.recipe import Recipe, ScaleRecord
+from impasto.settings import Runtime, Settings
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,26 @@ class Log:
         self.losses: dict[str, float] = {}
         self.stopped = ""
         self.fault = ""
+        self._scale_before = 0.0  # seconds of this scale before the run was interrupted
+
+    def go_on(self, history: Iterable[Record], before: Recipe, scale_seconds: float) -> None:
+        """Take up what an interrupted run had noted, up to `scale_seconds` after this scale began."""
+        self.history, self.scales = list(history), list(before.scales)
+        self._done = sum(scale.evaluations for scale in self.scales)
+        self._began -= before.seconds
+        self._scale_before = scale_seconds
+
+    def until(self, count: int) -> list[Record]:
+        """Return the history up to so many evaluations of this scale."""
+        return self.history[: self._done + count]
 
     def seconds(self) -> float:
         """Return the seconds since the run began."""
         return time.perf_counter() - self._began
+
+    def scale_seconds(self) -> float:
+        """Return the seconds since this scale began."""
+        return self._scale_before + time.perf_counter() - self._scale_began
 
     def at(self, scale: Scale, unit: float) -> Callable[[int, Tensor, Evaluation], None]:
         """Return the solver's callback for one scale; losses are given in the user's weights."""
@@ -106,9 +128,13 @@ class Log:
 
         return callback
 
+    def end(self, fault: str) -> None:
+        """Note that a scale could not even begin, because of what `fault` says; those before count."""
+        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
+
     def close(self, scale: Scale, solution: Solution, unit: float) -> None:
         """Note what a scale took and how it ended."""
-        seconds = time.perf_counter() - self._scale_began
+        seconds, self._scale_before = self.scale_seconds(), 0.0
         self._done += solution.evaluations
         self.losses = named(solution.evaluation, unit)
         self.stopped, self.fault = solution.reason, solution.fault
@@ -123,10 +149,6 @@ class Log:
                 reason=solution.reason,
             )
         )
-
-    def end(self, fault: str) -> None:
-        """Note that a scale could not even begin, because of what `fault` says; those before count."""
-        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
 
 
 def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
@@ -153,3 +175,36 @@ def columns(history: Sequence[Record]) -> dict[str, list[float]]:
     for name in names:
         found[name] = [record.losses.get(name, math.nan) for record in history]
     return found
+
+
+def recipe_of(
+    settings: Settings,
+    runtime: Runtime,
+    inputs: Inputs,
+    log: Log,
+    weights: tuple[str, str],
+    *,
+    pixels: str = "",
+    reproducible: bool = False,
+) -> Recipe:
+    """Return the recipe of a run so far; `weights` are name and SHA-256, `pixels` the result's."""
+    styles = zip(inputs.styles, inputs.weights, strict=True)
+    finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
+    return Recipe(
+        impasto=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings,
+        runtime=runtime,
+        content=record(inputs.content),
+        styles=tuple(record(style, weight) for style, weight in styles),
+        init_picture=None if inputs.start is None else record(inputs.start),
+        weights=weights[0],
+        weights_sha256=weights[1],
+        scales=tuple(log.scales),
+        losses=finite,
+        seconds=round(log.seconds(), 3),
+        stopped=log.stopped,
+        reproducible=reproducible,
+        machine=machine.describe(),
+        pixels_sha256=pixels,
+    )

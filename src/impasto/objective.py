@@ -6,7 +6,7 @@ once to add up the losses' statistics, once for the gradients. That is exact bec
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from impasto.chain import Chain, Pass
 from impasto.errors import InputError
+from impasto.evaluation import Evaluation
 from impasto.layers import deepest
 from impasto.losses import Loss, Statistics, Windows, add_statistics
-from impasto.solvers import Evaluation
 from impasto.tiles import IMAGE, Tile, tiles
 from impasto.vgg import VGG19, Padding, Pooling
 
@@ -51,10 +51,16 @@ class Objective:
         losses: Each with its weight; names must differ.
         tile: Edge in pixels of the parts that the canvas is computed in; None computes it whole. A loss that
             is not additive needs the whole canvas, and then all is computed whole.
+        on_part: Called after every part; `Stop` raised in it ends the evaluation.
     """
 
     def __init__(
-        self, network: Chain | VGG19, losses: Sequence[Loss], tile: int | None = None
+        self,
+        network: Chain | VGG19,
+        losses: Sequence[Loss],
+        tile: int | None = None,
+        *,
+        on_part: Callable[[], None] | None = None,
     ) -> None:
         self.chain = Chain.of(network)
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
@@ -65,6 +71,7 @@ class Objective:
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = math.fsum(abs(loss.weight) for loss in self.losses) or 1.0
         self.shares = [_rounded(loss.weight / self.scale) for loss in self.losses]
+        self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
 
     def __call__(self, canvas: Tensor) -> Evaluation:
@@ -86,6 +93,7 @@ class Objective:
                 course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
                 back = _Measured(self.losses, course, tile.windows).back(slopes)
                 gradient[..., tile.rows, tile.columns] += back
+                self._on_part()
         shares = {
             loss.name: number * self.scale
             for loss, number in zip(self.losses, numbers[1:], strict=True)
@@ -107,6 +115,7 @@ class Objective:
                 found = [loss.measure(features, tile.windows) for loss in self.losses]
             pairs = zip(total, found, strict=True)
             total = [add_statistics(*pair) for pair in pairs] if total else found
+            self._on_part()
         return [_detached(found) for found in total]
 
     def _value(self, statistics: Sequence[Statistics]) -> tuple[list[float], list[Slopes]]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +18,23 @@ from impasto import sheets
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError, Stop
 from impasto.flags import check_suffix, whole
+from impasto.models import Model
 from impasto.progress import Progress, Signals, duration, logged, report
-from impasto.publish import MAX_BYTES, check_length, check_target, printable, publish, read_whole
+from impasto.publish import (
+    MAX_BYTES,
+    WRITABLE,
+    check_length,
+    check_target,
+    printable,
+    publish,
+    read_whole,
+)
 from impasto.settings import Output, Style
 from impasto.sources import Chosen, to_toml
 
 if TYPE_CHECKING:
     from impasto.history import Step
+    from impasto.keeper import Keeper
     from impasto.picture import Picture
     from impasto.report import Course
     from impasto.result import Result
@@ -47,9 +58,24 @@ class Job:
     report: bool = False
     save_every: int = 0
     save_settings: Path | None = None
+    checkpoint: Path | None = None
+    no_checkpoint: bool = False
+    resumed: bool = False
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+
+
+class Asked(Model):
+    """What a checkpoint keeps of a job, so that the run is gone on with into the same files."""
+
+    target: str | None = None
+    stem: str = ""
+    output: Output = Output()
+    force: bool = False
+    recipe: bool = False
+    report: bool = False
+    save_every: int = 0
 
 
 # --- what can be checked before any work ---------------------------------------------------------
@@ -72,13 +98,15 @@ def plan_job(
         given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
         suffix: Of the default name.
     """
-    name = given.get("output")
-    asked = ("force", "recipe", "report", "save_every", "json", "quiet", "verbose")
-    options: dict[str, Any] = {key: given[key] for key in asked if key in given}
+    name = "-" if given.get("output") == "\0" else given.get("output")
+    switches = ("force", "recipe", "report", "no_checkpoint", "json", "quiet", "verbose")
+    options: dict[str, Any] = {key: given[key] for key in switches if key in given}
     if "save_settings" in given:
         options["save_settings"] = settings_target(given["save_settings"])
     if "save_every" in given:
         options["save_every"] = whole("--save-every", given["save_every"], 1)
+    if "checkpoint" in given:
+        options["checkpoint"] = _checkpoint(given)
     job = Job(
         target=None if name == "-" else Path(name or "."),
         stem=stem[:LONGEST_STEM],
@@ -86,6 +114,8 @@ def plan_job(
         output=output,
         **options,
     )
+    if job.checkpoint is not None:
+        check_target(job.checkpoint, inputs=job.inputs, overwrite=True)
     if job.save_settings is not None:
         check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
     if job.target is None:
@@ -102,6 +132,19 @@ def plan_job(
     check_suffix(job.target, output.bits)
     _check_all(job, job.target)
     return job
+
+
+def _checkpoint(given: Mapping[str, Any]) -> Path:
+    """Return the file of the checkpoint."""
+    if given.get("no_checkpoint"):
+        raise InputError("--checkpoint and --no-checkpoint cannot go together; give one of them")
+    path = Path(given["checkpoint"])
+    if path.suffix.lower() in (*WRITABLE, ".json", ".html", ".toml"):
+        raise InputError(
+            f"--checkpoint {printable(path)}: that is the name of another kind of file; give one such as "
+            "run.checkpoint"
+        )
+    return path
 
 
 def _check_all(job: Job, target: Path) -> None:
@@ -154,6 +197,27 @@ def shown(job: Job) -> Iterator[Progress]:
         yield progress
 
 
+def kept(job: Job) -> "Keeper":
+    """Return what keeps the checkpoints of the run, in a `with` block until its picture is saved."""
+    from impasto.keeper import Keeper
+
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in job.inputs)  # noqa: PTH100, PTH120
+    return Keeper(
+        job.checkpoint,
+        folders=folders,
+        note=asked(job),
+        force=job.force,
+        wanted=not job.no_checkpoint,
+    )
+
+
+def asked(job: Job) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a job."""
+    target = None if job.target is None else str(job.target.absolute())
+    same = {name: getattr(job, name) for name in ("stem", "output", "force", "recipe", "report")}
+    return Asked(target=target, save_every=job.save_every, **same).model_dump(mode="json")
+
+
 def paint(
     job: Job,
     progress: Progress,
@@ -161,6 +225,7 @@ def paint(
     photo: "Picture",
     styles: list[Style],
     start: "Picture | None",
+    keeper: "Keeper",
     course: "Course | None" = None,
 ) -> "Result":
     """Say the choice of size, run, and show how it goes; `course` watches for the page."""
@@ -188,7 +253,20 @@ def paint(
         on_step=watch(job, progress, said, course),
         init_picture=start,
         weights=chosen.weights,
+        checkpoint=keeper,
+        on_part=stopper(progress),
     )
+
+
+def stopper(progress: Progress) -> Callable[[], None]:
+    """Return what ends a run at a signal."""
+
+    def on_part() -> None:
+        if signals.code is not None:
+            progress.say("stopping; once more ends at once and saves nothing")
+            raise Stop("interrupted")
+
+    return on_part
 
 
 def course_of(job: Job, photo: "Picture", styles: "Sequence[Style | Picture]") -> "Course | None":
@@ -204,6 +282,7 @@ def watch(
     job: Job, progress: Progress, said: str, course: "Course | None" = None
 ) -> "Callable[[Step], None]":
     """Return a callback that shows each step, saves every so many, and ends at a signal."""
+    stop = stopper(progress)
 
     def on_step(step: "Step") -> None:
         if not signals.running:  # only now is it certain that these pictures can be used
@@ -219,16 +298,21 @@ def watch(
                 bits=job.output.bits,
                 quality=job.output.jpeg_quality,
                 metadata=job.output.metadata,
-                overwrite=job.force,
+                overwrite=job.force or job.resumed,  # which makes some of them again
             )
-        if signals.code is not None:
-            progress.say("stopping; once more ends at once and saves nothing")
-            raise Stop("interrupted")
+        stop()
 
     return on_step
 
 
-def finish(job: Job, progress: Progress, result: "Result", course: "Course | None" = None) -> int:
+def finish(
+    job: Job,
+    progress: Progress,
+    result: "Result",
+    keeper: "Keeper",
+    course: "Course | None" = None,
+    notes: Sequence[str] = (),
+) -> int:
     """Write and say the result, with its page where a course is given; return the exit code."""
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(signals.code or ExitCode.DONE)
@@ -239,16 +323,21 @@ def finish(job: Job, progress: Progress, result: "Result", course: "Course | Non
         assert job.target is not None
         if course is not None:
             page = job.target.with_suffix(".html")
-            text = course.page(result, carried=job.output.metadata != "strip")
+            text = course.page(result, notes, carried=job.output.metadata != "strip")
             publish(page, text.encode(), overwrite=job.force)
             progress.say(f"the page about it: {printable(page)}")
-        told = json.dumps(report(result, job.target, beside(job, job.target))) if job.json else None
-        out(told or printable(job.target))
+        told = report(result, job.target, beside(job, job.target))
+        told["checkpoint"] = str(keeper.path) if keeper.left else None
+        out(json.dumps(told) if job.json else printable(job.target))
     if result.stopped == "not finite":
         said = f"{result.fault}; the best picture so far is saved: try smaller weights"
         return complain(said, ExitCode.NUMERICAL)
-    how = "interrupted; the best picture so far is saved: " if code else ""
+    how = (
+        "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
+    )
     progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
+    if keeper.left:
+        progress.say(f"to go on: {' '.join(['impasto resume', *map(shlex.quote, keeper.named)])}")
     return code
 
 

@@ -13,8 +13,9 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from impasto.errors import InputError, OutputError, ResourceError
 
@@ -45,11 +46,7 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
     """
     shown = printable(path)
     try:
-        info = Path(path).stat()
-        if stat.S_ISDIR(info.st_mode):
-            raise InputError(f"{shown} is a folder; give one file")
-        if not stat.S_ISREG(info.st_mode):
-            raise InputError(f"{shown} is not an ordinary file; give one that is")
+        info = check_ordinary(path)
         with Path(path).open("rb") as file:
             data = file.read(min(info.st_size, limit) + 1)
     except FileNotFoundError as error:
@@ -60,6 +57,21 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
     check_length(data, limit, shown)
     return data
+
+
+def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
+    """Refuse what is no ordinary file; return what the system knows of it.
+
+    Raises:
+        InputError: It is a folder or a device.
+        OSError: It is not there.
+    """
+    shown, info = printable(path), Path(path).stat()
+    if stat.S_ISDIR(info.st_mode):
+        raise InputError(f"{shown} is a folder; give one file")
+    if not stat.S_ISREG(info.st_mode):
+        raise InputError(f"{shown} is not an ordinary file; give one that is")
+    return info
 
 
 def check_length(data: bytes, limit: int, shown: str) -> None:
@@ -109,14 +121,21 @@ def check_target(
     return target
 
 
-def publish(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> Path:
+def publish(
+    path: str | os.PathLike[str],
+    data: bytes | Callable[[BinaryIO], None],
+    *,
+    overwrite: bool = False,
+    previous: Path | None = None,
+) -> Path:
     """Write `data` under `path`, all of it or nothing.
 
     Args:
         path: The file to write. Where it is a symbolic link that may be replaced, the file it
             points to is.
-        data: The whole content.
+        data: The whole content, or a function that writes it into an open file.
         overwrite: Whether an existing file may be replaced.
+        previous: A name in the same folder that the replaced file takes, if it is to be kept.
 
     Returns:
         The path that was written.
@@ -131,6 +150,8 @@ def publish(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = Fals
         temporary = real.parent / f".impasto-{secrets.token_hex(8)}.tmp"
         _write(temporary, data)
         if overwrite:
+            if previous is not None and real.exists():
+                os.replace(real, previous)  # noqa: PTH105
             os.replace(temporary, real)  # noqa: PTH105
         else:
             _claim(temporary, real)
@@ -168,11 +189,14 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     """Create a new file with the user's usual permissions and force it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
+        if isinstance(data, bytes):
+            file.write(data)
+        else:
+            data(file)
         file.flush()
         os.fsync(file.fileno())
 

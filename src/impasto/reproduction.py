@@ -17,12 +17,14 @@ from impasto import machine
 from impasto._version import __version__
 from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
 from impasto.history import Step
+from impasto.keeper import Keeper
 from impasto.picture import Picture
 from impasto.publish import MAX_BYTES, printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.result import Result
 from impasto.sources import read_recipe
-from impasto.transfer import WeightsLike, identity, load, replay
+from impasto.transfer import WeightsLike, load, replay
+from impasto.weights import identity
 
 MOST_FILES = 10_000  # of a folder that are looked at
 
@@ -73,6 +75,8 @@ def repeat(
     *,
     weights: WeightsLike | None = None,
     on_step: Callable[[Step], None] | None = None,
+    keeper: Keeper | None = None,
+    on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Replay a recipe whose inputs were found; see `reproduce`."""
     return replay(
@@ -82,6 +86,8 @@ def repeat(
         on_step=on_step,
         init_picture=found.init_picture,
         weights=find_weights(recipe, weights),
+        keeper=keeper,
+        on_part=on_part,
     )
 
 
@@ -113,11 +119,16 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
     """
     check_reproducible(recipe)
+    return locate(recipe, folders)
+
+
+def locate(recipe: Recipe, folders: Iterable[Path]) -> Found:
+    """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
     places = _places(folders)
     opened = search(recipe, places)
     missing = [record for record in _wanted(recipe) if opened[record.sha256] is None]
     if missing:
-        names = " and ".join(dict.fromkeys(map(_described, missing)))
+        names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
         looked = ", ".join(printable(place) for place in places)
         raise InputError(
             f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
@@ -157,9 +168,11 @@ def _places(folders: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
-def _described(record: InputRecord) -> str:
+def _described(record: InputRecord, places: Sequence[Path]) -> str:
     size = f"{record.width} x {record.height} px"
-    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
+    other = any((place / Path(record.name).name).is_file() for place in places)
+    there = "; a file of that name is there, but it is another picture now" if other else ""
+    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...{there})"
 
 
 def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] | None:

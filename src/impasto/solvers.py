@@ -2,20 +2,20 @@
 
 Form: `minimize(evaluate, start, ...) -> Solution`, one signature for all; `evaluate(x) -> Evaluation` is
 one pass through the network and back. Progress is a callback, because SciPy owns its own loop; an
-exception raised in it ends any solver, `impasto.Stop` cleanly.
+exception raised in it ends any solver, `impasto.Stop` cleanly. Between two iterations a solver hands out its
+`State`, from which it goes on later, in another process too, as if it had never been interrupted.
 
 * `lbfgs`: ours, in torch and float32, with bounds: every point it visits lies in [0, 1], so that the
   saved file is the thing that was optimised. Departure from the paper, which optimises without bounds and
   clips at the end; `bounded=False` does that too.
-* `scipy`: SciPy's L-BFGS-B, without bounds, through an `Evaluator` with separate `loss` and `grads`.
+* `scipy`: SciPy's L-BFGS-B, without bounds, through an `Evaluator` with separate `loss` and `grads`; driven
+  step by step (`lbfgsb.py`), which is how its state can be had.
 * `adam`: Kingma and Ba 2015, clipped to the bounds after each step.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,135 +23,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.curvature import Curvature, held_by, slope
-from impasto.errors import NumericalError, Stop
+from impasto.descent import NOT_FINITE, Done, Run
+from impasto.errors import Stop
+from impasto.evaluation import (
+    Blame,
+    Bounds,
+    Callback,
+    Evaluate,
+    Evaluation,
+    Evaluator,
+    Keep,
+    Solution,
+    SolverName,
+    State,
+    check_state,
+)
+from impasto.lbfgsb import Driver
 
-SolverName = Literal["lbfgs", "scipy", "adam"]
-ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
 OUT_OF_MEMORY = "out of memory"  # the reason of a solution that ended so
-NOT_FINITE = "not finite"  # likewise
-RETRIES = 3  # of Adam, from the best canvas, each with half the step
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one pass through the network and back tells about a canvas.
-
-    `loss` is the total, `gradient` has the canvas' shape, `parts` are the named weighted losses that
-    add up to the total. `sound` says whether the gradient is finite, where that is known already.
-    """
-
-    loss: float
-    gradient: Tensor
-    parts: Mapping[str, float] = field(default_factory=dict)
-    sound: bool | None = None
-
-    @property
-    def finite(self) -> bool:
-        """Whether loss and gradient can be used."""
-        sound = bool(torch.isfinite(self.gradient).all()) if self.sound is None else self.sound
-        return sound and math.isfinite(self.loss)
-
-
-Evaluate = Callable[[Tensor], Evaluation]
-Callback = Callable[[int, Tensor, Evaluation], None]
-Blame = Callable[[Tensor, Evaluation], str]
-Bounds = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended.
-
-    `fault` says what was not finite, where that is the reason.
-    """
-
-    canvas: Tensor
-    evaluation: Evaluation
-    evaluations: int
-    reason: str
-    fault: str = ""
-
-
-class _Done(Exception):
-    """Ends a solver from inside `_Run`; never leaves this module."""
-
-
-class _Refused(Exception):
-    """Ends SciPy's own loop where loss or gradient is not finite; never leaves this module."""
-
-
-class _Run:
-    """Counts evaluations, keeps the best finite canvas, reports, and says when it is enough."""
-
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        limit: int,
-        tolerance: float,
-        callback: Callback | None,
-        blame: Blame | None = None,
-    ) -> None:
-        self._evaluate = evaluate
-        self._limit = limit
-        self._tolerance = tolerance
-        self._callback = callback
-        self._blame = blame
-        self._round_start = math.inf
-        self.count = 0
-        self.finite = True  # of the last evaluation
-        self.refused: tuple[Tensor, Evaluation] | None = None  # the last that was not finite
-        self.best: Evaluation | None = None
-        self.best_canvas: Tensor | None = None
-        self.overwrites = True  # whether the solver goes on to change the canvases it hands over
-
-    def __call__(self, canvas: Tensor) -> Evaluation:
-        """Evaluate a canvas; raises `_Done` after the last evaluation that is wanted."""
-        if self.count >= self._limit:
-            raise _Done("evaluations")
-        evaluation = self._evaluate(canvas)
-        self.count += 1
-        better = self.best is None or evaluation.loss < self.best.loss
-        self.finite = evaluation.finite
-        if self.finite and better:
-            self.best = evaluation
-            self.best_canvas = self._own(canvas)
-        elif not self.finite:
-            self.refused = self._own(canvas), evaluation
-        if self._callback is not None:
-            self._callback(self.count, canvas, evaluation)
-        self._check_round()
-        return evaluation
-
-    def _own(self, canvas: Tensor) -> Tensor:
-        return canvas.detach().clone() if self.overwrites else canvas
-
-    def _check_round(self) -> None:
-        if self.count % ROUND or self.best is None:
-            return
-        fall = (self._round_start - self.best.loss) / max(abs(self._round_start), 1e-300)
-        if self._tolerance > 0 and math.isfinite(self._round_start) and fall < self._tolerance:
-            raise _Done("tolerance")
-        self._round_start = self.best.loss
-
-    def ended(self) -> str:
-        """Return why a solver that found no further step gave up."""
-        return "no further decrease" if self.finite else NOT_FINITE
-
-    def fault(self) -> str:
-        """Return what was not finite, in words."""
-        return self._blame(*self.refused) if self._blame and self.refused else "the loss"
-
-    def solution(self, reason: str) -> Solution:
-        """Return the best canvas seen."""
-        if self.best is None or self.best_canvas is None:
-            raise NumericalError(
-                f"{self.fault()} was not finite at the start; use smaller weights or another start"
-            )
-        fault = self.fault() if reason == NOT_FINITE else ""
-        return Solution(self.best_canvas, self.best, self.count, reason, fault)
 
 
 def minimize(
@@ -166,6 +58,8 @@ def minimize(
     compact: bool = False,
     learning_rate: float = 0.02,
     callback: Callback | None = None,
+    state: State | None = None,
+    keep: Keep | None = None,
     blame: Blame | None = None,
 ) -> Solution:
     """Minimise a loss over the canvas and return the best canvas seen.
@@ -183,32 +77,45 @@ def minimize(
         learning_rate: Adam's step, in units of the pixel range.
         callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
             raised in it ends the run cleanly.
+        state: Where to go on instead of at `start`, which then only tells shape, type and device. All other
+            arguments have to be as they were. Its tensors are taken out of it.
+        keep: Called between iterations with the state there.
         blame: Says of a canvas and its evaluation what is not finite, where a run ends because of it.
 
     Raises:
+        InputError: The state does not fit.
         NumericalError: Not even the start has a finite loss.
+        Stop: It was raised before the first evaluation was done.
     """
-    run = _Run(evaluate, evaluations, tolerance, callback, blame)
+    run = Run(evaluate, evaluations, tolerance, callback, keep, blame)
     canvas = start.detach().clone()
-    if bounds is not None and solver != "scipy":
+    if state is not None:
+        check_state(state, solver, start)
+        run.go_on(state, canvas)
+        canvas = state.tensors.get("canvas", canvas).to(canvas).clone()
+        state = state if state.count else None  # else it is a start like any other
+    elif bounds is not None and solver != "scipy":
         canvas.clamp_(*bounds)
     try:
         if solver == "lbfgs":
             run.overwrites = False
             dtype = torch.bfloat16 if compact else canvas.dtype
-            reason = _lbfgs(run, canvas, bounds, history, dtype)
+            reason = _lbfgs(run, canvas, bounds, history, dtype, state)
         elif solver == "scipy":
-            reason = _scipy(run, canvas, history)
+            reason = _scipy(run, canvas, history, state)
         else:
-            reason = _adam(run, canvas, bounds, learning_rate)
-    except _Done as done:
-        reason = str(done)
+            reason = _adam(run, canvas, bounds, learning_rate, state)
+        run.state = None
+    except Done as done:
+        reason, run.state = str(done), None
     except Stop as stop:
+        if not run.count:
+            raise
         reason = stop.reason
     except Exception as error:
         if run.best is None or not no_memory(error):
             raise
-        reason = OUT_OF_MEMORY
+        reason, run.state = OUT_OF_MEMORY, None
     return run.solution(reason)
 
 
@@ -222,20 +129,37 @@ def no_memory(error: Exception) -> bool:
 
 
 def _lbfgs(
-    run: _Run, start: Tensor, bounds: Bounds | None, history: int, dtype: torch.dtype
+    run: Run,
+    start: Tensor,
+    bounds: Bounds | None,
+    history: int,
+    dtype: torch.dtype,
+    state: State | None,
 ) -> str:
     """L-BFGS with projection; sufficient decrease along the projected path.
 
     Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
     still, the others take the quasi-Newton step) with the memory of Nocedal 1980.
     """
-    canvas = start
-    here = run(canvas)
-    if not here.finite:
-        return NOT_FINITE
+    canvas, failures = start, 0
     curvature = Curvature(history, dtype)
-    failures = 0
+    if state is not None:
+        gradient = state.tensors["gradient"].to(canvas.device)
+        here = Evaluation(state.numbers["loss"], gradient, state.parts)
+        failures = int(state.numbers["failures"])
+        curvature.restore(state.tensors, canvas.device)
+        if "best" not in state.tensors:
+            run.best_canvas = canvas  # one and the same
+        state.tensors.clear()
+    else:
+        run.offer({"canvas": canvas})
+        here = run(canvas)
+        if not here.finite:
+            return NOT_FINITE
     while True:
+        told = {"canvas": canvas, "gradient": here.gradient, **curvature.tensors()}
+        run.offer(told, loss=here.loss, failures=failures)
+        del told
         gradient = here.gradient.flatten()
         held = None if bounds is None else held_by(canvas.flatten(), gradient, bounds)
         direction = curvature.direction(gradient, held)
@@ -251,6 +175,7 @@ def _lbfgs(
             curvature.clear()
             continue
         failures = 0
+        run.state = None  # makes room for the next pair
         after, there = found
         curvature.add((canvas.flatten(), after.flatten()), (gradient, there.gradient.flatten()))
         canvas, here = after, there
@@ -263,7 +188,7 @@ def _first_step(direction: Tensor) -> float:
 
 
 def _search(
-    run: _Run,
+    run: Run,
     canvas: Tensor,
     here: Evaluation,
     direction: Tensor,
@@ -304,48 +229,35 @@ def _search(
 # --- SciPy's L-BFGS-B ----------------------------------------------------------------------------
 
 
-class Evaluator:
-    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment want.
-
-    Whichever is asked first runs the network; the other answers from memory if `x` is the same.
-
-    Args:
-        evaluate: Canvas -> `Evaluation`.
-        like: A tensor with the canvas' shape, type and device.
-    """
-
-    def __init__(self, evaluate: Evaluate, like: Tensor) -> None:
-        self._evaluate = evaluate
-        self._like = like
-        self._point: NDArray[np.float64] | None = None
-        self._evaluation: Evaluation | None = None
-
-    def loss(self, x: NDArray[np.float64]) -> float:
-        """Return the loss at the flat float64 vector `x`."""
-        return self._at(x).loss
-
-    def grads(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the gradient at `x`, flat float64."""
-        gradient = self._at(x).gradient.detach().cpu().numpy()
-        return gradient.astype(np.float64).ravel()
-
-    def _at(self, x: NDArray[np.float64]) -> Evaluation:
-        if self._evaluation is None or self._point is None or not np.array_equal(self._point, x):
-            canvas = torch.from_numpy(x.copy()).to(self._like).view_as(self._like)
-            self._evaluation = self._evaluate(canvas)
-            self._point = x.copy()  # SciPy goes on using its own array
-        return self._evaluation
-
-
-def _scipy(run: _Run, start: Tensor, history: int) -> str:
-    from scipy.optimize import minimize as scipy_minimize
+def _scipy(run: Run, start: Tensor, history: int, state: State | None) -> str:
     from threadpoolctl import threadpool_limits
 
-    def sound(canvas: Tensor) -> Evaluation:
-        found = run(canvas)
-        if not run.finite:  # its line search would walk on through it
-            raise _Refused
-        return found
+    evaluator = Evaluator(run, start)
+    x = start.cpu().numpy().astype(np.float64).ravel()
+    if state is None:
+        run.offer({"canvas": start})
+    # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
+    with threadpool_limits(limits=1, user_api="blas"):
+        if not Driver.works():
+            return _whole_scipy(run, evaluator, x, history)
+        driver = Driver(x, history)
+        if state is not None:
+            driver.restore(state.tensors)
+            state.tensors.clear()
+        while driver.wants_evaluation():
+            if run.count:
+                run.offer(driver.tensors())
+            driver.give(evaluator.loss(driver.x), evaluator.grads(driver.x))
+            if not run.finite:  # its line search would walk on through it
+                if (best := run.retry()) is None:
+                    return NOT_FINITE
+                driver = Driver(best.cpu().numpy().astype(np.float64).ravel(), history)
+    return run.ended()
+
+
+def _whole_scipy(run: Run, evaluator: Evaluator, x: NDArray[np.float64], history: int) -> str:
+    """Leave the loop to a SciPy whose inside we do not know: there is no state but the start."""
+    from scipy.optimize import minimize as scipy_minimize
 
     options: dict[str, Any] = {
         "maxcor": history,
@@ -354,44 +266,49 @@ def _scipy(run: _Run, start: Tensor, history: int) -> str:
         "ftol": 0.0,
         "gtol": 0.0,
     }
-    x, before = start, run.best
-    while True:
-        evaluator = Evaluator(sound, start)
-        flat = x.cpu().numpy().astype(np.float64).ravel()
-        try:
-            # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
-            with threadpool_limits(limits=1, user_api="blas"):
-                outcome = scipy_minimize(
-                    evaluator.loss, flat, jac=evaluator.grads, method="L-BFGS-B", options=options
-                )
-        except _Refused:
-            if run.best is before or run.best_canvas is None:  # nothing gained since the last time
-                return NOT_FINITE
-            x, before = run.best_canvas, run.best  # anew from the best, without curvature
-            continue
-        log.debug("SciPy: %s", outcome.message)
-        return run.ended()
+    outcome = scipy_minimize(
+        evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=options
+    )
+    log.debug("SciPy: %s", outcome.message)
+    return run.ended()
 
 
 # --- Adam ----------------------------------------------------------------------------------------
 
 
-def _adam(run: _Run, start: Tensor, bounds: Bounds | None, learning_rate: float) -> str:
-    parameter = torch.nn.Parameter(start.requires_grad_(False))
-    optimizer = torch.optim.Adam([parameter], lr=learning_rate)
-    failures = 0
+def _adam(
+    run: Run, start: Tensor, bounds: Bounds | None, learning_rate: float, state: State | None
+) -> str:
+    parameter, optimizer = _moved(start, learning_rate / 2**run.failures, state)
     while True:
+        memory = optimizer.state[parameter]
+        moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
+        run.offer({"canvas": parameter.detach(), **moments}, steps=float(memory["step"]))
         evaluation = run(parameter.detach())
-        failures = 0 if run.finite else failures + 1
         if not run.finite:
-            if run.best is None or run.best_canvas is None or failures > RETRIES:
+            if (best := run.retry()) is None:
                 return NOT_FINITE
-            learning_rate /= 2
-            parameter = torch.nn.Parameter(run.best_canvas.clone())
-            optimizer = torch.optim.Adam([parameter], lr=learning_rate)
-            evaluation = run.best
+            parameter, optimizer = _moved(best.clone(), learning_rate / 2**run.failures, None)
+            continue
         parameter.grad = evaluation.gradient.clone()
         optimizer.step()
         if bounds is not None:
             with torch.no_grad():
                 parameter.clamp_(*bounds)
+
+
+def _moved(
+    canvas: Tensor, rate: float, state: State | None
+) -> tuple[torch.nn.Parameter, torch.optim.Adam]:
+    """Return a canvas and what moves it, from rest or from where it stood."""
+    parameter = torch.nn.Parameter(canvas.requires_grad_(False))
+    optimizer = torch.optim.Adam([parameter], lr=rate)
+    names, steps = ("mean", "square"), 0.0
+    moments = [torch.zeros_like(canvas) for _ in names]
+    if state is not None:
+        moments = [state.tensors[name].to(canvas).clone() for name in names]
+        steps = state.numbers["steps"]
+        state.tensors.clear()
+    memory = {"step": torch.tensor(steps), "exp_avg": moments[0], "exp_avg_sq": moments[1]}
+    optimizer.state[parameter] = memory
+    return parameter, optimizer

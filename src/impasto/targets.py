@@ -4,7 +4,7 @@ The photo's features and the paintings' Gram matrices are sums and values of pos
 tiles like everything else, and are the same whole or in tiles but for rounding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from impasto.tiles import Window, tiles
 from impasto.vgg import VGG19
 from impasto.workshop import Workshop
 
+Parts = tuple[int, Callable[[], None] | None]  # their edge, and what is called after each
 HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65504
 
 
@@ -31,6 +32,7 @@ def bind(
     *,
     tile: int = 0,
     compact: bool = False,
+    on_part: Callable[[], None] | None = None,
 ) -> list[Loss]:
     """Return the losses of the settings with their targets.
 
@@ -41,6 +43,7 @@ def bind(
         workshop: Where targets are shared between runs.
         tile: Edge of the parts that the inputs are computed in; 0 computes them whole.
         compact: Keep the photo's features in 16 bits.
+        on_part: Called after every part.
     """
     workshop = workshop or Workshop(0)
     network = Chain.of(network)
@@ -51,7 +54,7 @@ def bind(
         asked = tuple(name for name, weight in kept.items() if weight)
         features = workshop.once(
             ("content", network, targets, asked, tile, compact),
-            lambda: _features(network, targets.content, asked, tile, compact),
+            lambda: _features(network, targets.content, asked, (tile, on_part), compact),
         )
         losses += [
             ContentLoss(
@@ -69,7 +72,7 @@ def bind(
         names = tuple(name for name, weight in painted.items() if weight)
         painting = workshop.once(
             ("style", network, targets, names, tile),
-            lambda: _paintings(network, targets.styles, names, tile),
+            lambda: _paintings(network, targets.styles, names, (tile, on_part)),
         )
         losses += [
             GramLoss(
@@ -99,11 +102,11 @@ def _style_factor(convention: Convention, layer: str, targets: Targets, painting
 
 
 def _features(
-    network: Chain, image: Tensor, names: Sequence[str], tile: int, compact: bool
+    network: Chain, image: Tensor, names: Sequence[str], parts: Parts, compact: bool
 ) -> dict[str, Tensor]:
     """Return what the photo's layers hold, (1, C, h, w), in float32 or, compact, in 16 bits."""
     whole: dict[str, Tensor] = {}
-    for part, windows in _parts(network, image, names, tile):
+    for part, windows in _parts(network, image, names, parts):
         for name in names:
             inner, outer = windows[name].inner, windows[name].outer
             found = part[name][..., inner[0], inner[1]]
@@ -123,19 +126,19 @@ def _features(
 
 
 def _paintings(
-    network: Chain, styles: Sequence[Tensor], names: Sequence[str], tile: int
+    network: Chain, styles: Sequence[Tensor], names: Sequence[str], parts: Parts
 ) -> dict[str, Tensor]:
     """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
-    grams = [_normalised_grams(network, style, names, tile) for style in styles]
+    grams = [_normalised_grams(network, style, names, parts) for style in styles]
     return {name: torch.cat([gram[name] for gram in grams]) for name in names}
 
 
 def _normalised_grams(
-    network: Chain, style: Tensor, names: Sequence[str], tile: int
+    network: Chain, style: Tensor, names: Sequence[str], parts: Parts
 ) -> dict[str, Tensor]:
     """Return A / M_a, (1, C, C), of one painting for each layer."""
     sums: dict[str, Tensor] = {}
-    for part, windows in _parts(network, style, names, tile):
+    for part, windows in _parts(network, style, names, parts):
         for name in names:
             rows, columns = windows[name].inner
             gram = gram_matrix(part[name][..., rows, columns])
@@ -146,10 +149,13 @@ def _normalised_grams(
 
 
 def _parts(
-    network: Chain, image: Tensor, names: Sequence[str], tile: int
+    network: Chain, image: Tensor, names: Sequence[str], parts: Parts
 ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
     """Yield the features of each tile, or of the whole, and what counts of them."""
     height, width = image.shape[-2:]
+    tile, on_part = parts
     for item in tiles(height, width, tile or max(height, width), names):
         part = image[..., item.rows, item.columns]
         yield network.forward(part, names, keep=False).features, item.windows
+        if on_part is not None:
+            on_part()

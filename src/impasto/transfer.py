@@ -7,36 +7,39 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from impasto import canvas as canvases
-from impasto import machine, planner
-from impasto._version import __version__
+from impasto import keeper as keepers
+from impasto import machine, planner, provision
 from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
+from impasto.checkpoint import Checkpoint, check_fit
+from impasto.descent import NOT_FINITE
 from impasto.errors import InputError, NumericalError, ResourceError, Stop
+from impasto.evaluation import State
 from impasto.faults import blame
-from impasto.history import Log, Record, Step
-from impasto.inputs import Inputs, StyleLike, Targets, open_inputs, record
+from impasto.history import Log, Record, Step, recipe_of
+from impasto.inputs import Inputs, StyleLike, Targets, open_inputs
+from impasto.keeper import CheckpointLike, Keeper, keeper_of
 from impasto.layers import LAYERS
 from impasto.losses import Loss
 from impasto.objective import Objective, Precision, prepare
-from impasto.picture import Picture, PictureLike
+from impasto.picture import PictureLike
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
-from impasto.solvers import NOT_FINITE, OUT_OF_MEMORY, Callback, minimize, no_memory
+from impasto.solvers import OUT_OF_MEMORY, minimize, no_memory
 from impasto.targets import bind
-from impasto.weights import load_weights
+from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
@@ -56,6 +59,8 @@ def stylize(
     extra_losses: Sequence[Loss] = (),
     init_picture: PictureLike | None = None,
     weights: WeightsLike | None = None,
+    checkpoint: CheckpointLike = None,
+    on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Paint a photo in the style of one or several paintings.
 
@@ -69,16 +74,37 @@ def stylize(
         extra_losses: Further losses, such as `Penalty`.
         init_picture: The start, for `Settings(init="picture")`.
         weights: Other weights than the packaged ones: a name, a file, or `{"conv1_1.weight": ...}`.
+        checkpoint: A file from which `impasto.resume` goes on if the run is interrupted. None: in the cache
+            folder, if the run is expected to take over two minutes; False: none.
+        on_part: Called after every part of a picture that is computed in tiles, where an evaluation takes
+            long. `raise impasto.Stop` in it ends the run without that evaluation.
 
     Raises:
-        InputError: A picture cannot be read or is too small, or a setting does not fit.
+        InputError: A picture cannot be read or is too small, a setting does not fit, or the checkpoint is
+            there already.
+        OutputError: The checkpoint cannot be written there.
         WeightsError: The network's weights are not there.
         NumericalError: Not even the start has a finite loss.
     """
     settings = settings or Settings()
     inputs = open_inputs(content, style, settings, init_picture)
     runtime = machine.resolve(runtime or Runtime(), settings)
-    return run(inputs, settings, runtime, weights, on_step, extra_losses)
+    keeping: contextlib.AbstractContextManager[Keeper]
+    if isinstance(checkpoint, Keeper):
+        keeping = contextlib.nullcontext(checkpoint)  # the caller's to end
+    else:
+        keeping = keeper_of(checkpoint, [content, style, init_picture])
+    with keeping as keeper:
+        return run(
+            inputs,
+            settings,
+            runtime,
+            weights,
+            on_step,
+            extra_losses,
+            keeper=keeper,
+            on_part=on_part,
+        )
 
 
 def replay(
@@ -89,6 +115,8 @@ def replay(
     on_step: Callable[[Step], None] | None = None,
     init_picture: PictureLike | None = None,
     weights: WeightsLike | None = None,
+    keeper: Keeper | None = None,
+    on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Make the picture of a recipe again: its settings and runtime, and at each scale its evaluations.
 
@@ -105,7 +133,8 @@ def replay(
     inputs = open_inputs(content, weighed, recipe.settings, init_picture)
     runtime = machine.resolve(recipe.runtime, recipe.settings)
     spent = [scale.evaluations for scale in recipe.scales]
-    return run(inputs, recipe.settings, runtime, weights, on_step, (), spent)
+    asked = (inputs, recipe.settings, runtime, weights, on_step, (), spent)
+    return run(*asked, keeper=keeper, on_part=on_part)
 
 
 def run(
@@ -117,32 +146,66 @@ def run(
     extra_losses: Sequence[Loss],
     spent: Sequence[int] | None = None,
     workshop: Workshop | None = None,
+    *,
+    keeper: Keeper | None = None,
+    since: Checkpoint | None = None,
+    on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Compute, with a resolved `runtime`.
 
     `spent` are the evaluations at each scale, else they are those of the settings. Runs on the same
-    pictures and weights may share a `workshop`; the pixels are the same without.
+    pictures and weights may share a `workshop`; the pixels are the same without. With `since` the run goes on
+    from there, with the runtime of that checkpoint.
     """
-    workshop = workshop or Workshop(0)
+    keeper = keeper or Keeper(wanted=False)
     wanted = layers_of(settings, extra_losses)
     plan = inputs.scales(settings, wanted)
-    runtime, budget = _definite(runtime, settings, plan, wanted, spent)
+    asked = runtime
+    if since is None:
+        runtime = provision.definite(runtime, settings, plan, wanted)
+    else:
+        check_fit(since, plan)
+    costs = [provision.cost(scale, wanted, runtime) for scale in plan]
+    rest = None if since is None else since.head.left
+    budget = None if spent is not None else provision.budget(asked, plan, costs, rest)
     left = None if budget is None else budget.left
     log = Log(plan, settings.passes, on_step, inputs.picture, left)
     loaded = load(weights)
+    called = identity(loaded)
+    passes = [settings.passes if budget is None else MOST] * len(plan) if spent is None else spent
+    told = partial(recipe_of, settings, runtime, inputs, log, called)
+    names = [loss.name for loss in extra_losses]
+    keeper.begin(keepers.Course(log, told, costs, passes, spent is not None, names, left))
     with machine.threads(runtime.threads or 1), _enough_memory():
-        network = network_of(loaded, settings, runtime, workshop)
-        passes = [settings.passes if budget is None else MOST] * len(plan)
-        painted = list(zip(plan, passes if spent is None else spent, strict=False))
-        canvas = _paint(
-            inputs, painted, network, settings, runtime, extra_losses, log, workshop, budget
-        )
+        network = network_of(loaded, settings, runtime, workshop or Workshop(0))
+        course = _Course(
+            inputs, network, settings, runtime, extra_losses, log, workshop or Workshop(0), budget,
+            keeper, on_part,
+        )  # fmt: skip
+        canvas = _paint(course, list(zip(plan, passes, strict=False)), since)
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
     if budget is not None and budget.left() < 0:
         logger.warning("the time budget was too short: over by %.1f s", -budget.left())
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
-    recipe = _recipe(settings, runtime, inputs, log, loaded, picture, reproducible=repeatable)
+    repeatable = repeatable and log.stopped in REPEATABLE
+    recipe = told(pixels=picture.pixels_sha256(), reproducible=repeatable)
     return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped, log.fault)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What all scales of a run share."""
+
+    inputs: Inputs
+    network: Chain
+    settings: Settings
+    runtime: Runtime
+    extra_losses: Sequence[Loss]
+    log: Log
+    workshop: Workshop
+    budget: Budget | None
+    keeper: Keeper
+    on_part: Callable[[], None] | None
 
 
 @contextlib.contextmanager
@@ -156,55 +219,6 @@ def _enough_memory() -> Iterator[None]:
         raise ResourceError(
             "memory ran out; use a smaller --size, or --memory-limit to compute in smaller parts"
         ) from error
-
-
-def _definite(
-    runtime: Runtime,
-    settings: Settings,
-    scales: Sequence[Scale],
-    layers: Sequence[str],
-    spent: Sequence[int] | None,
-) -> tuple[Runtime, Budget | None]:
-    """Return the runtime with the plan for its memory in it, and the time budget, if there is one.
-
-    What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
-    and the evaluations spent say the same.
-    """
-    device = str(runtime.device)
-    if runtime.precision == "bf16" and not machine.fast_at_bf16(device):
-        cost = machine.cost_of_bf16(device)
-        logger.warning(
-            "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
-        )
-    limit = runtime.memory_limit or machine.free_memory(runtime.device)
-    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
-    strict = runtime.memory_limit is not None
-    given = (scales, settings, layers, str(runtime.precision), limit, fixed)
-    chosen = planner.plan(*given, strict=strict)
-    if chosen.memory > limit:
-        logger.warning(
-            "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
-        )
-    tile = chosen.tile if chosen.tile < scales[-1].long_edge else 0
-    slower = planner.slowdown(scales[-1], layers, tile)
-    if slower > 1 and not runtime.tile:
-        logger.warning(
-            "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
-            tile, limit / 1e9, slower,
-        )  # fmt: skip
-    if chosen.compact and not runtime.compact:
-        logger.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
-    found = runtime.changed(
-        memory_limit=None,
-        budget=None,
-        tile=tile or runtime.tile,
-        pairs=None if chosen.pairs == settings.history else chosen.pairs,
-        compact=chosen.compact or runtime.compact,
-    )
-    if runtime.budget is None or spent is not None:
-        return found, None
-    costs = [scale.width * scale.height * planner.slowdown(scale, layers, tile) for scale in scales]
-    return found, Budget(runtime.budget - planner.seconds_to_save(scales[-1]), costs)
 
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
@@ -232,39 +246,45 @@ def network_of(
     return workshop.once((settings.pooling, settings.padding, precision, runtime.device), make)
 
 
-def _paint(
-    inputs: Inputs,
-    plan: Sequence[tuple[Scale, int]],
-    network: Chain,
-    settings: Settings,
-    runtime: Runtime,
-    extra_losses: Sequence[Loss],
-    log: Log,
-    workshop: Workshop,
-    budget: Budget | None,
-) -> Tensor:
+def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint | None) -> Tensor:
     """Paint each scale, in so many evaluations or as the budget says; return the canvas (1, 3, H, W)."""
     canvas: Tensor | None = None
     before: Targets | None = None
+    settings, budget = course.settings, course.budget
     for number, (scale, passes) in enumerate(plan):
+        if since is not None and number < since.head.scale:
+            continue
         if budget is not None and not budget.enough_for(number):
             break
-        targets = targets_of(inputs, scale, runtime.device, workshop)
-        tile, compact = runtime.tile or 0, bool(runtime.compact)
-        losses = bind(network, targets, settings, workshop, tile=tile, compact=compact)
-        start = _next_canvas(canvas, before, targets, settings)
+        targets = targets_of(course.inputs, scale, course.runtime.device, course.workshop)
+        if since is None:
+            start = _next_canvas(canvas, before, targets, settings)
+        else:
+            start = torch.empty_like(targets.content)  # the state knows better
         before = replace(targets, styles=(), picture=None)  # the paintings have done their part
-        del targets
+        tile, compact = course.runtime.tile or 0, bool(course.runtime.compact)
+        course.keeper.at(number, tile, 0)
         try:
-            reason, canvas = _solve(
-                start, scale, passes, [*losses, *extra_losses], network, settings, runtime, log,
-                None if budget is None else partial(budget.at, number),
+            losses = bind(
+                course.network, targets, settings, course.workshop,
+                tile=tile, compact=compact, on_part=course.on_part,
             )  # fmt: skip
+            del targets
+            losses += course.extra_losses
+            reason, painted = _solve(course, number, scale, passes, losses, start, since)
+        except Stop as stop:  # before the first evaluation of this scale was done
+            if canvas is None:
+                raise
+            course.log.stopped = stop.reason
+            course.keeper.stopped(State(0, {"canvas": start}), stop.reason)
+            break
         except NumericalError as error:
             if canvas is None:
                 raise
-            log.end(str(error))  # with what the scales before have made
+            course.log.end(str(error))  # with what the scales before have made
+            course.keeper.stopped(None, NOT_FINITE)
             break
+        canvas, since = painted, None
         if reason not in FINISHED:
             break
     assert canvas is not None  # a plan has at least one scale
@@ -272,23 +292,27 @@ def _paint(
 
 
 def _solve(
-    canvas: Tensor,
+    course: _Course,
+    number: int,
     scale: Scale,
     passes: int,
     losses: Sequence[Loss],
-    network: Chain,
-    settings: Settings,
-    runtime: Runtime,
-    log: Log,
-    limited: Callable[[Callback], Callback] | None,
+    canvas: Tensor,
+    since: Checkpoint | None,
 ) -> tuple[str, Tensor]:
     """Move the canvas at one scale; where memory runs out, go on from the best one in smaller tiles."""
-    tile, spent = runtime.tile or 0, 0
+    settings, runtime, log, keeper = course.settings, course.runtime, course.log, course.keeper
+    tile, spent, state = runtime.tile or 0, 0, None
+    if since is not None:
+        tile, spent, state = since.head.tile, since.head.used, since.state
+        log.go_on(since.history, since.head.recipe, since.head.scale_seconds)
     while True:
-        objective = Objective(network, losses, tile or None)
+        objective = Objective(course.network, losses, tile or None, on_part=course.on_part)
         if tile and objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
+        keep = keeper.at(number, tile, spent)
         note = log.at(scale, objective.scale)
+        done = 0 if state is None else state.count
         solution = minimize(
             objective,
             canvas,
@@ -299,10 +323,14 @@ def _solve(
             history=runtime.pairs or settings.history,
             compact=bool(runtime.compact),
             learning_rate=settings.learning_rate,
-            callback=note if limited is None else limited(note),
-            blame=blame(network, losses, objective.tile),
+            callback=note if course.budget is None else course.budget.at(number, note, done),
+            state=state,
+            keep=keep,
+            blame=blame(course.network, losses, objective.tile),
         )
-        canvas = solution.canvas
+        canvas, state = solution.canvas, None
+        if solution.reason not in FINISHED:
+            keeper.stopped(solution.state, solution.reason)
         log.close(scale, solution, objective.scale)
         if solution.reason != OUT_OF_MEMORY:
             return solution.reason, canvas
@@ -347,54 +375,6 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
     if settings.style_term:
         named.update(name for name, weight in settings.style_layers.items() if weight)
     return [layer for layer in LAYERS if layer in named]
-
-
-# --- what happened -------------------------------------------------------------------------------
-
-
-def _recipe(
-    settings: Settings,
-    runtime: Runtime,
-    inputs: Inputs,
-    log: Log,
-    weights: Mapping[str, Tensor],
-    picture: Picture,
-    *,
-    reproducible: bool,
-) -> Recipe:
-    styles = zip(inputs.styles, inputs.weights, strict=True)
-    finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
-    name, digest = identity(weights)
-    return Recipe(
-        impasto=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        settings=settings,
-        runtime=runtime,
-        content=record(inputs.content),
-        styles=tuple(record(style, weight) for style, weight in styles),
-        init_picture=None if inputs.start is None else record(inputs.start),
-        weights=name,
-        weights_sha256=digest,
-        scales=tuple(log.scales),
-        losses=finite,
-        seconds=round(log.seconds(), 3),
-        stopped=log.stopped,
-        reproducible=reproducible and log.stopped in REPEATABLE,
-        machine=machine.describe(),
-        pixels_sha256=picture.pixels_sha256(),
-    )
-
-
-def identity(weights: Mapping[str, Tensor]) -> tuple[str, str]:
-    """Return name and SHA-256 of weights, as a recipe names them; `given` where they have no name."""
-    name, digest = getattr(weights, "name", ""), getattr(weights, "sha256", "")
-    if name and digest:
-        return name, digest
-    summed = hashlib.sha256()
-    for key in sorted(weights):
-        summed.update(key.encode())
-        summed.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
-    return "given", summed.hexdigest()
 
 
 __all__ = ["PictureLike", "Record", "Result", "Step", "Stop", "Style", "replay", "stylize"]

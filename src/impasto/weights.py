@@ -312,3 +312,15 @@ def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         weights[f"{name}.weight"] = table[codes.long()]
         weights[f"{name}.bias"] = packed[f"{stored}_b"].clone()
     return weights
+
+
+def identity(weights: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return name and SHA-256 of weights, as a recipe names them; `given` where they have no name."""
+    name, digest = getattr(weights, "name", ""), getattr(weights, "sha256", "")
+    if name and digest:
+        return name, digest
+    summed = hashlib.sha256()
+    for key in sorted(weights):
+        summed.update(key.encode())
+        summed.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
+    return "given", summed.hexdigest()

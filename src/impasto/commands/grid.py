@@ -215,16 +215,16 @@ def _pick(
     stem = f"{_stem(content, styles)}-{place.row}-{place.column}"
     job = paint.plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
     files = [paint.read(name) for name in names]
-    with paint.shown(job) as progress:
-        from impasto.picture import Picture
+    with paint.kept(job) as keeper:
+        with paint.shown(job) as progress:
+            from impasto.picture import Picture
 
-        opened = [Picture.open(data, name=name) for name, data in files]
-        painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
-        progress.say(place.label)
-        result = paint.paint(
-            job, progress, chosen, opened[-1], painted, opened[-2] if start else None
-        )
-    return paint.finish(job, progress, result)
+            opened = [Picture.open(data, name=name) for name, data in files]
+            painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
+            progress.say(place.label)
+            begin = opened[-2] if start else None
+            result = paint.paint(job, progress, chosen, opened[-1], painted, begin, keeper)
+        return paint.finish(job, progress, result, keeper)
 
 
 # --- before any work -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`impasto show` and `impasto reproduce`: how a picture was made, and the same picture again."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -106,25 +107,34 @@ def reproduce(picture: str, **given: Any) -> int:
     name = Path(picture)
     suffix = name.suffix.lower() if name.suffix.lower() in WRITABLE else ".png"
     job = paint.plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
-    with paint.shown(job) as progress:
-        from impasto.picture import Picture
-        from impasto.reproduction import differences, find_inputs, repeat
+    with paint.kept(job) as keeper:
+        with paint.shown(job) as progress:
+            from impasto.picture import Picture
+            from impasto.reproduction import differences, find_inputs, repeat
 
-        folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
-        found = find_inputs(recipe, folders)
-        if job.target is not None:
-            for path in (job.target, *paint.beside(job, job.target)):
-                check_target(path, inputs=found.paths, overwrite=job.force)
-        if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
-            deep = job.target is None or job.target.suffix.lower() in DEEP
-            bits = Picture.open(picture).bits if deep else 8
-            job = replace(job, output=output.changed(bits=bits))
-        for line in differences(recipe):
-            progress.say(f"not as when the picture was made: {line}")
-        course = paint.course_of(job, found.content, found.styles)
-        watch = paint.watch(job, progress, "the same run again", course)
-        result = repeat(recipe, found, weights=given.get("weights"), on_step=watch)
-        if recipe.pixels_sha256 and paint.signals.code is None:
-            same = result.recipe.pixels_sha256 == recipe.pixels_sha256
-            progress.say("the pixels are the same" if same else "the pixels are not the same")
-    return paint.finish(job, progress, result, course)
+            folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
+            found = find_inputs(recipe, folders)
+            keeper.folders = [os.path.dirname(os.path.abspath(path)) for path in found.paths]  # noqa: PTH100, PTH120
+            if job.target is not None:
+                for path in (job.target, *paint.beside(job, job.target)):
+                    check_target(path, inputs=found.paths, overwrite=job.force)
+            if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
+                deep = job.target is None or job.target.suffix.lower() in DEEP
+                bits = Picture.open(picture).bits if deep else 8
+                job = replace(job, output=output.changed(bits=bits))
+                keeper.note = paint.asked(job)
+            for line in differences(recipe):
+                progress.say(f"not as when the picture was made: {line}")
+            course = paint.course_of(job, found.content, found.styles)
+            result = repeat(
+                recipe,
+                found,
+                weights=given.get("weights"),
+                on_step=paint.watch(job, progress, "the same run again", course),
+                keeper=keeper,
+                on_part=paint.stopper(progress),
+            )
+            if recipe.pixels_sha256 and paint.signals.code is None:
+                same = result.recipe.pixels_sha256 == recipe.pixels_sha256
+                progress.say("the pixels are the same" if same else "the pixels are not the same")
+        return paint.finish(job, progress, result, keeper, course)

@@ -30,13 +30,13 @@ from impasto.result import Result
 from impasto.settings import Runtime
 from impasto.targets import bind
 from impasto.transfer import (
-    identity,
     layers_of,
     load,
     network_of,
     run,
     targets_of,
 )
+from impasto.weights import identity
 from impasto.workshop import Workshop
 
 MARK = "experiment.json"

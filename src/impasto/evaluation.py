@@ -1,0 +1,134 @@
+"""What a solver asks for and gives: `Evaluation`, `State`, `Solution`; and SciPy's `Evaluator`."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto.errors import InputError
+
+SolverName = Literal["lbfgs", "scipy", "adam"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass through the network and back tells about a canvas.
+
+    `loss` is the total, `gradient` has the canvas' shape, `parts` are the named weighted losses that
+    add up to the total. `sound` says whether the gradient is finite, where that is known already.
+    """
+
+    loss: float
+    gradient: Tensor
+    parts: Mapping[str, float] = field(default_factory=dict)
+    sound: bool | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether loss and gradient can be used."""
+        sound = bool(torch.isfinite(self.gradient).all()) if self.sound is None else self.sound
+        return sound and math.isfinite(self.loss)
+
+
+Evaluate = Callable[[Tensor], Evaluation]
+Callback = Callable[[int, Tensor, Evaluation], None]
+Blame = Callable[[Tensor, Evaluation], str]
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solver stands between two iterations, after `count` evaluations.
+
+    The tensors are the solver's own: write or copy them before it goes on. `parts` are the losses of the
+    best canvas so far.
+    """
+
+    count: int
+    tensors: dict[str, Tensor]
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+Keep = Callable[[State], None]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended.
+
+    `state` is from where it can go on if it was stopped. The gradient of a best canvas that was found
+    before the solver was interrupted is empty. `fault` says what was not finite, where that is the reason.
+    """
+
+    canvas: Tensor
+    evaluation: Evaluation
+    evaluations: int
+    reason: str
+    state: State | None = field(default=None, repr=False)
+    fault: str = ""
+
+
+def check_state(state: State, solver: SolverName, like: Tensor) -> None:
+    """Refuse a state that this solver cannot go on from, for a canvas like this one.
+
+    Raises:
+        InputError: Something is missing or has another shape.
+    """
+    needed = {"canvas": like.shape} if solver != "scipy" or not state.count else {}
+    if state.count and solver == "lbfgs":
+        needed["gradient"] = like.shape
+        pairs = [name for name in state.tensors if name.startswith(("step.", "change."))]
+        needed |= {name: torch.Size([like.numel()]) for name in pairs}
+    elif state.count and solver == "adam":
+        needed |= {"mean": like.shape, "square": like.shape}
+    elif state.count:
+        needed["best"] = like.shape
+    if "best" in state.tensors:
+        needed["best"] = like.shape
+    for name, shape in needed.items():
+        found = state.tensors.get(name)
+        if found is None or found.shape != shape or not found.is_floating_point():
+            raise InputError(f"the state does not fit: {name} is missing or of another size")
+    known = {"lbfgs": {"loss", "failures"}, "adam": {"steps"}}.get(solver, set())
+    missing = known | {"best_loss"} if state.count else set()
+    if state.count < 0 or missing - set(state.numbers):
+        raise InputError("the state does not fit: numbers are missing")
+
+
+class Evaluator:
+    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment want.
+
+    Whichever is asked first runs the network; the other answers from memory if `x` is the same.
+
+    Args:
+        evaluate: Canvas -> `Evaluation`.
+        like: A tensor with the canvas' shape, type and device.
+    """
+
+    def __init__(self, evaluate: Evaluate, like: Tensor) -> None:
+        self._evaluate = evaluate
+        self._like = like
+        self._point: NDArray[np.float64] | None = None
+        self._evaluation: Evaluation | None = None
+
+    def loss(self, x: NDArray[np.float64]) -> float:
+        """Return the loss at the flat float64 vector `x`."""
+        return self._at(x).loss
+
+    def grads(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gradient at `x`, flat float64."""
+        gradient = self._at(x).gradient.detach().cpu().numpy()
+        return gradient.astype(np.float64).ravel()
+
+    def _at(self, x: NDArray[np.float64]) -> Evaluation:
+        if self._evaluation is None or self._point is None or not np.array_equal(self._point, x):
+            canvas = torch.from_numpy(x.copy()).to(self._like).view_as(self._like)
+            self._evaluation = self._evaluate(canvas)
+            self._point = x.copy()  # SciPy goes on using its own array
+        return self._evaluation

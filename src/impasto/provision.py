@@ -1,0 +1,71 @@
+"""What a run may use: its runtime with the plan for its memory in it, and its time budget."""
+
+import logging
+from collections.abc import Sequence
+
+from impasto import machine, planner
+from impasto.budget import Budget
+from impasto.pyramid import Scale
+from impasto.settings import Runtime, Settings
+
+log = logging.getLogger(__name__)
+
+
+def definite(
+    runtime: Runtime,
+    settings: Settings,
+    scales: Sequence[Scale],
+    layers: Sequence[str],
+) -> Runtime:
+    """Return the runtime with the plan for its memory in it.
+
+    What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
+    and the evaluations spent say the same.
+    """
+    device = str(runtime.device)
+    if runtime.precision == "bf16" and not machine.fast_at_bf16(device):
+        cost = machine.cost_of_bf16(device)
+        log.warning(
+            "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
+        )
+    limit = runtime.memory_limit or machine.free_memory(runtime.device)
+    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
+    strict = runtime.memory_limit is not None
+    given = (scales, settings, layers, str(runtime.precision), limit, fixed)
+    chosen = planner.plan(*given, strict=strict)
+    if chosen.memory > limit:
+        log.warning(
+            "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
+        )
+    tile = chosen.tile if chosen.tile < scales[-1].long_edge else 0
+    slower = planner.slowdown(scales[-1], layers, tile)
+    if slower > 1 and not runtime.tile:
+        log.warning(
+            "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
+            tile, limit / 1e9, slower,
+        )  # fmt: skip
+    if chosen.compact and not runtime.compact:
+        log.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
+    return runtime.changed(
+        memory_limit=None,
+        budget=None,
+        tile=tile or runtime.tile,
+        pairs=None if chosen.pairs == settings.history else chosen.pairs,
+        compact=chosen.compact or runtime.compact,
+    )
+
+
+def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
+    """Return what an evaluation costs, in pixels computed whole."""
+    return scale.width * scale.height * planner.slowdown(scale, layers, runtime.tile or 0)
+
+
+def budget(
+    asked: Runtime, scales: Sequence[Scale], costs: Sequence[float], left: float | None
+) -> Budget | None:
+    """Return the time budget asked for, or, of an interrupted run, the seconds `left` of it."""
+    if left is not None:
+        return Budget(left, costs)
+    if asked.budget is None:
+        return None
+    return Budget(asked.budget - planner.seconds_to_save(scales[-1]), costs)
