@@ -1,6 +1,6 @@
 """Fuzz the readers of settings files and recipes: anything but a value or an `ImpastoError` is a finding.
 
-    python fuzz/fuzz_readers.py CORPUS -max_total_time=600 -timeout=10
+    python fuzz/fuzz_readers.py CORPUS -max_total_time=600 -timeout=60
 
 The first byte of an input chooses the reader, the rest is what it reads. What was read is also written and
 read again: it must be the same. `CORPUS` is a folder of inputs; an empty one is filled with good examples.
@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["impasto", "tomllib", "json"]):
-    from impasto import sheets, sources, xmp
+    from impasto import decode, sheets, sources, xmp
     from impasto.errors import ImpastoError
     from impasto.recipe import InputRecord, Recipe, ScaleRecord
     from impasto.settings import Output, Runtime, Settings
@@ -70,6 +70,7 @@ def packed_text(data: bytes) -> None:
 
 def picture(data: bytes) -> None:
     """Find the recipe in the bytes of a picture's file, and read it."""
+    decode.xmp_in(data, "x.png")
     text = xmp.recipe_in(data, "x.png")
     if text is not None:
         Recipe.from_json(text, "x.png")

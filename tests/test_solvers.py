@@ -420,6 +420,21 @@ def test_goes_on_from_every_state_to_the_same_bytes(solver, compact) -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+def test_goes_on_to_the_same_bytes_after_what_is_not_finite(solver) -> None:
+    """The bowl's bottom lies behind a wall, so that each solver has to begin anew more than once."""
+    states, seen = [], []
+    start = torch.full((1, 3, 1, 2), 0.5)
+    evaluate = walled(tracked(bowl(INSIDE, 100.0), seen=seen), 0.25)
+    options = {"solver": solver, "evaluations": 120, "learning_rate": 0.1}
+    expected = minimize(evaluate, start, keep=lambda s: states.append(copied(s)), **options)
+    assert sum(float(x.flatten()[0]) < 0.25 for x in seen) > 1
+    for state in states[:: max(1, len(states) // 20)]:
+        found = minimize(evaluate, start, state=state, **options)
+        assert torch.equal(found.canvas, expected.canvas)
+        assert (found.evaluations, found.reason) == (expected.evaluations, expected.reason)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_stopped_in_the_middle_it_tells_from_where_it_can_go_on(solver) -> None:
     def stop(count, canvas, evaluation) -> None:
         if count == 13:

@@ -229,12 +229,16 @@ def _head(text: str, shown: str) -> Head:
 
 def _checked(head: Head, tensors: dict[str, Tensor], shown: str) -> Checkpoint:
     """Return the checkpoint, if its solver can go on from it."""
+    if any(tensor.dtype not in DTYPES for tensor in tensors.values()):
+        raise TornError(f"{shown} is not whole: there are numbers of another kind in it")
     table = tensors.pop(HISTORY, torch.empty(0))
     like = tensors.get("best", tensors.get("canvas"))
     sound = like is not None and like.ndim == 4 and table.dtype == torch.float64
     if not sound or table.ndim != 2 or table.shape[1] != ROW + len(head.columns):
         raise TornError(f"{shown} is not whole: the canvas or the history is missing")
     assert like is not None
+    if not all(bool(torch.isfinite(tensors[n]).all()) for n in ("canvas", "best") if n in tensors):
+        raise TornError(f"{shown} is not whole: its canvas has values that are no numbers")
     try:
         check_state(
             State(head.count, tensors, head.numbers, head.parts), head.recipe.settings.solver, like

@@ -42,7 +42,7 @@ def layer_rows() -> list[dict[str, Any]]:
 
 def examine() -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows."""
-    from impasto import decode, guard, machine, publish
+    from impasto import decode, guard, keeper, machine, publish
 
     found = machine.devices()
     return {
@@ -62,6 +62,11 @@ def examine() -> dict[str, Any]:
             "longest side (px)": guard.MAX_SIDE,
             "default size (px)": DEFAULT_LONG_EDGE,
             "largest size (px)": LARGEST_EDGE,
+        },
+        "checkpoints": {
+            "folder": str(keeper.folder()),
+            "unfinished runs": len(keeper.unfinished()),
+            "kept in the folder": f"{keeper.KEPT} runs, {keeper.MOST // 10**6} MB",
         },
         "exit codes": {str(int(code)): meaning for code, meaning in EXIT_CODES.items()},
     }

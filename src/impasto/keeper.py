@@ -95,14 +95,14 @@ class Keeper:
         self.unfinished = False
         self._lock: FileLock | None = None
         self._speed, self._since = SPEED, time.perf_counter()
-        self._first: tuple[float, float] | None = (
-            None  # when the first evaluation was done, and the work
-        )
+        self._first: tuple[float, float] | None = None  # when an evaluation was done, and the work
         self._complained = False
         if path is not None and wanted and not resumed:
             _check_free(self.path, force=force)
         if path is not None and wanted:
             self._claim()
+        if resumed and not self.automatic:
+            _point_to(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -264,7 +264,7 @@ def last() -> Path:
     Raises:
         InputError: There is none.
     """
-    for path in reversed(_unfinished()):
+    for path in reversed(unfinished()):
         if not at_work(path):
             return path
     raise InputError(
@@ -283,7 +283,7 @@ def at_work(path: Path) -> bool:
 
 def tidy() -> None:
     """Remove the oldest automatic checkpoints, beyond the number and the bytes that stay."""
-    room, own = MOST, [path for path in _unfinished() if path.parent == folder()]
+    room, own = MOST, [path for path in unfinished() if path.parent == folder()]
     for number, path in enumerate(reversed(own), start=1):
         room -= sum(_size(item) for item in (path, previous(path)))
         if (number >= KEPT or room < 0) and not at_work(path):
@@ -296,7 +296,7 @@ def tidy() -> None:
                 item.unlink()
 
 
-def _unfinished() -> list[Path]:
+def unfinished() -> list[Path]:
     """Return all checkpoints known here, the latest last."""
     found: dict[Path, float] = {}
     with contextlib.suppress(OSError):

@@ -222,8 +222,11 @@ class Progress:
         return True
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except BrokenPipeError:  # nobody reads any more, which is no reason to lose the picture
+            self._quiet = True
 
 
 class LogHandler(logging.Handler):

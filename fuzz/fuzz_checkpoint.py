@@ -1,0 +1,187 @@
+"""Fuzz the reader of checkpoints: anything but a checkpoint or an `ImpastoError` is a finding.
+
+    python fuzz/fuzz_checkpoint.py CORPUS -max_total_time=600 -timeout=10
+
+The first byte of an input chooses: the rest is a whole file; or a head, put into a file with a right
+checksum; or changes to the tensors of a good file, likewise. What was read is written and read again: it must
+be the same. And a solver goes on from it, which must end well or in an `ImpastoError`, too. `CORPUS` is a
+folder of inputs; an empty one is filled with good examples.
+"""
+
+import io
+import logging
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["impasto"]):
+    from impasto import checkpoint
+    from impasto.errors import ImpastoError
+
+import torch
+
+from impasto._version import __version__
+from impasto.checkpoint import Checkpoint, Head
+from impasto.evaluation import Evaluation
+from impasto.history import Record
+from impasto.recipe import InputRecord, Recipe
+from impasto.settings import Runtime, Settings
+from impasto.solvers import minimize
+
+FOLDER = Path(
+    tempfile.mkdtemp(prefix="impasto-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+)
+SOLVERS = ("lbfgs", "scipy", "adam")
+
+
+class Finding(Exception):
+    """What was read is not what was written, or an error has more than one line."""
+
+
+def evaluate(canvas: torch.Tensor) -> Evaluation:
+    """A loss without a network."""
+    rest = canvas - 0.3
+    loss = float(rest.square().sum() + (5 * canvas).cos().sum())
+    return Evaluation(loss, 2 * rest - 5 * (5 * canvas).sin(), {"loss": loss})
+
+
+def good(solver: str) -> Checkpoint:
+    """Return a checkpoint of a run with a tiny canvas."""
+    states = []
+
+    def copy(state) -> None:
+        states.append({name: tensor.clone() for name, tensor in state.tensors.items()})
+        heads.append((state.count, dict(state.numbers), dict(state.parts)))
+
+    heads: list = []
+    start = torch.linspace(0, 1, 12).view(1, 3, 2, 2)
+    minimize(evaluate, start, solver=solver, evaluations=6, history=3, keep=copy)
+    count, numbers, parts = heads[-1]
+    item = InputRecord(name="photo.jpg", sha256="a" * 64, width=2, height=2)
+    recipe = Recipe(
+        impasto=__version__, created="", settings=Settings(solver=solver, history=3), runtime=Runtime(),
+        content=item, styles=(item,), weights="given", weights_sha256="", scales=(), losses={}, seconds=1.0,
+        stopped="", reproducible=False, machine={},
+    )  # fmt: skip
+    head = Head(
+        recipe=recipe, scale=0, tile=0, used=0, scale_seconds=0.1, count=count, numbers=numbers,
+        parts=parts, columns=("total",), folders=("/tmp",), note={"target": "out.png"},
+    )  # fmt: skip
+    rows = tuple(Record(1, number, {"total": 1.0}, 0.1) for number in range(1, count + 1))
+    return Checkpoint(head, states[-1], rows)
+
+
+GOOD = {solver: good(solver) for solver in SOLVERS}
+
+
+def packed(tensors, text: str) -> bytes:
+    """Return a file with a right checksum."""
+    file = io.BytesIO()
+    checkpoint._save(tensors, text, file)
+    return file.getvalue()
+
+
+def table(rows: int = 1) -> torch.Tensor:
+    """Return a history with one loss."""
+    return torch.ones((rows, checkpoint.ROW + 1), dtype=torch.float64)
+
+
+def made(data: bytes) -> bytes:
+    """Return the file that an input stands for."""
+    kind, solver, rest = data[0] % 3, SOLVERS[data[1] % 3], data[2:]
+    if kind == 0:
+        return rest
+    tensors = {name: tensor.clone() for name, tensor in GOOD[solver].tensors.items()}
+    tensors["history"] = table()
+    if kind == 1:
+        return packed(tensors, rest.decode("utf-8", "replace"))
+    names = sorted(tensors)
+    for start in range(0, len(rest) - 4, 5):  # which tensor, where, what
+        name, place = names[rest[start] % len(names)], rest[start + 1] + 256 * rest[start + 2]
+        raw = tensors[name].flatten().view(torch.uint8)
+        if rest[start + 3] == 255:
+            del tensors[name]
+            names = sorted(tensors)
+            if not names:
+                return b""
+        elif len(raw):
+            raw[place % len(raw)] = rest[start + 4]
+            tensors[name] = raw.view(tensors[name].dtype).view(tensors[name].shape)
+    return packed(tensors, GOOD[solver].head.model_dump_json())
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Return whether two are the same, nan being like nan."""
+    tensors = set(one.tensors) == set(other.tensors) and all(
+        torch.equal(
+            tensor.flatten().view(torch.uint8), other.tensors[name].flatten().view(torch.uint8)
+        )
+        for name, tensor in one.tensors.items()
+    )
+    return one.head == other.head and repr(one.history) == repr(other.history) and tensors
+
+
+def one(data: bytes) -> None:
+    """Read one input, write it and go on from it."""
+    if len(data) < 3:
+        return
+    path = FOLDER / "a"
+    path.write_bytes(made(data))
+    try:
+        found = checkpoint.load(path)
+        checkpoint.write(FOLDER / "b", found)
+        if not same(checkpoint.read(FOLDER / "b"), found):
+            raise Finding("what was read is not what was written")
+        go_on(found)
+    except ImpastoError as error:
+        if not str(error) or len(str(error).splitlines()) != 1:
+            raise Finding(f"an error of several lines: {error}") from error
+
+
+def go_on(found: Checkpoint) -> None:
+    """Let the solver do three evaluations more."""
+    settings, state = found.head.recipe.settings, found.state
+    like = state.tensors["best"] if "best" in state.tensors else state.tensors["canvas"]
+    if like.numel() > 10_000 or settings.history > 100:
+        return
+    solution = minimize(
+        evaluate, torch.zeros(like.shape), solver=settings.solver, evaluations=found.head.count + 3,
+        history=settings.history, state=state,
+    )  # fmt: skip
+    if not math.isfinite(solution.evaluation.loss) or solution.canvas.shape != like.shape:
+        raise Finding(f"a solver went on to {solution}")
+
+
+def examples() -> list[bytes]:
+    """Return good inputs to begin with."""
+    found = []
+    for number, solver in enumerate(SOLVERS):
+        tensors = {**GOOD[solver].tensors, "history": table()}
+        text = GOOD[solver].head.model_dump_json()
+        found += [bytes([0, number]) + packed(tensors, text), bytes([1, number]) + text.encode()]
+        found += [
+            bytes([2, number, name, 0, 0, 0, value])
+            for name in range(12)
+            for value in (0, 127, 254)
+        ]
+        found += [bytes([2, number, name, 0, 0, 255, 0]) for name in range(12)]
+    return found
+
+
+def main() -> None:
+    """Fuzz, with the arguments of libFuzzer."""
+    logging.disable(logging.WARNING)
+    folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    for folder in folders[:1]:
+        if folder.is_dir() and not any(folder.iterdir()):
+            for number, data in enumerate(examples()):
+                (folder / f"example-{number}").write_bytes(data)
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

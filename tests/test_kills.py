@@ -1,0 +1,49 @@
+"""`kill -9` at many points of a run: nothing torn, nothing lost, the same bytes in the end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+PROGRAM = Path(__file__).parent / "killing.py"
+
+
+def killed(folder: Path, *flags: str) -> dict[str, int]:
+    command = [sys.executable, str(PROGRAM), str(folder), *flags]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    print(counts)  # noqa: T201
+    for fault in ("torn", "lost", "failed", "different"):
+        assert not counts.get(fault), f"{counts}\n{done.stderr}"
+    assert counts["equal"] == counts["trials"]
+    return counts
+
+
+def test_at_random_points_of_a_narrow_network(tmp_path) -> None:
+    counts = killed(tmp_path, "--network", "narrow", "--kills", "8")
+    assert counts["kills"] >= 8
+    assert counts["after the first checkpoint"] >= 3  # else nothing was gone on with
+
+
+def test_before_each_call_that_brings_a_file_about(tmp_path) -> None:
+    """Open, fsync, rename, link, unlink: the first ones of a run, each once with each solver."""
+    assert killed(tmp_path, "--network", "stub", "--kills", "30", "--calls")["kills"] >= 30
+
+
+@pytest.mark.slow
+def test_at_a_hundred_points_of_the_real_network(tmp_path) -> None:
+    counts = killed(tmp_path, "--network", "real", "--kills", "100")
+    assert counts["kills"] >= 100
+    assert counts["after the first checkpoint"] >= 40
+
+
+@pytest.mark.slow
+def test_at_a_thousand_points_of_a_stub(tmp_path) -> None:
+    counts = killed(tmp_path, "--network", "stub", "--kills", "1000", "--seed", "1")
+    assert counts["kills"] >= 1000
+    assert counts["after the first checkpoint"] >= 400
