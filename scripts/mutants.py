@@ -32,7 +32,7 @@ class Mutant:
         old: Its text; it occurs there once.
         new: What stands there without it.
         tests: What pytest is told to run: files, or files with names of tests.
-        choice: pytest's `-k`, to run fewer of them.
+        choice: pytest's `-k`, to run few of them.
     """
 
     guard: str
@@ -40,7 +40,7 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
-    choice: str = ""
+    choice: str
 
 
 MUTANTS = (
@@ -51,6 +51,7 @@ MUTANTS = (
         "        os.fsync(file.fileno())\n",
         "",
         ("tests/test_publish.py",),
+        "fault or order",
     ),
     Mutant(
         "fsync of the folder",
@@ -58,6 +59,7 @@ MUTANTS = (
         "        _sync_folder(real.parent)\n",
         "",
         ("tests/test_publish.py",),
+        "order",
     ),
     Mutant(
         "rename: the name is given last",
@@ -65,6 +67,7 @@ MUTANTS = (
         "            os.replace(temporary, real)  # noqa: PTH105\n        else:",
         "            real.write_bytes(data)\n        else:",
         ("tests/test_publish.py",),
+        "fault or order",
     ),
     Mutant(
         "a file that is there is kept",
@@ -72,6 +75,7 @@ MUTANTS = (
         "            _claim(temporary, real)\n",
         "            os.replace(temporary, real)\n",
         ("tests/test_publish.py",),
+        "kept",
     ),
     # --- numerics ---
     Mutant(
@@ -236,7 +240,7 @@ MUTANTS = (
         "if identity(loaded)[1] != recipe.weights_sha256:",
         "if False:",
         ("tests/test_reproduction.py",),
-        "weights",
+        "other_weights",
     ),
     # --- checkpoints ---
     Mutant(
@@ -306,8 +310,7 @@ def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int, str]:
     files = list(dict.fromkeys(name for mutant in mutants for name in mutant.tests))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rf", *files]
     command += ["-p", "no:cacheprovider"]
-    if len(mutants) == 1 and mutants[0].choice:
-        command += ["-k", mutants[0].choice]
+    command += ["-k", " or ".join(f"({mutant.choice})" for mutant in mutants)]
     variables = {
         **os.environ,
         "PYTHONPATH": str(tree / "src"),

@@ -48,9 +48,16 @@ def test_every_guard_is_missed_when_it_is_gone(capsys) -> None:
 @pytest.mark.slow
 def test_a_guard_that_nobody_misses_is_found(capsys) -> None:
     kept = mutants.Mutant(
-        "a comment", "errors.py", "# numerical trouble;", "# trouble;", ("tests/test_layers.py",)
+        "a comment",
+        "errors.py",
+        "# numerical trouble;",
+        "# trouble;",
+        ("tests/test_layers.py",),
+        "layer",
     )
-    gone = mutants.Mutant("gone", "errors.py", "not in this file", "", ("tests/test_layers.py",))
+    gone = mutants.Mutant(
+        "gone", "errors.py", "not in this file", "", ("tests/test_layers.py",), "layer"
+    )
     assert mutants.main(mutants=[kept]) == 1
     assert "SURVIVED" in capsys.readouterr().out
     assert mutants.main(mutants=[gone]) == 1
