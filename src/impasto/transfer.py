@@ -270,6 +270,7 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
                 tile=tile, compact=compact, on_part=course.on_part,
             )  # fmt: skip
             del targets
+            machine.give_back_freed_memory()
             losses += course.extra_losses
             reason, painted = _solve(course, number, scale, passes, losses, start, since)
         except Stop as stop:  # before the first evaluation of this scale was done
