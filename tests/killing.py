@@ -15,7 +15,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,7 +26,6 @@ from PIL import Image
 import impasto.transfer
 from impasto import checkpoint, cli, keeper
 from impasto.evaluation import Evaluation
-from impasto.picture import Picture
 from impasto.vgg import narrow_weights
 
 PLANS = {  # flags of a run that takes some tenths of a second
@@ -80,14 +78,16 @@ def child(
         if at_call is not None:
             die_at(at_call)
         os._exit(cli.main(arguments))
-    timer = None
+    while (
+        after is not None and time.perf_counter() - began < after
+    ):  # a thread would spoil the next fork
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status, time.perf_counter() - began
+        time.sleep(0.001)
     if after is not None:
-        timer = threading.Timer(after, os.kill, (pid, signal.SIGKILL))
-        timer.start()
-    _, status = os.waitpid(pid, 0)
-    if timer is not None:
-        timer.cancel()
-    return status, time.perf_counter() - began
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1], time.perf_counter() - began
 
 
 def die_at(number: int) -> None:
@@ -146,7 +146,7 @@ class Trial:
         if not Path("out.png").exists():
             return False
         try:
-            Picture.open("out.png").tensor()
+            pixels(Path("out.png"))  # Pillow's: libvips would start threads, which no fork survives
         except Exception as error:
             self.counts["torn"] += 1
             print(f"torn: {error!r}", file=sys.stderr)
@@ -225,7 +225,6 @@ def new_folder(base: Path, name: str) -> Path:
     folder = base.absolute() / name
     folder.mkdir()
     make_pictures(folder)
-    os.environ["IMPASTO_CACHE_DIR"] = os.environ.get("WEIGHTS_CACHE", "") or str(folder / "cache")
     keeper.cache_folder = lambda: folder / "cache"
     return folder
 

@@ -161,7 +161,7 @@ def test_what_is_there_is_not_written_over(tmp_path) -> None:
     Keeper(tmp_path / "a", force=True).release()
     with pytest.raises(OutputError, match="does not exist"):
         Keeper(tmp_path / "nowhere" / "a")
-    with pytest.raises(OutputError, match="name too long"):
+    with pytest.raises(OutputError, match="file name too long"):
         Keeper(tmp_path / ("a" * 250))
 
 
@@ -170,7 +170,7 @@ def test_only_the_last_few_stay(clock, cache, monkeypatch) -> None:
     names = [cache / f"{number}.safetensors" for number in range(8)]
     for number, path in enumerate(names):
         write(path, made())
-        os.utime(path, (number, number))
+        os.utime(path, (1 + number, 1 + number))
     (cache / ".impasto-0.tmp").write_bytes(b"left by a kill")
     (cache / ".impasto-1.tmp").write_bytes(b"being written")
     os.utime(cache / ".impasto-0.tmp", (0, 0))

@@ -81,7 +81,7 @@ class Checkpoint:
 
 def previous(path: Path) -> Path:
     """Return where the checkpoint before is kept."""
-    return path.with_name(f"{path.name}.previous")
+    return Path(f"{path}.previous")
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -163,8 +163,6 @@ def load(path: Path) -> Checkpoint:
     try:
         return read(path)
     except TornError as error:
-        if not previous(path).exists():
-            raise
         try:
             found = read(previous(path))
         except InputError:

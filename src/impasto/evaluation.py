@@ -83,10 +83,11 @@ def check_state(state: State, solver: SolverName, like: Tensor) -> None:
     needed = {"canvas": like.shape} if solver != "scipy" or not state.count else {}
     if state.count and solver == "lbfgs":
         needed["gradient"] = like.shape
-        pairs = [name for name in state.tensors if name.startswith(("step.", "change."))]
-        needed |= {name: torch.Size([like.numel()]) for name in pairs}
+        pairs = sum(name.startswith("step.") for name in state.tensors)
+        names = [f"{part}.{number}" for part in ("step", "change") for number in range(pairs)]
+        needed |= dict.fromkeys(names, torch.Size([like.numel()]))
     elif state.count and solver == "adam":
-        needed |= {"mean": like.shape, "square": like.shape}
+        needed |= dict.fromkeys(("mean", "square", "best"), like.shape)
     elif state.count:
         needed["best"] = like.shape
     if "best" in state.tensors:

@@ -377,11 +377,11 @@ def _let_go(lock: FileLock | None) -> None:
 
 def _check_free(path: Path, *, force: bool) -> None:
     """Refuse a name for a checkpoint that cannot be written, or that would cost another one."""
+    check_target(path, overwrite=True)
+    check_target(previous(path), overwrite=True)
     taken = path.is_file() or previous(path).is_file()
     if taken and not force:
         raise InputError(
             f"the checkpoint {printable(path)} exists already: impasto resume goes on from it; to begin anew "
             "remove it, give another name or --force"
         )
-    check_target(path, overwrite=True)
-    check_target(previous(path), overwrite=True)
