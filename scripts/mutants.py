@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("src", "tests", "scripts", "pyproject.toml")
-LONGEST = 120  # seconds for one row; what takes longer has been noticed, too
+LONGEST = 300  # seconds for one row, which takes five
 
 
 @dataclass(frozen=True)
@@ -254,8 +254,8 @@ MUTANTS = (
     Mutant(
         "a torn checkpoint gives way to the one before",
         "checkpoint.py",
-        "        if not previous(path).exists():\n            raise\n",
-        "        raise\n",
+        "            found = read(previous(path))\n",
+        "            raise error\n",
         ("tests/test_checkpoint.py",),
         "before",
     ),
@@ -317,13 +317,13 @@ def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
     }
-    longest = LONGEST * max(1, len(mutants) // 4)
+    longest = LONGEST * (1 if len(mutants) == 1 else 4)
     try:
         done = subprocess.run(
             command, cwd=tree, env=variables, capture_output=True, text=True, timeout=longest
         )
     except subprocess.TimeoutExpired:
-        return 1, f"FAILED no end after {longest} s"
+        return -1, f"no end after {longest} s"
     return done.returncode, done.stdout + done.stderr
 
 
