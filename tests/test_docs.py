@@ -101,6 +101,15 @@ def test_links_and_pictures_exist(page):
         assert (page.parent / target).exists(), target
 
 
+def test_the_tests_named_on_the_page_of_reliability_exist():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", re.sub(r"TODO\(lead\)[^|]*", "", text))
+    assert len(named) > 20
+    for file, test in named:
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in source, f"{file}::{test}"
+
+
 def test_no_figure_is_left_open():
     for page in PAGES:
         assert "@@" not in page.read_text(), page

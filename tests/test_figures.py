@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
+from impasto.descent import ROUND as SOLVERS
 from impasto.errors import InputError
 from impasto.figures import DPI, HEIGHT, LINES, OTHERS, ROUND, WIDTH, loss_curve
-from impasto.solvers import ROUND as SOLVERS
 
 
 @dataclass

@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
+import threading
+import time
 
 import pytest
 import torch
@@ -151,7 +153,7 @@ def test_another_layout_has_the_same_sha256(tmp_path, precise) -> None:
     assert one.sha256 == two.sha256
 
 
-def tiny(name: str, data: bytes) -> store.Record:
+def tiny(name: str, data: bytes, *, force: bool = False) -> store.Record:
     """Keep a few bytes as if they were weights; what is tested is not in them."""
     digest = hashlib.sha256(data).hexdigest()
     record = store.Record(
@@ -166,7 +168,7 @@ def tiny(name: str, data: bytes) -> store.Record:
         source_sha256=digest,
         origin="imported",
     )
-    store.keep(record, data, force=False)
+    store.keep(record, data, force=force)
     return record
 
 
@@ -281,3 +283,26 @@ def test_the_folder_follows_the_environment(tmp_path, monkeypatch) -> None:
     assert store.data_folder() == tmp_path / "weights"
     monkeypatch.delenv("IMPASTO_DATA_DIR")
     assert store.data_folder().parts[-2:] == ("impasto", "weights")
+
+
+def test_two_at_once_do_not_mix(monkeypatch) -> None:
+    """The second waits with its tensors until the first has written its record, too."""
+    written, write = [], store.publish
+
+    def slowly(path, data, **options):
+        written.append((data[:1], path.suffix))
+        time.sleep(0.1)
+        return write(path, data, **options)
+
+    monkeypatch.setattr(store, "publish", slowly)
+    threads = [
+        threading.Thread(target=tiny, args=("mine", data), kwargs={"force": True})
+        for data in (b"one", b"two")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [suffix for _, suffix in written] == [".safetensors", ".json"] * 2
+    path = store.tensor_file("mine")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == store.read_record("mine").file_sha256

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -141,3 +143,29 @@ def test_a_loss_over_several_layers_and_the_image(narrow, random_image) -> None:
     (gradient,) = torch.autograd.grad(expected, leaf)
     assert found.loss == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(found.gradient, gradient)
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.1, 1e9, 7.77e-9])
+def test_a_common_factor_changes_no_byte(network, random_image, factor) -> None:
+    canvas = random_image(16, 16)
+    plain = losses()
+    scaled = [dataclasses.replace(loss, weight=loss.weight * factor) for loss in plain]
+    one, other = Objective(network, plain), Objective(network, scaled)
+    assert one.shares == other.shares
+    assert sum(one.shares) == pytest.approx(1, abs=2e-6)
+    assert one(canvas).loss == other(canvas).loss
+    assert torch.equal(one(canvas).gradient, other(canvas).gradient)
+
+
+def test_shares_have_six_digits_also_where_a_tie_is_rounded(network) -> None:
+    for first in (1234565.0, 1.0, 999999.5, 1e-12):
+        for factor in (1.0, 3.0, 0.1, 1e9, 7.77e-9, 1 / 7):
+            pair = [
+                Penalty(lambda f: f["image"].sum(), name="a", weight=first * factor),
+                Penalty(lambda f: f["image"].sum(), name="b", weight=8765435.0 * factor),
+            ]
+            shares = Objective(network, pair).shares
+            assert shares == [float(f"{share:.6g}") for share in shares]
+            if factor == 1.0:
+                known = shares
+            assert shares == known

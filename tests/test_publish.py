@@ -56,6 +56,29 @@ def test_an_existing_file_is_kept_unless_told(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+def test_the_order_of_calls(tmp_path, monkeypatch, overwrite):
+    """Data on the disk, then the name, then the folder on the disk."""
+    (tmp_path / "a").touch() if overwrite else None
+    seen = []
+
+    def watched(name):
+        call = getattr(os, name)
+
+        def called(*args, **options):
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
+            seen.append("fsync of the folder" if folder else name)
+            return call(*args, **options)
+
+        return called
+
+    name = "replace" if overwrite else "link"
+    for call in ("fsync", name):
+        monkeypatch.setattr(module.os, call, watched(call))
+    publish(tmp_path / "a", b"new", overwrite=overwrite)
+    assert seen == ["fsync", name, "fsync of the folder"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("call", ["fsync", "write", "name"])
 def test_a_fault_leaves_nothing_and_keeps_the_old(tmp_path, monkeypatch, call, overwrite):
     if overwrite:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -165,3 +166,50 @@ def test_types_in_files_are_exact(values, words) -> None:
 def test_right_types_in_files_pass() -> None:
     Settings.check_types({"size": 512, "content_weight": 1, "style_layers": "relu1_1=0.5"})
     Settings.check_types(Settings().model_dump())
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (Settings, {"style_layers": "relu1\udcdf2=2"}),  # bytes of a command line that are no UTF-8
+        (Settings, {"init": "\udcff"}),
+        (Runtime, {"device": "\ud800"}),
+        (Runtime, {"memory_limit": "9" * 400 + "TB"}),
+        (Runtime, {"budget": "9" * 400 + "h"}),
+        (Settings, {"size": 16**5000}),
+        (Settings, {"seed": -(16**5000)}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else ",".join(value),
+)
+def test_strange_values_are_refused_in_one_line(model, values) -> None:
+    with pytest.raises(SettingsError) as caught:
+        model(**values)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "weight", [10**400, -(10**400), 16**5000, "1"], ids=["400", "-400", "5000", "text"]
+)
+def test_a_weight_of_a_style_that_is_no_number_of_a_float(weight) -> None:
+    with pytest.raises(SettingsError, match=r"^style weight: must be a finite number, not "):
+        Style("a.png", weight)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"content_weight": 1e60, "content_layers": {"relu4_2": 1e60}},
+            "content_weight times the weight of layer relu4_2 comes to 1e+120; it must lie between",
+        ),
+        ({"style_weight": 1e-200, "style_layers": {"relu1_1": 1e-200}}, "comes to 0; it must lie"),
+        ({"style_weight": 1e300, "style_layers": {"relu1_1": 1e300}}, "comes to inf; it must lie"),
+        ({"total_variation": 1e101}, "total_variation comes to 1e+101"),
+        ({"total_variation": 1e-101}, "total_variation comes to 1e-101"),
+    ],
+)
+def test_weights_beyond_what_a_float_holds_are_refused(values, words) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        Settings(**values)
+    Settings(content_weight=1e12, content_layers={"relu4_2": 1e12}, style_weight=1e-12)

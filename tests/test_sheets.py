@@ -58,6 +58,8 @@ def test_presets_that_start_from_each_other(mine) -> None:
         ("runtime = 3", "runtime must be a table"),
         ("preset = 3", "preset must be a name in quotes"),
         ("a = " + "[" * 5000, "not a settings file"),
+        ("size = " + "9" * 5000, "not a settings file in TOML"),  # more digits than Python reads
+        ("preset = 0x" + "f" * 5000, "must be a name in quotes, not a number of so many digits"),
     ],
 )
 def test_bad_files_say_so_in_one_line(text, words) -> None:
@@ -72,3 +74,20 @@ def test_a_preset_with_a_wrong_value_is_named(mine) -> None:
         Settings.preset("bad")
     with pytest.raises(SettingsError, match=r"unknown preset 'bda'\. Did you mean bad\?"):
         Settings.preset("bda")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"a\\nb" = 1', r"preset bad: unknown setting 'a\\nb'\."),
+        ("size = 0x" + "f" * 5000, r"size: .*, not a number of so many digits$"),
+        ("size = [" + "1," * 500 + "]", r"preset bad: size: .*1,\.\.\.$"),
+    ],
+)
+def test_strange_values_say_so_in_one_line(mine, text, words) -> None:
+    """Found by fuzz/fuzz_readers.py."""
+    (mine / "bad.toml").write_text(text)
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.preset("bad")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimize
 
+from impasto.descent import ROUND
 from impasto.errors import InputError, NumericalError, Stop
 from impasto.evaluation import Evaluation, Evaluator, State
-from impasto.solvers import ROUND, minimize
+from impasto.solvers import minimize
 
 SOLVERS = ["lbfgs", "scipy", "adam"]
 WIDE = (-10.0, 10.0)
@@ -287,6 +288,101 @@ def test_a_flat_loss_ends_quietly(solver) -> None:
     assert found.evaluation.loss == 0.0
 
 
+def walled(inner, wall: float):
+    """Return evaluate() that is not finite where the first pixel is below the wall."""
+
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        found = inner(x)
+        if float(x.flatten()[0]) < wall:
+            return Evaluation(math.nan, found.gradient, {"one": 1.0, "two": math.nan})
+        return found
+
+    return evaluate
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_step_that_is_not_finite_is_refused_and_the_run_goes_on(solver) -> None:
+    """A wall on the way for a while, as a loss that overflows at one canvas: the bottom is reached."""
+    seen, inner = [], tracked(bowl(INSIDE))
+
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        seen.append(x.clone())
+        if len(seen) in (4, 9):
+            return Evaluation(-1.0, torch.full_like(x, math.inf), {})
+        return inner(x)
+
+    start = torch.full((1, 3, 1, 2), 0.5)
+    found = minimize(evaluate, start, solver=solver, evaluations=300, learning_rate=0.01)
+    assert found.evaluations > 9
+    assert found.fault == ""
+    torch.testing.assert_close(found.canvas, INSIDE, atol=1e-2, rtol=0)
+
+
+def test_a_step_that_is_not_finite_restarts_the_curvature(monkeypatch) -> None:
+    from impasto.curvature import Curvature
+
+    cleared, clear = [], Curvature.clear
+    monkeypatch.setattr(Curvature, "clear", lambda self: cleared.append(len(self)) or clear(self))
+    bad, seen = 5, []
+    inner = tracked(bowl(INSIDE, 1000.0))
+
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        seen.append(x)
+        return Evaluation(math.inf, torch.zeros_like(x), {}) if len(seen) == bad else inner(x)
+
+    minimize(evaluate, torch.full((1, 3, 1, 2), 0.5), evaluations=12)
+    assert cleared
+    assert cleared[0] > 0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_repeated_failure_ends_with_the_best_and_the_name(solver) -> None:
+    """Once past the third evaluation nothing is finite any more."""
+    seen, inner = [], tracked(bowl(INSIDE))
+
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        seen.append(x.clone())
+        if len(seen) <= 3:
+            return inner(x)
+        return Evaluation(math.nan, torch.ones_like(x), {"one": 1.0, "two": math.nan})
+
+    asked = []
+
+    def blame(canvas: torch.Tensor, evaluation: Evaluation) -> str:
+        asked.append((canvas.clone(), dict(evaluation.parts)))
+        return "the loss two"
+
+    start = torch.full((1, 3, 1, 2), 0.5)
+    found = minimize(evaluate, start, solver=solver, evaluations=500, blame=blame)
+    assert (found.reason, found.fault) == ("not finite", "the loss two")
+    assert found.evaluations < 40
+    losses = [float(bowl(INSIDE)(x)) for x in seen[:3]]
+    assert found.evaluation.loss == pytest.approx(min(losses))
+    assert len(asked) == 1
+    torch.testing.assert_close(asked[0][0], seen[-1])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_name_is_in_the_error_of_the_start(solver) -> None:
+    with pytest.raises(NumericalError, match=r"^the loss two was not finite at the start; use"):
+        minimize(
+            walled(tracked(bowl(INSIDE)), 0.9),
+            torch.full((1, 3, 1, 2), 0.5),
+            solver=solver,
+            blame=lambda canvas, evaluation: "the loss two",
+        )
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-38, 1e-30, 1e30, 1e36])
+def test_gradients_near_the_ends_of_float32_end_with_a_finite_best(size) -> None:
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        return Evaluation(size * float(x.double().sum()), torch.full_like(x, size), {})
+
+    found = minimize(evaluate, torch.full((1, 3, 8, 8), 0.5), evaluations=10)
+    assert torch.isfinite(found.canvas).all()
+    assert found.reason != "not finite"
+
+
 # --- interrupted and gone on with ----------------------------------------------------------------
 
 
@@ -320,6 +416,21 @@ def test_goes_on_from_every_state_to_the_same_bytes(solver, compact) -> None:
         assert torch.equal(found.canvas, expected.canvas)
         assert found.evaluation.loss == expected.evaluation.loss
         assert found.evaluation.parts == expected.evaluation.parts
+        assert (found.evaluations, found.reason) == (expected.evaluations, expected.reason)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_goes_on_to_the_same_bytes_after_what_is_not_finite(solver) -> None:
+    """The bowl's bottom lies behind a wall, so that each solver has to begin anew more than once."""
+    states, seen = [], []
+    start = torch.full((1, 3, 1, 2), 0.5)
+    evaluate = walled(tracked(bowl(INSIDE, 100.0), seen=seen), 0.25)
+    options = {"solver": solver, "evaluations": 120, "learning_rate": 0.1}
+    expected = minimize(evaluate, start, keep=lambda s: states.append(copied(s)), **options)
+    assert sum(float(x.flatten()[0]) < 0.25 for x in seen) > 1
+    for state in states[:: max(1, len(states) // 20)]:
+        found = minimize(evaluate, start, state=state, **options)
+        assert torch.equal(found.canvas, expected.canvas)
         assert (found.evaluations, found.reason) == (expected.evaluations, expected.reason)
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import impasto
-from impasto.errors import InputError, Stop
+from impasto.errors import InputError, NumericalError, Stop
 from impasto.losses import Penalty
 from impasto.recipe import Recipe
 from impasto.settings import Runtime, Settings, Style
@@ -354,3 +354,75 @@ def test_emulated_bf16_is_said_with_its_cost(run, monkeypatch, caplog) -> None:
     caplog.clear()
     run(settings={"evaluations": 1})
     assert "emulated" not in caplog.text
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize("factor", [3.0, 0.1, 1e9, 7.77e-9])
+def test_a_common_factor_of_all_weights_changes_no_byte(run, solver, factor) -> None:
+    plain = {"solver": solver, "total_variation": 0.3, "convention": "jcjohnson", "evaluations": 8}
+    weighed = {"content_weight": 5.0, "style_weight": 130.0, **plain}
+    scaled = {
+        name: value * factor if name.endswith(("weight", "variation")) else value
+        for name, value in weighed.items()
+    }
+    one, other = run(settings=weighed), run(settings=scaled)
+    assert one.recipe.pixels_sha256 == other.recipe.pixels_sha256
+    for name, value in one.recipe.losses.items():
+        assert other.recipe.losses[name] == pytest.approx(value * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.1, 1e9, 7.77e-9])
+@pytest.mark.parametrize("convention", ["mean", "paper", "keras"])
+def test_a_common_factor_of_layers_or_styles_changes_no_byte(run, convention, factor) -> None:
+    layers = {"relu1_1": 0.2, "relu2_1": 1.3, "relu3_1": 7.0}
+    settings = {"content_weight": 0.0, "convention": convention, "init": "noise"}
+    one, other = (
+        run(
+            style=[Style(PAINTING, 0.3 * f), Style(OTHER, 0.7 * f)],
+            settings={**settings, "style_layers": {n: w * f for n, w in layers.items()}},
+        )
+        for f in (1.0, factor)
+    )
+    assert one.recipe.pixels_sha256 == other.recipe.pixels_sha256
+
+
+def failing(wanted, value=float("nan")):
+    """Return a loss that is not finite where `wanted` says so of the canvas."""
+
+    def function(features):
+        image = features["image"]
+        return image.square().mean() * (value if wanted(image) else 1.0)
+
+    return Penalty(function, name="mine", weight=1.0)
+
+
+def test_a_loss_that_stops_being_finite_ends_with_the_best_and_is_named(run) -> None:
+    seen = []
+    late = failing(lambda image: seen.append(1) or len(seen) > 3)
+    result = run(settings={"evaluations": 40}, extra_losses=[late])
+    assert (result.stopped, result.recipe.stopped) == ("not finite", "not finite")
+    assert result.fault.startswith("the loss mine stopped being finite at evaluation")
+    assert np.isfinite(result.recipe.losses["total"])
+    assert result.recipe.losses["mine"] > 0
+    assert not result.recipe.reproducible
+
+
+def test_a_gradient_that_is_not_finite_at_the_start_is_named(run) -> None:
+    """A root at zero: its value is fine, its slope is not."""
+    root = Penalty(lambda features: features["image"].mul(0).sum().sqrt(), name="rough")
+    with pytest.raises(NumericalError, match=r"^the gradient of the loss rough was not finite at"):
+        run(extra_losses=[failing(lambda image: False), root])
+
+
+def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
+    result = run(
+        settings={"min_size": 24},
+        extra_losses=[failing(lambda image: image.shape[-1] > 24)],
+    )
+    assert result.stopped == "not finite"
+    assert result.fault.startswith("scale 2: the loss mine was not finite at the start")
+    assert (result.picture.width, result.picture.height) == (48, 36)
+    assert [scale.width for scale in result.recipe.scales] == [24]
+    again = run(settings={"size": 24}, extra_losses=[failing(lambda image: False)])
+    small = np.asarray(again.picture.pil().resize((48, 36), Image.Resampling.BICUBIC), float)
+    assert abs(small - array(result)[..., :3]).mean() < 3

@@ -37,6 +37,7 @@ class Evaluation:
 
 Evaluate = Callable[[Tensor], Evaluation]
 Callback = Callable[[int, Tensor, Evaluation], None]
+Blame = Callable[[Tensor, Evaluation], str]
 Bounds = tuple[float, float]
 
 
@@ -62,7 +63,7 @@ class Solution:
     """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended.
 
     `state` is from where it can go on if it was stopped. The gradient of a best canvas that was found
-    before the solver was interrupted is empty.
+    before the solver was interrupted is empty. `fault` says what was not finite, where that is the reason.
     """
 
     canvas: Tensor
@@ -70,6 +71,7 @@ class Solution:
     evaluations: int
     reason: str
     state: State | None = field(default=None, repr=False)
+    fault: str = ""
 
 
 def check_state(state: State, solver: SolverName, like: Tensor) -> None:

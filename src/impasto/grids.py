@@ -45,7 +45,7 @@ class Cell:
         path: Its file, where the grid has a folder.
         result: What its run returned, where the grid has no folder.
         reused: Whether it was there before.
-        problem: Why it could not be made, if it could not.
+        problem: Why it could not be made, if it could not, or what was not finite where that ended it.
     """
 
     place: Place
@@ -326,11 +326,11 @@ def _run_cell(
     if result.stopped not in ENDED:
         return Cell(place, path=path), result.stopped
     if path is None:
-        return Cell(place, result.recipe, result=result), late
+        return Cell(place, result.recipe, problem=result.fault, result=result), late
     result.save(
         path, bits=plan.output.bits, metadata=plan.output.metadata, overwrite=plan.overwrite
     )
-    return Cell(place, result.recipe, path), late
+    return Cell(place, result.recipe, path, problem=result.fault), late
 
 
 def _last(step: Step) -> bool:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from impasto import machine
 from impasto._version import __version__
+from impasto.descent import NOT_FINITE, ROUND
 from impasto.evaluation import Evaluation, Solution
 from impasto.inputs import Inputs, record
 from impasto.picture import Picture
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe, ScaleRecord
 from impasto.settings import Runtime, Settings
-from impasto.solvers import ROUND
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Log:
         self.scales: list[ScaleRecord] = []
         self.losses: dict[str, float] = {}
         self.stopped = ""
+        self.fault = ""
         self._scale_before = 0.0  # seconds of this scale before the run was interrupted
 
     def go_on(self, history: Iterable[Record], before: Recipe, scale_seconds: float) -> None:
@@ -127,12 +128,18 @@ class Log:
 
         return callback
 
+    def end(self, fault: str) -> None:
+        """Note that a scale could not even begin, because of what `fault` says; those before count."""
+        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
+
     def close(self, scale: Scale, solution: Solution, unit: float) -> None:
         """Note what a scale took and how it ended."""
         seconds, self._scale_before = self.scale_seconds(), 0.0
         self._done += solution.evaluations
         self.losses = named(solution.evaluation, unit)
-        self.stopped = solution.reason
+        self.stopped, self.fault = solution.reason, solution.fault
+        if self.fault:
+            self.fault += f" stopped being finite at evaluation {self._done}"
         self.scales.append(
             ScaleRecord(
                 width=scale.width,

@@ -3,6 +3,7 @@
 Form: paths, bytes, arrays or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,10 @@ class Inputs:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The styles' shares, which sum to one."""
-        total = sum(self.weights)
-        return tuple(weight / total for weight in self.weights)
+        """The styles' shares, which sum to one; to twelve digits, so that a common factor changes none."""
+        largest = max(self.weights)  # first, as the sum could be too large for a number
+        parts = [weight / largest for weight in self.weights]
+        return tuple(float(f"{part / math.fsum(parts):.12g}") for part in parts)
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the schedule, or refuse pictures that are too small before the network is loaded."""
@@ -88,7 +90,7 @@ def open_inputs(
     styles = [item if isinstance(item, Style) else Style(item) for item in listed]
     if not styles:
         raise InputError("no painting given; name at least one style picture")
-    if sum(item.weight for item in styles) <= 0:
+    if max(item.weight for item in styles) <= 0:
         raise InputError("style weight: at least one style needs a weight above 0")
     if settings.init == "picture" and start is None:
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")

@@ -13,6 +13,7 @@ from impasto.errors import SettingsError, did_you_mean
 Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine"]
 
 
+LONGEST = 120  # characters of a value in a message
 _PLAIN = {  # in our words -> pydantic's kinds of error
     "must be a whole number": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
     "must be a number": ("float_parsing", "float_type"),
@@ -53,12 +54,22 @@ def explain(
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
-            lines.append(f"unknown setting '{name}'.{hint}")
+            lines.append(f"unknown setting {given(name)}.{hint}")
             continue
         message = plain(item, known.get(field))
-        given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
-        lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
+        left_out = item["type"] in ("value_error", "missing")
+        instead = "" if left_out else f", not {given(item['input'])}"
+        lines.append(f"{name}: {message}{instead}" if item["loc"] else f"{message}{instead}")
     return "; ".join(lines)
+
+
+def given(value: object) -> str:
+    """Return a value for a message: one line, not too long."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of so many digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def plain(item: Mapping[str, Any], field: Any = None) -> str:
@@ -71,6 +82,11 @@ def plain(item: Mapping[str, Any], field: Any = None) -> str:
             return words.format(**{name: _number(value) for name, value in limits.items()})
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _no_text(error: UnicodeEncodeError) -> SettingsError:
+    """Say that a text is none, as bytes of the command line are that are not UTF-8."""
+    return SettingsError(f"{error.object[:60]!a} is not valid text; write it in UTF-8")
 
 
 def _number(value: Any) -> Any:
@@ -89,6 +105,8 @@ class Model(BaseModel):
         except ValidationError as error:
             known = type(self).model_fields
             raise SettingsError(explain(type(self).__name__, error, known)) from error
+        except UnicodeEncodeError as error:
+            raise _no_text(error) from error
 
     @classmethod
     def called(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
@@ -114,15 +132,17 @@ class Model(BaseModel):
                     did_you_mean(name, cls.model_fields)
                     or f" Known: {', '.join(cls.model_fields)}."
                 )
-                raise SettingsError(f"unknown setting '{name}'.{hint}")
+                raise SettingsError(f"unknown setting {given(name)}.{hint}")
             kind: Any = cls.model_fields[name].annotation
             if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):
                 continue  # layers may be written as on the command line
             try:
                 TypeAdapter(kind).validate_python(value, strict=True)
+            except UnicodeEncodeError as error:
+                raise _no_text(error) from error
             except ValidationError as error:
                 said = plain(error.errors()[0], cls.model_fields[name])
-                raise SettingsError(f"{name}: {said}, not {value!r}") from error
+                raise SettingsError(f"{name}: {said}, not {given(value)}") from error
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with some values changed, checked again."""

@@ -5,6 +5,7 @@ memory layout and tiling; losses and solvers know nothing of them. In tiles it g
 once to add up the losses' statistics, once for the gradients. That is exact because the statistics are sums.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -42,8 +43,8 @@ def prepare(
 class Objective:
     """A weighted sum of named losses over the features of a canvas.
 
-    Weights are divided by their sum before use and reported losses scaled back, so that a common factor
-    changes nothing that the solver sees.
+    Weights are divided by their sum and rounded to six digits before use, and reported losses scaled back,
+    so that a common factor changes no byte of what the solver sees.
 
     Args:
         network: The features' source, already in the precision wanted (see `prepare`).
@@ -68,7 +69,8 @@ class Objective:
             if names.count(name) > 1:
                 raise InputError(f"two losses are named '{name}'; give each its own name")
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
-        self.scale = sum(abs(loss.weight) for loss in self.losses) or 1.0
+        self.scale = math.fsum(abs(loss.weight) for loss in self.losses) or 1.0
+        self.shares = [_rounded(loss.weight / self.scale) for loss in self.losses]
         self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
         self._settling = SETTLING
@@ -125,8 +127,8 @@ class Objective:
         """Return (total, each weighted loss), and the total's derivatives for all statistics."""
         with torch.enable_grad():
             values = [
-                loss.value(found) * (loss.weight / self.scale)
-                for loss, found in zip(self.losses, statistics, strict=True)
+                loss.value(found) * share
+                for loss, share, found in zip(self.losses, self.shares, statistics, strict=True)
             ]
             total = torch.stack(values).sum()
         flat = [tensor for found in statistics for tensor in found]
@@ -189,6 +191,11 @@ class _Measured:
             if gradient is not None:
                 before = self._waiting.get(name)
                 self._waiting[name] = gradient if before is None else before + gradient
+
+
+def _rounded(share: float) -> float:
+    """Return a share to six digits; by way of twelve, so that a tie falls the same way for every factor."""
+    return float(f"{float(f'{share:.12g}'):.6g}")
 
 
 def _detached(statistics: Statistics) -> Statistics:

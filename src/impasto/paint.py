@@ -331,9 +331,8 @@ def finish(
         told["checkpoint"] = str(keeper.path) if keeper.left else None
         out(json.dumps(told) if job.json else printable(job.target))
     if result.stopped == "not finite":
-        return complain(
-            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
-        )
+        said = f"{result.fault}; the best picture so far is saved: try smaller weights"
+        return complain(said, ExitCode.NUMERICAL)
     how = (
         "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
     )

@@ -32,6 +32,7 @@ class Result:
         seconds: What the run took.
         stopped: Why it ended: `evaluations`, `tolerance`, `no further decrease`, `not finite`, `stop` (a
             callback) or `interrupted` (Ctrl-C).
+        fault: Which loss, or whose gradient, was not finite, in a sentence; empty if none ended the run.
     """
 
     picture: Picture
@@ -39,6 +40,7 @@ class Result:
     history: tuple[Record, ...] = field(repr=False)
     seconds: float
     stopped: str
+    fault: str = ""
 
     def encode(
         self,

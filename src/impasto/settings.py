@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from impasto import sheets
 from impasto.conventions import Convention
 from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
-from impasto.models import Model, option
+from impasto.models import Model, given, option
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
@@ -28,6 +29,7 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_EDGE = 30_000  # px
+LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
 
 
 BYTES = {
@@ -49,6 +51,8 @@ def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
         if unit not in units or (len(parts) > 1 and not unit):
             raise ValueError(f"unknown unit '{unit}'; write it {example}")
         total += float(number) * units[unit]
+    if not math.isfinite(total):
+        raise ValueError("is too large for a number")
     return int(total) if units is BYTES else total
 
 
@@ -198,7 +202,25 @@ class Settings(Model):
             raise ValueError(
                 "nothing to do: give content_weight or style_weight (with a layer) a value above 0"
             )
+        for name, weight in self._products():
+            if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{name} comes to {weight:g}; it must lie between {1 / LARGEST_WEIGHT:g} and "
+                    f"{LARGEST_WEIGHT:g}, or be 0"
+                )
         return self
+
+    def _products(self) -> Iterator[tuple[str, float]]:
+        """Yield what each loss is multiplied by, with its name for messages; nothing for those left out."""
+        for term, alpha, layers in (
+            ("content_weight", self.content_weight, self.content_layers),
+            ("style_weight", self.style_weight, self.style_layers),
+        ):
+            for layer, weight in layers.items():
+                if alpha and weight:
+                    yield f"{term} times the weight of layer {layer}", alpha * weight
+        if self.total_variation:
+            yield "total_variation", self.total_variation
 
     @property
     def content_term(self) -> bool:
@@ -355,7 +377,8 @@ class Style:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.weight, (int, float)) and math.isfinite(self.weight)):
-            raise SettingsError(f"style weight: must be a finite number, not {self.weight!r}")
+        largest = sys.float_info.max
+        if not (isinstance(self.weight, (int, float)) and -largest <= self.weight <= largest):
+            raise SettingsError(f"style weight: must be a finite number, not {given(self.weight)}")
         if self.weight < 0:
             raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")

@@ -21,6 +21,7 @@ from typing import Any
 import platformdirs
 
 from impasto.errors import SettingsError, did_you_mean
+from impasto.models import given
 from impasto.publish import printable, read_whole
 
 SHIPPED = Path(__file__).parent / "presets"
@@ -111,7 +112,7 @@ def parse(data: bytes, shown: str) -> Sheet:
     """Read the bytes of a settings file; `shown` is its name for messages."""
     try:
         values = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, and numbers of too many digits
         raise SettingsError(f"{shown}: not a settings file in TOML: {error}") from error
     tables = {name: values.pop(name, {}) for name in ("runtime", "output", "about")}
     for name, table in tables.items():
@@ -120,7 +121,7 @@ def parse(data: bytes, shown: str) -> Sheet:
     words = {name: values.pop(name, None) for name in ("preset", "weights")}
     for name, word in words.items():
         if word is not None and not isinstance(word, str):
-            raise SettingsError(f"{shown}: {name} must be a name in quotes, not {word!r}")
+            raise SettingsError(f"{shown}: {name} must be a name in quotes, not {given(word)}")
     return Sheet(values, **tables, **words)
 
 

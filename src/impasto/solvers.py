@@ -15,7 +15,6 @@ exception raised in it ends any solver, `impasto.Stop` cleanly. Between two iter
 
 import logging
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.curvature import Curvature, held_by, slope
-from impasto.errors import NumericalError, Stop
+from impasto.descent import NOT_FINITE, Done, Run
+from impasto.errors import Stop
 from impasto.evaluation import (
+    Blame,
     Bounds,
     Callback,
     Evaluate,
@@ -39,101 +40,10 @@ from impasto.evaluation import (
 )
 from impasto.lbfgsb import Driver
 
-ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
 OUT_OF_MEMORY = "out of memory"  # the reason of a solution that ended so
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
-
-
-class _Done(Exception):
-    """Ends a solver from inside `_Run`; never leaves this module."""
-
-
-class _Run:
-    """Counts evaluations, keeps the best finite canvas, reports, and says when it is enough."""
-
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        limit: int,
-        tolerance: float,
-        callback: Callback | None,
-        keep: Keep | None = None,
-    ) -> None:
-        self._evaluate = evaluate
-        self._limit = limit
-        self._tolerance = tolerance
-        self._callback = callback
-        self._keep = keep
-        self._round_start = math.inf
-        self.state: State | None = None  # the last one offered, while it holds
-        self.count = 0
-        self.finite = True  # of the last evaluation
-        self.best: Evaluation | None = None
-        self.best_canvas: Tensor | None = None
-        self.overwrites = True  # whether the solver goes on to change the canvases it hands over
-
-    def __call__(self, canvas: Tensor) -> Evaluation:
-        """Evaluate a canvas; raises `_Done` after the last evaluation that is wanted."""
-        if self.count >= self._limit:
-            raise _Done("evaluations")
-        evaluation = self._evaluate(canvas)
-        self.count += 1
-        better = self.best is None or evaluation.loss < self.best.loss
-        self.finite = evaluation.finite
-        if self.finite and better:
-            self.best = evaluation
-            self.best_canvas = canvas.detach().clone() if self.overwrites else canvas
-        if self._callback is not None:
-            self._callback(self.count, canvas, evaluation)
-        self._check_round()
-        return evaluation
-
-    def _check_round(self) -> None:
-        if self.count % ROUND or self.best is None:
-            return
-        fall = (self._round_start - self.best.loss) / max(abs(self._round_start), 1e-300)
-        if self._tolerance > 0 and math.isfinite(self._round_start) and fall < self._tolerance:
-            raise _Done("tolerance")
-        self._round_start = self.best.loss
-
-    def offer(self, tensors: Mapping[str, Tensor], **numbers: float) -> None:
-        """Hand out the solver's state, between two iterations."""
-        held, parts = dict(tensors), {}
-        if self.best is not None and self.best_canvas is not None:
-            numbers["best_loss"], parts = self.best.loss, dict(self.best.parts)
-            if self.best_canvas is not held.get("canvas"):
-                held["best"] = self.best_canvas
-        if math.isfinite(self._round_start):
-            numbers["round_start"] = self._round_start
-        self.state = State(self.count, held, numbers, parts)
-        if self._keep is not None:
-            self._keep(self.state)
-
-    def go_on(self, state: State, like: Tensor) -> None:
-        """Count and compare from where a solver stood."""
-        self.count = state.count
-        self._round_start = state.numbers.get("round_start", math.inf)
-        if "best_loss" in state.numbers:
-            is_here = "best" not in state.tensors  # and then its gradient is known
-            gradient = state.tensors["gradient"] if is_here else torch.empty(0)
-            best = state.tensors["canvas" if is_here else "best"]
-            gradient = gradient.to(like.device)
-            self.best = Evaluation(state.numbers["best_loss"], gradient, dict(state.parts))
-            self.best_canvas = best.to(like.device)
-
-    def ended(self) -> str:
-        """Return why a solver that found no further step gave up."""
-        return "no further decrease" if self.finite else "not finite"
-
-    def solution(self, reason: str) -> Solution:
-        """Return the best canvas seen."""
-        if self.best is None or self.best_canvas is None:
-            raise NumericalError(
-                "the loss was not finite at the start; use smaller weights or another start"
-            )
-        return Solution(self.best_canvas, self.best, self.count, reason, self.state)
 
 
 def minimize(
@@ -150,6 +60,7 @@ def minimize(
     callback: Callback | None = None,
     state: State | None = None,
     keep: Keep | None = None,
+    blame: Blame | None = None,
 ) -> Solution:
     """Minimise a loss over the canvas and return the best canvas seen.
 
@@ -169,13 +80,14 @@ def minimize(
         state: Where to go on instead of at `start`, which then only tells shape, type and device. All other
             arguments have to be as they were. Its tensors are taken out of it.
         keep: Called between iterations with the state there.
+        blame: Says of a canvas and its evaluation what is not finite, where a run ends because of it.
 
     Raises:
         InputError: The state does not fit.
         NumericalError: Not even the start has a finite loss.
         Stop: It was raised before the first evaluation was done.
     """
-    run = _Run(evaluate, evaluations, tolerance, callback, keep)
+    run = Run(evaluate, evaluations, tolerance, callback, keep, blame)
     canvas = start.detach().clone()
     if state is not None:
         check_state(state, solver, start)
@@ -194,7 +106,7 @@ def minimize(
         else:
             reason = _adam(run, canvas, bounds, learning_rate, state)
         run.state = None
-    except _Done as done:
+    except Done as done:
         reason, run.state = str(done), None
     except Stop as stop:
         if not run.count:
@@ -217,7 +129,7 @@ def no_memory(error: Exception) -> bool:
 
 
 def _lbfgs(
-    run: _Run,
+    run: Run,
     start: Tensor,
     bounds: Bounds | None,
     history: int,
@@ -243,7 +155,7 @@ def _lbfgs(
         run.offer({"canvas": canvas})
         here = run(canvas)
         if not here.finite:
-            return "not finite"
+            return NOT_FINITE
     while True:
         told = {"canvas": canvas, "gradient": here.gradient, **curvature.tensors()}
         run.offer(told, loss=here.loss, failures=failures)
@@ -252,7 +164,9 @@ def _lbfgs(
         held = None if bounds is None else held_by(canvas.flatten(), gradient, bounds)
         direction = curvature.direction(gradient, held)
         first = _first_step(direction) if not len(curvature) else 1.0
-        found = _search(run, canvas, here, direction.view_as(canvas), bounds, first)
+        found = _search(
+            run, canvas, here, direction.view_as(canvas), bounds, first, patient=not len(curvature)
+        )
         del direction
         if found is None:
             if failures or not len(curvature):
@@ -270,21 +184,24 @@ def _lbfgs(
 def _first_step(direction: Tensor) -> float:
     """Without curvature a direction has no length of its own: move pixels by 0.01 on average."""
     mean = float(direction.abs().mean())
-    return 0.01 / mean if mean > 0 and math.isfinite(mean) else 1.0
+    return 0.01 / mean if mean > 1e-36 and math.isfinite(mean) else 1.0  # float32 ends at 1e38
 
 
 def _search(
-    run: _Run,
+    run: Run,
     canvas: Tensor,
     here: Evaluation,
     direction: Tensor,
     bounds: Bounds | None,
     step: float,
+    *,
+    patient: bool,
 ) -> tuple[Tensor, Evaluation] | None:
     """Backtrack along the projected path until the loss falls enough; None if it never does.
 
     Armijo's rule with the slope of the projected step; the next trial minimises a parabola through what
-    is known, kept between a tenth and a half of the last. What is not finite is refused.
+    is known, kept between a tenth and a half of the last. What is not finite is refused; unless `patient` it
+    ends the search, for then the curvature led there and begins anew.
     """
     shortest = step * SHORTEST_STEP
     while step >= shortest:
@@ -300,6 +217,8 @@ def _search(
             return None
         if there.finite and there.loss <= here.loss + ARMIJO * promised:
             return after, there
+        if not (there.finite or patient):
+            return None
         shrink = 0.1
         if there.finite:
             shrink = -promised / (2 * (there.loss - here.loss - promised))
@@ -310,7 +229,7 @@ def _search(
 # --- SciPy's L-BFGS-B ----------------------------------------------------------------------------
 
 
-def _scipy(run: _Run, start: Tensor, history: int, state: State | None) -> str:
+def _scipy(run: Run, start: Tensor, history: int, state: State | None) -> str:
     from threadpoolctl import threadpool_limits
 
     evaluator = Evaluator(run, start)
@@ -329,10 +248,14 @@ def _scipy(run: _Run, start: Tensor, history: int, state: State | None) -> str:
             if run.count:
                 run.offer(driver.tensors())
             driver.give(evaluator.loss(driver.x), evaluator.grads(driver.x))
+            if not run.finite:  # its line search would walk on through it
+                if (best := run.retry()) is None:
+                    return NOT_FINITE
+                driver = Driver(best.cpu().numpy().astype(np.float64).ravel(), history)
     return run.ended()
 
 
-def _whole_scipy(run: _Run, evaluator: Evaluator, x: NDArray[np.float64], history: int) -> str:
+def _whole_scipy(run: Run, evaluator: Evaluator, x: NDArray[np.float64], history: int) -> str:
     """Leave the loop to a SciPy whose inside we do not know: there is no state but the start."""
     from scipy.optimize import minimize as scipy_minimize
 
@@ -354,29 +277,38 @@ def _whole_scipy(run: _Run, evaluator: Evaluator, x: NDArray[np.float64], histor
 
 
 def _adam(
-    run: _Run, start: Tensor, bounds: Bounds | None, learning_rate: float, state: State | None
+    run: Run, start: Tensor, bounds: Bounds | None, learning_rate: float, state: State | None
 ) -> str:
-    canvas = start.requires_grad_(False)
-    parameter = torch.nn.Parameter(canvas)
-    optimizer = torch.optim.Adam([parameter], lr=learning_rate)
-    if state is not None:
-        optimizer.state[parameter] = {
-            "step": torch.tensor(state.numbers["steps"]),
-            "exp_avg": state.tensors["mean"].to(canvas).clone(),
-            "exp_avg_sq": state.tensors["square"].to(canvas).clone(),
-        }
-        state.tensors.clear()
+    parameter, optimizer = _moved(start, learning_rate / 2**run.failures, state)
     while True:
-        if memory := optimizer.state.get(parameter):
-            moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
-            run.offer({"canvas": parameter.detach(), **moments}, steps=float(memory["step"]))
-        else:
-            run.offer({"canvas": parameter.detach()})
+        memory = optimizer.state[parameter]
+        moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
+        run.offer({"canvas": parameter.detach(), **moments}, steps=float(memory["step"]))
         evaluation = run(parameter.detach())
-        if not evaluation.finite:
-            return "not finite"
+        if not run.finite:
+            if (best := run.retry()) is None:
+                return NOT_FINITE
+            parameter, optimizer = _moved(best.clone(), learning_rate / 2**run.failures, None)
+            continue
         parameter.grad = evaluation.gradient.clone()
         optimizer.step()
         if bounds is not None:
             with torch.no_grad():
                 parameter.clamp_(*bounds)
+
+
+def _moved(
+    canvas: Tensor, rate: float, state: State | None
+) -> tuple[torch.nn.Parameter, torch.optim.Adam]:
+    """Return a canvas and what moves it, from rest or from where it stood."""
+    parameter = torch.nn.Parameter(canvas.requires_grad_(False))
+    optimizer = torch.optim.Adam([parameter], lr=rate)
+    names, steps = ("mean", "square"), 0.0
+    moments = [torch.zeros_like(canvas) for _ in names]
+    if state is not None:
+        moments = [state.tensors[name].to(canvas).clone() for name in names]
+        steps = state.numbers["steps"]
+        state.tensors.clear()
+    memory = {"step": torch.tensor(steps), "exp_avg": moments[0], "exp_avg_sq": moments[1]}
+    optimizer.state[parameter] = memory
+    return parameter, optimizer

@@ -22,8 +22,10 @@ from impasto import machine, planner, provision
 from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
 from impasto.checkpoint import Checkpoint, check_fit
-from impasto.errors import InputError, ResourceError, Stop
+from impasto.descent import NOT_FINITE
+from impasto.errors import InputError, NumericalError, ResourceError, Stop
 from impasto.evaluation import State
+from impasto.faults import blame
 from impasto.history import Log, Record, Step, recipe_of
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs
 from impasto.keeper import CheckpointLike, Keeper, keeper_of
@@ -42,7 +44,7 @@ from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 FINISHED = ("evaluations", "tolerance", "no further decrease", REASON)  # another scale may follow
-REPEATABLE = (*FINISHED, "interrupted", "not finite")  # what counting evaluations repeats
+REPEATABLE = (*FINISHED, "interrupted", NOT_FINITE)  # what counting evaluations repeats
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +189,7 @@ def run(
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
     repeatable = repeatable and log.stopped in REPEATABLE
     recipe = told(pixels=picture.pixels_sha256(), reproducible=repeatable)
-    return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped)
+    return Result(picture, recipe, tuple(log.history), log.seconds(), log.stopped, log.fault)
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,12 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             course.log.stopped = stop.reason
             course.keeper.stopped(State(0, {"canvas": start}), stop.reason)
             break
+        except NumericalError as error:
+            if canvas is None:
+                raise
+            course.log.end(str(error))  # with what the scales before have made
+            course.keeper.stopped(None, NOT_FINITE)
+            break
         canvas, since = painted, None
         if reason not in FINISHED:
             break
@@ -319,6 +327,7 @@ def _solve(
             callback=note if course.budget is None else course.budget.at(number, note, done),
             state=state,
             keep=keep,
+            blame=blame(course.network, losses, objective.tile),
         )
         canvas, state = solution.canvas, None
         if solution.reason not in FINISHED:

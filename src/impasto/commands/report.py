@@ -66,15 +66,15 @@ def report(picture: str, **given: Any) -> int:
         if given.get("quick"):
             assert shown is not None
             page = _quick(shown, recipe, folders, target, job, progress)
-            stopped = ""
+            fault = ""
         else:
-            page, stopped = _replayed(
+            page, fault = _replayed(
                 shown, recipe, folders, target, job, progress, given.get("weights")
             )
     publish(target, page.encode(), overwrite=force)
     out(printable(target))
-    if stopped == "not finite":
-        return complain("the losses stopped being finite; the page is written", ExitCode.NUMERICAL)
+    if fault:
+        return complain(f"{fault}; the page is written", ExitCode.NUMERICAL)
     return int(paint.signals.code or ExitCode.DONE)
 
 
@@ -129,7 +129,7 @@ def _replayed(
     progress: Progress,
     weights: str | None,
 ) -> tuple[str, str]:
-    """Make the picture again and return the page, and why the run ended."""
+    """Make the picture again and return the page, and what ended the run if it was not finite."""
     from impasto.report import Course, report_of
     from impasto.reproduction import differences, find_inputs, repeat
 
@@ -160,7 +160,7 @@ def _replayed(
         strip=course.strip(result.stopped),
         notes=notes,
     )
-    return page, result.stopped
+    return page, result.fault
 
 
 def _notes(same: bool, cut: bool, changed: list[str]) -> Iterator[str]:

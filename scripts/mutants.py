@@ -1,0 +1,374 @@
+"""Remove each guard, one at a time, and show that a test turns red: scripts/mutants [WORD ...].
+
+A guard that no test notices when it is gone is one that somebody removes by mistake. Each row of `MUTANTS`
+changes one place of a copy of the tree, never of the tree itself, and runs only the tests that should notice.
+Prints guard, the test that turned red, and seconds. Words choose the rows whose guard contains one of them.
+Exits with 1 if a guard can be removed unnoticed, or if its text is no longer found once.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("src", "tests", "scripts", "pyproject.toml")
+LONGEST = 300  # seconds for one row, which takes five
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard, and how it is removed.
+
+    Attributes:
+        guard: What it does, in a few words.
+        path: The file below `src/impasto`.
+        old: Its text; it occurs there once.
+        new: What stands there without it.
+        tests: What pytest is told to run: files, or files with names of tests.
+        choice: pytest's `-k`, to run few of them.
+    """
+
+    guard: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    choice: str
+
+
+MUTANTS = (
+    # --- files ---
+    Mutant(
+        "fsync of the file",
+        "publish.py",
+        "        os.fsync(file.fileno())\n",
+        "",
+        ("tests/test_publish.py",),
+        "fault or order",
+    ),
+    Mutant(
+        "fsync of the folder",
+        "publish.py",
+        "        _sync_folder(real.parent)\n",
+        "",
+        ("tests/test_publish.py",),
+        "order",
+    ),
+    Mutant(
+        "rename: the name is given last",
+        "publish.py",
+        "            os.replace(temporary, real)  # noqa: PTH105\n        else:",
+        "            real.write_bytes(data)\n        else:",
+        ("tests/test_publish.py",),
+        "fault or order",
+    ),
+    Mutant(
+        "a file that is there is kept",
+        "publish.py",
+        "            _claim(temporary, real)\n",
+        "            os.replace(temporary, real)\n",
+        ("tests/test_publish.py",),
+        "kept",
+    ),
+    # --- numerics ---
+    Mutant(
+        "finiteness of the best",
+        "descent.py",
+        "if self.finite and better:",
+        "if better:",
+        ("tests/test_solvers.py",),
+        "finite",
+    ),
+    Mutant(
+        "finiteness of a step of L-BFGS",
+        "solvers.py",
+        "if there.finite and there.loss <=",
+        "if there.loss <=",
+        ("tests/test_solvers.py",),
+        "finite",
+    ),
+    Mutant(
+        "SciPy does not walk on through NaN",
+        "solvers.py",
+        "if not run.finite:  # its line search would walk on through it",
+        "if False:",
+        ("tests/test_solvers.py",),
+        "finite or failure",
+    ),
+    Mutant(
+        "best so far is kept",
+        "descent.py",
+        "better = self.best is None or evaluation.loss < self.best.loss",
+        "better = True",
+        ("tests/test_solvers.py",),
+        "best",
+    ),
+    Mutant(
+        "projection onto the bounds",
+        "solvers.py",
+        "        if bounds is not None:\n            after.clamp_(*bounds)\n",
+        "",
+        ("tests/test_solvers.py",),
+        "projection",
+    ),
+    Mutant(
+        "curvature begins anew after a step that is not finite",
+        "solvers.py",
+        "        if not (there.finite or patient):\n            return None\n",
+        "",
+        ("tests/test_solvers.py",),
+        "curvature",
+    ),
+    Mutant(
+        "weights divided by their sum",
+        "objective.py",
+        "_rounded(loss.weight / self.scale)",
+        "_rounded(loss.weight)",
+        ("tests/test_objective.py",),
+        "factor",
+    ),
+    Mutant(
+        "weights rounded to six digits",
+        "objective.py",
+        "    return float(f\"{float(f'{share:.12g}'):.6g}\")\n",
+        "    return share\n",
+        ("tests/test_objective.py",),
+        "six_digits",
+    ),
+    Mutant(
+        "a canvas that is not finite becomes no picture",
+        "picture.py",
+        'raise PictureError(f"{name}: the picture contains values that are not finite")',
+        "pass",
+        ("tests/test_picture.py",),
+        "finite",
+    ),
+    # --- the door for pixels ---
+    Mutant(
+        "limit of pixels",
+        "guard.py",
+        "    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:\n",
+        "    if False:\n",
+        ("tests/test_picture.py", "tests/test_decode.py"),
+        "limits",
+    ),
+    Mutant(
+        "allow-list of formats",
+        "decode.py",
+        '    raise PictureError(f"{shown} is {what or',
+        '    return str(pyvips.Image.new_from_buffer(data, "").get("vips-loader"))\n'
+        '    raise PictureError(f"{shown} is {what or',
+        ("tests/test_picture.py",),
+        "not_a_picture",
+    ),
+    Mutant(
+        "limit of a file's bytes",
+        "publish.py",
+        "    if len(data) > limit:\n",
+        "    if False:\n",
+        ("tests/test_publish.py",),
+        "read_whole or length",
+    ),
+    Mutant(
+        "no document types in XMP",
+        "xmp.py",
+        'if "<!DOCTYPE" in text:',
+        "if False:",
+        ("tests/test_xmp.py",),
+        "cannot_be_read or laughs",
+    ),
+    # --- weights ---
+    Mutant(
+        "hash of the package's weights",
+        "weights.py",
+        "if hashlib.sha256(data).hexdigest() != PACKED_SHA256:",
+        "if False:",
+        ("tests/test_weights.py",),
+        "packed_file",
+    ),
+    Mutant(
+        "hash of the decoded weights",
+        "weights.py",
+        "if found == DECODED_SHA256:",
+        "if True:",
+        ("tests/test_weights.py",),
+        "damaged",
+    ),
+    Mutant(
+        "hash of imported weights",
+        "weights.py",
+        "if sha256(path) != record.file_sha256:",
+        "if False:",
+        ("tests/test_import.py",),
+        "damaged",
+    ),
+    Mutant(
+        "pickles run nothing",
+        "tensorfiles.py",
+        "torch.load(path, weights_only=True,",
+        "torch.load(path, weights_only=False,",
+        ("tests/test_tensorfiles.py",),
+        "pickle",
+    ),
+    Mutant(
+        "lock while weights are written",
+        "store.py",
+        "            lock.acquire(timeout=0)\n",
+        "            pass\n",
+        ("tests/test_import.py",),
+        "at_once",
+    ),
+    # --- recipes ---
+    Mutant(
+        "hash of a recipe's inputs",
+        "reproduction.py",
+        'if record.kind == "file" and _digest(path) != record.sha256:',
+        "if False:",
+        ("tests/test_reproduction.py",),
+        "found",
+    ),
+    Mutant(
+        "hash of a recipe's weights",
+        "reproduction.py",
+        "if identity(loaded)[1] != recipe.weights_sha256:",
+        "if False:",
+        ("tests/test_reproduction.py",),
+        "other_weights",
+    ),
+    # --- checkpoints ---
+    Mutant(
+        "sum of a checkpoint",
+        "checkpoint.py",
+        'if said.get(SUM) != f"{summed:08x}":',
+        "if False:",
+        ("tests/test_checkpoint.py",),
+        "byte",
+    ),
+    Mutant(
+        "a torn checkpoint gives way to the one before",
+        "checkpoint.py",
+        "            found = read(previous(path))\n",
+        "            raise error\n",
+        ("tests/test_checkpoint.py",),
+        "before",
+    ),
+    Mutant(
+        "version of a checkpoint",
+        "checkpoint.py",
+        "if form != FORM or made != __version__:",
+        "if False:",
+        ("tests/test_checkpoint.py",),
+        "version",
+    ),
+    # TODO(lead): rows for what comes with the branches `files` and `door`: the lock or the rename while the
+    # packaged weights are decoded, verdicts that are remembered, the fall-back place, limits of frames.
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a row came out: killed by a test or not, in how many seconds."""
+
+    mutant: Mutant
+    killed: bool
+    by: str
+    seconds: float
+
+
+def copied(folder: Path) -> Path:
+    """Copy what the tests need into a folder; return it."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+def changed(text: str, mutant: Mutant) -> str:
+    """Return the text without the guard.
+
+    Raises:
+        ValueError: The guard's text does not stand there exactly once.
+    """
+    if (count := text.count(mutant.old)) != 1:
+        raise ValueError(f"its text stands {count} times in {mutant.path}, not once")
+    return text.replace(mutant.old, mutant.new)
+
+
+def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int, str]:
+    """Run the tests of some rows in a copy; return pytest's exit status and what it printed."""
+    files = list(dict.fromkeys(name for mutant in mutants for name in mutant.tests))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rf", *files]
+    command += ["-p", "no:cacheprovider"]
+    command += ["-k", " or ".join(f"({mutant.choice})" for mutant in mutants)]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": str(tree / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
+    }
+    longest = LONGEST * (1 if len(mutants) == 1 else 4)
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=variables, capture_output=True, text=True, timeout=longest
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"no end after {longest} s"
+    return done.returncode, done.stdout + done.stderr
+
+
+def verdict(tree: Path, mutant: Mutant) -> Verdict:
+    """Remove a guard from the copy, run its tests, and put it back."""
+    began = time.monotonic()
+    path = tree / "src" / "impasto" / mutant.path
+    whole = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(changed(whole, mutant), encoding="utf-8")
+        status, said = run_tests(tree, [mutant])
+    except ValueError as error:
+        return Verdict(mutant, False, str(error), 0.0)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    red = re.findall(r"^FAILED (\S.*?)(?: - .*)?$", said, re.MULTILINE)
+    seconds = time.monotonic() - began
+    if status == 1 and red:
+        return Verdict(mutant, True, red[0].removeprefix("tests/"), seconds)
+    why = "SURVIVED" if status == 0 else f"no verdict: {said.strip()[-300:]}"
+    return Verdict(mutant, False, why, seconds)
+
+
+def main(words: Sequence[str] = (), mutants: Sequence[Mutant] = MUTANTS) -> int:
+    """Print the table; return 1 if a guard can be removed unnoticed, or the tests are red anyway."""
+    chosen = [m for m in mutants if not words or any(word in m.guard for word in words)]
+    if not chosen:
+        print("no guard is called so", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="impasto-mutants-") as folder:
+        tree = copied(Path(folder))
+        status, said = run_tests(tree, chosen)
+        if status:
+            print(f"the tests are red with all guards in place:\n{said[-3000:]}", file=sys.stderr)
+            return 1
+        print(f"{'guard':<56}{'killed by':<76}seconds")
+        found = []
+        for mutant in chosen:
+            found.append(verdict(tree, mutant))
+            last = found[-1]
+            print(f"{mutant.guard:<56}{last.by:<76}{last.seconds:6.1f}", flush=True)
+    alive = [item for item in found if not item.killed]
+    print(f"{len(found) - len(alive)} of {len(found)} guards are missed by a test when removed")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""That each guard is missed when it is gone: `scripts/mutants`, and what its table says of the tree."""
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("mutants", ROOT / "scripts" / "mutants.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mutants"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+mutants = load()
+EACH = pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.guard)
+
+
+@EACH
+def test_the_guard_stands_where_the_table_says(mutant) -> None:
+    text = (ROOT / "src" / "impasto" / mutant.path).read_text(encoding="utf-8")
+    without = mutants.changed(text, mutant)
+    assert without != text
+    ast.parse(without)  # the test shall miss the guard, not stumble over a typing error
+    assert all((ROOT / name).is_file() for name in mutant.tests)
+
+
+def test_guards_are_named_once() -> None:
+    names = [mutant.guard for mutant in mutants.MUTANTS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.slow
+def test_every_guard_is_missed_when_it_is_gone(capsys) -> None:
+    with capsys.disabled():
+        sys.stdout.write("\n")
+        assert mutants.main() == 0
+
+
+@pytest.mark.slow
+def test_a_guard_that_nobody_misses_is_found(capsys) -> None:
+    kept = mutants.Mutant(
+        "a comment",
+        "errors.py",
+        "# numerical trouble;",
+        "# trouble;",
+        ("tests/test_layers.py",),
+        "layer",
+    )
+    gone = mutants.Mutant(
+        "gone", "errors.py", "not in this file", "", ("tests/test_layers.py",), "layer"
+    )
+    assert mutants.main(mutants=[kept]) == 1
+    assert "SURVIVED" in capsys.readouterr().out
+    assert mutants.main(mutants=[gone]) == 1
+    assert "0 times" in capsys.readouterr().out
