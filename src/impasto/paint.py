@@ -9,16 +9,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import sheets
 from impasto.console import complain, out
-from impasto.errors import ExitCode, InputError, Stop
+from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.flags import check_suffix, whole
 from impasto.progress import Progress, Signals, duration, logged, report
 from impasto.publish import MAX_BYTES, check_length, check_target, printable, publish, read_whole
+from impasto.rescue import keep, shortened
 from impasto.settings import Output, Style
 from impasto.sources import Chosen, to_toml
 
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
     from impasto.result import Result
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
-LONGEST_STEM = 120  # characters of a default name
 
 signals = Signals()
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one run was asked for; `target` is None for standard output."""
+    """What one run was asked for; `target` is None for standard output.
+
+    `troubles` are what could not be written as asked, in one line each.
+    """
 
     target: Path | None
     stem: str
@@ -50,6 +53,7 @@ class Job:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    troubles: list[str] = field(default_factory=list)
 
 
 # --- what can be checked before any work ---------------------------------------------------------
@@ -81,7 +85,7 @@ def plan_job(
         options["save_every"] = whole("--save-every", given["save_every"], 1)
     job = Job(
         target=None if name == "-" else Path(name or "."),
-        stem=stem[:LONGEST_STEM],
+        stem=shortened(stem),
         inputs=tuple(Path(item) for item in inputs if item != "-"),
         output=output,
         **options,
@@ -96,7 +100,7 @@ def plan_job(
     if name == "":
         raise InputError("-o: the name is empty; give one such as out.png")
     if name is None:
-        return free(job, Path(f"{printable(job.stem)}{suffix}"))
+        return free(job, Path(f"{job.stem}{suffix}"))
     if name.startswith("-"):
         raise InputError(f"-o {printable(name)}: names of files start with ./ or a letter")
     check_suffix(job.target, output.bits)
@@ -110,6 +114,7 @@ def _check_all(job: Job, target: Path) -> None:
     for path in beside(job, target):
         check_target(path, inputs=job.inputs, overwrite=job.force)
     if job.save_every:
+        check_target(_numbered(target, 0), inputs=job.inputs, overwrite=True)  # its length
         series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
         for path in target.parent.iterdir():
             if series.fullmatch(path.name):
@@ -213,14 +218,7 @@ def watch(
         if course is not None:
             course.step(step)
         if job.save_every and job.target and step.evaluations % job.save_every == 0:
-            name = f"{job.target.stem}-{step.evaluations:04d}{job.target.suffix}"
-            step.picture().save(
-                job.target.with_name(name),
-                bits=job.output.bits,
-                quality=job.output.jpeg_quality,
-                metadata=job.output.metadata,
-                overwrite=job.force,
-            )
+            _save_step(job, step, _numbered(job.target, step.evaluations))
         if signals.code is not None:
             progress.say("stopping; once more ends at once and saves nothing")
             raise Stop("interrupted")
@@ -228,48 +226,101 @@ def watch(
     return on_step
 
 
+def _numbered(target: Path, evaluations: int) -> Path:
+    """Return the name of an intermediate picture."""
+    return target.with_name(f"{target.stem}-{evaluations:04d}{target.suffix}")
+
+
+def _save_step(job: Job, step: "Step", path: Path) -> None:
+    """Save an intermediate picture; one that cannot be saved does not end the run."""
+    try:
+        step.picture().save(
+            path,
+            bits=job.output.bits,
+            quality=job.output.jpeg_quality,
+            metadata=job.output.metadata,
+            overwrite=job.force,
+        )
+    except ResourceError as error:
+        if not job.troubles:  # the others would fail alike
+            job.troubles.append(str(error))
+
+
 def finish(job: Job, progress: Progress, result: "Result", course: "Course | None" = None) -> int:
     """Write and say the result, with its page where a course is given; return the exit code."""
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(signals.code or ExitCode.DONE)
     if job.target is None:
-        out(result.encode(".png", bits=job.output.bits, metadata=job.output.metadata))
+        _print_picture(job, result)
     else:
         job = _save(job, progress, result)
         assert job.target is not None
-        if course is not None:
-            page = job.target.with_suffix(".html")
-            text = course.page(result, carried=job.output.metadata != "strip")
-            publish(page, text.encode(), overwrite=job.force)
-            progress.say(f"the page about it: {printable(page)}")
-        told = json.dumps(report(result, job.target, beside(job, job.target))) if job.json else None
+        written = [_save_beside(job, path, result, course) for path in beside(job, job.target)]
+        files = [path for path in written if path is not None]
+        told = json.dumps(report(result, job.target, files)) if job.json else None
         out(told or printable(job.target))
+        for path in files:
+            if path.suffix == ".html":
+                progress.say(f"the page about it: {printable(path)}")
     if result.stopped == "not finite":
+        job.troubles.append("the losses stopped being finite; the best picture is saved")
+    if job.troubles:
+        numerical = result.stopped == "not finite" and len(job.troubles) == 1
         return complain(
-            "the losses stopped being finite; the best picture is saved", ExitCode.NUMERICAL
+            "; ".join(job.troubles), ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
         )
     how = "interrupted; the best picture so far is saved: " if code else ""
     progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
     return code
 
 
+def _print_picture(job: Job, result: "Result") -> None:
+    """Write the picture to standard output or, where that fails, to a file."""
+    data = result.encode(".png", bits=job.output.bits, metadata=job.output.metadata)
+    try:
+        out(data)
+    except OutputError as error:
+        path, trouble = keep(Path(f"{job.stem}.png"), data, overwrite=False)
+        where = trouble or f"the picture is saved as {printable(path.absolute())}"
+        job.troubles.append(f"{error}; {where}")
+
+
 def _save(job: Job, progress: Progress, result: "Result") -> Job:
-    """Save picture and recipe; a name taken meanwhile gives way to the next free one."""
+    """Save the picture; a name taken meanwhile gives way to the next free one."""
     assert job.target is not None
     if not job.force and os.path.lexists(job.target):
-        taken, job = job.target, free(job, job.target)
-        progress.say(f"{printable(taken)} was made by somebody else meanwhile")
+        taken = job.target
+        with contextlib.suppress(OutputError):  # then it goes elsewhere
+            job = free(job, taken)
+            progress.say(f"{printable(taken)} was made by somebody else meanwhile")
     assert job.target is not None
-    result.save(
-        job.target,
-        bits=job.output.bits,
-        quality=job.output.jpeg_quality,
-        metadata=job.output.metadata,
-        overwrite=job.force,
-    )
-    if job.recipe:
-        result.save_recipe(job.target.with_suffix(".json"), overwrite=job.force)
-    return job
+    wanted = job.target
+    how: dict[str, Any] = {"bits": job.output.bits, "metadata": job.output.metadata}
+    try:
+        data = result.encode(wanted.suffix, quality=job.output.jpeg_quality, **how)
+    except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
+        job.troubles.append(f"{error}; it is saved as PNG")
+        wanted, data = wanted.with_suffix(".png"), result.encode(".png", **how)
+    path, trouble = keep(wanted, data, overwrite=job.force and wanted == job.target)
+    if trouble:
+        job.troubles.append(trouble)
+    return replace(job, target=path)
+
+
+def _save_beside(job: Job, path: Path, result: "Result", course: "Course | None") -> Path | None:
+    """Save the recipe or the page; None where it cannot be saved, for the picture is there already."""
+    what = "recipe" if path.suffix == ".json" else "page"
+    text = result.recipe.to_json() if what == "recipe" else ""
+    if what == "page" and course is not None:
+        text = course.page(result, carried=job.output.metadata != "strip")
+    try:
+        path, trouble = keep(path, text.encode(), overwrite=job.force, what=what)
+    except OutputError as error:
+        job.troubles.append(str(error))
+        return None
+    if trouble:
+        job.troubles.append(trouble)
+    return path
 
 
 def settings_target(name: str) -> Path:

@@ -94,7 +94,7 @@ def check_target(
     try:
         _check_inputs(target, inputs)
         if target.is_dir():
-            raise OutputError(f"{shown} is a folder; give the name of a file")
+            raise _folder(shown)
         if os.path.lexists(target):
             if target.exists() and not target.is_file():
                 raise OutputError(f"{shown} is not an ordinary file; give another name")
@@ -136,13 +136,15 @@ def publish(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = Fals
             _claim(temporary, real)
         _sync_folder(real.parent)
     except FileExistsError as error:
+        if target.is_dir():
+            raise _folder(printable(target)) from error
         raise _exists(printable(target)) from error
     except (OSError, ValueError) as error:
         raise _failed(printable(target), error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError, ValueError):
-                temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError, ValueError):  # once renamed, it is there no more
+                os.unlink(temporary)  # noqa: PTH108
     return target
 
 
@@ -171,14 +173,21 @@ def _check_folder(folder: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     """Create a new file with the user's usual permissions and force it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor, left = os.open(path, flags, 0o666), memoryview(data)
+    try:
+        while left:  # a system may take only a part, as on a disk that is nearly full
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _claim(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless somebody has that name already."""
+    """Give the file its name, unless somebody has that name already.
+
+    Where there are no hard links, as on FAT, the name is reserved first: a process that is killed between
+    the two calls leaves an empty file there.
+    """
     try:
         os.link(temporary, target)
     except OSError as error:
@@ -200,6 +209,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _folder(shown: str) -> OutputError:
+    return OutputError(f"{shown} is a folder; give the name of a file")
 
 
 def _exists(shown: str) -> OutputError:

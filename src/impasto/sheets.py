@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from impasto.errors import SettingsError, did_you_mean
+from impasto.places import config_folder
 from impasto.publish import printable, read_whole
 
 SHIPPED = Path(__file__).parent / "presets"
@@ -49,14 +48,6 @@ class Sheet:
         """What it cannot express, in sentences."""
         found = self.about.get("limits", [])
         return tuple(map(str, found)) if isinstance(found, list) else (str(found),)
-
-
-def config_folder() -> Path:
-    """Return the folder of the user's own presets: `IMPASTO_CONFIG_DIR`, or the platform's place."""
-    chosen = os.environ.get("IMPASTO_CONFIG_DIR")
-    if chosen:
-        return Path(chosen)
-    return Path(platformdirs.user_config_dir("impasto", appauthor=False))
 
 
 def preset_folder() -> Path:

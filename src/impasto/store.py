@@ -9,16 +9,15 @@ of the safetensors file repeats where the weights came from, for whoever meets t
 import contextlib
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
+from impasto import places
 from impasto.errors import InputError, OutputError, WeightsError
 from impasto.publish import printable, publish, reason
 
@@ -65,10 +64,8 @@ class Record:
 
 
 def data_folder() -> Path:
-    """Return the folder of imported weights, in `IMPASTO_DATA_DIR` or the platform's place for data."""
-    chosen = os.environ.get("IMPASTO_DATA_DIR")
-    base = Path(chosen) if chosen else Path(platformdirs.user_data_dir("impasto", appauthor=False))
-    return base / "weights"
+    """Return the folder of imported weights."""
+    return places.data_folder() / "weights"
 
 
 def check_name(name: str) -> str:

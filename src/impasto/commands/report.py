@@ -10,8 +10,9 @@ from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError
 from impasto.flags import argument, parameter, switch, takes
 from impasto.progress import Progress, duration
-from impasto.publish import WRITABLE, check_target, printable, publish
+from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import Recipe
+from impasto.rescue import keep, shortened
 from impasto.settings import Output
 from impasto.sources import read_recipe
 
@@ -71,8 +72,10 @@ def report(picture: str, **given: Any) -> int:
             page, stopped = _replayed(
                 shown, recipe, folders, target, job, progress, given.get("weights")
             )
-    publish(target, page.encode(), overwrite=force)
+    target, trouble = keep(target, page.encode(), overwrite=force, what="page")
     out(printable(target))
+    if trouble:
+        return complain(trouble, ExitCode.RESOURCE)
     if stopped == "not finite":
         return complain("the losses stopped being finite; the page is written", ExitCode.NUMERICAL)
     return int(paint.signals.code or ExitCode.DONE)
@@ -81,7 +84,7 @@ def report(picture: str, **given: Any) -> int:
 def _target(picture: str, given: str | None) -> Path:
     """Return where the page goes."""
     if given is None:
-        return Path(printable(Path(picture).stem)[: paint.LONGEST_STEM] + ".html")
+        return Path(shortened(Path(picture).stem) + ".html")
     if given in ("", "-", "\0"):
         raise InputError("-o: a page needs a file; give a name such as out.html")
     if Path(given).suffix.lower() not in SUFFIXES:
