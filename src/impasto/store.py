@@ -23,6 +23,7 @@ from impasto.publish import printable, publish, reason
 
 log = logging.getLogger(__name__)
 
+FAMILIES = ("original", "torchvision")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -107,13 +108,21 @@ def read_record(name: str) -> Record:
     """
     path = data_folder() / f"{name}.json"
     try:
-        return Record(**json.loads(path.read_bytes()))
+        return _checked(Record(**json.loads(path.read_bytes())))
     except FileNotFoundError as error:
         raise WeightsError(f"the record {printable(path)} is missing; {again(name)}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the record {printable(path)} is damaged; {again(name)}") from error
+
+
+def _checked(record: Record) -> Record:
+    """Refuse values of other types, and a family that is not known."""
+    words = [value for name, value in asdict(record).items() if name != "preprocessing"]
+    if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
+        raise ValueError("not a record of ours")
+    return record
 
 
 @contextlib.contextmanager

@@ -206,10 +206,14 @@ def _installed(name: str) -> Weights:
         raise WeightsError(
             f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.again(name)}"
         )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{printable(path)} holds no weights; {store.again(name)}") from error
     if record.verified.startswith("no"):
         log.warning("the weights %s are not verified: %s", name, record.verified)
     return Weights(
-        load_file(path),
+        tensors,
         name=name,
         sha256=record.sha256,
         preprocessing=PREPROCESSING[record.family],
