@@ -127,6 +127,8 @@ def test_shortened():
     assert shortened("x" * 300) == "x" * rescue.LONGEST_STEM
     assert shortened("\N{CAT FACE}" * 100) == "\N{CAT FACE}" * 50
     assert shortened("a\nb\udcff") == r"a\nb\udcff"
+    assert shortened("--cat") == "cat"
+    assert shortened("-") == "picture"
 
 
 # --- through the command line --------------------------------------------------------------------
@@ -148,14 +150,14 @@ def error_line(capsys):
 def test_a_picture_whose_disk_is_full_is_saved_elsewhere(places, broken, capsys, force):
     target = places / "full" / "out.tif"
     broken(places / "full")
-    assert run("-o", str(target), "--recipe", "--report", *force) == ExitCode.RESOURCE
+    assert run("-o", str(target), "--recipe", *force) == ExitCode.RESOURCE
     out, line = error_line(capsys)
     assert out == "out.tif"
     assert f"cannot write {target}: no space left on device" in line
     assert f"saved as {places / 'work' / 'out.tif'}" in line
     assert Picture.open("out.tif").width == 48
     assert read_recipe("out.tif").content.name == "photo.png"
-    assert files() == ["out.html", "out.json", "out.tif", "painting.png", "photo.png"]
+    assert files() == ["out.json", "out.tif", "painting.png", "photo.png"]
     assert files(places / "full") == []
 
 

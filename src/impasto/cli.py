@@ -23,7 +23,7 @@ from impasto.commands import estimate, experiment, grid, show
 from impasto.commands import report as report_command
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
-from impasto.console import complain, dumps, mute, out
+from impasto.console import complain, dumps, escape, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
 from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
 from impasto.flags import (
@@ -254,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     _share_processors()
+    escape()
     try:
         with signals.watched():
             if not tokens or {"--help", "-h"} & set(tokens):

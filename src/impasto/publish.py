@@ -29,6 +29,11 @@ def printable(name: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fspath(name)) or "''"
 
 
+def as_text(name: str) -> str:
+    """Return a name that can be written into any text; bytes of it that are no UTF-8 become escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def reason(error: OSError | ValueError) -> str:
     """Return why a file operation failed, in a few lower-case words."""
     if isinstance(error, OSError) and error.strerror:

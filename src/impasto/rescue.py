@@ -19,8 +19,11 @@ LONGEST_BYTES = 200  # of the 255 that a file's name may have as a rule
 
 
 def shortened(stem: str) -> str:
-    """Return the printable beginning of a stem that leaves room for numbers and a suffix behind it."""
-    shown = printable(stem)[:LONGEST_STEM]
+    """Return the printable beginning of a stem that leaves room for numbers and a suffix behind it.
+
+    It does not begin with a dash, so that no program takes the name for a flag.
+    """
+    shown = printable(stem).lstrip("-")[:LONGEST_STEM] or "picture"
     return shown.encode()[:LONGEST_BYTES].decode(errors="ignore")
 
 
