@@ -13,7 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 from pydantic import ValidationError
 
 from impasto import paint
@@ -314,6 +321,12 @@ def _said(error: CycloptsError) -> str:
         return f"unexpected: {given}.{near}"
     if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
         return f"{error.argument.name.lstrip('-').upper()} is missing."
+    if isinstance(error, UnknownOptionError):
+        given = error.token.keyword or error.token.value
+        if os.path.lexists(given):
+            return (
+                f"{printable(given)} is taken for a flag; write the file as ./{printable(given)}."
+            )
     cause, name = error.__cause__, error.argument.name if error.argument else ""
     if isinstance(cause, ValidationError):
         item = cause.errors()[0]

@@ -102,7 +102,9 @@ def plan_job(
     if name is None:
         return free(job, Path(f"{job.stem}{suffix}"))
     if name.startswith("-"):
-        raise InputError(f"-o {printable(name)}: names of files start with ./ or a letter")
+        raise InputError(
+            f"-o {printable(name)}: is that a flag? write a file of this name as ./{printable(name)}"
+        )
     check_suffix(job.target, output.bits)
     _check_all(job, job.target)
     return job

@@ -49,6 +49,8 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
             cannot be read.
     """
     shown = printable(path)
+    if not os.fspath(path):
+        raise InputError("the name of a file to read is empty (''); check the path")
     try:
         info = Path(path).stat()
         if stat.S_ISDIR(info.st_mode):

@@ -56,13 +56,15 @@ def parse_layers(value: object) -> object:
     """Turn `"relu1_1, relu2_1=0.5"` or a sequence of such names into `{name: weight}`."""
     if isinstance(value, str):
         value = [part for part in value.replace(",", " ").split() if part]
+        if not value:
+            raise ValueError("name a layer such as relu4_2; impasto layers lists them")
     if not isinstance(value, (list, tuple)):
         return value
     layers: dict[str, object] = {}
     for part in value:
-        name, _, weight = str(part).partition("=")
+        name, equals, weight = str(part).partition("=")
         try:
-            layers[name] = float(weight) if weight else 1.0
+            layers[name] = float(weight) if equals else 1.0
         except ValueError:
             raise ValueError(f"the weight of layer '{name}' must be a number") from None
     return layers

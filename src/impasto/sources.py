@@ -150,7 +150,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if text is None:
         raise InputError(
             f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
-            "the sheet of a grid or an intermediate picture, or another program dropped it"
+            "the sheet of a grid or an intermediate picture, or another program dropped it; give a picture "
+            "made by impasto, or the recipe beside it (--recipe)"
         )
     return Recipe.from_json(text, shown)
 

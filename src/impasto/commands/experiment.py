@@ -52,7 +52,8 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
     names = [content, *styles]
     if len(names) % 2:
         raise InputError(
-            "pictures come in pairs: CONTENT STYLE, or CONTENT STYLE CONTENT STYLE ..."
+            f"{counted(len(names), 'picture')} given, but pictures come in pairs: CONTENT STYLE, or "
+            "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parts_of(given.get("only")), _scope(given)
     runtime = gather({key: given[key] for key in Runtime.model_fields if key in given}).runtime
