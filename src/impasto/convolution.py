@@ -4,9 +4,10 @@ Form: `forward(x (1, C, H, W)) -> (1, D, H, W)`, rectified where asked for, and 
 -> (1, C, H, W)`, which is the adjoint of `forward`'s linear part: the gradient for its input.
 
 `Direct` is torch's own convolution, and for the way back one with the kernels rotated. `Winograd` computes
-the same in fp32 with 36 products for what takes 144 (Lavin and Gray 2015, F(4 x 4, 3 x 3)), a few rows at a
-time, so that what it works on stays in the processor's cache. Its rounding is about five times that of the
-direct way: under 1e-5 of the largest value.
+the same on the processor with 36 products for what takes 144 (Lavin and Gray 2015, F(4 x 4, 3 x 3)), a few
+rows at a time, so that what it works on stays in the cache. Its rounding is about three times that of the
+direct way: in fp32 under 1e-5 of the largest value; in bf16, on VGG-19's features, 0.6 to 0.9 % in the root
+mean square where the direct way has 0.2 to 0.3.
 """
 
 from typing import Literal, Protocol
@@ -17,30 +18,36 @@ from torch.nn import functional
 
 Padding = Literal["zero", "reflect", "replicate"]
 
-# Lavin and Gray 2015, section 4.3: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4.
+# Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4. Departure: the
+# points are 0, +-r, +-1/r and infinity with r = sqrt(1/2) in place of 0, +-1, +-2 and infinity. That halves the
+# rounding, and turning the kernels round only exchanges points: G's rows, read backwards, are those of `_TURNED`
+# times `_FACTORS`. So the way back needs no kernels of its own.
+_R = 0.5**0.5
 _BT = (
-    (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
-    (0.0, -4.0, -4.0, 1.0, 1.0, 0.0),
-    (0.0, 4.0, -4.0, -1.0, 1.0, 0.0),
-    (0.0, -2.0, -1.0, 2.0, 1.0, 0.0),
-    (0.0, 2.0, -1.0, -2.0, 1.0, 0.0),
-    (0.0, 4.0, 0.0, -5.0, 0.0, 1.0),
+    (1.0, 0.0, -2.5, 0.0, 1.0, 0.0),
+    (0.0, -2 * _R, -2.0, _R, 1.0, 0.0),
+    (0.0, 2 * _R, -2.0, -_R, 1.0, 0.0),
+    (0.0, -_R, -0.5, 2 * _R, 1.0, 0.0),
+    (0.0, _R, -0.5, -2 * _R, 1.0, 0.0),
+    (0.0, 1.0, 0.0, -2.5, 0.0, 1.0),
 )
 _G = (
-    (1 / 4, 0.0, 0.0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
+    (1.0, 0.0, 0.0),
+    (-2 / 3, -2 / 3 * _R, -1 / 3),
+    (-2 / 3, 2 / 3 * _R, -1 / 3),
+    (1 / 6, 1 / 3 * _R, 1 / 3),
+    (1 / 6, -1 / 3 * _R, 1 / 3),
     (0.0, 0.0, 1.0),
 )
 _AT = (
     (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
-    (0.0, 1.0, -1.0, 2.0, -2.0, 0.0),
-    (0.0, 1.0, 1.0, 4.0, 4.0, 0.0),
-    (0.0, 1.0, -1.0, 8.0, -8.0, 1.0),
+    (0.0, _R, -_R, 2 * _R, -2 * _R, 0.0),
+    (0.0, 0.5, 0.5, 2.0, 2.0, 0.0),
+    (0.0, _R / 2, -_R / 2, 4 * _R, -4 * _R, 1.0),
 )
-STRIP = 65_536  # values of one channel's tiles that go through Winograd at a time, about; measured
+_TURNED = (5, 3, 4, 1, 2, 0)
+_FACTORS = (1.0, -0.5, -0.5, -2.0, -2.0, 1.0)
+STRIP = 131_072  # values of one channel's tiles that go through Winograd at a time, about; measured
 
 
 class Convolution(Protocol):
@@ -120,10 +127,10 @@ def _mode(padding: Padding, length: int) -> str:
 
 
 class Winograd:
-    """The same in fp32 on the CPU, channels last; see the module's text.
+    """The same with a quarter of the products, on the CPU, channels last; see the module's text.
 
     Args:
-        weight: (D, C, 3, 3), float32.
+        weight: (D, C, 3, 3), float32 or bfloat16.
         bias: (D,).
         padding: What lies around the picture.
     """
@@ -131,60 +138,84 @@ class Winograd:
     def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
         self._bias, self._padding = bias, padding
         outgoing, incoming = weight.shape[:2]
-        spread = _square(_G, torch.float32)  # (36, 9)
-        flat = weight.permute(2, 3, 1, 0).reshape(9, -1)
-        self._kernels = (spread @ flat).view(36, incoming, outgoing)
-        self._enter = _square(_BT, torch.float32)  # (36, 36)
-        self._leave = _square(_AT, torch.float32)  # (16, 36)
+        flat = weight.float().permute(2, 3, 1, 0).reshape(9, -1)
+        kernels = torch.mm(_square(_matrix(_G)).float(), flat)
+        self._kernels = kernels.view(36, incoming, outgoing).to(weight.dtype)
+        enter, leave = _matrix(_BT), _matrix(_AT)
+        turned, factors = list(_TURNED), torch.tensor(_FACTORS, dtype=torch.float64)
+        back = factors[:, None] * enter[turned], leave[:, turned]
+        self._enter, self._leave = (_square(one).to(weight.dtype) for one in (enter, leave))
+        self._enter_back, self._leave_back = (_square(one).to(weight.dtype) for one in back)
+        # The bias comes with the last step: one row more, the same for all tiles.
+        self._leave = torch.cat([self._leave, self._leave.new_ones(16, 1)], dim=1)
 
     def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
         """Return the convolution, (1, D, H, W), channels last."""
+        border = 1
         if self._padding != "zero":
-            x = pad(x, self._padding)
-        border = 1 if self._padding == "zero" else 0
-        source = _rows(x)
-        height, width = source.shape[0] - 2 + 2 * border, source.shape[1] - 2 + 2 * border
-        incoming, outgoing = self._kernels.shape[1:]
-        found = torch.empty(height, width, outgoing)
-        across = -(-width // 4)
-        for top, down in _strips(height, across, max(incoming, outgoing)):
-            strip = _strip(source, top - border, border, (4 * down + 2, 4 * across + 2))
-            cells = _cells(strip, (6, 6), (down, across)).reshape(36, -1)
-            entered = torch.mm(self._enter, cells).view(36, -1, incoming)
-            product = torch.bmm(entered, self._kernels).view(36, -1)
-            left = torch.mm(self._leave, product).view(4, 4, down, across, outgoing)
-            joined = left.permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, outgoing)
-            target = found[top : top + 4 * down]
-            torch.add(joined[: target.shape[0], :width], self._bias, out=target)
-            if rectify:
-                target.relu_()
-        return _picture(found)
+            x, border = pad(x, self._padding), 0
+        matrices = self._enter, self._kernels, self._leave
+        return _convolved(x, *matrices, border, self._bias, rectify=rectify)
 
     def back(self, gradient: Tensor) -> Tensor:
-        """Return the gradient for the input, (1, C, H, W), channels last: every step's adjoint."""
-        source = _rows(gradient)
-        height, width, outgoing = source.shape
-        incoming = self._kernels.shape[1]
-        across = -(-width // 4)
-        turned = self._kernels.transpose(1, 2)
-        border = 1 if self._padding == "zero" else 0  # what came from zeros need not be known
-        found = torch.zeros(height + 2 - 2 * border, width + 2 - 2 * border, incoming)
-        for top, down in _strips(height, across, max(incoming, outgoing)):
-            strip = _strip(source, top, 0, (4 * down, 4 * across))
-            cells = _cells(strip, (4, 4), (down, across)).reshape(16, -1)
-            entered = torch.mm(self._leave.t(), cells).view(36, -1, outgoing)
-            product = torch.bmm(entered, turned).view(36, -1)
-            left = torch.mm(self._enter.t(), product).view(6, 6, down, across, incoming)
-            joined = _overlapped(left)[:, border : border + found.shape[1]]
-            first, last = max(0, top - border), min(found.shape[0], top - border + 4 * down + 2)
-            found[first:last].add_(joined[first - top + border : last - top + border])
-        return _picture(found) if border else fold(_picture(found), self._padding)
+        """Return the gradient for the input, (1, C, H, W), channels last."""
+        border = 1 if self._padding == "zero" else 2
+        matrices = self._enter_back, self._kernels.transpose(1, 2), self._leave_back
+        found = _convolved(gradient, *matrices, border)
+        return found if border == 1 else fold(found, self._padding)
 
 
-def _square(matrix: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> Tensor:
+def _convolved(
+    x: Tensor,
+    enter: Tensor,
+    kernels: Tensor,
+    leave: Tensor,
+    border: int,
+    bias: Tensor | None = None,
+    *,
+    rectify: bool = False,
+) -> Tensor:
+    """Return the convolution of (1, C, H, W), with so many zeros around it, by Winograd's three steps."""
+    source = _rows(x)
+    height, width = (length - 2 + 2 * border for length in source.shape[:2])
+    incoming, outgoing = kernels.shape[1:]
+    found = source.new_empty(height, width, outgoing)
+    across = -(-width // 4)
+    for top, down in _strips(height, across, max(incoming, outgoing)):
+        strip = _strip(source, top - border, border, (4 * down + 2, 4 * across + 2))
+        cells = _cells(strip, (down, across)).reshape(36, -1)
+        entered = torch.mm(enter, cells).view(36, -1, incoming)
+        product = source.new_empty(leave.shape[1], down * across, outgoing)
+        torch.bmm(entered, kernels, out=product[:36])
+        if bias is not None:
+            product[36] = bias
+        left = torch.mm(leave, product.view(leave.shape[1], -1))
+        joined = left.view(4, 4, down, across, outgoing).permute(2, 0, 3, 1, 4)
+        _put(joined, found[top : top + 4 * down], rectify=rectify)
+    return _picture(found)
+
+
+def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
+    """Write tiles (down, 4, across, 4, D) into rows (H, W, D), without what stands out."""
+    down, _, across, _, channels = tiles.shape
+    height, width = target.shape[:2]
+    if (height, width) == (4 * down, 4 * across):
+        target = target.view(down, 4, across, 4, channels)
+    else:
+        tiles = tiles.reshape(4 * down, 4 * across, channels)[:height, :width]
+    if rectify:
+        torch.clamp_min(tiles, 0, out=target)
+    else:
+        target.copy_(tiles)
+
+
+def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _square(matrix: Tensor) -> Tensor:
     """Return the matrix that does to both edges of a tile at once what the matrix does to one."""
-    one = torch.tensor(matrix, dtype=torch.float64)
-    return torch.kron(one, one).to(dtype)
+    return torch.kron(matrix, matrix)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -215,19 +246,8 @@ def _strip(source: Tensor, top: int, left: int, shape: tuple[int, int]) -> Tenso
     return strip
 
 
-def _cells(strip: Tensor, cell: tuple[int, int], number: tuple[int, int]) -> Tensor:
-    """View (rows, columns, C) as cells that begin every 4 positions: (6, 6, down, across, C)."""
+def _cells(strip: Tensor, number: tuple[int, int]) -> Tensor:
+    """View (rows, columns, C) as cells of 6 x 6 that begin every 4 positions: (6, 6, down, across, C)."""
     row, column, channel = strip.stride()
-    shape = (*cell, *number, strip.shape[2])
+    shape = (6, 6, *number, strip.shape[2])
     return strip.as_strided(shape, (row, column, 4 * row, 4 * column, channel))
-
-
-def _overlapped(cells: Tensor) -> Tensor:
-    """Add up cells of 6 x 6 that begin every 4 positions: (6, 6, down, across, C) -> (rows, columns, C)."""
-    _, _, down, across, channels = cells.shape
-    joined = cells.new_zeros(4 * down + 2, 4 * across + 2, channels)
-    _cells(joined, (4, 4), (down, across)).copy_(cells[:4, :4])
-    _cells(joined[4:], (2, 4), (down, across)).add_(cells[4:, :4])
-    _cells(joined[:, 4:], (4, 2), (down, across)).add_(cells[:4, 4:])
-    _cells(joined[4:, 4:], (2, 2), (down, across)).add_(cells[4:, 4:])
-    return joined
