@@ -152,7 +152,7 @@ def test_what_every_command_prints_goes_to_any_terminal(photo, tmp_path):
         ["stylize", "--help"],
         ["grid", "--help"],
         ["completion", "bash"],
-        [f"{CAT}.png", "x"],
+        ["show", f"{CAT}.png"],
     ]
     cache = str(tmp_path / f"cache-{CAT}")
     done = run(groups, PYTHONIOENCODING="ascii", IMPASTO_CACHE_DIR=cache)

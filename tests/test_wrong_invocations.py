@@ -17,11 +17,14 @@ from impasto.vgg import narrow_weights
 
 USAGE, RESOURCE, WEIGHTS = 2, 3, 4
 P = "photo.png painting.png"
+LONG = "x" * 300
 V = f"{P} --vary seed=1,2"
 
 STYLIZE = [
     # flags
-    (f"{P} --nonsense", USAGE, "--nonsense", "--help"),
+    (f"{P} --nonsense", USAGE, "--nonsense", "Did you mean|--help"),
+    (f"{P} --size 32 --size 48", USAGE, "--size is given twice, also as 48", "give it once"),
+    (f"{P} --bounded=maybe", USAGE, "--bounded=maybe", "give --bounded or --no-bounded"),
     (f"{P} --contnt-weight 1", USAGE, "--contnt-weight", "Did you mean --content-weight?"),
     (f"{P} --quite", USAGE, "--quite", "Did you mean --quiet?"),
     (f"{P} -z", USAGE, "-z", "--help"),
@@ -54,14 +57,14 @@ STYLIZE = [
     (f"{P} --tile -1", USAGE, "--tile", "must be 0 or more, not '-1'"),
     (f"{P} --pairs 0", USAGE, "--pairs", "must be 1 or more, not '0'"),
     (f"{P} --jpeg-quality 101", USAGE, "not '101'", "100 or less"),
-    (f"{P} --bits 12", USAGE, "--bits", "not '12'"),
-    (f"{P} --memory-limit 1KB", RESOURCE, "1024 bytes|0 MB|1 KB|0.001 MB", "larger --memory-limit"),
-    (f"{P} --memory-limit 4XB", USAGE, "'xb'", "such as 4GB or 800MB"),
+    (f"{P} --bits 12", USAGE, '"12" for --bits', "8, 16"),
+    (f"{P} --memory-limit 1KB", RESOURCE, "more than 0 MB", "larger --memory-limit"),
+    (f"{P} --memory-limit 4XB", USAGE, "unknown unit 'xb' in '4XB'", "such as 4GB or 800MB"),
     (f"{P} --memory-limit much", USAGE, "much", "such as 4GB or 800MB"),
     (f"{P} --memory-limit -1GB", USAGE, "-1GB", "such as 4GB or 800MB"),
     (f"{P} --budget soon", USAGE, "soon", "such as 90s, 2m or 1h30m"),
-    (f"{P} --budget 5d", USAGE, "'d'", "such as 90s, 2m or 1h30m"),
-    (f"{P} --budget 0", USAGE, "--budget", "must be above 0, not '0'"),
+    (f"{P} --budget 5d", USAGE, "'5d'", "such as 90s, 2m or 1h30m"),
+    (f"{P} --budget 0", USAGE, "--budget", "must be above 0, not 0"),
     (f"{P} --budget -3s", USAGE, "-3s", "such as 90s, 2m or 1h30m"),
     (f"{P} --budget nan", USAGE, "nan", "such as 90s, 2m or 1h30m"),
     # names
@@ -79,7 +82,12 @@ STYLIZE = [
     (f"{P} --device tpu", USAGE, "tpu", "auto, cpu, cuda"),
     (f"{P} --device cuda:99", USAGE, "cuda:99", "this machine has"),
     (f"{P} --content-layers relu9_9", USAGE, "relu9_9", "Did you mean|impasto layers"),
-    (f"{P} --content-layers ''", USAGE, "--content-layers", "name a layer such as relu4_2"),
+    (
+        f"{P} --content-layers ''",
+        USAGE,
+        "--content-layers: the value is empty",
+        "name a layer such as relu4_2",
+    ),
     (f"{P} --style-layers relu1_1=", USAGE, "relu1_1", "must be a number"),
     (f"{P} --style-layers relu1_1=-1", USAGE, "relu1_1", "must not be negative"),
     # what contradicts itself
@@ -118,12 +126,12 @@ STYLIZE = [
     (f"{P} -o a-folder", RESOURCE, "a-folder is a folder", "give the name of a file"),
     (f"{P} -o text.jpg", RESOURCE, "text.jpg exists already", "--force"),
     (f"{P} -o photo.png --force", USAGE, "photo.png is also an input", "another name"),
-    (f"{P} -o {'x' * 300}.png", RESOURCE, "xxx.png", "another place or name"),
+    (f"{P} -o {LONG}.png", RESOURCE, "xxx.png: file name too long", "another place or name"),
 ]
 
 COMMANDS = [
     ("demo --size x", USAGE, "not 'x'", "whole number"),
-    ("demo --preset paper", USAGE, "--preset", "--help"),
+    ("demo --preset paper", USAGE, "--preset", "Did you mean|--help"),
     ("demo -o x.gif", USAGE, "x.gif", "must be one of .png"),
     ("demo picture.png", USAGE, "picture.png", "--help"),
     (f"grid {P}", USAGE, "nothing varies", "--vary style_weight=1,10,100"),
@@ -145,6 +153,8 @@ COMMANDS = [
     (f"grid {V} --budget 3s", USAGE, "--budget", "give evaluations"),
     (f"grid {V} --metadata strip", USAGE, "--metadata strip", "give minimal or keep"),
     (f"grid {V} -o none/x.png", RESOURCE, "the folder none does not exist", "create it first"),
+    (f"grid {V} -o {LONG}.png", RESOURCE, "xxx.png: file name too long", "another place or name"),
+    (f"grid {V} -o {LONG[:251]}.png", RESOURCE, "-cells: file name too long", "another"),
     (f"grid {V} -o -", USAGE, "-o -", "needs the name of a file"),
     (f"grid {P} --vary quality=good --evaluations 3", USAGE, "--evaluations", "leave it out"),
     ("grid photo.png --vary seed=1,2", USAGE, "after photo.png", "name a style picture"),
@@ -155,6 +165,7 @@ COMMANDS = [
     (f"experiment {P} --rounds 0", USAGE, "not 0", "1 to 1000"),
     (f"experiment {P} --budget 3s", USAGE, "--budget", "give evaluations|--rounds"),
     (f"experiment {P} -o none/x", RESOURCE, "the folder none does not exist", "create it first"),
+    (f"experiment {P} -o {LONG}", RESOURCE, "xxx: file name too long", "give another"),
     (f"experiment {P} -o text.jpg", RESOURCE, "text.jpg is a file", "give a folder"),
     ("experiment photo.png missing.png", USAGE, "missing.png does not exist", "check the path"),
     ("report", USAGE, "PICTURE is missing", "--help"),
@@ -163,12 +174,13 @@ COMMANDS = [
     ("report photo.png --quik", USAGE, "--quik", "Did you mean --quick?"),
     ("reproduce", USAGE, "PICTURE is missing", "--help"),
     ("reproduce a-folder", USAGE, "a-folder is a folder", "give one file"),
+    (f"reproduce {LONG}.png", USAGE, "xxx.png: file name too long", "check the path"),
     ("reproduce photo.png", USAGE, "photo.png holds no recipe", "made by impasto"),
     ("show", USAGE, "FILE is missing", "--help"),
     ("show missing.png", USAGE, "missing.png does not exist", "check the path"),
     ("show photo.png", USAGE, "photo.png holds no recipe", "made by impasto"),
-    ("show empty.json", USAGE, "empty.json: not a recipe", "give|made by impasto"),
-    ("show text.jpg", USAGE, "text.jpg holds no recipe", "made by impasto"),
+    ("show empty.json", USAGE, "empty.json: not a recipe", "give a picture made by impasto"),
+    ("show text.jpg", USAGE, "text.jpg is a text file", "give a JPEG"),
     ("settings --size x", USAGE, "not 'x'", "whole number"),
     ("settings photo.png", USAGE, "photo.png", "--help"),
     ("settings --save-settings x.txt", USAGE, "x.txt", "must end in .toml"),
@@ -177,6 +189,10 @@ COMMANDS = [
     ("estimate photo.png", USAGE, "no painting given", "name a style picture"),
     (f"estimate {P} --size x", USAGE, "not 'x'", "whole number"),
     (f"estimate {P} --device cuda:99", USAGE, "cuda:99", "this machine has"),
+    ("estimate photo.png -", USAGE, "(-)", "only the photo"),
+    ("show -", USAGE, "- is standard input", "give the name of a file"),
+    ("report -", USAGE, "- is standard input", "give the name of a file"),
+    ("experiment - painting.png", USAGE, "- is standard input", "give the name of a file"),
     ("estimate photo.png missing.png", USAGE, "missing.png does not exist", "check the path"),
     ("weights verfy", USAGE, "verfy", "Did you mean verify?|verify"),
     ("weights verify none.pth", WEIGHTS, "none.pth does not exist", "check the path"),
@@ -188,7 +204,7 @@ COMMANDS = [
     ("weights import text.jpg", WEIGHTS, "text.jpg is not a file of weights", "give a .pth"),
     ("weights import text.jpg --name a/b", USAGE, "'a/b'", "use letters, digits"),
     ("layers --costs 0", USAGE, "not 0", "1 to 30000"),
-    ("layers --costs x", USAGE, "not x", "whole number"),
+    ("layers --costs x", USAGE, "not 'x'", "whole number"),
     ("layers conv1_1", USAGE, "conv1_1", "--help"),
     ("doctor --jsn", USAGE, "--jsn", "Did you mean --json?"),
     ("doctor now", USAGE, "now", "--help"),

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import (
     App,
+    CoercionError,
     CycloptsError,
     MissingArgumentError,
     Parameter,
+    RepeatArgumentError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
@@ -306,6 +308,8 @@ def _failed(error: BaseException) -> int:
         )
     if isinstance(error, ImpastoError):
         said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
+        if printable(DASH) in printable(said):  # and it is no name of a file
+            said = "- is standard input or output, and not for this; give the name of a file"
         return complain(said, error.exit_code)
     if _out_of_memory(error):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
@@ -327,6 +331,11 @@ def _said(error: CycloptsError) -> str:
             return (
                 f"{printable(given)} is taken for a flag; write the file as ./{printable(given)}."
             )
+    if isinstance(error, CoercionError) and error.target_type is bool and error.token:
+        flag, value = error.token.keyword or "", printable(error.token.value)
+        return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} is given twice, also as {printable(error.token.value)}; give it once."
     cause, name = error.__cause__, error.argument.name if error.argument else ""
     if isinstance(cause, ValidationError):
         item = cause.errors()[0]

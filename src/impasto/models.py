@@ -48,7 +48,13 @@ def explain(
 ) -> str:
     """Say in one line which fields are wrong and why; `names` are what to call them."""
     lines = []
+    missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]
+    if missing:
+        more = f" and {len(missing) - 3} more" if missing[3:] else ""
+        lines.append(f"{', '.join(missing[:3])}{more} missing")
     for item in error.errors():
+        if item["type"] == "missing":
+            continue
         field = str(item["loc"][0]) if item["loc"] else model
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
@@ -56,7 +62,7 @@ def explain(
             lines.append(f"unknown setting '{name}'.{hint}")
             continue
         message = plain(item, known.get(field))
-        given = "" if item["type"] in ("value_error", "missing") else f", not {item['input']!r}"
+        given = "" if item["type"] == "value_error" else f", not {item['input']!r}"
         lines.append(f"{name}: {message}{given}" if item["loc"] else f"{message}{given}")
     return "; ".join(lines)
 

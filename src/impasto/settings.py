@@ -43,11 +43,11 @@ def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
     """Return a number with units, such as `4GB` or `1h30m`, in the smallest of them."""
     parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.strip().lower())
     if not parts or "".join(map("".join, parts)) != re.sub(r"\s", "", text.lower()):
-        raise ValueError(f"must be a number with a unit, {example}")
+        raise ValueError(f"must be a number with a unit, {example}, not '{text}'")
     total = 0.0
     for number, unit in parts:
         if unit not in units or (len(parts) > 1 and not unit):
-            raise ValueError(f"unknown unit '{unit}'; write it {example}")
+            raise ValueError(f"unknown unit '{unit}' in '{text}'; write it {example}")
         total += float(number) * units[unit]
     return int(total) if units is BYTES else total
 
@@ -56,8 +56,6 @@ def parse_layers(value: object) -> object:
     """Turn `"relu1_1, relu2_1=0.5"` or a sequence of such names into `{name: weight}`."""
     if isinstance(value, str):
         value = [part for part in value.replace(",", " ").split() if part]
-        if not value:
-            raise ValueError("name a layer such as relu4_2; impasto layers lists them")
     if not isinstance(value, (list, tuple)):
         return value
     layers: dict[str, object] = {}

@@ -79,10 +79,11 @@ def read(name: str) -> Sheet:
     """
     presets = known()
     if name not in presets:
-        shown = printable(name)
+        shown = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."
         raise SettingsError(
-            f"unknown preset '{shown}'.{hint} Your own go into {preset_folder()} as NAME.toml."
+            f"unknown preset '{shown}'.{hint} impasto presets tells more; "
+            f"your own go into {preset_folder()} as NAME.toml."
         )
     return read_sheet(presets[name])
 

@@ -89,6 +89,11 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
     Raises:
         InputError: A value, a name or a file is wrong; the message says where it was given.
     """
+    for name in ("content_layers", "style_layers"):
+        if name in flags and not str(flags[name]).strip(" ,"):
+            raise SettingsError(
+                f"{_flag(name)}: the value is empty; name a layer such as relu4_2 (impasto layers lists them)"
+            )
     variables = _from_environment(os.environ if environment is None else environment)
     file = flags.get("settings") or variables.get("settings")
     sheet = read_file(file) if file else Sheet({})
