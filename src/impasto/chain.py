@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.convolution import Convolution, Direct, Winograd
+from impasto import machine
+from impasto.convolution import Convolution, Direct, Winograd, Workspace
 from impasto.layers import LAYERS, check_layer, deepest
 from impasto.vgg import VGG19, pool
 
 Injected = Callable[[str], Tensor | None]
 Undo = Callable[[Tensor], Tensor]
 # Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
+STRIP = 1_000_000  # values of a pooled layer that go the way back at a time; places are large
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
 
@@ -26,11 +28,14 @@ class Chain:
     """VGG-19 with its way back.
 
     Args:
-        network: As `objective.prepare` returns it; pooling, padding, number format and device are its own.
+        network: Its pooling, padding and device are the chain's.
+        dtype: The number format of features and gradients; None for that of the network's kernels.
     """
 
-    def __init__(self, network: VGG19) -> None:
+    def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
         self.network = network
+        self.dtype = dtype
+        self._workspace = Workspace()
         self._convolutions: dict[str, Convolution] = {}
 
     @classmethod
@@ -57,7 +62,7 @@ class Chain:
         self.network.check_size(image, wanted)
         with torch.no_grad():
             hidden = self.network.preprocess(image.detach())
-            hidden = hidden.contiguous(memory_format=torch.channels_last)
+            hidden = hidden.to(self.dtype or hidden.dtype, memory_format=torch.channels_last)
             for step in _steps(wanted, self.network.pooling):
                 hidden = self._step(step, hidden, found, keep)
                 if step[-1] in wanted:
@@ -85,16 +90,22 @@ class Chain:
     def _convolution(self, name: str) -> Convolution:
         """Return a convolution, made on first use."""
         if name not in self._convolutions:
-            kernels = self.network.kernels
-            weight, bias = kernels[f"{name}/weight"].detach(), kernels[f"{name}/bias"].detach()
-            make = Winograd if _wide(weight) else Direct
-            self._convolutions[name] = make(weight, bias, self.network.padding)
+            kernels, padding = self.network.kernels, self.network.padding
+            weight, bias = (kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
+            dtype = self.dtype or weight.dtype
+            found: Convolution
+            if _wide(weight, dtype):
+                found = Winograd(weight, bias, padding, dtype, self._workspace)
+            else:
+                found = Direct(weight.to(dtype), bias.to(dtype), padding)
+            self._convolutions[name] = found
+            machine.put_aside(weight)
         return self._convolutions[name]
 
 
-def _wide(weight: Tensor) -> bool:
+def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether Winograd is the faster way for kernels (D, C, 3, 3)."""
-    enough = WIDE.get(weight.dtype)
+    enough = WIDE.get(dtype)
     if enough is None or weight.device.type != "cpu":
         return False
     narrow, broad = sorted(weight.shape[:2])
@@ -199,21 +210,44 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _max_pooled(hidden: Tensor, rectified: bool) -> tuple[Tensor, Undo]:
-    shape, halved = hidden.shape, ([2, 2], [2, 2], [0, 0], [1, 1], False)
-    found, places = functional.max_pool2d(hidden, 2, return_indices=True)
-    kept = places.int()  # half the memory
-    gate = _gate(found) if rectified else None
+    """Pool a strip of rows at a time, as torch gives places in 64 bits; kept are 32, counted in the strip."""
+    shape = hidden.shape
+    small = torch.Size((*shape[:2], shape[2] // 2, shape[3] // 2))
+    found = _empty(small, hidden.dtype, hidden.device)
+    kept = _empty(small, torch.int32, hidden.device)
+    strips = _strips(small)
+    for rows, cells in strips:
+        found[..., rows, :], kept[..., rows, :] = functional.max_pool2d(
+            hidden[..., cells, :], 2, return_indices=True
+        )
 
     def undo(gradient: Tensor) -> Tensor:
-        if gate is not None:
-            gradient = gate(gradient)
-        # Only its form is looked at.
-        like = torch.empty(
-            shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
-        )
-        back: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, like, *halved, kept.long()
-        )
+        if rectified:
+            gradient = _gate(found)(gradient)
+        back = _empty(shape, gradient.dtype, gradient.device)
+        back[..., 2 * small[2] :, :] = 0  # a row that filled no cell
+        for rows, cells in strips:
+            _unpool(gradient[..., rows, :], kept[..., rows, :].long(), back[..., cells, :])
         return back
 
     return found, undo
+
+
+def _empty(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+
+
+def _unpool(gradient: Tensor, places: Tensor, target: Tensor) -> None:
+    """Write each value of the gradient to its place in the target, and 0 elsewhere."""
+    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
+        gradient, target, [2, 2], [2, 2], [0, 0], [1, 1], False, places, grad_input=target
+    )
+
+
+def _strips(small: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Cut a pooled layer (1, C, h, w) into parts of about STRIP values: rows, and where they came from."""
+    _, channels, height, width = small
+    step = max(1, STRIP // (channels * max(1, width)))
+    starts = range(0, height, step)
+    parts = [(start, min(start + step, height)) for start in starts]
+    return [(slice(*part), slice(2 * part[0], 2 * part[1])) for part in parts]
