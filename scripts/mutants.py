@@ -48,8 +48,8 @@ MUTANTS = (
     Mutant(
         "fsync of the file",
         "publish.py",
-        "        os.fsync(file.fileno())\n",
-        "",
+        "\n        os.fsync(descriptor)\n",
+        "\n",
         ("tests/test_publish.py",),
         "fault or order",
     ),

@@ -12,8 +12,19 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
-    {"layers", "publish", "models", "conventions", "presets"},
-    {"anatomy", "convolution", "curvature", "evaluation", "figures", "lbfgsb", "page", "tiles"},
+    {"layers", "publish", "places", "models", "conventions", "presets"},
+    {
+        "anatomy",
+        "convolution",
+        "curvature",
+        "digests",
+        "evaluation",
+        "figures",
+        "lbfgsb",
+        "page",
+        "rescue",
+        "tiles",
+    },
     {"sheets"},
     {"settings"},
     {
@@ -43,7 +54,7 @@ ORDER = (  # a module imports from rows above its own only
     {"resumption"},
     {"grids"},
     {"console", "doctor", "fetch", "flags", "progress"},
-    {"report"},
+    {"job", "report"},
     {"paint"},
     {"commands"},
     {"cli"},
@@ -159,11 +170,37 @@ def test_nothing_that_runs_code_from_data() -> None:
     assert not wrong
 
 
+WRITERS = {"publish", "download", "fetch"}  # whole files; what comes from the network
+WRITING = set("write_text write_bytes tofile save_file write_to_file rename replace".split())
+
+
+def test_files_are_written_by_publish_alone() -> None:
+    wrong = []
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or module_of(path) in WRITERS:
+                continue
+            name = ast.unparse(node.func)
+            owner, _, method = name.rpartition(".")
+            given = [*node.args, *(item.value for item in node.keywords if item.arg == "mode")]
+            words = [str(item.value) for item in given if isinstance(item, ast.Constant)]
+            writes = any(set(word) & set("wax+") for word in words if set(word) <= set("rwaxbt+"))
+            if (method or name) == "open" and writes:
+                wrong.append(f"{path.name}:{node.lineno} {name}")
+            if name in ("os.open", "np.save", "torch.save") and "os.devnull" not in ast.unparse(
+                node
+            ):
+                wrong.append(f"{path.name}:{node.lineno} {name}")
+            if owner == "shutil" or (method in WRITING and (method != "replace" or owner == "os")):
+                wrong.append(f"{path.name}:{node.lineno} {name}")
+    assert not wrong
+
+
 def test_light_modules_do_not_import_torch() -> None:
     light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
     light += [
         f"impasto.{n}"
-        for n in ("publish", "pyramid", "store", "download", "fetch", "page", "figures")
+        for n in ("publish", "rescue", "pyramid", "store", "download", "fetch", "page", "figures")
         if (SOURCE / f"{n}.py").exists()
     ]
     if (SOURCE / "cli.py").exists():

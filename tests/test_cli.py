@@ -305,7 +305,7 @@ BAD = [
     (["photo.png"], 2, "no painting"),
     (["doctr"], 2, "Did you mean doctor?"),
     ([], 2, "no photo"),
-    (["", "painting.png"], 2, "folder"),
+    (["", "painting.png"], 2, "is empty ('')"),
     (["photo.png", "-"], 2, "only the photo"),
     (["photo.png", "painting.png", "--style-layers", "relu1_11"], 2, "Did you mean relu1_1?"),
     (["photo.png", "painting.png", "--style-layers", "relu1_1=x"], 2, "relu1_1"),

@@ -1,17 +1,23 @@
+import hashlib
 import io
 import json
+import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 import impasto.weights
-from impasto import store
+from impasto import digests, store
+from impasto import publish as publishing
 from impasto.cli import main
 from impasto.commands.weights import PACKAGED
-from impasto.errors import ExitCode
+from impasto.errors import ExitCode, OutputError
 from impasto.fetch import SOURCES
 from impasto.weights import NAME
 
@@ -110,6 +116,128 @@ def test_refused_in_one_line(arguments, code, words, capsys) -> None:
     assert said.out == ""
     assert words in said.err
     assert said.err.count("\n") == 1
+
+
+class Canary:
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def _with(weights, **changes):
+    return {**{name: tensor.clone() for name, tensor in weights.items()}, **changes}
+
+
+def _bad(kind, path, weights, canary):
+    """Write a file of weights with one thing wrong."""
+    if kind in ("truncated", "evil", "page", "empty"):
+        torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3), "evil": Canary(canary)}, path)
+        data = path.read_bytes()
+        new = {"truncated": data[: len(data) // 2], "page": b"<html>404</html>", "empty": b""}
+        path.write_bytes(new.get(kind, data))
+        return
+    first, second = "conv3_2.weight", "conv3_3.weight"
+    changes = {
+        "swapped layers": {first: weights[second].clone(), second: weights[first].clone()},
+        "NaN": {first: weights[first].index_fill(0, torch.tensor([3]), math.nan)},
+        "infinity": {first: weights[first].index_fill(0, torch.tensor([3]), math.inf)},
+        "NaN in a bias": {"conv5_4.bias": torch.full((512,), math.nan)},
+        "red and blue": {"conv1_1.weight": weights["conv1_1.weight"].flip(1).contiguous()},
+        "wrong shape": {"conv1_1.weight": torch.zeros(64, 3, 5, 5)},
+        "quantised": {"conv1_1.weight": torch.zeros(64, 3, 3, 3, dtype=torch.int8)},
+    }
+    tensors = _with(weights, **changes.get(kind, {}))
+    if kind == "a layer missing":
+        del tensors["conv4_2.weight"], tensors["conv4_2.bias"]
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("truncated", "is cut off or damaged"),
+        ("evil", "could run a stranger's code"),
+        ("page", "is a web page"),
+        ("empty", "is empty"),
+        ("swapped layers", "14 of 16 convolutions are the original VGG-19's, but conv3_2.weight"),
+        ("NaN", "conv3_2.weight in bad.pth holds NaN or infinity"),
+        ("infinity", "conv3_2.weight in bad.pth holds NaN or infinity"),
+        ("NaN in a bias", "conv5_4.bias in bad.pth holds NaN or infinity"),
+        ("red and blue", "red and blue exchanged"),
+        ("wrong shape", "has the shape (64, 3, 5, 5), not (64, 3, 3, 3)"),
+        ("quantised", "not floating-point numbers"),
+        ("a layer missing", "without conv4_2"),
+    ],
+)
+def test_bad_weights_are_refused_in_one_line(
+    tmp_path, monkeypatch, capsys, weights, kind, words, data_folder
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _bad(kind, tmp_path / "bad.pth", weights, tmp_path / "canary")
+    for command in (["verify", "bad.pth"], ["import", "bad.pth"]):
+        assert main(["weights", *command]) == ExitCode.WEIGHTS
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.count("\n") == 1
+        assert "bad.pth" in said.err
+        assert words in said.err
+    assert not (tmp_path / "canary").exists()
+    assert store.installed() == []
+
+
+def test_verify_reads_every_byte_again(tmp_path, monkeypatch, capsys, weights) -> None:
+    """Bytes that a disk loses by itself change no time, so that only the command finds them."""
+    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "SETTLED", -1.0)
+    record = replace(RECORD, file_sha256=hashlib.sha256(b"right").hexdigest())
+    store.keep(record, b"wrong", force=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(digests.hashlib, "file_digest", lambda *a: hashlib.sha256(b"right"))
+        assert digests.verified(store.tensor_file("mine"), record.file_sha256)
+    assert digests.verified(store.tensor_file("mine"), record.file_sha256)
+    assert main(["weights", "verify", "mine"]) == ExitCode.WEIGHTS
+    assert "are damaged (SHA-256 differs)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_fault_at_any_call_keeps_or_tells(monkeypatch, force) -> None:
+    """Whatever fails while weights are kept, what loads afterwards is one whole or an error."""
+    if force:
+        store.keep(
+            replace(RECORD, file_sha256=hashlib.sha256(b"old").hexdigest()), b"old", force=False
+        )
+    new = replace(RECORD, sha256="d" * 64, file_sha256=hashlib.sha256(b"new").hexdigest())
+    outcomes = set()
+    for number in range(1, 100):
+        left = [number]
+
+        def counted(name, left=left):
+            def call(*arguments):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise OSError(28, "No space left on device")
+                return getattr(os, name)(*arguments)
+
+            return call
+
+        changed = {name: counted(name) for name in ("open", "write", "fsync", "replace", "link")}
+        monkeypatch.setattr(publishing, "os", SimpleNamespace(**{**vars(os), **changed}))
+        try:
+            store.keep(new, b"new", force=force)
+            outcomes.add("kept")
+        except OutputError as error:
+            outcomes.add(str(error).partition(": ")[2])
+        path = store.tensor_file("mine")
+        assert not path.exists() or path.read_bytes() in (b"old", b"new")
+        if path.with_suffix(".json").exists():
+            assert store.read_record("mine").file_sha256 != "b" * 64  # whole
+        if left[0] > 0:
+            break
+    full = "no space left on device; free some space or give another place"
+    assert outcomes == {"kept", full}
+    assert store.read_record("mine") == new
 
 
 class Terminal(io.StringIO):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 import shutil
 import threading
 import time
@@ -248,7 +249,9 @@ def test_unknown_names(tmp_path) -> None:
             load_weights(path)
 
 
-@pytest.mark.parametrize("damage", ["bit", "short", "gone", "record", "no record", "list"])
+@pytest.mark.parametrize(
+    "damage", ["bit", "short", "gone", "record", "no record", "list", "types", "family", "other"]
+)
 def test_damaged_after_import(data_folder, damage) -> None:
     tiny("mine", b"some bytes")
     kept = data_folder / "mine.safetensors"
@@ -259,6 +262,12 @@ def test_damaged_after_import(data_folder, damage) -> None:
         kept.write_bytes(b"some byte")
     elif damage == "gone":
         kept.unlink()
+    elif damage == "types":
+        record.write_text(re.sub('"verified": "yes"', '"verified": 3', record.read_text()))
+    elif damage == "family":
+        record.write_text(re.sub('"original"', '"theirs"', record.read_text()))
+    elif damage == "other":
+        pass  # the bytes are those of the record, and are no weights
     elif damage in ("record", "list"):
         record.write_text("{" if damage == "record" else "[]")
     else:

@@ -340,7 +340,7 @@ def test_not_a_picture(tmp_path, data, words):
 def test_not_a_file(tmp_path):
     assert "gone.png does not exist" in refused(tmp_path / "gone.png", "check the path")
     refused(tmp_path, "is a folder")
-    refused("", "is a folder")
+    refused("", "is empty")
     refused("a\0b.png", "cannot read")
     refused(tmp_path / ("x" * 300), "cannot read")
     os.mkfifo(tmp_path / "pipe")

@@ -1,6 +1,11 @@
 import errno
+import functools
 import os
+import re
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,58 +60,195 @@ def test_an_existing_file_is_kept_unless_told(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
+# --- every call to the system, and each of them failing ------------------------------------------
+
+CALLS = ("open", "write", "fsync", "close", "replace", "link", "unlink")
+TEMPORARY = ".impasto-X.tmp"
+
+
+class System:
+    """Stands for `os` in the module: notes the calls that change files, and has one of them fail.
+
+    Args:
+        number: Which call fails, counted from 1; 0: none.
+        fault: What it raises; "short" instead makes a write take one byte only.
+    """
+
+    def __init__(self, number: int = 0, fault: object = None) -> None:
+        self.number, self.fault = number, fault
+        self.calls: list[str] = []
+        self._files: dict[int, str] = {}
+
+    def __getattr__(self, name: str):
+        real = getattr(os, name)
+        return functools.partial(self._call, name, real) if name in CALLS else real
+
+    def _call(self, name, real, *args):
+        what = self._files.get(args[0]) or Path(args[0]).name
+        self.calls.append(f"{name} {re.sub('[0-9a-f]{16}', 'X', what)}")
+        if len(self.calls) == self.number:
+            if self.fault == "short" and name == "write":
+                return real(args[0], args[1][:1])
+            if self.fault != "short":
+                if name == "close":
+                    real(*args)
+                raise self.fault
+        found = real(*args)
+        if name == "open":
+            self._files[found] = Path(args[0]).name
+        if name == "close":
+            del self._files[args[0]]
+        return found
+
+
+def published(tmp_path, monkeypatch, overwrite, system):
+    """Publish "new" through `system`; return what it raised."""
+    monkeypatch.setattr(module, "os", system)
+    try:
+        publish(tmp_path / "a", b"new", overwrite=overwrite)
+    except (OutputError, KeyboardInterrupt) as error:
+        return error
+    finally:
+        monkeypatch.setattr(module, "os", os)
+    return None
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_order_of_calls(tmp_path, monkeypatch, overwrite):
-    """Data on the disk, then the name, then the folder on the disk."""
-    (tmp_path / "a").touch() if overwrite else None
-    seen = []
+    """What stands in for pulling the plug: the bytes are on the disk before they have the name."""
+    system = System()
+    assert published(tmp_path, monkeypatch, overwrite, system) is None
+    folder = tmp_path.name
+    assert system.calls == [
+        f"open {TEMPORARY}",
+        f"write {TEMPORARY}",
+        f"fsync {TEMPORARY}",
+        f"close {TEMPORARY}",
+        f"{'replace' if overwrite else 'link'} {TEMPORARY}",
+        f"open {folder}",
+        f"fsync {folder}",
+        f"close {folder}",
+        f"unlink {TEMPORARY}",
+    ]
 
-    def watched(name):
-        call = getattr(os, name)
 
-        def called(*args, **options):
-            folder = name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
-            seen.append("fsync of the folder" if folder else name)
-            return call(*args, **options)
+def test_the_temporary_file_lies_in_the_same_folder(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    opened = []
+    real = os.open
+    monkeypatch.setattr(
+        module.os, "open", lambda path, *a, **k: opened.append(path) or real(path, *a, **k)
+    )
+    publish(tmp_path / "deep" / "a", b"x")
+    assert Path(opened[0]).parent == tmp_path / "deep"
 
-        return called
 
-    name = "replace" if overwrite else "link"
-    for call in ("fsync", name):
-        monkeypatch.setattr(module.os, call, watched(call))
-    publish(tmp_path / "a", b"new", overwrite=overwrite)
-    assert seen == ["fsync", name, "fsync of the folder"]
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FAULTS = [
+    *FULL, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, KeyboardInterrupt(), "short",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("call", ["fsync", "write", "name"])
-def test_a_fault_leaves_nothing_and_keeps_the_old(tmp_path, monkeypatch, call, overwrite):
-    if overwrite:
-        (tmp_path / "a").write_bytes(b"old")
-    before = names(tmp_path)
-    if call == "write":
-        monkeypatch.setattr(module.os, "open", failing(errno.EACCES))
-    else:
-        name = "fsync" if call == "fsync" else "replace" if overwrite else "link"
-        monkeypatch.setattr(module.os, name, failing(errno.ENOSPC))
-    with pytest.raises(OutputError) as error:
-        publish(tmp_path / "a", b"new", overwrite=overwrite)
-    monkeypatch.undo()
-    text = one_line(error)
-    assert str(tmp_path / "a") in text
-    assert call == "write" or "free some space" in text
-    assert names(tmp_path) == before
-    assert not overwrite or (tmp_path / "a").read_bytes() == b"old"
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(
+    tmp_path, monkeypatch, overwrite, fault
+):
+    raised = OSError(fault, os.strerror(fault)) if isinstance(fault, int) else fault
+    old = b"old" if overwrite else None
+    failed, number = 0, 1
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if overwrite:
+            (folder / "a").write_bytes(b"old")
+        system = System(number, raised)
+        error = published(folder, monkeypatch, overwrite, system)
+        if len(system.calls) < number:
+            assert error is None
+            break
+        call = system.calls[number - 1]
+        content = (folder / "a").read_bytes() if (folder / "a").exists() else None
+        if call != f"unlink {TEMPORARY}" or fault == "short":  # else it stays, known by its name
+            assert names(folder) == ([] if content is None else ["a"]), call
+        named = any(c.startswith(("replace", "link")) for c in system.calls[: number - 1])
+        if error is None:
+            assert content == b"new", call
+        else:
+            failed += 1
+            assert content == (b"new" if named else old), call
+            assert "\n" not in str(error)
+            if isinstance(error, OutputError):
+                assert str(folder / "a") in str(error)
+                assert ("free some space" in str(error)) == (fault in FULL)
+        number += 1
+    assert number > 9
+    assert failed >= 4 or fault == "short" or (fault == errno.EPERM and not overwrite)
 
 
-def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
+KILLED = """
+import os, signal, sys
+from impasto import publish as module
 
-    monkeypatch.setattr(module.os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        publish(tmp_path / "a", b"new")
-    assert names(tmp_path) == []
+class Killer:
+    def __init__(self, number):
+        self.left = number
+    def __getattr__(self, name):
+        real = getattr(os, name)
+        if name not in ("open", "write", "fsync", "close", "replace", "link", "unlink"):
+            return real
+        def call(*args):
+            self.left -= 1
+            if self.left == 0:
+                if name == "write":
+                    real(args[0], args[1][: len(args[1]) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args)
+        return call
+
+module.os = Killer(int(sys.argv[3]))
+module.publish(sys.argv[1], b"new" * 100_000, overwrite=sys.argv[2] == "True")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill like that")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_at_any_call_leaves_the_old_file_or_the_new(tmp_path, overwrite):
+    whole, killed = b"new" * 100_000, 0
+    for number in range(1, 30):
+        target = tmp_path / f"{number}" / "a"
+        target.parent.mkdir()
+        if overwrite:
+            target.write_bytes(b"old")
+        command = [sys.executable, "-c", KILLED, str(target), str(overwrite), str(number)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        content = target.read_bytes() if target.exists() else None
+        assert content in (b"old" if overwrite else None, whole)
+        if done.returncode == 0:
+            assert content == whole
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        killed += 1
+    assert killed == 9
+
+
+def test_a_folder_in_the_way_and_a_name_taken_while_running(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="folder") as error:
+            publish(tmp_path / "folder", b"x", overwrite=overwrite)
+        one_line(error)
+    real = os.fsync
+
+    def meanwhile(descriptor):
+        real(descriptor)
+        (tmp_path / "a").write_bytes(b"another's")
+
+    monkeypatch.setattr(module.os, "fsync", meanwhile)
+    with pytest.raises(OutputError, match="exists already"):
+        publish(tmp_path / "a", b"mine")
+    assert (tmp_path / "a").read_bytes() == b"another's"
+    assert names(tmp_path) == ["a", "folder"]
 
 
 def test_without_hard_links(tmp_path, monkeypatch):

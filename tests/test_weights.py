@@ -1,15 +1,20 @@
+import errno
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from impasto import digests, publish
 from impasto import weights as module
 from impasto.errors import ExitCode, WeightsError
 
@@ -119,11 +124,84 @@ def test_unwritable_cache_is_no_error(tmp_path, monkeypatch, weights, caplog, ob
     assert torch.equal(found["conv2_1.weight"], weights["conv2_1.weight"])
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_cache_is_no_error(tmp_path, monkeypatch) -> None:
-    tmp_path.chmod(0o500)
-    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path))
-    assert len(module.load_weights()) == 32
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_a_cache_without_room_or_leave_to_write_is_no_error(
+    folder, monkeypatch, caplog, weights, number, call
+) -> None:
+    monkeypatch.setattr(
+        module, "decode", lambda packed: dict(weights)
+    )  # its time is not needed here
+
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    broken = SimpleNamespace(**{**vars(os), call: fail})
+    monkeypatch.setattr(publish, "os", broken)
+    with caplog.at_level(logging.WARNING):
+        found = module.load_weights()
+    assert found.sha256 == DECODED
+    assert torch.equal(found["conv2_1.weight"], weights["conv2_1.weight"])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("the decoded weights are not cached: cannot write ")
+    assert "\n" not in said
+    assert [path for path in folder.iterdir() if path.suffix != ".tmp"] == []
+
+
+TWICE = """
+import hashlib, sys, time
+from pathlib import Path
+from impasto.weights import load_weights
+Path(sys.argv[1]).touch()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.001)
+found = load_weights()
+print(found.sha256, float(found["conv5_4.weight"].double().sum()))
+"""
+
+
+@pytest.mark.slow
+def test_three_processes_decoding_at_once(folder, tmp_path, weights) -> None:
+    """They wait for each other before they begin, so that all of them find no cache."""
+    command = [sys.executable, "-c", TWICE]
+    names = [tmp_path / f"ready-{number}" for number in range(3)]
+    start = tmp_path / "start"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, str(name), str(start)], **pipes) for name in names]
+    deadline = time.monotonic() + 120
+    while not all(name.exists() for name in names) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    start.touch()
+    told = [process.communicate(timeout=120) for process in processes]
+    total = float(weights["conv5_4.weight"].double().sum())
+    assert told == [(f"{DECODED} {total}\n", "")] * 3
+    kept = (folder / module.CACHE_FILE).read_bytes()
+    assert hashlib.sha256(kept).hexdigest() == DECODED
+    assert [path.suffix for path in folder.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_an_unchanged_cache_is_hashed_once(folder, cache_folder, monkeypatch) -> None:
+    monkeypatch.setattr(digests, "SETTLED", -1.0)
+    counted = []
+    real = hashlib.file_digest
+    monkeypatch.setattr(
+        digests.hashlib, "file_digest", lambda *a: counted.append(1) or real(*a), raising=True
+    )
+    folder.mkdir(parents=True)
+    path = folder / module.CACHE_FILE
+    shutil.copyfile(cache_folder / module.CACHE_FILE, path)
+    for _ in range(3):
+        module.load_weights()
+    assert len(counted) == 1
+    with path.open("r+b") as file:  # one byte, the same size
+        file.seek(-1000, os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1000, os.SEEK_END)
+        file.write(bytes([byte ^ 1]))
+    found = module.load_weights()
+    assert len(counted) == 2
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == DECODED  # made again
+    assert found.sha256 == DECODED
 
 
 def test_wrong_packed_file_is_refused(folder, tmp_path, monkeypatch) -> None:

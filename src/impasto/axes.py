@@ -153,11 +153,11 @@ def _axis(field: str, values: Iterable[Any], called: str) -> Axis:
     found: list[Any] = []
     for value in values:
         if isinstance(value, str) and not value:
-            raise SettingsError(f"{called}: a value is empty")
+            raise SettingsError(f"{called}: a value is empty; give values as in {field}=1,2")
         checked = Settings.called({field: value}, {field: called})
         converted = getattr(checked, field)
         if converted in found:
-            raise SettingsError(f"{called}: {worded(converted)} is given twice")
+            raise SettingsError(f"{called}: {worded(converted)} is given twice; leave one out")
         found.append(converted)
     return Axis(field, tuple(found))
 

@@ -13,7 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    RepeatArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 from pydantic import ValidationError
 
 from impasto import paint
@@ -24,7 +33,7 @@ from impasto.commands import report as report_command
 from impasto.commands import resume as resume_command
 from impasto.commands import settings as settings_commands
 from impasto.commands.weights import app as weights_app
-from impasto.console import complain, dumps, mute, out
+from impasto.console import complain, dumps, escape, mute, out
 from impasto.doctor import examine, layer_rows, lines, usable
 from impasto.errors import ExitCode, ImpastoError, InputError, did_you_mean
 from impasto.flags import (
@@ -41,6 +50,7 @@ from impasto.flags import (
     takes,
     whole,
 )
+from impasto.job import Job, plan_job, save_settings, with_free_name
 from impasto.models import plain
 from impasto.paint import signals
 from impasto.progress import Interrupted
@@ -138,10 +148,10 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         *([given["settings"]] if "settings" in given else []),
     ]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
-    job = paint.plan_job("-".join(stems), inputs, chosen.output, given)
+    job = plan_job("-".join(stems), inputs, chosen.output, given)
     files = [paint.read(name) for name in [*styles, start, content] if name is not None]
     if job.save_settings is not None:
-        paint.save_settings(job.save_settings, chosen, force=job.force)
+        save_settings(job.save_settings, chosen, force=job.force)
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
             from impasto.picture import Picture
@@ -227,8 +237,8 @@ def demo(**given: Any) -> int:
     if "output" not in given:
         wanted = Path("demo.png")
         recipe, report = bool(given.get("recipe")), bool(given.get("report"))
-        job = paint.Job(None, "", (), Output(), recipe=recipe, report=report)
-        free = paint.free(job, wanted).target
+        job = Job(None, "", (), Output(), recipe=recipe, report=report)
+        free = with_free_name(job, wanted).target
         given["output"] = str(wanted if given.get("force") else free)
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})
 
@@ -257,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     _share_processors()
+    escape()
     try:
         with signals.watched():
             if not tokens or {"--help", "-h"} & set(tokens):
@@ -301,6 +312,8 @@ def _failed(error: BaseException) -> int:
         )
     if isinstance(error, ImpastoError):
         said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
+        if printable(DASH) in printable(said):  # and it is no name of a file
+            said = "- is standard input or output, and not for this; give the name of a file"
         return complain(said, error.exit_code)
     if _out_of_memory(error):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
@@ -316,6 +329,17 @@ def _said(error: CycloptsError) -> str:
         return f"unexpected: {given}.{near}"
     if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
         return f"{error.argument.name.lstrip('-').upper()} is missing."
+    if isinstance(error, UnknownOptionError):
+        given = error.token.keyword or error.token.value
+        if os.path.lexists(given):
+            return (
+                f"{printable(given)} is taken for a flag; write the file as ./{printable(given)}."
+            )
+    if isinstance(error, CoercionError) and error.target_type is bool and error.token:
+        flag, value = error.token.keyword or "", printable(error.token.value)
+        return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} is given twice, also as {printable(error.token.value)}; give it once."
     cause, name = error.__cause__, error.argument.name if error.argument else ""
     if isinstance(cause, ValidationError):
         item = cause.errors()[0]

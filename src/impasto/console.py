@@ -34,6 +34,13 @@ def out(result: str | bytes) -> None:
         raise OutputError(f"cannot write to standard output: {reason(error)}") from error
 
 
+def escape() -> None:
+    r"""Have characters that the terminal's encoding lacks written as escapes, such as `\u732b`."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
 def mute() -> None:
     """Drop what standard output still holds, so that the end of the program is quiet."""
     with contextlib.suppress(OSError, ValueError):

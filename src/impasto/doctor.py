@@ -105,9 +105,9 @@ def _version(package: str) -> str:
 
 def _weights() -> dict[str, str]:
     """Say where the weights are and whether they are genuine; nothing is decoded or written."""
-    from impasto import store, weights
+    from impasto import places, store, weights
 
-    cached = weights.cache_folder() / weights.CACHE_FILE
+    cached = places.cache_folder() / weights.CACHE_FILE
     state = {"name": weights.NAME, "cache": str(cached), "cached": "no (made at the first run)"}
     try:
         with cached.open("rb") as file:

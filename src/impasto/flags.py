@@ -1,6 +1,7 @@
 """The flags of the command line, made from the models, and what is checked of them first. No torch here."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as Plain
 from pathlib import Path
@@ -10,7 +11,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from impasto import sheets
-from impasto.errors import InputError, OutputError, counted, did_you_mean
+from impasto.errors import InputError, OutputError, SettingsError, counted, did_you_mean
 from impasto.models import Groups, Model, choices, is_table, shown
 from impasto.publish import WRITABLE, printable
 from impasto.settings import Output, Runtime, Settings, Style
@@ -91,7 +92,9 @@ def generated(*models: type[Model]) -> list[Any]:
             extra = field.json_schema_extra
             assert isinstance(extra, dict)
             kind = str if is_table(field) or name in WITH_UNITS else field.annotation
-            found.append(parameter(name, kind, describe(field), str(extra["group"])))
+            # -3s is a wrong value, and would be taken for a flag, unlike -3
+            more = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
+            found.append(parameter(name, kind, describe(field), str(extra["group"]), **more))
     return found
 
 
@@ -203,12 +206,18 @@ def shares_of(text: str | None, count: int) -> list[float]:
     try:
         shares = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--style-weights: {printable(text)} is not numbers by commas") from None
+        given = printable(text)
+        raise InputError(
+            f"--style-weights: {given} is not numbers by commas such as 0.7,0.3"
+        ) from None
     if len(shares) != count:
         raise InputError(
             f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}"
         )
-    checked = [Style(None, share).weight for share in shares]
+    try:
+        checked = [Style(None, share).weight for share in shares]
+    except SettingsError as error:
+        raise InputError(str(error).replace("style weight", "--style-weights")) from error
     if not sum(checked):
         raise InputError("--style-weights: at least one style needs a weight above 0")
     return checked
@@ -217,7 +226,7 @@ def shares_of(text: str | None, count: int) -> list[float]:
 def check_suffix(target: Path, bits: int | None) -> None:
     """Refuse a name for the result whose format or depth cannot be written; torch is not needed."""
     suffix, shown = target.suffix.lower(), printable(target)
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112  it does not raise for a name that is too long
         raise OutputError(f"{shown} is a folder; give the name of a file")
     if suffix not in WRITABLE:
         hint = did_you_mean(suffix, WRITABLE)

@@ -108,7 +108,7 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(
             f"{printable(folder)} is a file; the cells go into a folder of that name: give another name"
         )
-    if not folder.exists():
+    if not os.path.exists(folder):  # noqa: PTH110  it does not raise for a name that is too long
         check_target(folder)  # whether a name can be made there
 
 

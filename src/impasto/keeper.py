@@ -23,9 +23,9 @@ from impasto.checkpoint import Checkpoint, Head, previous, write
 from impasto.errors import ImpastoError, InputError, OutputError
 from impasto.evaluation import Keep, State
 from impasto.history import Log
+from impasto.places import cache_folder
 from impasto.publish import check_target, printable, publish
 from impasto.recipe import Recipe
-from impasto.weights import cache_folder
 
 EVERY = 10.0  # seconds between two checkpoints, at least
 SHARE = 0.02  # of the time that writing may take

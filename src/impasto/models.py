@@ -49,7 +49,13 @@ def explain(
 ) -> str:
     """Say in one line which fields are wrong and why; `names` are what to call them."""
     lines = []
+    missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]
+    if missing:
+        more = f" and {len(missing) - 3} more" if missing[3:] else ""
+        lines.append(f"{', '.join(missing[:3])}{more} missing")
     for item in error.errors():
+        if item["type"] == "missing":
+            continue
         field = str(item["loc"][0]) if item["loc"] else model
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
@@ -57,8 +63,7 @@ def explain(
             lines.append(f"unknown setting {given(name)}.{hint}")
             continue
         message = plain(item, known.get(field))
-        left_out = item["type"] in ("value_error", "missing")
-        instead = "" if left_out else f", not {given(item['input'])}"
+        instead = "" if item["type"] == "value_error" else f", not {given(item['input'])}"
         lines.append(f"{name}: {message}{instead}" if item["loc"] else f"{message}{instead}")
     return "; ".join(lines)
 

@@ -6,31 +6,21 @@ Everything that can be checked without torch is checked before it is imported.
 import contextlib
 import json
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import sheets
 from impasto.console import complain, out
-from impasto.errors import ExitCode, InputError, Stop
-from impasto.flags import check_suffix, whole
-from impasto.models import Model
+from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
+from impasto.job import Job, beside, note_of, numbered, with_free_name
 from impasto.progress import Progress, Signals, duration, logged, report
-from impasto.publish import (
-    MAX_BYTES,
-    WRITABLE,
-    check_length,
-    check_target,
-    printable,
-    publish,
-    read_whole,
-)
-from impasto.settings import Output, Style
-from impasto.sources import Chosen, to_toml
+from impasto.publish import MAX_BYTES, check_length, printable, read_whole
+from impasto.rescue import keep
+from impasto.settings import Style
+from impasto.sources import Chosen
 
 if TYPE_CHECKING:
     from impasto.history import Step
@@ -40,141 +30,8 @@ if TYPE_CHECKING:
     from impasto.result import Result
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
-LONGEST_STEM = 120  # characters of a default name
 
 signals = Signals()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one run was asked for; `target` is None for standard output."""
-
-    target: Path | None
-    stem: str
-    inputs: tuple[Path, ...]
-    output: Output
-    force: bool = False
-    recipe: bool = False
-    report: bool = False
-    save_every: int = 0
-    save_settings: Path | None = None
-    checkpoint: Path | None = None
-    no_checkpoint: bool = False
-    resumed: bool = False
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-
-
-class Asked(Model):
-    """What a checkpoint keeps of a job, so that the run is gone on with into the same files."""
-
-    target: str | None = None
-    stem: str = ""
-    output: Output = Output()
-    force: bool = False
-    recipe: bool = False
-    report: bool = False
-    save_every: int = 0
-
-
-# --- what can be checked before any work ---------------------------------------------------------
-
-
-def plan_job(
-    stem: str,
-    inputs: Sequence[str],
-    output: Output,
-    given: Mapping[str, Any],
-    *,
-    suffix: str = ".png",
-) -> Job:
-    """Check everything about the output that can be checked before any work.
-
-    Args:
-        stem: Of the default name.
-        inputs: Files that are read, and so never written over.
-        output: How the result is to be written.
-        given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
-        suffix: Of the default name.
-    """
-    name = "-" if given.get("output") == "\0" else given.get("output")
-    switches = ("force", "recipe", "report", "no_checkpoint", "json", "quiet", "verbose")
-    options: dict[str, Any] = {key: given[key] for key in switches if key in given}
-    if "save_settings" in given:
-        options["save_settings"] = settings_target(given["save_settings"])
-    if "save_every" in given:
-        options["save_every"] = whole("--save-every", given["save_every"], 1)
-    if "checkpoint" in given:
-        options["checkpoint"] = _checkpoint(given)
-    job = Job(
-        target=None if name == "-" else Path(name or "."),
-        stem=stem[:LONGEST_STEM],
-        inputs=tuple(Path(item) for item in inputs if item != "-"),
-        output=output,
-        **options,
-    )
-    if job.checkpoint is not None:
-        check_target(job.checkpoint, inputs=job.inputs, overwrite=True)
-    if job.save_settings is not None:
-        check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
-    if job.target is None:
-        for key in ("recipe", "report", "json", "save_every"):
-            if getattr(job, key):
-                raise InputError(f"--{key.replace('_', '-')} needs a file: give -o a name, not -")
-        return job
-    if name == "":
-        raise InputError("-o: the name is empty; give one such as out.png")
-    if name is None:
-        return free(job, Path(f"{printable(job.stem)}{suffix}"))
-    if name.startswith("-"):
-        raise InputError(f"-o {printable(name)}: names of files start with ./ or a letter")
-    check_suffix(job.target, output.bits)
-    _check_all(job, job.target)
-    return job
-
-
-def _checkpoint(given: Mapping[str, Any]) -> Path:
-    """Return the file of the checkpoint."""
-    if given.get("no_checkpoint"):
-        raise InputError("--checkpoint and --no-checkpoint cannot go together; give one of them")
-    path = Path(given["checkpoint"])
-    if path.suffix.lower() in (*WRITABLE, ".json", ".html", ".toml"):
-        raise InputError(
-            f"--checkpoint {printable(path)}: that is the name of another kind of file; give one such as "
-            "run.checkpoint"
-        )
-    return path
-
-
-def _check_all(job: Job, target: Path) -> None:
-    """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
-    check_target(target, inputs=job.inputs, overwrite=job.force)
-    for path in beside(job, target):
-        check_target(path, inputs=job.inputs, overwrite=job.force)
-    if job.save_every:
-        series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
-        for path in target.parent.iterdir():
-            if series.fullmatch(path.name):
-                check_target(path, inputs=job.inputs, overwrite=job.force)
-
-
-def beside(job: Job, target: Path) -> list[Path]:
-    """Return the files that are written beside the picture: its recipe, its page."""
-    asked = {".json": job.recipe, ".html": job.report}
-    return [target.with_suffix(suffix) for suffix, wanted in asked.items() if wanted]
-
-
-def free(job: Job, wanted: Path) -> Job:
-    """Return the job with the first name of `out.png`, `out-2.png`, ... that is free."""
-    number = 1
-    while True:
-        numbered = f"{wanted.stem}-{number}{wanted.suffix}"
-        target = wanted if number == 1 else wanted.with_name(numbered)
-        if not any(os.path.lexists(path) for path in (target, *beside(job, target))):
-            check_target(target)
-            return replace(job, target=target)
-        number += 1
 
 
 def read(name: str) -> tuple[str, bytes]:
@@ -205,17 +62,10 @@ def kept(job: Job) -> "Keeper":
     return Keeper(
         job.checkpoint,
         folders=folders,
-        note=asked(job),
+        note=note_of(job),
         force=job.force,
         wanted=not job.no_checkpoint,
     )
-
-
-def asked(job: Job) -> dict[str, Any]:
-    """Return what a checkpoint keeps of a job."""
-    target = None if job.target is None else str(job.target.absolute())
-    same = {name: getattr(job, name) for name in ("stem", "output", "force", "recipe", "report")}
-    return Asked(target=target, save_every=job.save_every, **same).model_dump(mode="json")
 
 
 def paint(
@@ -293,17 +143,25 @@ def watch(
         if course is not None:
             course.step(step)
         if job.save_every and job.target and step.evaluations % job.save_every == 0:
-            name = f"{job.target.stem}-{step.evaluations:04d}{job.target.suffix}"
-            step.picture().save(
-                job.target.with_name(name),
-                bits=job.output.bits,
-                quality=job.output.jpeg_quality,
-                metadata=job.output.metadata,
-                overwrite=job.force or job.resumed,  # which makes some of them again
-            )
+            _save_step(job, step, numbered(job.target, step.evaluations))
         stop()
 
     return on_step
+
+
+def _save_step(job: Job, step: "Step", path: Path) -> None:
+    """Save an intermediate picture; one that cannot be saved does not end the run."""
+    try:
+        step.picture().save(
+            path,
+            bits=job.output.bits,
+            quality=job.output.jpeg_quality,
+            metadata=job.output.metadata,
+            overwrite=job.force or job.resumed,  # which makes some of them again
+        )
+    except ResourceError as error:
+        if not job.troubles:  # the others would fail alike
+            job.troubles.append(str(error))
 
 
 def finish(
@@ -318,21 +176,32 @@ def finish(
     spent = sum(scale.evaluations for scale in result.recipe.scales)
     code = int(signals.code or ExitCode.DONE)
     if job.target is None:
-        out(result.encode(".png", bits=job.output.bits, metadata=job.output.metadata))
+        _print_picture(job, result)
     else:
         job = _save(job, progress, result)
         assert job.target is not None
-        if course is not None:
-            page = job.target.with_suffix(".html")
-            text = course.page(result, notes, carried=job.output.metadata != "strip")
-            publish(page, text.encode(), overwrite=job.force)
-            progress.say(f"the page about it: {printable(page)}")
-        told = report(result, job.target, beside(job, job.target))
+        written = [
+            _save_beside(job, path, result, course, notes) for path in beside(job, job.target)
+        ]
+        files = [path for path in written if path is not None]
+        told = report(result, job.target, files)
         told["checkpoint"] = str(keeper.path) if keeper.left else None
         out(json.dumps(told) if job.json else printable(job.target))
+        for path in files:
+            if path.suffix == ".html":
+                progress.say(f"the page about it: {printable(path)}")
+    on = f"to go on: {' '.join(['impasto resume', *map(shlex.quote, keeper.named)])}"
     if result.stopped == "not finite":
-        said = f"{result.fault}; the best picture so far is saved: try smaller weights"
-        return complain(said, ExitCode.NUMERICAL)
+        job.troubles.append(
+            f"{result.fault}; the best picture so far is saved: try smaller weights"
+        )
+    if job.troubles:
+        if keeper.left:
+            progress.say(on)
+        numerical = result.stopped == "not finite" and len(job.troubles) == 1
+        return complain(
+            "; ".join(job.troubles), ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
+        )
     how = (
         "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
     )
@@ -342,37 +211,52 @@ def finish(
     return code
 
 
+def _print_picture(job: Job, result: "Result") -> None:
+    """Write the picture to standard output or, where that fails, to a file."""
+    data = result.encode(".png", bits=job.output.bits, metadata=job.output.metadata)
+    try:
+        out(data)
+    except OutputError as error:
+        path, trouble = keep(Path(f"{job.stem}.png"), data, overwrite=False)
+        where = trouble or f"the picture is saved as {printable(path.absolute())}"
+        job.troubles.append(f"{error}; {where}")
+
+
 def _save(job: Job, progress: Progress, result: "Result") -> Job:
-    """Save picture and recipe; a name taken meanwhile gives way to the next free one."""
+    """Save the picture; a name taken meanwhile gives way to the next free one."""
     assert job.target is not None
     if not job.force and os.path.lexists(job.target):
-        taken, job = job.target, free(job, job.target)
-        progress.say(f"{printable(taken)} was made by somebody else meanwhile")
+        taken = job.target
+        with contextlib.suppress(OutputError):  # then it goes elsewhere
+            job = with_free_name(job, taken)
+            progress.say(f"{printable(taken)} was made by somebody else meanwhile")
     assert job.target is not None
-    result.save(
-        job.target,
-        bits=job.output.bits,
-        quality=job.output.jpeg_quality,
-        metadata=job.output.metadata,
-        overwrite=job.force,
-    )
-    if job.recipe:
-        result.save_recipe(job.target.with_suffix(".json"), overwrite=job.force)
-    return job
+    wanted = job.target
+    how: dict[str, Any] = {"bits": job.output.bits, "metadata": job.output.metadata}
+    try:
+        data = result.encode(wanted.suffix, quality=job.output.jpeg_quality, **how)
+    except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
+        job.troubles.append(f"{error}; it is saved as PNG")
+        wanted, data = wanted.with_suffix(".png"), result.encode(".png", **how)
+    path, trouble = keep(wanted, data, overwrite=job.force and wanted == job.target)
+    if trouble:
+        job.troubles.append(trouble)
+    return replace(job, target=path)
 
 
-def settings_target(name: str) -> Path:
-    """Return where settings are to be saved; the folder of the user's presets is made if it is that."""
-    path = Path(name)
-    if path.suffix.lower() != ".toml":
-        raise InputError(f"--save-settings {printable(name)}: the name must end in .toml")
-    folder = sheets.preset_folder()
-    if path.parent.absolute() == folder.absolute():
-        with contextlib.suppress(OSError):  # said when the file is written
-            folder.mkdir(parents=True, exist_ok=True)
+def _save_beside(
+    job: Job, path: Path, result: "Result", course: "Course | None", notes: Sequence[str]
+) -> Path | None:
+    """Save the recipe or the page; None where it cannot be saved, for the picture is there already."""
+    what = "recipe" if path.suffix == ".json" else "page"
+    text = result.recipe.to_json() if what == "recipe" else ""
+    if what == "page" and course is not None:
+        text = course.page(result, notes, carried=job.output.metadata != "strip")
+    try:
+        path, trouble = keep(path, text.encode(), overwrite=job.force, what=what)
+    except OutputError as error:
+        job.troubles.append(str(error))
+        return None
+    if trouble:
+        job.troubles.append(trouble)
     return path
-
-
-def save_settings(path: Path, chosen: Chosen, *, force: bool) -> None:
-    """Write the settings as a TOML file."""
-    publish(path, to_toml(chosen).encode(), overwrite=force)

@@ -30,6 +30,7 @@ from impasto.errors import InputError, PictureError
 from impasto.guard import MAX_SIDE, check_size, translated
 from impasto.publish import (
     MAX_BYTES,
+    as_text,
     check_length,
     check_target,
     printable,
@@ -63,6 +64,9 @@ class Picture:
     _facts: Facts = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", as_text(self.name))
 
     @classmethod
     def open(cls, source: Source, *, name: str | None = None) -> "Picture":

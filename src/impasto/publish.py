@@ -30,6 +30,11 @@ def printable(name: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fspath(name)) or "''"
 
 
+def as_text(name: str) -> str:
+    """Return a name that can be written into any text; bytes of it that are no UTF-8 become escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def reason(error: OSError | ValueError) -> str:
     """Return why a file operation failed, in a few lower-case words."""
     if isinstance(error, OSError) and error.strerror:
@@ -45,6 +50,8 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
             cannot be read.
     """
     shown = printable(path)
+    if not os.fspath(path):
+        raise InputError("the name of a file to read is empty (''); check the path")
     try:
         info = check_ordinary(path)
         with Path(path).open("rb") as file:
@@ -106,7 +113,7 @@ def check_target(
     try:
         _check_inputs(target, inputs)
         if target.is_dir():
-            raise OutputError(f"{shown} is a folder; give the name of a file")
+            raise _folder(shown)
         if os.path.lexists(target):
             if target.exists() and not target.is_file():
                 raise OutputError(f"{shown} is not an ordinary file; give another name")
@@ -157,13 +164,15 @@ def publish(
             _claim(temporary, real)
         _sync_folder(real.parent)
     except FileExistsError as error:
+        if target.is_dir():
+            raise _folder(printable(target)) from error
         raise _exists(printable(target)) from error
     except (OSError, ValueError) as error:
         raise _failed(printable(target), error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError, ValueError):
-                temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError, ValueError):  # once renamed, it is there no more
+                os.unlink(temporary)  # noqa: PTH108
     return target
 
 
@@ -192,17 +201,26 @@ def _check_folder(folder: Path) -> None:
 def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     """Create a new file with the user's usual permissions and force it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+    descriptor = os.open(path, flags, 0o666)
+    try:
         if isinstance(data, bytes):
-            file.write(data)
+            left = memoryview(data)
+            while left:  # a system may take only a part, as on a disk that is nearly full
+                left = left[os.write(descriptor, left) :]
         else:
-            data(file)
-        file.flush()
-        os.fsync(file.fileno())
+            with open(descriptor, "wb", closefd=False) as file:
+                data(file)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _claim(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless somebody has that name already."""
+    """Give the file its name, unless somebody has that name already.
+
+    Where there are no hard links, as on FAT, the name is reserved first: a process that is killed between
+    the two calls leaves an empty file there.
+    """
     try:
         os.link(temporary, target)
     except OSError as error:
@@ -224,6 +242,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _folder(shown: str) -> OutputError:
+    return OutputError(f"{shown} is a folder; give the name of a file")
 
 
 def _exists(shown: str) -> OutputError:

@@ -17,6 +17,7 @@ from impasto.publish import printable
 from impasto.settings import Runtime, Settings
 
 SCHEMA = 1
+GIVE = "give a picture made by impasto, or the recipe that --recipe wrote"
 
 
 class InputRecord(Model):
@@ -84,9 +85,9 @@ class Recipe(Model):
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{where}not a recipe: invalid JSON ({error})") from error
+            raise SettingsError(f"{where}not a recipe: invalid JSON ({error}); {GIVE}") from error
         if not isinstance(values, dict):
-            raise SettingsError(f"{where}not a recipe: it is no JSON object")
+            raise SettingsError(f"{where}not a recipe: it is no JSON object; {GIVE}")
         version = values.get("schema_version", SCHEMA)
         if version != SCHEMA:
             made = printable(str(values.get("impasto", "another version"))[:40])
@@ -98,6 +99,6 @@ class Recipe(Model):
             return cls.model_validate_json(text)
         except ValidationError as error:
             said = explain("recipe", error, cls.model_fields)
-            raise SettingsError(f"{where}not a recipe of this version: {said}") from error
+            raise SettingsError(f"{where}not a recipe of this version: {said}; {GIVE}") from error
         except SettingsError as error:
-            raise SettingsError(f"{where}not a recipe of this version: {error}") from error
+            raise SettingsError(f"{where}not a recipe of this version: {error}; {GIVE}") from error

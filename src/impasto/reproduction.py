@@ -161,7 +161,7 @@ def _wanted(recipe: Recipe) -> list[InputRecord]:
 def _places(folders: Iterable[Path]) -> list[Path]:
     folders = list(folders)
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112  it does not raise for a name that is too long
             raise InputError(
                 f"{printable(folder)} is no folder; --inputs names where the inputs lie"
             )

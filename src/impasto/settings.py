@@ -45,11 +45,11 @@ def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
     """Return a number with units, such as `4GB` or `1h30m`, in the smallest of them."""
     parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.strip().lower())
     if not parts or "".join(map("".join, parts)) != re.sub(r"\s", "", text.lower()):
-        raise ValueError(f"must be a number with a unit, {example}")
+        raise ValueError(f"must be a number with a unit, {example}, not '{text}'")
     total = 0.0
     for number, unit in parts:
         if unit not in units or (len(parts) > 1 and not unit):
-            raise ValueError(f"unknown unit '{unit}'; write it {example}")
+            raise ValueError(f"unknown unit '{unit}' in '{text}'; write it {example}")
         total += float(number) * units[unit]
     if not math.isfinite(total):
         raise ValueError("is too large for a number")
@@ -64,9 +64,9 @@ def parse_layers(value: object) -> object:
         return value
     layers: dict[str, object] = {}
     for part in value:
-        name, _, weight = str(part).partition("=")
+        name, equals, weight = str(part).partition("=")
         try:
-            layers[name] = float(weight) if weight else 1.0
+            layers[name] = float(weight) if equals else 1.0
         except ValueError:
             raise ValueError(f"the weight of layer '{name}' must be a number") from None
     return layers

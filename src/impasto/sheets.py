@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from impasto.errors import SettingsError, did_you_mean
 from impasto.models import given
+from impasto.places import config_folder
 from impasto.publish import printable, read_whole
 
 SHIPPED = Path(__file__).parent / "presets"
@@ -50,14 +49,6 @@ class Sheet:
         """What it cannot express, in sentences."""
         found = self.about.get("limits", [])
         return tuple(map(str, found)) if isinstance(found, list) else (str(found),)
-
-
-def config_folder() -> Path:
-    """Return the folder of the user's own presets: `IMPASTO_CONFIG_DIR`, or the platform's place."""
-    chosen = os.environ.get("IMPASTO_CONFIG_DIR")
-    if chosen:
-        return Path(chosen)
-    return Path(platformdirs.user_config_dir("impasto", appauthor=False))
 
 
 def preset_folder() -> Path:
@@ -89,10 +80,11 @@ def read(name: str) -> Sheet:
     """
     presets = known()
     if name not in presets:
-        shown = printable(name)
+        shown = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."
         raise SettingsError(
-            f"unknown preset '{shown}'.{hint} Your own go into {preset_folder()} as NAME.toml."
+            f"unknown preset '{shown}'.{hint} impasto presets tells more; "
+            f"your own go into {preset_folder()} as NAME.toml."
         )
     return read_sheet(presets[name])
 

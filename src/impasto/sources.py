@@ -89,6 +89,11 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
     Raises:
         InputError: A value, a name or a file is wrong; the message says where it was given.
     """
+    for name in ("content_layers", "style_layers"):
+        if name in flags and not str(flags[name]).strip(" ,"):
+            raise SettingsError(
+                f"{_flag(name)}: the value is empty; name a layer such as relu4_2 (impasto layers lists them)"
+            )
     variables = _from_environment(os.environ if environment is None else environment)
     file = flags.get("settings") or variables.get("settings")
     sheet = read_file(file) if file else Sheet({})
@@ -150,7 +155,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if text is None:
         raise InputError(
             f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
-            "the sheet of a grid or an intermediate picture, or another program dropped it"
+            "the sheet of a grid or an intermediate picture, or another program dropped it; give a picture "
+            "made by impasto, or the recipe beside it (--recipe)"
         )
     return Recipe.from_json(text, shown)
 

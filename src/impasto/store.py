@@ -9,21 +9,21 @@ of the safetensors file repeats where the weights came from, for whoever meets t
 import contextlib
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
+from impasto import places
 from impasto.errors import InputError, OutputError, WeightsError
 from impasto.publish import printable, publish, reason
 
 log = logging.getLogger(__name__)
 
+FAMILIES = ("original", "torchvision")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -65,10 +65,8 @@ class Record:
 
 
 def data_folder() -> Path:
-    """Return the folder of imported weights, in `IMPASTO_DATA_DIR` or the platform's place for data."""
-    chosen = os.environ.get("IMPASTO_DATA_DIR")
-    base = Path(chosen) if chosen else Path(platformdirs.user_data_dir("impasto", appauthor=False))
-    return base / "weights"
+    """Return the folder of imported weights."""
+    return places.data_folder() / "weights"
 
 
 def check_name(name: str) -> str:
@@ -110,13 +108,21 @@ def read_record(name: str) -> Record:
     """
     path = data_folder() / f"{name}.json"
     try:
-        return Record(**json.loads(path.read_bytes()))
+        return _checked(Record(**json.loads(path.read_bytes())))
     except FileNotFoundError as error:
         raise WeightsError(f"the record {printable(path)} is missing; {again(name)}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the record {printable(path)} is damaged; {again(name)}") from error
+
+
+def _checked(record: Record) -> Record:
+    """Refuse values of other types, and a family that is not known."""
+    words = [value for name, value in asdict(record).items() if name != "preprocessing"]
+    if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
+        raise ValueError("not a record of ours")
+    return record
 
 
 @contextlib.contextmanager

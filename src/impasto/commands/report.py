@@ -9,9 +9,11 @@ from impasto.commands.show import INPUTS, PICTURE, WEIGHTS
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError
 from impasto.flags import argument, parameter, switch, takes
+from impasto.job import Job
 from impasto.progress import Progress, duration
-from impasto.publish import WRITABLE, check_target, printable, publish
+from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import Recipe
+from impasto.rescue import keep, shortened
 from impasto.settings import Output
 from impasto.sources import read_recipe
 
@@ -57,7 +59,7 @@ def report(picture: str, **given: Any) -> int:
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
     quiet = bool(given.get("quiet"))
-    job = paint.Job(None, "", (Path(picture),), Output(), force=force, report=True, quiet=quiet)
+    job = Job(None, "", (Path(picture),), Output(), force=force, report=True, quiet=quiet)
     folders = [*map(Path, given.get("inputs") or []), Path(picture).parent, Path()]
     with paint.shown(job) as progress:
         from impasto.picture import Picture
@@ -71,8 +73,10 @@ def report(picture: str, **given: Any) -> int:
             page, fault = _replayed(
                 shown, recipe, folders, target, job, progress, given.get("weights")
             )
-    publish(target, page.encode(), overwrite=force)
+    target, trouble = keep(target, page.encode(), overwrite=force, what="page")
     out(printable(target))
+    if trouble:
+        return complain(trouble, ExitCode.RESOURCE)
     if fault:
         return complain(f"{fault}; the page is written", ExitCode.NUMERICAL)
     return int(paint.signals.code or ExitCode.DONE)
@@ -81,7 +85,7 @@ def report(picture: str, **given: Any) -> int:
 def _target(picture: str, given: str | None) -> Path:
     """Return where the page goes."""
     if given is None:
-        return Path(printable(Path(picture).stem)[: paint.LONGEST_STEM] + ".html")
+        return Path(shortened(Path(picture).stem) + ".html")
     if given in ("", "-", "\0"):
         raise InputError("-o: a page needs a file; give a name such as out.html")
     if Path(given).suffix.lower() not in SUFFIXES:
@@ -94,7 +98,7 @@ def _quick(
     recipe: Recipe,
     folders: list[Path],
     target: Path,
-    job: paint.Job,
+    job: Job,
     progress: Progress,
 ) -> str:
     """Return the page from what lies here."""
@@ -125,7 +129,7 @@ def _replayed(
     recipe: Recipe,
     folders: list[Path],
     target: Path,
-    job: paint.Job,
+    job: Job,
     progress: Progress,
     weights: str | None,
 ) -> tuple[str, str]:

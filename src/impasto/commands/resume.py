@@ -13,6 +13,7 @@ from impasto import paint
 from impasto.commands.show import INPUTS, WEIGHTS
 from impasto.errors import ImpastoError
 from impasto.flags import SAVING, output_flag, raw, takes
+from impasto.job import Asked, Job, beside, plan_job, with_free_name
 from impasto.publish import check_target
 from impasto.recipe import Recipe
 from impasto.settings import Output
@@ -44,14 +45,14 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
     from impasto.resumption import unfinished
 
     quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
-    with paint.shown(paint.Job(None, "", (), Output(), quiet=quiet, verbose=verbose)):
+    with paint.shown(Job(None, "", (), Output(), quiet=quiet, verbose=verbose)):
         run = unfinished(checkpoint)
     with run.keeper:
         job = _job(run, given)
         with paint.shown(job) as progress:
             found = run.inputs(given.get("inputs") or [])
             if job.target is not None:
-                for path in (job.target, *paint.beside(job, job.target)):
+                for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
             course = paint.course_of(job, found.content, found.styles)
             spent = len(run.checkpoint.history)
@@ -64,10 +65,10 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
         return paint.finish(job, progress, result, run.keeper, course, [BEFORE])
 
 
-def _job(run: "Unfinished", given: Mapping[str, Any]) -> paint.Job:
+def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
     """Return what the run was asked for, with the flags given now."""
     recipe = run.recipe
-    asked = paint.Asked(**run.checkpoint.head.note)
+    asked = Asked(**run.checkpoint.head.note)
     kept = {
         name: getattr(asked, name) for name in ("force", "recipe", "report") if getattr(asked, name)
     }
@@ -85,14 +86,14 @@ def _job(run: "Unfinished", given: Mapping[str, Any]) -> paint.Job:
         else:
             options["output"] = str(_free(target, options))
     options["force"] = replaces or bool(options.get("force"))
-    job = paint.plan_job(stem, [], asked.output, options)
+    job = plan_job(stem, [], asked.output, options)
     return replace(job, resumed=True)
 
 
 def _free(target: Path, options: Mapping[str, Any]) -> Path:
     """Return a name beside one that is taken by something else."""
     recipe, report = bool(options.get("recipe")), bool(options.get("report"))
-    job = paint.free(paint.Job(None, "", (), Output(), recipe=recipe, report=report), target)
+    job = with_free_name(Job(None, "", (), Output(), recipe=recipe, report=report), target)
     assert job.target is not None
     return job.target
 

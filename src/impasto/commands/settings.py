@@ -9,8 +9,8 @@ from impasto import sheets
 from impasto.console import dumps, out
 from impasto.errors import ExitCode, ImpastoError
 from impasto.flags import SOURCES, generated, switch, takes
+from impasto.job import save_settings, settings_target
 from impasto.models import shown
-from impasto.paint import save_settings, settings_target
 from impasto.publish import check_target, printable
 from impasto.settings import Settings
 from impasto.sources import Chosen, gather

@@ -22,6 +22,7 @@ from impasto.flags import (
     raw,
     takes,
 )
+from impasto.job import beside, note_of, plan_job
 from impasto.models import shown
 from impasto.progress import duration, named_losses
 from impasto.publish import WRITABLE, check_target, printable
@@ -106,7 +107,7 @@ def reproduce(picture: str, **given: Any) -> int:
     output = gather({name: given[name] for name in Output.model_fields if name in given}, {}).output
     name = Path(picture)
     suffix = name.suffix.lower() if name.suffix.lower() in WRITABLE else ".png"
-    job = paint.plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
+    job = plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
             from impasto.picture import Picture
@@ -116,13 +117,13 @@ def reproduce(picture: str, **given: Any) -> int:
             found = find_inputs(recipe, folders)
             keeper.folders = [os.path.dirname(os.path.abspath(path)) for path in found.paths]  # noqa: PTH100, PTH120
             if job.target is not None:
-                for path in (job.target, *paint.beside(job, job.target)):
+                for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
             if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
                 deep = job.target is None or job.target.suffix.lower() in DEEP
                 bits = Picture.open(picture).bits if deep else 8
                 job = replace(job, output=output.changed(bits=bits))
-                keeper.note = paint.asked(job)
+                keeper.note = note_of(job)
             for line in differences(recipe):
                 progress.say(f"not as when the picture was made: {line}")
             course = paint.course_of(job, found.content, found.styles)

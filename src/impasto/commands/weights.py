@@ -9,7 +9,9 @@ from cyclopts import App, Parameter
 
 from impasto import fetch as sources
 from impasto.console import dumps, out
+from impasto.digests import forget
 from impasto.errors import ExitCode, InputError, WeightsError
+from impasto.places import cache_folder
 from impasto.publish import printable
 from impasto.store import check_name, installed, read_record, tensor_file
 
@@ -109,7 +111,7 @@ def path(name: str = PACKAGED) -> int:
     from impasto import weights
 
     weights.load_weights(name)  # is it there and whole?
-    packaged = weights.cache_folder() / weights.CACHE_FILE
+    packaged = cache_folder() / weights.CACHE_FILE
     found = packaged if name == PACKAGED else tensor_file(name)
     if not found.exists():
         raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
@@ -127,6 +129,7 @@ def verify(which: str = PACKAGED, *, json: Flag = False) -> int:
     """
     from impasto.weights import load_weights
 
+    forget()
     found = load_weights(which)
     told = {
         "name": found.name,

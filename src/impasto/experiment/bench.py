@@ -24,7 +24,7 @@ from impasto.history import Record, Step, named
 from impasto.inputs import Inputs, open_inputs
 from impasto.objective import Objective
 from impasto.picture import Picture
-from impasto.publish import printable, publish
+from impasto.publish import printable, publish, reason
 from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime
@@ -114,7 +114,7 @@ class Bench:
                 (self.folder / name).mkdir()
         except OSError as error:
             raise OutputError(
-                f"cannot use the folder {shown}: {error.strerror or error}; give another"
+                f"cannot use the folder {shown}: {reason(error)}; give another"
             ) from error
         publish(mark, wanted.encode())
 
