@@ -136,7 +136,9 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     ]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
     job = paint.plan_job("-".join(stems), inputs, chosen.output, given)
-    files = [paint.read(name) for name in [*styles, start, content] if name is not None]
+    files = [
+        paint.read(name, chosen.input) for name in [*styles, start, content] if name is not None
+    ]
     if job.save_settings is not None:
         paint.save_settings(job.save_settings, chosen, force=job.force)
     with paint.shown(job) as progress:
@@ -144,7 +146,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
 
         for limit in chosen.limits:
             progress.say(f"not as in {chosen.preset}: {limit}")
-        opened = [Picture.open(data, name=name) for name, data in files]
+        opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
         painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
         course = paint.course_of(job, opened[-1], painted)
         result = paint.paint(

@@ -5,23 +5,25 @@ with translated("cat.jpg"):
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 import pyvips
 
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
+from impasto.limits import Input
 from impasto.publish import printable
 
-MAX_PIXELS = 100_000_000  # width x height
-MAX_SIDE = 30_000
 
-
-def check_size(width: int, height: int, shown: str) -> None:
+def check_size(width: int, height: int, shown: str, limits: Input) -> None:
     """Refuse what is too large, before it is unpacked."""
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 10**6} million or {MAX_SIDE} on one side"
-        size = f"{width} x {height} pixels"
-        raise PictureError(f"{shown} has {size}, more than {limit}; make it smaller first")
+    size = f"{shown} has {width} x {height} pixels, more than"
+    if width * height > limits.max_pixels:
+        allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
+        raise PictureError(f"{size} {allowed}; make it smaller first")
+    if max(width, height) > limits.max_side:
+        allowed = f"{limits.max_side} on one side (--max-side)"
+        raise PictureError(f"{size} {allowed}; make it smaller first")
 
 
 @contextlib.contextmanager
@@ -39,9 +41,11 @@ def translated(shown: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def foreign(shown: str) -> Iterator[None]:
-    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files."""
+    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn besides."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (ImpastoError, MemoryError, pyvips.Error):
         raise
     except Exception as error:

@@ -17,8 +17,9 @@ from impasto import sheets
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError, Stop
 from impasto.flags import check_suffix, whole
+from impasto.limits import Input
 from impasto.progress import Progress, Signals, duration, logged, report
-from impasto.publish import MAX_BYTES, check_length, check_target, printable, publish, read_whole
+from impasto.publish import check_length, check_target, printable, publish, read_whole
 from impasto.settings import Output, Style
 from impasto.sources import Chosen, to_toml
 
@@ -134,12 +135,12 @@ def free(job: Job, wanted: Path) -> Job:
         number += 1
 
 
-def read(name: str) -> tuple[str, bytes]:
+def read(name: str, limits: Input) -> tuple[str, bytes]:
     """Return an input's name and all its bytes; `-` is standard input."""
     if name != "-":
-        return Path(name).name, read_whole(name, MAX_BYTES)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    check_length(data, MAX_BYTES, "standard input")
+        return Path(name).name, read_whole(name, limits.max_bytes)
+    data = sys.stdin.buffer.read(limits.max_bytes + 1)
+    check_length(data, limits.max_bytes, "standard input")
     return "stdin", data
 
 
