@@ -26,7 +26,7 @@ def toml(text: str, name: str = "x.toml") -> str:
 
 def test_nothing_given_is_the_default() -> None:
     chosen = gather({}, {})
-    assert chosen.models() == (Settings(), Runtime(), Output())
+    assert chosen.models() == (Settings(), Runtime(), Output(), Input())
     assert {origin for *_, origin in chosen.rows()} == {"default"}
     assert (chosen.preset, chosen.weights, chosen.limits) == ("default", None, ())
 

@@ -104,10 +104,12 @@ def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
     seen: set[int] = set()
     try:
         at = struct.unpack_from(order + link, data, 8 if big else 4)[0]
-        while at and at not in seen:
+        while 0 < at < len(data) and at not in seen:
             seen.add(at)
             number = struct.unpack_from(order + count, data, at)[0]
             start, size = at + struct.calcsize(order + count), struct.calcsize(order + entry)
+            if start + number * size > len(data):
+                return
             at = struct.unpack_from(order + link, data, start + number * size)[0]
             yield dict(_numbers(order, data[start : start + number * size], entry))
     except struct.error:

@@ -91,9 +91,10 @@ def xmp_in(data: bytes, shown: str) -> bytes:
         if kind == "heic":
             with foreign(shown):
                 return bytes(heif_image(data).info.get("xmp") or b"")
-        if kind == "png":
-            return _png_xmp(data)
-        return b"" if kind in RARE else _blob(_load(kind, data), "xmp-data")
+        if kind in RARE:
+            return b""
+        image = _load(kind, data)
+        return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
 def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[Held, Facts]:

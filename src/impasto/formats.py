@@ -8,6 +8,7 @@ import struct
 from impasto.errors import PictureError
 from impasto.limits import FORMATS, Input
 
+_USUAL = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF or BMP"
 READABLE = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF, BMP, JPEG 2000, PNM, PFM, TGA, QOI, SGI or PSD"
 _MAGIC = {
     "jpeg": (b"\xff\xd8\xff",),
@@ -41,7 +42,7 @@ def format_of(data: bytes, shown: str, limits: Input) -> str:
             return found
         allowed = f"only {limits.formats} may be read (IMPASTO_FORMATS, --formats)"
         raise PictureError(f"{shown} is of the format {found}, but {allowed}")
-    raise PictureError(f"{shown} is {found or 'in no known format'}; give a {READABLE} file")
+    raise PictureError(f"{shown} is {found or 'in no known format'}; give a {_USUAL} file")
 
 
 def _known(data: bytes) -> str:

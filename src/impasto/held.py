@@ -21,6 +21,7 @@ class Held:
         width: In pixels.
         height: In pixels.
         bands: 3, or 4 with alpha.
+        format: uchar, ushort or float, as libvips calls them.
         image: Makes the image; of one that flows it can be read once, from top to bottom.
         flows: Whether it is unpacked each time.
     """
@@ -28,18 +29,19 @@ class Held:
     width: int
     height: int
     bands: int
+    format: str
     image: Callable[[], pyvips.Image]
     flows: bool = False
 
     @classmethod
     def of(cls, image: pyvips.Image) -> "Held":
         """Hold an image that is in memory."""
-        return cls(image.width, image.height, image.bands, lambda: image)
+        return cls(image.width, image.height, image.bands, image.format, lambda: image)
 
     @classmethod
     def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Held":
         """Hold what makes an image like this one."""
-        return cls(image.width, image.height, image.bands, make, flows=True)
+        return cls(image.width, image.height, image.bands, image.format, make, flows=True)
 
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:

@@ -346,7 +346,7 @@ class Picture:
                 ]
                 array = np.concatenate([one.reshape(height, width, -1) for one in made], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
-            planes /= np.float32(TOP[image.format])
+            planes /= np.float32(TOP[self._held.format])
             return torch.from_numpy(planes).clamp_(0, 1)
 
 
