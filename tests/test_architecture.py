@@ -12,12 +12,13 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
-    {"layers", "publish", "models", "conventions", "presets"},
+    {"layers", "publish", "models", "conventions", "presets", "units"},
     {"anatomy", "convolution", "curvature", "figures", "page", "tiles"},
     {"sheets"},
-    {"settings"},
-    {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles"},
-    {"arrays", "colour", "genuine"},
+    {"settings", "limits"},
+    {"recipe", "exif", "guard", "download", "layouts", "store", "tensorfiles", "formats", "held"},
+    {"arrays", "claims", "colour", "facts", "genuine"},
+    {"rare"},
     {"decode"},
     {"xmp"},
     {"encode"},

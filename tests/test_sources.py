@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import InputError, SettingsError
+from impasto.limits import Input
 from impasto.settings import Output, Runtime, Settings
 from impasto.sources import Chosen, gather, read_file, read_recipe, to_toml
 from test_recipe import recipe

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.errors import InputError, PictureError
+from impasto.limits import Input
 from impasto.picture import Picture
 from impasto.publish import WRITABLE
-from impasto.limits import Input
 from impasto.xmp import MAX_PACKET, MAX_RECIPE, NAMESPACE, forget, pack, recipe_in, unpack
 from reference.files import PHOTO_XMP, pil_bytes, png_chunks, quadrants
 

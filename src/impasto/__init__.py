@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from impasto.grids import Cell, Grid, grid
     from impasto.history import Step
+    from impasto.limits import Input
     from impasto.losses import (
         ContentLoss,
         GramLoss,
@@ -55,6 +56,7 @@ _HOMES = {
     "GramLoss": "losses",
     "Grid": "grids",
     "ImpastoError": "errors",
+    "Input": "limits",
     "InputError": "errors",
     "NumericalError": "errors",
     "Output": "settings",
@@ -98,6 +100,7 @@ __all__ = [
     "GramLoss",
     "Grid",
     "ImpastoError",
+    "Input",
     "InputError",
     "NumericalError",
     "Output",

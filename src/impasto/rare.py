@@ -4,6 +4,7 @@ image, facts = read_rare("bmp", data, "cat.bmp", Input())
 """
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _PILLOW = {  # format -> module and class; no other plugin of Pillow is ever rea
 RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
 _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
 _YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
+_PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
 _KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes samples for
 
 
@@ -44,7 +46,8 @@ def read_rare(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips
     with foreign(shown):
         if kind == "heic":
             return _heic(data, shown, limits)
-        return (*_pillow(kind, data, shown, limits), 1)
+        read = _pfm if data.startswith(b"PF") else _pillow
+        return (*read(kind, data, shown, limits), 1)
 
 
 def is_rare_tiff(data: bytes) -> bool:
@@ -91,6 +94,19 @@ def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.I
     image = from_pil(picture)
     described = exif.described(data) if kind == "tiff" else b""
     return image, Facts(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
+
+
+def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+    """Read floats in three colours, from the bottom up, which Pillow does not."""
+    head = _PFM.match(data)
+    if head is None:
+        raise ValueError("no head of a PFM")
+    width, height = int(head[1]), int(head[2])
+    check_size(width, height, shown, limits)
+    order = "<f4" if float(head[3]) < 0 else ">f4"
+    values = np.frombuffer(data, order, width * height * 3, head.end())
+    array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
+    return pyvips.Image.new_from_array(array, interpretation="srgb"), Facts(16)
 
 
 def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, int]:
