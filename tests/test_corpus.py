@@ -199,7 +199,7 @@ FAMILIES = {  # folder/name of files that are one picture -> mean difference all
     r"valid/synthetic/orient_\d\.png": 0,
     r"valid/orientation/pillow__hopper_orientation_\d\.jpg": 6,
     r"valid/orientation/pillow__hopper_orientation_\d\.webp": 6,
-    r"valid/orientation/pillow__g4_orientation_\d\.tif": 0,
+    r"valid/orientation/pillow__g4_orientation_\d\.tif": 1,
     r"valid/orientation/pillow__rot\dmir\d\.avif": 9,
     r"valid/orientation/sharp__Landscape_\d\.jpg": 6,
     r"valid/orientation/sharp__Portrait_\d\.jpg": 6,

@@ -72,14 +72,14 @@ def _is_tga(data: bytes) -> bool:
     name, has_map, kind, first, entries, entry, _, _, width, height, depth, bits = (
         struct.unpack_from("<BBBHHBHHHHBB", data)
     )
-    depths = {1: (8,), 2: (15, 16, 24, 32), 3: (8, 16)}.get(kind & 7, ())
+    depths = {1: (8,), 2: (15, 16, 24, 32), 3: (1, 8, 16)}.get(kind & 7, ())
     mapped = (has_map, entry in (15, 16, 24, 32), entries > 0) == (1, True, True)
     unmapped = (has_map, entry, entries, first) == (0, 0, 0, 0)
     if kind & ~8 not in (1, 2, 3) or depth not in depths or not width or not height or bits >> 6:
         return False
     if not (mapped or (unmapped and kind & 7 != 1)):
         return False
-    start = 18 + name + (entries * (entry + 7) // 8 if has_map else 0)
+    start = 18 + name + (entries * ((entry + 7) // 8) if has_map else 0)
     return len(data) > start and (
         kind & 8 > 0
         or data.endswith(_TGA_END)

@@ -1,7 +1,7 @@
 """What image libraries raise on the files of strangers becomes errors for the user.
 
 with translated("cat.jpg"):
-    image = pyvips.Image.new_from_file("cat.jpg")
+    image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
 import contextlib
