@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto import machine
 from impasto.convolution import Convolution, Direct, Winograd
 from impasto.layers import LAYERS, check_layer, deepest
 from impasto.vgg import VGG19, pool
@@ -19,6 +20,7 @@ from impasto.vgg import VGG19, pool
 Injected = Callable[[str], Tensor | None]
 Undo = Callable[[Tensor], Tensor]
 # Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
+STRIP = 1_000_000  # values of a pooled layer that go the way back at a time; places are large
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
 
@@ -26,11 +28,13 @@ class Chain:
     """VGG-19 with its way back.
 
     Args:
-        network: As `objective.prepare` returns it; pooling, padding, number format and device are its own.
+        network: Its pooling, padding and device are the chain's.
+        dtype: The number format of features and gradients; None for that of the network's kernels.
     """
 
-    def __init__(self, network: VGG19) -> None:
+    def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
         self.network = network
+        self.dtype = dtype
         self._convolutions: dict[str, Convolution] = {}
 
     @classmethod
@@ -56,7 +60,7 @@ class Chain:
             return found
         self.network.check_size(image, wanted)
         with torch.no_grad():
-            hidden = self.network.preprocess(image.detach())
+            hidden = self.network.preprocess(image.detach()).to(self.dtype)
             hidden = hidden.contiguous(memory_format=torch.channels_last)
             for step in _steps(wanted, self.network.pooling):
                 hidden = self._step(step, hidden, found, keep)
@@ -86,9 +90,12 @@ class Chain:
         """Return a convolution, made on first use."""
         if name not in self._convolutions:
             kernels = self.network.kernels
-            weight, bias = kernels[f"{name}/weight"].detach(), kernels[f"{name}/bias"].detach()
+            weight, bias = (
+                kernels[f"{name}/{part}"].detach().to(self.dtype) for part in ("weight", "bias")
+            )
             make = Winograd if _wide(weight) else Direct
             self._convolutions[name] = make(weight, bias, self.network.padding)
+            machine.put_aside(kernels[f"{name}/weight"])
         return self._convolutions[name]
 
 
@@ -199,21 +206,44 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _max_pooled(hidden: Tensor, rectified: bool) -> tuple[Tensor, Undo]:
-    shape, halved = hidden.shape, ([2, 2], [2, 2], [0, 0], [1, 1], False)
-    found, places = functional.max_pool2d(hidden, 2, return_indices=True)
-    kept = places.int()  # half the memory
-    gate = _gate(found) if rectified else None
+    """Pool a strip of rows at a time, as torch gives places in 64 bits; kept are 32, counted in the strip."""
+    shape = hidden.shape
+    small = torch.Size((*shape[:2], shape[2] // 2, shape[3] // 2))
+    found = _empty(small, hidden.dtype, hidden.device)
+    kept = _empty(small, torch.int32, hidden.device)
+    strips = _strips(small)
+    for rows, cells in strips:
+        found[..., rows, :], kept[..., rows, :] = functional.max_pool2d(
+            hidden[..., cells, :], 2, return_indices=True
+        )
 
     def undo(gradient: Tensor) -> Tensor:
-        if gate is not None:
-            gradient = gate(gradient)
-        # Only its form is looked at.
-        like = torch.empty(
-            shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
-        )
-        back: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, like, *halved, kept.long()
-        )
+        if rectified:
+            gradient = _gate(found)(gradient)
+        back = _empty(shape, gradient.dtype, gradient.device)
+        back[..., 2 * small[2] :, :] = 0  # a row that filled no cell
+        for rows, cells in strips:
+            _unpool(gradient[..., rows, :], kept[..., rows, :].long(), back[..., cells, :])
         return back
 
     return found, undo
+
+
+def _empty(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+
+
+def _unpool(gradient: Tensor, places: Tensor, target: Tensor) -> None:
+    """Write each value of the gradient to its place in the target, and 0 elsewhere."""
+    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
+        gradient, target, [2, 2], [2, 2], [0, 0], [1, 1], False, places, grad_input=target
+    )
+
+
+def _strips(small: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Cut a pooled layer (1, C, h, w) into parts of about STRIP values: rows, and where they came from."""
+    _, channels, height, width = small
+    step = max(1, STRIP // (channels * max(1, width)))
+    starts = range(0, height, step)
+    parts = [(start, min(start + step, height)) for start in starts]
+    return [(slice(*part), slice(2 * part[0], 2 * part[1])) for part in parts]

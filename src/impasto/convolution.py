@@ -18,10 +18,10 @@ from torch.nn import functional
 
 Padding = Literal["zero", "reflect", "replicate"]
 
-# Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4. Departure: the
-# points are 0, +-r, +-1/r and infinity with r = sqrt(1/2) in place of 0, +-1, +-2 and infinity. That halves the
-# rounding, and turning the kernels round only exchanges points: G's rows, read backwards, are those of `_TURNED`
-# times `_FACTORS`. So the way back needs no kernels of its own.
+# Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4.
+# Departure: the points are 0, +-r, +-1/r and infinity with r = sqrt(1/2), not 0, +-1, +-2 and infinity. That
+# halves the rounding, and turning the kernels round only exchanges points: the rows of G, read backwards, are
+# those of `_TURNED` times `_FACTORS`. So the way back needs no kernels of its own.
 _R = 0.5**0.5
 _BT = (
     (1.0, 0.0, -2.5, 0.0, 1.0, 0.0),
@@ -138,9 +138,11 @@ class Winograd:
     def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
         self._bias, self._padding = bias, padding
         outgoing, incoming = weight.shape[:2]
-        flat = weight.float().permute(2, 3, 1, 0).reshape(9, -1)
-        kernels = torch.mm(_square(_matrix(_G)).float(), flat)
-        self._kernels = kernels.view(36, incoming, outgoing).to(weight.dtype)
+        spread = _square(_matrix(_G)).float()
+        self._kernels = weight.new_empty(36, incoming, outgoing)
+        for rows in _blocks(incoming):  # in float32, a part at a time
+            part = weight[:, rows].float().permute(2, 3, 1, 0).reshape(9, -1)
+            self._kernels[:, rows] = torch.mm(spread, part).view(36, -1, outgoing)
         enter, leave = _matrix(_BT), _matrix(_AT)
         turned, factors = list(_TURNED), torch.tensor(_FACTORS, dtype=torch.float64)
         back = factors[:, None] * enter[turned], leave[:, turned]
@@ -209,6 +211,10 @@ def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
         target.copy_(tiles)
 
 
+def _blocks(length: int) -> list[slice]:
+    return [slice(start, start + 64) for start in range(0, length, 64)]
+
+
 def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
@@ -241,7 +247,11 @@ def _strip(source: Tensor, top: int, left: int, shape: tuple[int, int]) -> Tenso
     first, last = max(0, top), min(height, top + shape[0])
     if last - first == shape[0] and left == 0 and width == shape[1]:
         return source[first:last]
-    strip = source.new_zeros(*shape, channels)
+    strip = source.new_empty(*shape, channels)
+    strip[: first - top] = 0
+    strip[last - top :] = 0
+    strip[:, :left] = 0
+    strip[:, left + width :] = 0
     strip[first - top : last - top, left : left + width] = source[first:last, : shape[1] - left]
     return strip
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from impasto.conventions import Convention, Variation
 from impasto.tiles import Window
 
+GRAM_PART = 16_384  # positions of bf16 features that are made float32 at a time
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
@@ -69,9 +70,15 @@ class _Gram(torch.autograd.Function):
     def forward(context: Any, features: Tensor) -> Tensor:
         context.save_for_backward(features)
         flat = features.flatten(2)  # (B, C, M)
-        if flat.dtype == torch.bfloat16:
-            flat = flat.float()  # the sums stay in float32
-        return flat @ flat.transpose(1, 2)
+        if flat.dtype != torch.bfloat16 or flat.device.type != "cpu":
+            flat = flat.float() if flat.dtype == torch.bfloat16 else flat
+            return flat @ flat.transpose(1, 2)
+        # The sums stay in float32; never more than a part of the features is there twice.
+        gram = flat.new_zeros((flat.shape[0], flat.shape[1], flat.shape[1]), dtype=torch.float32)
+        for part in torch.split(flat, GRAM_PART, dim=2):
+            some = part.float()
+            gram.baddbmm_(some, some.transpose(1, 2))
+        return gram
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:

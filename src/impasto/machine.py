@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from impasto.errors import SettingsError
 from impasto.settings import Runtime, Settings
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in malloc.h of glibc
+_PAGEOUT = 21  # of madvise, in mman.h of Linux
 
 
 def usable_threads() -> int:
@@ -142,6 +144,12 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def give_back_freed_memory() -> None:
+    """Give what was freed back to the system: the next scale's tensors have other sizes."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _keep_freed_memory(keep: bool) -> None:
     """Have the C library keep the memory of freed tensors for the next, or give it back.
 
@@ -157,6 +165,22 @@ def _keep_freed_memory(keep: bool) -> None:
             library.malloc_trim(0)
     except (OSError, AttributeError, TypeError):
         return
+
+
+def put_aside(tensor: torch.Tensor) -> None:
+    """Tell the system that a tensor mapped from a file will not be read soon and need not stay in memory.
+
+    It can be read later all the same. Elsewhere than on Linux, and for other tensors, nothing happens.
+    """
+    if tensor.device.type != "cpu" or sys.platform != "linux":
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    start = -(-tensor.data_ptr() // page) * page
+    length = tensor.data_ptr() + tensor.nbytes - start
+    with contextlib.suppress(OSError, AttributeError):
+        if length > 0:
+            madvise = ctypes.CDLL(None).madvise
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _PAGEOUT)
 
 
 def describe() -> dict[str, str]:

@@ -32,11 +32,9 @@ def prepare(
     precision: Precision,
     device: str,
 ) -> Chain:
-    """Return the network on its device, in its number format."""
+    """Return the network on its device, with its way back, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
-    for kernel in network.kernels.values():
-        kernel.data = kernel.data.to(DTYPES[precision])
-    return Chain(network)
+    return Chain(network, DTYPES[precision])
 
 
 class Objective:

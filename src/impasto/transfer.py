@@ -254,6 +254,7 @@ def _paint(
         canvas = _next_canvas(canvas, before, targets, settings)
         before = replace(targets, styles=(), picture=None)  # the paintings have done their part
         del targets
+        machine.give_back_freed_memory()
         reason, canvas = _solve(
             canvas, scale, passes, [*losses, *extra_losses], network, settings, runtime, log,
             None if budget is None else partial(budget.at, number),
