@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from impasto import pooling
 from impasto.chain import Chain
 from impasto.errors import InputError
 from impasto.layers import LAYERS
@@ -100,3 +101,20 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
     ways = {name: type(way).__name__ for name, way in chain._convolutions.items()}
     assert ways["conv1_2"] == "Direct"
     assert ways["conv4_2"] == "Winograd"
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16)])
+def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height, width) -> None:
+    chain = Chain(VGG19(narrow, padding=padding).double())
+    image = random_image(height, width).double()
+    found = []
+    for rows in (1000, 3, 1):  # of pooled layers in a strip
+        monkeypatch.setattr(pooling, "ROWS", rows)
+        monkeypatch.setattr(pooling, "STRIP", 1)
+        course = chain.forward(image, ["relu3_1"])
+        features = course.features["relu3_1"].clone()
+        found.append((features, course.back({"relu3_1": features.clone()}.get)))
+    for features, gradient in found[1:]:
+        assert torch.allclose(features, found[0][0], rtol=1e-12)
+        assert torch.allclose(gradient, found[0][1], rtol=1e-10)

@@ -10,17 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from impasto import machine
-from impasto.convolution import Convolution, Direct, Winograd
+from impasto import machine, pooling
+from impasto.convolution import Convolution, Direct, Winograd, Workspace
 from impasto.layers import LAYERS, check_layer, deepest
-from impasto.vgg import VGG19, pool
+from impasto.pooling import Undo
+from impasto.vgg import VGG19
 
 Injected = Callable[[str], Tensor | None]
-Undo = Callable[[Tensor], Tensor]
 # Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
-STRIP = 1_000_000  # values of a pooled layer that go the way back at a time; places are large
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
 
@@ -35,6 +33,7 @@ class Chain:
     def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
         self.network = network
         self.dtype = dtype
+        self._workspace = Workspace()
         self._convolutions: dict[str, Convolution] = {}
 
     @classmethod
@@ -60,8 +59,8 @@ class Chain:
             return found
         self.network.check_size(image, wanted)
         with torch.no_grad():
-            hidden = self.network.preprocess(image.detach()).to(self.dtype)
-            hidden = hidden.contiguous(memory_format=torch.channels_last)
+            hidden = self.network.preprocess(image.detach())
+            hidden = hidden.to(self.dtype or hidden.dtype, memory_format=torch.channels_last)
             for step in _steps(wanted, self.network.pooling):
                 hidden = self._step(step, hidden, found, keep)
                 if step[-1] in wanted:
@@ -69,19 +68,20 @@ class Chain:
         return found
 
     def _step(self, step: Sequence[str], hidden: Tensor, found: "Pass", keep: bool) -> Tensor:
-        undo: list[Undo] = []
-        for layer in step:
-            if layer.startswith("pool"):
-                hidden, back = _pooled(hidden, self.network.pooling, rectified=len(step) > 1)
-            elif layer.startswith("conv"):
-                convolution = self._convolution(layer)
-                hidden, back = convolution.forward(hidden, rectify=len(step) > 1), convolution.back
-            else:  # the convolution rectified already, or its own output is wanted too
-                hidden = hidden if len(step) > 1 else hidden.relu()
-                back = _gate(hidden)
-                if step[-1].startswith("pool"):
-                    continue  # the pooling opens and closes for it
-            undo.append(back)
+        first, undo = step[0], []
+        if len(step) == 3:
+            hidden, back = pooling.convolved_and_pooled(self._convolution(first), hidden)
+        elif first.startswith("pool"):
+            hidden, back = pooling.pooled(hidden, self.network.pooling)
+        elif first.startswith("relu"):  # its convolution's own output is wanted too
+            hidden = hidden.relu()
+            back = pooling.gate(hidden)
+        else:
+            convolution = self._convolution(first)
+            hidden, back = convolution.forward(hidden, rectify=len(step) > 1), convolution.back
+        undo.append(back)
+        if len(step) == 2:
+            undo.append(pooling.gate(hidden))
         if keep:
             found.way_back.append((step[-1], undo))
         return hidden
@@ -89,19 +89,22 @@ class Chain:
     def _convolution(self, name: str) -> Convolution:
         """Return a convolution, made on first use."""
         if name not in self._convolutions:
-            kernels = self.network.kernels
-            weight, bias = (
-                kernels[f"{name}/{part}"].detach().to(self.dtype) for part in ("weight", "bias")
-            )
-            make = Winograd if _wide(weight) else Direct
-            self._convolutions[name] = make(weight, bias, self.network.padding)
-            machine.put_aside(kernels[f"{name}/weight"])
+            kernels, padding = self.network.kernels, self.network.padding
+            weight, bias = (kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
+            dtype = self.dtype or weight.dtype
+            found: Convolution
+            if _wide(weight, dtype):
+                found = Winograd(weight, bias, padding, dtype, self._workspace)
+            else:
+                found = Direct(weight.to(dtype), bias.to(dtype), padding)
+            self._convolutions[name] = found
+            machine.put_aside(weight)
         return self._convolutions[name]
 
 
-def _wide(weight: Tensor) -> bool:
+def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether Winograd is the faster way for kernels (D, C, 3, 3)."""
-    enough = WIDE.get(weight.dtype)
+    enough = WIDE.get(dtype)
     if enough is None or weight.device.type != "cpu":
         return False
     narrow, broad = sorted(weight.shape[:2])
@@ -163,87 +166,3 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     if one is None:  # ours from here on; a sum's gradient is one number seen many times
         return other.contiguous(memory_format=torch.channels_last)
     return one.add_(other)
-
-
-# --- ways back -----------------------------------------------------------------------------------
-
-
-def _gate(rectified: Tensor) -> Undo:
-    """Let the gradient through where the rectification did; in place, the gradient is ours."""
-
-    def undo(gradient: Tensor) -> Tensor:
-        torch.ops.aten.threshold_backward(gradient, rectified, 0, grad_input=gradient)
-        return gradient
-
-    return undo
-
-
-def _pooled(hidden: Tensor, pooling: str, *, rectified: bool) -> tuple[Tensor, Undo]:
-    """Pool, and tell the way back; through the rectification before it, too, if that is left to us."""
-    if pooling == "max":
-        return _max_pooled(hidden, rectified)
-    found, shape = pool(hidden, "average" if pooling == "average" else "l2"), hidden.shape
-    if pooling == "average":
-        return found, lambda gradient: _spread(gradient / 4, shape)
-
-    def undo(gradient: Tensor) -> Tensor:
-        height, width = found.shape[-2] * 2, found.shape[-1] * 2
-        inner = _spread(gradient / (4 * found), shape)
-        inner[..., :height, :width].mul_(hidden[..., :height, :width])
-        return inner
-
-    return found, undo
-
-
-def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Give each position's gradient to its four inputs."""
-    found = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
-    height, width = gradient.shape[-2] * 2, gradient.shape[-1] * 2
-    for row in (0, 1):
-        for column in (0, 1):
-            found[..., row:height:2, column:width:2] = gradient
-    return found
-
-
-def _max_pooled(hidden: Tensor, rectified: bool) -> tuple[Tensor, Undo]:
-    """Pool a strip of rows at a time, as torch gives places in 64 bits; kept are 32, counted in the strip."""
-    shape = hidden.shape
-    small = torch.Size((*shape[:2], shape[2] // 2, shape[3] // 2))
-    found = _empty(small, hidden.dtype, hidden.device)
-    kept = _empty(small, torch.int32, hidden.device)
-    strips = _strips(small)
-    for rows, cells in strips:
-        found[..., rows, :], kept[..., rows, :] = functional.max_pool2d(
-            hidden[..., cells, :], 2, return_indices=True
-        )
-
-    def undo(gradient: Tensor) -> Tensor:
-        if rectified:
-            gradient = _gate(found)(gradient)
-        back = _empty(shape, gradient.dtype, gradient.device)
-        back[..., 2 * small[2] :, :] = 0  # a row that filled no cell
-        for rows, cells in strips:
-            _unpool(gradient[..., rows, :], kept[..., rows, :].long(), back[..., cells, :])
-        return back
-
-    return found, undo
-
-
-def _empty(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
-
-
-def _unpool(gradient: Tensor, places: Tensor, target: Tensor) -> None:
-    """Write each value of the gradient to its place in the target, and 0 elsewhere."""
-    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
-        gradient, target, [2, 2], [2, 2], [0, 0], [1, 1], False, places, grad_input=target
-    )
-
-
-def _strips(small: Sequence[int]) -> list[tuple[slice, slice]]:
-    """Cut a pooled layer (1, C, h, w) into parts of about STRIP values: rows, and where they came from."""
-    _, channels, height, width = small
-    step = max(1, STRIP // (channels * max(1, width)))
-    starts = range(0, height, step)
-    parts = [(start, min(start + step, height)) for start in starts]
-    return [(slice(*part), slice(2 * part[0], 2 * part[1])) for part in parts]

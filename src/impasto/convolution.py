@@ -47,7 +47,7 @@ _AT = (
 )
 _TURNED = (5, 3, 4, 1, 2, 0)
 _FACTORS = (1.0, -0.5, -0.5, -2.0, -2.0, 1.0)
-STRIP = 131_072  # values of one channel's tiles that go through Winograd at a time, about; measured
+STRIP = 65_536  # values of one channel's tiles that go through Winograd at a time, about; measured
 
 
 class Convolution(Protocol):
@@ -126,28 +126,56 @@ def _mode(padding: Padding, length: int) -> str:
 # --- Winograd ------------------------------------------------------------------------------------
 
 
+class Workspace:
+    """The place where Winograd's steps keep what lies between them; convolutions use it in turn.
+
+    Taken afresh at each step, places of so many sizes would leave holes between the features.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[Tensor] = []
+
+    def two(self, length: int, like: Tensor) -> list[Tensor]:
+        """Return two flat tensors of that length and that number format, with anything in them."""
+        if not self._places or self._places[0].numel() < length:
+            self._places = []
+            most = max(length, 37 * STRIP)  # at once what most layers need
+            self._places = [like.new_empty(most), like.new_empty(most)]
+        return [place[:length] for place in self._places]
+
+
 class Winograd:
     """The same with a quarter of the products, on the CPU, channels last; see the module's text.
 
     Args:
-        weight: (D, C, 3, 3), float32 or bfloat16.
+        weight: (D, C, 3, 3), float32.
         bias: (D,).
         padding: What lies around the picture.
+        dtype: The number format computed in, float32 or bfloat16.
+        workspace: Shared with other convolutions in this number format; one of its own if None.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
-        self._bias, self._padding = bias, padding
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        padding: Padding,
+        dtype: torch.dtype = torch.float32,
+        workspace: Workspace | None = None,
+    ) -> None:
+        self._bias, self._padding = bias.to(dtype), padding
+        self._workspace = workspace or Workspace()
         outgoing, incoming = weight.shape[:2]
         spread = _square(_matrix(_G)).float()
-        self._kernels = weight.new_empty(36, incoming, outgoing)
-        for rows in _blocks(incoming):  # in float32, a part at a time
-            part = weight[:, rows].float().permute(2, 3, 1, 0).reshape(9, -1)
+        self._kernels = weight.new_empty((36, incoming, outgoing), dtype=dtype)
+        for rows in _blocks(incoming):  # a part at a time
+            part = weight[:, rows].permute(2, 3, 1, 0).reshape(9, -1)
             self._kernels[:, rows] = torch.mm(spread, part).view(36, -1, outgoing)
         enter, leave = _matrix(_BT), _matrix(_AT)
         turned, factors = list(_TURNED), torch.tensor(_FACTORS, dtype=torch.float64)
         back = factors[:, None] * enter[turned], leave[:, turned]
-        self._enter, self._leave = (_square(one).to(weight.dtype) for one in (enter, leave))
-        self._enter_back, self._leave_back = (_square(one).to(weight.dtype) for one in back)
+        self._enter, self._leave = (_square(one).to(dtype) for one in (enter, leave))
+        self._enter_back, self._leave_back = (_square(one).to(dtype) for one in back)
         # The bias comes with the last step: one row more, the same for all tiles.
         self._leave = torch.cat([self._leave, self._leave.new_ones(16, 1)], dim=1)
 
@@ -157,13 +185,13 @@ class Winograd:
         if self._padding != "zero":
             x, border = pad(x, self._padding), 0
         matrices = self._enter, self._kernels, self._leave
-        return _convolved(x, *matrices, border, self._bias, rectify=rectify)
+        return _convolved(x, *matrices, self._workspace, border, self._bias, rectify=rectify)
 
     def back(self, gradient: Tensor) -> Tensor:
         """Return the gradient for the input, (1, C, H, W), channels last."""
         border = 1 if self._padding == "zero" else 2
         matrices = self._enter_back, self._kernels.transpose(1, 2), self._leave_back
-        found = _convolved(gradient, *matrices, border)
+        found = _convolved(gradient, *matrices, self._workspace, border)
         return found if border == 1 else fold(found, self._padding)
 
 
@@ -172,6 +200,7 @@ def _convolved(
     enter: Tensor,
     kernels: Tensor,
     leave: Tensor,
+    workspace: Workspace,
     border: int,
     bias: Tensor | None = None,
     *,
@@ -183,15 +212,20 @@ def _convolved(
     incoming, outgoing = kernels.shape[1:]
     found = source.new_empty(height, width, outgoing)
     across = -(-width // 4)
+    rows = leave.shape[1]  # 36, and one for the bias
     for top, down in _strips(height, across, max(incoming, outgoing)):
+        number = down * across
+        one, other = workspace.two(rows * number * max(incoming, outgoing), source)
         strip = _strip(source, top - border, border, (4 * down + 2, 4 * across + 2))
-        cells = _cells(strip, (down, across)).reshape(36, -1)
-        entered = torch.mm(enter, cells).view(36, -1, incoming)
-        product = source.new_empty(leave.shape[1], down * across, outgoing)
-        torch.bmm(entered, kernels, out=product[:36])
+        cells = one[: 36 * number * incoming].view(36, -1)
+        cells.view(6, 6, down, across, incoming).copy_(_cells(strip, (down, across)))
+        entered = torch.mm(enter, cells, out=other[: cells.numel()].view(36, -1))
+        product = one[: rows * number * outgoing].view(rows, number, outgoing)
+        torch.bmm(entered.view(36, number, incoming), kernels, out=product[:36])
         if bias is not None:
             product[36] = bias
-        left = torch.mm(leave, product.view(leave.shape[1], -1))
+        left = other[: 16 * number * outgoing].view(16, -1)
+        torch.mm(leave, product.view(rows, -1), out=left)
         joined = left.view(4, 4, down, across, outgoing).permute(2, 0, 3, 1, 4)
         _put(joined, found[top : top + 4 * down], rectify=rectify)
     return _picture(found)

@@ -167,6 +167,11 @@ def _keep_freed_memory(keep: bool) -> None:
         return
 
 
+def keep_no_pictures() -> None:
+    """Have libvips keep nothing of what it made. For a program, which reads each picture once."""
+    pyvips.cache_set_max(0)
+
+
 def put_aside(tensor: torch.Tensor) -> None:
     """Tell the system that a tensor mapped from a file will not be read soon and need not stay in memory.
 

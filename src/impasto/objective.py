@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto import machine
 from impasto.chain import Chain, Pass
 from impasto.errors import InputError
 from impasto.layers import deepest
@@ -21,6 +22,7 @@ from impasto.vgg import VGG19, Padding, Pooling
 
 Precision = Literal["fp32", "bf16"]
 Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
+SETTLING = 3  # evaluations after which the memory is tidied up
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -62,6 +64,7 @@ class Objective:
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = sum(abs(loss.weight) for loss in self.losses) or 1.0
         self.tile = tile if all(loss.additive for loss in self.losses) else None
+        self._settling = SETTLING
 
     def __call__(self, canvas: Tensor) -> Evaluation:
         """Return loss, gradient (1, 3, H, W) and parts of a canvas (1, 3, H, W).
@@ -82,6 +85,11 @@ class Objective:
                 course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
                 back = _Measured(self.losses, course, tile.windows).back(slopes)
                 gradient[..., tile.rows, tile.columns] += back
+        if (
+            self._settling
+        ):  # what was freed so far lies scattered; the next pass takes what it needs
+            self._settling -= 1
+            machine.give_back_freed_memory()
         shares = {
             loss.name: number * self.scale
             for loss, number in zip(self.losses, numbers[1:], strict=True)

@@ -167,6 +167,7 @@ def paint(
     """Say the choice of size, run, and show how it goes; `course` watches for the page."""
     from impasto import machine, pyramid, transfer
 
+    machine.keep_no_pictures()
     runtime = machine.resolve(chosen.runtime, chosen.settings)
     if runtime.budget is not None:  # the command's, not only the computation's
         runtime = runtime.changed(budget=max(0.001, runtime.budget - machine.process_age()))

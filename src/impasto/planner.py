@@ -14,10 +14,10 @@ from impasto.pyramid import Scale
 from impasto.settings import Settings
 from impasto.tiles import tiles
 
-PROGRAM = {"fp32": 640_000_000, "bf16": 520_000_000}  # bytes; Python, torch and the network
+PROGRAM = {"fp32": 590_000_000, "bf16": 510_000_000}  # bytes; Python, torch and the network
 VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic needs between; float32
-PASSING = {"fp32": 1550, "bf16": 800}  # bytes a pixel of a tile that come and go within a pass
-TILED = 100_000_000  # bytes that parts of different sizes leave unused between them
+PASSING = {"fp32": 700, "bf16": 380}  # bytes a pixel of a tile that come and go within a pass
+TILED = 130_000_000  # bytes that parts of different sizes leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # px, of tiles
 FEWER = (6, 4, 3, 2)  # curvature pairs, where memory is short
 SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once
@@ -60,7 +60,7 @@ def plan(
     wanted = list(layers)
     largest = max(scales, key=lambda scale: scale.width * scale.height)
     leanest: Plan | None = None
-    for tile, pairs, compact in _ways(settings, fixed or {}):
+    for tile, pairs, compact in _ways(settings, precision, fixed or {}):
         need = memory(largest, settings, wanted, precision, tile, pairs, compact)
         found = Plan(tile, pairs, compact, need)
         if need <= limit:
@@ -77,14 +77,16 @@ def plan(
 
 
 def _ways(
-    settings: Settings, fixed: Mapping[str, int | bool | None]
+    settings: Settings, precision: str, fixed: Mapping[str, int | bool | None]
 ) -> Iterable[tuple[int, int, bool]]:
-    """Yield (tile, pairs, compact), the best first."""
+    """Yield (tile, pairs, compact), the best first. Beside bf16 features, pairs of 16 bits lose nothing."""
     given = fixed.get("pairs")
     most = min(settings.history, int(given)) if given else settings.history
     tile, compact = fixed.get("tile"), fixed.get("compact")
     edges = (0, *EDGES) if tile is None else (int(tile),)
-    kinds = (False, True) if compact is None else (bool(compact),)
+    kinds: tuple[bool, ...] = (True,) if precision == "bf16" else (False, True)
+    if compact is not None:
+        kinds = (bool(compact),)
     numbers = [most, *(count for count in FEWER if count < most)] if given is None else [most]
     for kind in kinds:
         for edge in edges:
@@ -110,7 +112,7 @@ def memory(
         vectors += 2 * pairs * 3 * pixels * (2 if compact else 4)
     elif settings.solver == "scipy":
         vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
-    targets = round(pixels * _content(settings)) * (2 if compact else 4)
+    targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
     part = pixels
     if tile and layers:
         part = max(item.pixels for item in tiles(scale.height, scale.width, tile, layers))
@@ -126,7 +128,7 @@ def kept(layers: Sequence[str], precision: str) -> int:
     for layer in LAYERS[: ORDER[deepest(layers)] + 1]:
         positions = CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
         if layer.startswith("pool"):
-            total += positions * (size + 4)  # what was taken, and where
+            total += positions * (size + 2)  # what was taken, and where
         elif layer in layers or (layer.startswith("relu") and not _before_pool(layer)):
             total += positions * size
     return round(total)

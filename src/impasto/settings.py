@@ -271,7 +271,7 @@ class Runtime(Model):
     )
     compact: bool | None = option(
         None,
-        "Keep curvature and the photo's features in 16 bits. Default: where memory is short.",
+        "Keep curvature and the photo's features in 16 bits. Default: with bf16, or where memory is short.",
         "Machine",
     )
 

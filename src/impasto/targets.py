@@ -101,15 +101,15 @@ def _style_factor(convention: Convention, layer: str, targets: Targets, painting
 def _features(
     network: Chain, image: Tensor, names: Sequence[str], tile: int, compact: bool
 ) -> dict[str, Tensor]:
-    """Return what the photo's layers hold, (1, C, h, w), in float32 or, compact, in 16 bits."""
+    """Return what the photo's layers hold, (1, C, h, w), as computed or, compact, in 16 bits."""
     whole: dict[str, Tensor] = {}
     for part, windows in _parts(network, image, names, tile):
         for name in names:
             inner, outer = windows[name].inner, windows[name].outer
             found = part[name][..., inner[0], inner[1]]
             if name not in whole:
-                kind = torch.float32
-                if compact:
+                kind = found.dtype  # in bf16 there is nothing more to keep
+                if compact and kind != torch.bfloat16:
                     kind = torch.float16 if found.abs().max() < HALF_MAX else torch.bfloat16
                 edges = [length // stride(name) for length in image.shape[-2:]]
                 whole[name] = torch.empty(

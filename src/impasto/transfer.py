@@ -191,7 +191,7 @@ def _definite(
             "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
             tile, limit / 1e9, slower,
         )  # fmt: skip
-    if chosen.compact and not runtime.compact:
+    if chosen.compact and not runtime.compact and runtime.precision != "bf16":
         logger.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
     found = runtime.changed(
         memory_limit=None,
