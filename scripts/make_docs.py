@@ -9,8 +9,8 @@ from pathlib import Path
 
 from impasto.cli import EXAMPLES, app
 from impasto.doctor import EXIT_CODES
-from impasto.settings import Output, Runtime, Settings
-from impasto.sources import PLACES, PREFIX, WORDS
+from impasto.models import PREFIX
+from impasto.sources import MODELS, PLACES, WORDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 ABOUT = {
@@ -41,7 +41,7 @@ def page() -> str:
 def environment() -> str:
     """Return the table of variables."""
     rows = [(PREFIX + name.upper(), ABOUT[name]) for name in (*WORDS, *PLACES)]
-    for model in (Settings, Runtime, Output):
+    for model in MODELS:
         rows += [
             (PREFIX + name.upper(), f"as `--{name.replace('_', '-')}`")
             for name in model.model_fields

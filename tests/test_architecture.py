@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
-    {"layers", "publish", "places", "models", "conventions", "presets"},
+    {"layers", "publish", "places", "models", "conventions", "presets", "units"},
     {
         "anatomy",
         "convolution",
@@ -26,19 +26,22 @@ ORDER = (  # a module imports from rows above its own only
         "tiles",
     },
     {"sheets"},
-    {"settings"},
+    {"settings", "limits"},
     {
         "descent",
         "recipe",
         "exif",
         "guard",
         "download",
+        "formats",
+        "held",
         "layouts",
         "machine",
         "store",
         "tensorfiles",
     },
-    {"arrays", "colour", "genuine"},
+    {"arrays", "claims", "colour", "facts", "genuine"},
+    {"rare"},
     {"decode"},
     {"xmp"},
     {"encode"},

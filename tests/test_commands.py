@@ -17,6 +17,7 @@ from impasto import weights as weights_module
 from impasto.cli import main
 from impasto.commands.settings import DEFAULT_WEIGHTS
 from impasto.errors import ExitCode, Stop
+from impasto.limits import Input
 from impasto.losses import Penalty
 from impasto.recipe import Recipe
 from impasto.settings import Output, Runtime, Settings
@@ -196,7 +197,8 @@ def test_settings_shows_every_value_and_where_it_came_from(capsys, monkeypatch) 
     assert lines["convention"] == ["convention", "paper", "preset", "paper"]
     assert lines["preset"] == ["preset", "paper", "--preset"]
     assert lines["history"] == ["history", "10", "default"]
-    fields = {*Settings.model_fields, *Runtime.model_fields, *Output.model_fields}
+    models = (Settings, Runtime, Output, Input)
+    fields = {name for model in models for name in model.model_fields}
     assert set(lines) == fields | {"preset", "weights"}
     assert main(["settings", *flags, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -1,4 +1,3 @@
-import csv
 import hashlib
 import io
 import os
@@ -6,7 +5,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +29,6 @@ FORMATS = {
     ".webp": "WEBP",
     ".avif": "AVIF",
 }
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 RNG = np.random.default_rng(7)
 
 
@@ -354,17 +351,15 @@ def test_a_name_with_newlines_stays_one_line(tmp_path):
     assert r"a\nb\x1b.png" in refused(path, "text file")
 
 
-def test_limits_hold_before_decoding(monkeypatch):
+def test_limits_hold_before_decoding():
     def png(width, height):
         body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
         head = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
         return b"\x89PNG\r\n\x1a\n" + head + b"\0\0\0\x04IDATxxxx" + bytes(4)
 
-    refused(png(20_000, 20_000), "20000 x 20000 pixels, more than 100 million")
-    refused(png(30_001, 1), "30001 x 1 pixels, .*30000 on one side")
+    refused(png(20_000, 20_000), "20000 x 20000 pixels, more than 100 million .--max-pixels")
+    refused(png(30_001, 1), "30001 x 1 pixels, .*30000 on one side .--max-side")
     refused(png(2**31 - 1, 2**31 - 1), "pixels|damaged")
-    monkeypatch.setattr(module, "MAX_BYTES", 100)
-    refused(pil_bytes(random_rgb(), "PNG"), "larger than")
 
 
 def test_memory_gives_out(monkeypatch):
@@ -823,33 +818,3 @@ def test_a_run_takes_all_of_these(tmp_path):
     assert [style.width for style in inputs.styles] == [8, 8]
     deep = open_inputs(random_rgb(12, 10, top=65535), [photo], Settings(), None)
     assert deep.picture(torch.rand(1, 3, 12, 10)).bits == 16
-
-
-# ---- pictures that break image programs
-
-BEYOND_LIBVIPS = {  # rare kinds of TIFF which libvips was not built for; refused in one sentence
-    "pillow__10ct_32bit_128.tiff",
-    "pillow__hopper_lzma.tif",
-    "pillow__old-style-jpeg-compression.tif",
-    "pillow__tiff_tiled_planar_raw.tif",
-}
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of odd pictures is not here")
-def test_every_file_of_the_corpus():
-    wrong = []
-    for row in csv.DictReader((CORPUS / "manifest.csv").read_text("utf-8").splitlines()):
-        path = CORPUS / row["file"]
-        try:
-            tensor = Picture.open(path).tensor(16, 16)
-        except ImpastoError as error:
-            message = str(error)
-            usual = path.read_bytes().startswith(MAGIC) and path.name not in BEYOND_LIBVIPS
-            if "\n" in message or (row["verdict"] == "ACCEPT" and usual):
-                wrong.append(f"{row['file']}: {message}")
-        else:
-            if row["verdict"] == "REJECT" or not torch.isfinite(tensor).all():
-                wrong.append(f"{row['file']}: opened")
-    assert wrong == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import InputError, SettingsError
+from impasto.limits import Input
 from impasto.settings import Output, Runtime, Settings
 from impasto.sources import Chosen, gather, read_file, read_recipe, to_toml
 from test_recipe import recipe
@@ -26,7 +27,7 @@ def toml(text: str, name: str = "x.toml") -> str:
 
 def test_nothing_given_is_the_default() -> None:
     chosen = gather({}, {})
-    assert chosen.models() == (Settings(), Runtime(), Output())
+    assert chosen.models() == (Settings(), Runtime(), Output(), Input())
     assert {origin for *_, origin in chosen.rows()} == {"default"}
     assert (chosen.preset, chosen.weights, chosen.limits) == ("default", None, ())
 

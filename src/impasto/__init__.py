@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from impasto.evaluation import Evaluation, Evaluator, Solution
     from impasto.grids import Cell, Grid, grid
     from impasto.history import Step
+    from impasto.limits import Input
     from impasto.losses import (
         ContentLoss,
         GramLoss,
@@ -57,6 +58,7 @@ _HOMES = {
     "GramLoss": "losses",
     "Grid": "grids",
     "ImpastoError": "errors",
+    "Input": "limits",
     "InputError": "errors",
     "NumericalError": "errors",
     "Output": "settings",
@@ -101,6 +103,7 @@ __all__ = [
     "GramLoss",
     "Grid",
     "ImpastoError",
+    "Input",
     "InputError",
     "NumericalError",
     "Output",

@@ -149,7 +149,9 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     ]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
     job = plan_job("-".join(stems), inputs, chosen.output, given)
-    files = [paint.read(name) for name in [*styles, start, content] if name is not None]
+    files = [
+        paint.read(name, chosen.input) for name in [*styles, start, content] if name is not None
+    ]
     if job.save_settings is not None:
         save_settings(job.save_settings, chosen, force=job.force)
     with paint.kept(job) as keeper:
@@ -158,7 +160,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
 
             for limit in chosen.limits:
                 progress.say(f"not as in {chosen.preset}: {limit}")
-            opened = [Picture.open(data, name=name) for name, data in files]
+            opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
             painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
             begin = opened[-2] if start else None
             course = paint.course_of(job, opened[-1], painted)

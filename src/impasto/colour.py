@@ -1,6 +1,7 @@
 """Whatever numbers a file holds become upright sRGB.
 
-image, notes = upright_srgb(image, "cat.jpg")  # 3 bands, or 4; uchar, ushort or float
+image, notes = srgb(image, "cat.jpg")  # 3 bands, or 4; uchar, ushort or float
+image = upright(image)                 # all of it read
 """
 
 from typing import Any
@@ -12,18 +13,20 @@ from impasto.errors import PictureError
 from impasto.guard import detail
 
 
-def upright_srgb(image: pyvips.Image, shown: str) -> tuple[pyvips.Image, tuple[str, ...]]:
-    """Return the image upright, in sRGB, all of it read, and what could not be done.
-
-    Its profile and its orientation are used up; nothing of what the file says stays with it.
-    """
+def srgb(image: pyvips.Image, shown: str) -> tuple[pyvips.Image, tuple[str, ...]]:
+    """Return the image in sRGB, of 8 or 16 bits not yet read, and what could not be done."""
     notes: list[str] = []
     image = _srgb(_samples(image, shown), notes)
+    return image, tuple(f"{shown}: {note}" for note in notes)
+
+
+def upright(image: pyvips.Image) -> pyvips.Image:
+    """Return the image turned as it says, all of it read; nothing else that it says stays with it."""
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         image = image.copy_memory().autorot()
     size, kind, space = (image.width, image.height, image.bands), image.format, image.interpretation
     plain = pyvips.Image.new_from_memory(image.write_to_memory(), *size, kind)
-    return plain.copy(interpretation=space), tuple(f"{shown}: {note}" for note in notes)
+    return plain.copy(interpretation=space)
 
 
 def _samples(image: pyvips.Image, shown: str) -> pyvips.Image:

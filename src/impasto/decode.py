@@ -1,178 +1,183 @@
 """From the bytes of a picture file to upright sRGB pixels, and what the file says besides.
 
-    image, facts = decode(data, "cat.jpg")    # 3 bands, or 4 with alpha; uchar, ushort or float
+    held, facts = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
 
-libvips reads most formats; Pillow reads BMP, and pi-heif the photos of telephones. Formats are known
-by content, not by name, and sizes are checked before anything is unpacked.
+libvips reads most formats, Pillow and pi-heif the others. Formats are known by content, not by name, and
+all limits hold before anything is unpacked.
 """
 
 import contextlib
-import io
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyvips
 
 from impasto import exif
 from impasto.arrays import from_pil
-from impasto.colour import upright_srgb
-from impasto.errors import PictureError
+from impasto.claims import PARTS, check_claims, frames, packed_text, png_chunks
+from impasto.colour import srgb, upright
+from impasto.facts import Facts
+from impasto.formats import format_of
 from impasto.guard import check_size, foreign, translated
+from impasto.held import Held, is_large
+from impasto.limits import Input
+from impasto.rare import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-READABLE = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF or BMP"  # known by content, not by name
 _LOADERS = {  # no other loader of libvips is ever reached, so no other needs to be blocked
-    "jpegload_buffer": (b"\xff\xd8\xff",),
-    "pngload_buffer": (b"\x89PNG\r\n\x1a\n",),
-    "tiffload_buffer": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "gifload_buffer": (b"GIF87a", b"GIF89a"),
-    "bmp": (b"BM",),
+    "jpeg": "jpegload_buffer",
+    "png": "pngload_buffer",
+    "tiff": "tiffload_buffer",
+    "gif": "gifload_buffer",
+    "webp": "webpload_buffer",
+    "avif": "heifload_buffer",
 }
-_AVIF = (b"avif", b"avis")  # brands in the first box of a file
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_OTHERS = {  # only to say what a file is
-    "a PDF or PostScript document": (b"%PDF", b"%!PS"),
-    "a ZIP archive": (b"PK\x03\x04",),
-    "an SVG or XML document": (b"<svg", b"<?xml"),
-}
-_PARTS = {"tiffload_buffer": "pages", "heic": "images"}  # of files with several; else frames
+_FLOWING = ("jpeg", "png", "tiff")  # unpacked row by row, so that a large file needs little memory
 _MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a file says besides its pixels.
-
-    Attributes:
-        bits: 8 or 16.
-        dpi: Dots an inch across and down, where it is stated.
-        notes: What was not used or could not be, one sentence each.
-        exif: As it stands there, a TIFF structure.
-        iptc: Its records.
-        xmp: The packet.
-    """
-
-    bits: int = 8
-    dpi: exif.DPI | None = None
-    notes: tuple[str, ...] = ()
-    exif: bytes = b""
-    iptc: bytes = b""
-    xmp: bytes = b""
-
-
-def decode(data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
-    """Return the upright sRGB image, all of it read, and what the file says.
+def decode(data: bytes, shown: str, limits: Input) -> tuple[Held, Facts]:
+    """Return the upright sRGB pixels, all of them read once, and what the file says.
 
     Raises:
-        PictureError: It is damaged, too large, or not a picture that can be read.
+        PictureError: It is damaged, beyond a limit, or not a picture that can be read.
         ResourceError: There is not enough memory for it.
     """
     with translated(shown):
-        loader = _loader(data, shown)
-        if loader in ("bmp", "heic"):
-            with foreign(shown):
-                image, facts = (_bmp if loader == "bmp" else _heic)(data, shown)
+        kind = format_of(data, shown, limits)
+        check_claims(kind, data, shown, limits)
+        if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
+            image, facts, count = read_rare(kind, data, shown, limits)
         else:
-            image, facts = _vips(loader, data, shown)
-        if (count := _count(image, loader, data)) > 1:
-            part = _PARTS.get(loader, "frames")
+            image, facts = _vips(kind, data, shown, limits)
+            count = frames(kind, data, limits.max_frames)
+        if count > 1:
+            part = PARTS.get(kind, "frames")
             said = f"{shown}: {count} {part}; only the first is used"
             facts = replace(facts, notes=(*facts.notes, said))
-        image, facts = _settled(image, facts, shown)
+        if kind in _FLOWING and kind not in RARE and _can_flow(image, kind, data):
+            held, facts = _flowing(kind, data, shown, limits, facts)
+        else:
+            held, facts = _settled(image, facts, shown)
     for note in facts.notes:
         _log.warning("%s", note)
-    return image, facts
+    return held, facts
 
 
-def decode_pil(picture: "Image", shown: str) -> tuple[pyvips.Image, Facts]:
+def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Held, Facts]:
     """Return the same of a picture that Pillow holds."""
-    check_size(*picture.size, shown)
+    check_size(*picture.size, shown, limits)
     with translated(shown):
         with foreign(shown):
             picture.load()
             image = from_pil(picture)
-            facts = Facts(8 if image.format == "uchar" else 16, _pil_dpi(picture))
+            facts = Facts(8 if image.format == "uchar" else 16, pil_dpi(picture))
         return _settled(image, facts, shown)
 
 
 def xmp_in(data: bytes, shown: str) -> bytes:
     """Return the packet of XMP in a file, without unpacking its pixels; empty if there is none."""
     with translated(shown):
-        loader = _loader(data, shown)
-        if loader == "bmp":
-            return b""
-        if loader == "heic":
+        limits = Input.from_environment()
+        kind = format_of(data, shown, limits)
+        check_claims(kind, data, shown, limits)
+        if kind == "heic":
             with foreign(shown):
-                return bytes(_heif_image(data).info.get("xmp") or b"")
-        image = _load(loader, data)
-        return _png_xmp(data) if loader == "pngload_buffer" else _blob(image, "xmp-data")
+                return bytes(heif_image(data).info.get("xmp") or b"")
+        if kind in RARE:
+            return b""
+        image = _load(kind, data)
+        return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
-def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[pyvips.Image, Facts]:
+def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[Held, Facts]:
     """Return the image as it is held; what lies across after turning is said so."""
     lying = image.get_typeof("orientation") and image.get("orientation") > 4
-    image, notes = upright_srgb(image, shown)
+    image, notes = srgb(image, shown)
     dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
-    return image, replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
+    return Held.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
 
 
-def _loader(data: bytes, shown: str) -> str:
-    """Return the libvips operation for this content, "bmp" or "heic", or say what the content is."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webpload_buffer"
-    for loader, magic in _LOADERS.items():
-        if data.startswith(magic):
-            return loader
-    what = next((what for what, magic in _OTHERS.items() if data.startswith(magic)), "")
-    if data[4:8] == b"ftyp":
-        box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-        brands = {box[at : at + 4] for at in range(0, len(box), 4) if at != 4}  # then a version
-        if brands & {*_AVIF, *_HEIC}:
-            return "heifload_buffer" if brands & {*_AVIF} else "heic"
-        what = "a video file" if len(data) >= 16 else ""
-    elif not what and data[:4096].isascii() and b"\0" not in data[:4096]:
-        what = "a text file"
-    raise PictureError(f"{shown} is {what or 'in no known format'}; give a {READABLE} file")
+def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
+    """Whether a picture is so large that its file is held instead of its pixels, and can be."""
+    turned = image.get_typeof("orientation") and image.get("orientation") > 1
+    rare = kind == "tiff" and is_rare_tiff(data)
+    return not turned and not rare and is_large(image, len(data))
 
 
-def _vips(loader: str, data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
+def _flowing(kind: str, data: bytes, shown: str, limits: Input, facts: Facts) -> tuple[Held, Facts]:
+    """Return pixels that are unpacked anew whenever they are asked for; read them once to be sure."""
+
+    def make() -> pyvips.Image:
+        return srgb(_vips(kind, data, shown, limits)[0], shown)[0]
+
+    image, notes = srgb(_vips(kind, data, shown, limits)[0], shown)
+    image.avg()
+    return Held.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
+
+
+def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
     """Return the image as libvips opens it, only the head read, and what it says."""
-    image = _load(loader, data)
-    check_size(image.width, image.height, shown)
+    image = _load(kind, data)
+    check_size(image.width, image.height, shown, limits)
     bits = 8 if image.format == "uchar" else 16
-    if loader == "tiffload_buffer":
+    if kind == "tiff":
         dpi, described = exif.stated_dpi(data), exif.described(data)
     else:
-        described = _blob(image, "exif-data")
+        described = _blob(image, "exif-data") or (_png_exif(data) if kind == "png" else b"")
         dpi = _head_dpi(data) or exif.stated_dpi(described)
-    png = loader == "pngload_buffer"
-    xmp = _png_xmp(data) if png else _blob(image, "xmp-data")
+    xmp = _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
     iptc = exif.iptc_records(_blob(image, "iptc-data"))
-    if png and bits == 16:
+    if kind == "png" and bits == 16:
         image = _keyed(image, data)
-    if loader == "heifload_buffer" and bits == 16:
-        image = _full_range(image, image.get("bits-per-sample"))
-    return image, Facts(bits, dpi, (), described, iptc, xmp)
+    if kind == "avif" and bits == 16:
+        image = full_range(image, image.get("bits-per-sample"))
+    if kind == "gif":
+        image = _on_canvas(image, data)
+    return _turned(image, kind, data, described, xmp), Facts(bits, dpi, (), described, iptc, xmp)
 
 
-def _load(loader: str, data: bytes) -> pyvips.Image:
+def _turned(
+    image: pyvips.Image, kind: str, data: bytes, described: bytes, xmp: bytes
+) -> pyvips.Image:
+    """Say how the image is turned where libvips does not see it: in XMP, in a profile of ImageMagick's."""
+    if kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536]):
+        return image  # turned already
+    stated = exif.orientation(data if kind == "tiff" else described)
+    turn = exif.xmp_orientation(xmp) if stated is None else stated
+    if turn in range(2, 9):
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    return image
+
+
+def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """Put the frame of a GIF onto its canvas, which libvips leaves out if it thinks it too large."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    if (image.width, image.height) == (width, height) or min(width, height) == 0:
+        return image
+    if image.width > width or image.height > height:
+        return image
+    image = image.bandjoin(255) if image.bands in (1, 3) else image
+    return image.embed(0, 0, width, height)
+
+
+def _load(kind: str, data: bytes) -> pyvips.Image:
     """Open with libvips; help it with TIFFs of 8-bit Lab samples, which version 8.18 refuses."""
     options = {"fail_on": "error", "access": "sequential"}
     try:
-        return pyvips.Operation.call(loader, data, **options)
+        return pyvips.Operation.call(_LOADERS[kind], data, **options)
     except pyvips.Error as error:
         if "bad labq format" not in str(error):
             raise
-    image = pyvips.Operation.call(loader, _as_rgb(data), **options)
+    image = pyvips.Operation.call(_LOADERS[kind], _as_rgb(data), **options)
     tint = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
     return (image[0] * (100 / 255)).bandjoin(tint).copy(interpretation="lab")
 
@@ -188,75 +193,6 @@ def _as_rgb(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def _bmp(data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
-    """Read a BMP with Pillow; libvips is not built for them."""
-    from PIL.BmpImagePlugin import BmpImageFile
-
-    picture = BmpImageFile(io.BytesIO(data))  # not Image.open, which warns of large pictures
-    check_size(*picture.size, shown)
-    picture.load()
-    return from_pil(picture), Facts(8, _pil_dpi(picture))
-
-
-def _pil_dpi(picture: "Image") -> exif.DPI | None:
-    """Return the resolution that Pillow found."""
-    pair = picture.info.get("dpi")
-    return exif.sensible_dpi(float(pair[0]), float(pair[1])) if pair else None
-
-
-def _heif_image(data: bytes) -> Any:
-    """Open the main picture of a HEIC file; nothing is unpacked until its pixels are asked for."""
-    import pi_heif
-
-    file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
-    main = file[file.primary_index]
-    main.info["count"] = len(file)
-    return main
-
-
-def _heic(data: bytes, shown: str) -> tuple[pyvips.Image, Facts]:
-    """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
-    main = _heif_image(data)
-    check_size(main.size[0], main.size[1], shown)
-    array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
-    check_size(array.shape[1], array.shape[0], shown)
-    bands = 1 if array.ndim == 2 else array.shape[2]
-    deep = array.dtype == np.uint16
-    grey, wide = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = pyvips.Image.new_from_array(array, interpretation=grey if bands < 3 else wide)
-    depth = int(main.info["bit_depth"])
-    if deep and not main.mode.endswith(";16"):
-        image = (image * (65535 / (2**depth - 1))).rint().cast("ushort")
-    elif deep:
-        image = _full_range(image, depth)
-    if main.premultiplied_alpha:
-        kind, top = image.format, 65535 if deep else 255
-        image = image.unpremultiply(max_alpha=top).rint().cast(kind)
-    if profile := main.info.get("icc_profile"):
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
-    image.set_type(pyvips.GValue.gint_type, "n-pages", main.info["count"])
-    described = bytes(main.info.get("exif") or b"")
-    xmp = bytes(main.info.get("xmp") or b"")
-    return image, Facts(16 if deep else 8, exif.stated_dpi(described), (), described, b"", xmp)
-
-
-def _full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
-    """Stretch 10 or 12 bits, which fill the upper bits of 16, so that white is white."""
-    if depth >= 16:
-        return image
-    return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
-
-
-def _count(image: pyvips.Image, loader: str, data: bytes) -> int:
-    """Return how many pages, frames or images there are."""
-    if loader == "pngload_buffer":
-        control = next((body for kind, body in _chunks(data) if kind == b"acTL"), b"")
-        return int.from_bytes(control[:4], "big")
-    if loader == "heifload_buffer" and (at := data.find(b"stsz")) > 0:  # samples of a sequence
-        return int.from_bytes(data[at + 12 : at + 16], "big")
-    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
-
-
 def _blob(image: pyvips.Image, field: str) -> bytes:
     return bytes(image.get(field)) if image.get_typeof(field) else b""
 
@@ -265,7 +201,7 @@ def _head_dpi(data: bytes) -> exif.DPI | None:
     """Return the resolution in the head of a PNG or a JPEG; libvips does not say if it is one."""
     across, down, scale = 0, 0, 0.0
     if data.startswith(b"\x89PNG"):
-        body = next((body for kind, body in _chunks(data) if kind == b"pHYs"), b"")
+        body = next((body for kind, body in png_chunks(data) if kind == b"pHYs"), b"")
         if len(body) == 9 and body[8] == 1:  # dots a metre; else the shape of a pixel only
             (across, down), scale = struct.unpack_from(">II", body), 0.0254
     elif data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0" and len(data) > 17:
@@ -276,28 +212,30 @@ def _head_dpi(data: bytes) -> exif.DPI | None:
     return exif.sensible_dpi(across * scale, down * scale)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks of a PNG that are not pixels."""
-    at = 8
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind != b"IDAT" and at + 8 + size <= len(data):
-            yield kind, data[at + 8 : at + 8 + size]
-        at += 12 + size
+def _png_exif(data: bytes) -> bytes:
+    """Return the EXIF that ImageMagick wrote into a text of a PNG, in hexadecimal digits."""
+    for kind, body in png_chunks(data):
+        name, _, text = body.partition(b"\0")
+        if name not in (b"Raw profile type exif", b"Raw profile type APP1"):
+            continue
+        with contextlib.suppress(ValueError, zlib.error):
+            packed = packed_text(kind, body)
+            text = zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
+            digits = b"".join(text.split()[2:])  # after a word and the number of bytes
+            return bytes.fromhex(digits.decode("ascii"))
+    return b""
 
 
 def _png_xmp(data: bytes) -> bytes:
     """Return the packet of a PNG, wherever it stands: libvips reads only what precedes the pixels."""
-    for kind, body in _chunks(data):
+    for kind, body in png_chunks(data):
         name, _, rest = body.partition(b"\0")
         if name != b"XML:com.adobe.xmp" or kind not in (b"iTXt", b"zTXt", b"tEXt"):
             continue
-        packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
-        text = rest[{b"iTXt": 2, b"zTXt": 1}.get(kind, 0) :]
-        if kind == b"iTXt":  # a language and a translated name come first
-            text = text.split(b"\0", 2)[-1]
+        packed = packed_text(kind, body)
+        text = rest if kind == b"tEXt" else rest[2:].split(b"\0", 2)[-1]  # after language and name
         try:
-            return zlib.decompressobj().decompress(text, _MAX_XMP) if packed else text
+            return zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
         except zlib.error:
             return b""
     return b""
@@ -305,7 +243,7 @@ def _png_xmp(data: bytes) -> bytes:
 
 def _keyed(image: pyvips.Image, data: bytes) -> pyvips.Image:
     """Add the alpha of a 16-bit PNG with one transparent colour, which libvips leaves out."""
-    body = next((body for kind, body in _chunks(data) if kind == b"tRNS"), b"")
+    body = next((body for kind, body in png_chunks(data) if kind == b"tRNS"), b"")
     if not body or len(body) != 2 * image.bands:
         return image
     key = list(struct.unpack(f">{image.bands}H", body))

@@ -10,6 +10,7 @@ from typing import Any
 from impasto._version import __version__
 from impasto.errors import ExitCode, WeightsError
 from impasto.layers import CHANNELS, LAYERS, block_of, stride
+from impasto.limits import FORMATS
 from impasto.settings import DEFAULT_LONG_EDGE, LARGEST_EDGE
 
 PACKAGES = ("torch", "numpy", "scipy", "pyvips", "safetensors", "pydantic", "cyclopts", "rich")
@@ -42,7 +43,7 @@ def layer_rows() -> list[dict[str, Any]]:
 
 def examine() -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows."""
-    from impasto import decode, guard, keeper, machine, publish
+    from impasto import formats, keeper, limits, machine, publish
 
     found = machine.devices()
     return {
@@ -55,11 +56,8 @@ def examine() -> dict[str, Any]:
         },
         "weights": _weights(),
         "pictures": {
-            "read": decode.READABLE,
+            "read": formats.READABLE,
             "write": list(publish.WRITABLE),
-            "largest file (MB)": publish.MAX_BYTES // 10**6,
-            "most pixels (million)": guard.MAX_PIXELS // 10**6,
-            "longest side (px)": guard.MAX_SIDE,
             "default size (px)": DEFAULT_LONG_EDGE,
             "largest size (px)": LARGEST_EDGE,
         },
@@ -68,6 +66,7 @@ def examine() -> dict[str, Any]:
             "unfinished runs": len(keeper.unfinished()),
             "kept in the folder": f"{keeper.KEPT} runs, {keeper.MOST // 10**6} MB",
         },
+        "limits": _limits(limits.Input),
         "exit codes": {str(int(code)): meaning for code, meaning in EXIT_CODES.items()},
     }
 
@@ -101,6 +100,19 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _limits(model: Any) -> dict[str, Any]:
+    """Say what is refused before it is unpacked, and what changes it."""
+    found = model.from_environment()
+    changed = f"flags such as --max-pixels, variables such as {model.variable('max_pixels')}"
+    return {
+        **found.model_dump(exclude={"formats"}),
+        "formats": found.formats or ",".join(FORMATS),
+        "frames read": 1,
+        "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
+        "changed by": f"{changed}, or [input] in a settings file",
+    }
 
 
 def _weights() -> dict[str, str]:

@@ -16,8 +16,8 @@ import pyvips
 
 from impasto import exif, xmp
 from impasto.arrays import over_white, quantised
-from impasto.decode import Facts
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError, did_you_mean
+from impasto.facts import Facts
 from impasto.guard import detail
 from impasto.publish import WRITABLE, printable
 from impasto.settings import Metadata

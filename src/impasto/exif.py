@@ -7,7 +7,9 @@ strangers is never believed: nonsense counts as absent::
     block = kept(exif, dpi)                   # upright, without thumbnail
 """
 
+import contextlib
 import math
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ _OF_PIXELS = (40962, 40963, 40965)  # sizes and interoperability of the file it 
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _IPTC = 33723
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_TURN = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>\s*)([1-8])\b""")
 
 
 class _Entry(NamedTuple):
@@ -49,6 +52,26 @@ def stated_dpi(data: bytes) -> DPI | None:
         return None
     scale = {2: 1.0, 3: 2.54}.get(unit, 0.0)  # 1 is the shape of a pixel only
     return sensible_dpi(found.get(_X, 0) * scale, found.get(_Y, 0) * scale)
+
+
+def orientation(data: bytes) -> int | None:
+    """Return how EXIF, or a whole TIFF file, says the picture is turned, 1 to 8; 1 for nonsense.
+
+    None if it does not say anything about it.
+    """
+    data = data.removeprefix(_MARK)
+    with contextlib.suppress(struct.error):
+        for entry in _entries(data):
+            if entry.tag == _ORIENTATION:
+                turn = struct.unpack_from(f"{_order(data)}H", entry.raw, 8)[0]
+                return turn if turn in range(1, 9) else 1
+    return None
+
+
+def xmp_orientation(packet: bytes) -> int | None:
+    """Return how XMP says the picture is turned, 1 to 8; None if it does not."""
+    found = _TURN.search(packet)
+    return int(found[1]) if found else None
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:

@@ -12,12 +12,19 @@ from pydantic.fields import FieldInfo
 
 from impasto import sheets
 from impasto.errors import InputError, OutputError, SettingsError, counted, did_you_mean
+from impasto.limits import Input
 from impasto.models import Groups, Model, choices, is_table, shown
 from impasto.publish import WRITABLE, printable
 from impasto.settings import Output, Runtime, Settings, Style
 
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
-WITH_UNITS = ("memory_limit", "budget")  # numbers that may be written with a unit
+WITH_UNITS = (
+    "memory_limit",
+    "budget",
+    "max_pixels",
+    "max_bytes",
+    "max_text",
+)  # numbers that may be written with a unit
 
 # --- flags, made from the models -----------------------------------------------------------------
 
@@ -85,9 +92,9 @@ def switch(name: str, help: str, **more: Any) -> Any:
 
 
 def generated(*models: type[Model]) -> list[Any]:
-    """Return a flag for every field of these models; of all three where none is given."""
+    """Return a flag for every field of these models; of all four where none is given."""
     found = []
-    for model in models or (Settings, Runtime, Output):
+    for model in models or (Settings, Runtime, Output, Input):
         for name, field in model.model_fields.items():
             extra = field.json_schema_extra
             assert isinstance(extra, dict)

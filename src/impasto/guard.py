@@ -1,27 +1,43 @@
 """What image libraries raise on the files of strangers becomes errors for the user.
 
 with translated("cat.jpg"):
-    image = pyvips.Image.new_from_file("cat.jpg")
+    image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
 import contextlib
+import os
+import threading
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pyvips
 
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
+from impasto.limits import Input
 from impasto.publish import printable
 
-MAX_PIXELS = 100_000_000  # width x height
-MAX_SIDE = 30_000
+
+def _readable(text: Any) -> str:
+    """Return a text of C, whatever bytes are in it."""
+    return "" if text == pyvips.ffi.NULL else pyvips.ffi.string(text).decode("utf-8", "replace")
 
 
-def check_size(width: int, height: int, shown: str) -> None:
+# pyvips' handler of libvips' log, and nothing else, looks this name up there. Its own fails on the texts of
+# damaged files that are not UTF-8, and such a traceback goes to the terminal from within C.
+pyvips._to_string = _readable
+_terminal = threading.RLock()  # one at a time may turn it off
+
+
+def check_size(width: int, height: int, shown: str, limits: Input) -> None:
     """Refuse what is too large, before it is unpacked."""
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 10**6} million or {MAX_SIDE} on one side"
-        size = f"{width} x {height} pixels"
-        raise PictureError(f"{shown} has {size}, more than {limit}; make it smaller first")
+    size = f"{shown} has {width} x {height} pixels, more than"
+    if width * height > limits.max_pixels:
+        allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
+        raise PictureError(f"{size} {allowed}; make it smaller first")
+    if max(width, height) > limits.max_side:
+        allowed = f"{limits.max_side} on one side (--max-side)"
+        raise PictureError(f"{size} {allowed}; make it smaller first")
 
 
 @contextlib.contextmanager
@@ -39,9 +55,11 @@ def translated(shown: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def foreign(shown: str) -> Iterator[None]:
-    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files."""
+    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn besides."""
     try:
-        yield
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            yield
     except (ImpastoError, MemoryError, pyvips.Error):
         raise
     except Exception as error:
@@ -49,6 +67,20 @@ def foreign(shown: str) -> Iterator[None]:
             raise MemoryError from error
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise _damaged(shown, printable(lines[0])[:120]) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the C libraries below Pillow write to the terminal from it, such as libtiff."""
+    with _terminal, contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):  # nothing to keep quiet where there is no standard error
+            saved = os.dup(2)
+            after.callback(os.close, saved)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            after.callback(os.close, nowhere)
+            os.dup2(nowhere, 2)
+            after.callback(os.dup2, saved, 2)
+        yield
 
 
 def _damaged(shown: str, why: str) -> PictureError:
@@ -62,4 +94,5 @@ def detail(error: pyvips.Error | UnicodeError) -> str:
         return "unreadable text in it"
     lines = [line.strip() for line in str(error.detail).splitlines()]
     told = (line for line in lines if line and not any(w in line for w in ("Warning", "bad seek")))
-    return printable(next(told, error.message))[:120]
+    said = next(told, error.message)
+    return "its data are damaged" if said.startswith("unable to ") else printable(said)[:120]

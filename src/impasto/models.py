@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from impasto.errors import SettingsError, did_you_mean
 
-Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine"]
+Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine", "Input"]
+PREFIX = "IMPASTO_"  # of the variables that settings come from
 
 
 LONGEST = 120  # characters of a value in a message

@@ -359,7 +359,7 @@ def _facts(data: bytes) -> tuple[str, tuple[int, int]]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
             kind, size = image.get_format_mimetype(), image.size
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError("a picture on a page must be PNG, JPEG or WebP; encode it so") from error

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.job import Job, beside, note_of, numbered, with_free_name
+from impasto.limits import Input
 from impasto.progress import Progress, Signals, duration, logged, report
-from impasto.publish import MAX_BYTES, check_length, printable, read_whole
+from impasto.publish import check_length, printable, read_whole
 from impasto.rescue import keep
 from impasto.settings import Style
 from impasto.sources import Chosen
@@ -34,12 +35,12 @@ LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 signals = Signals()
 
 
-def read(name: str) -> tuple[str, bytes]:
+def read(name: str, limits: Input) -> tuple[str, bytes]:
     """Return an input's name and all its bytes; `-` is standard input."""
     if name != "-":
-        return Path(name).name, read_whole(name, MAX_BYTES)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    check_length(data, MAX_BYTES, "standard input")
+        return Path(name).name, read_whole(name, limits.max_bytes)
+    data = sys.stdin.buffer.read(limits.max_bytes + 1)
+    check_length(data, limits.max_bytes, "standard input")
     return "stdin", data
 
 

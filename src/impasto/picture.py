@@ -11,7 +11,7 @@ All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is 
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,14 @@ import torch
 from torch import Tensor
 
 from impasto.arrays import TOP, digest, from_array, over_white, to_array
-from impasto.decode import Facts, decode, decode_pil
+from impasto.decode import decode, decode_pil
 from impasto.encode import check_suffix, encode
 from impasto.errors import InputError, PictureError
-from impasto.guard import MAX_SIDE, check_size, translated
+from impasto.facts import Facts
+from impasto.guard import check_size, translated
+from impasto.held import Held
+from impasto.limits import Input
 from impasto.publish import (
-    MAX_BYTES,
     as_text,
     check_length,
     check_target,
@@ -37,7 +39,7 @@ from impasto.publish import (
     publish,
     read_whole,
 )
-from impasto.settings import Metadata
+from impasto.settings import LARGEST_EDGE, Metadata
 from impasto.xmp import forget
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Picture:
 
     name: str
     kind: Literal["file", "pixels"]
-    _image: pyvips.Image = field(repr=False)
+    _held: Held = field(repr=False)
     _facts: Facts = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
@@ -69,29 +71,36 @@ class Picture:
         object.__setattr__(self, "name", as_text(self.name))
 
     @classmethod
-    def open(cls, source: Source, *, name: str | None = None) -> "Picture":
+    def open(
+        cls, source: Source, *, name: str | None = None, limits: Input | None = None
+    ) -> "Picture":
         """Read a picture: upright, converted to sRGB, its alpha kept, the first page or frame.
 
         Args:
             source: A path, or the bytes of a picture file.
             name: A name for messages instead of the file's own.
+            limits: What is refused before it is unpacked; by default what the environment says
+                (`IMPASTO_MAX_PIXELS` and others), else the defaults of `Input`.
 
         Raises:
-            PictureError: It is missing, damaged, too large, or not a picture that can be read.
+            PictureError: It is missing, damaged, beyond a limit, or not a picture that can be read.
             ResourceError: There is not enough memory for it.
         """
         if not isinstance(source, bytes):
             name = name or Path(source).name
         name = name or "<bytes>"
-        shown = printable(name)
+        shown, limits = printable(name), limits or Input.from_environment()
         with translated(shown):
-            data = source if isinstance(source, bytes) else read_whole(source, MAX_BYTES)
-            check_length(data, MAX_BYTES, shown)
-            image, facts = decode(data, shown)
-        return cls(name, "file", image, facts, hashlib.sha256(data).hexdigest(), len(data))
+            most = limits.max_bytes
+            data = source if isinstance(source, bytes) else read_whole(source, most)
+            check_length(data, most, shown)
+            held, facts = decode(data, shown, limits)
+        return cls(name, "file", held, facts, hashlib.sha256(data).hexdigest(), len(data))
 
     @classmethod
-    def of(cls, source: PictureLike, name: str | None = None) -> "Picture":
+    def of(
+        cls, source: PictureLike, name: str | None = None, *, limits: Input | None = None
+    ) -> "Picture":
         """Make a picture of whatever holds one.
 
         Args:
@@ -101,6 +110,7 @@ class Picture:
                 uint8 or floats in [0, 1]; or a `Picture`, which is returned as it is. Numbers are
                 taken as sRGB-encoded, a fourth channel as alpha. They are copied.
             name: A name for messages.
+            limits: As for `open`.
 
         Raises:
             PictureError: It is none of these, or cannot be read.
@@ -109,10 +119,12 @@ class Picture:
         if isinstance(source, Picture):
             return source
         if isinstance(source, (str, os.PathLike, bytes)):
-            return cls.open(source, name=name)
+            return cls.open(source, name=name, limits=limits)
+        limits = limits or Input.from_environment()
         if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
             name = name or Path(getattr(source, "filename", "") or "<image>").name
-            return cls(name, "pixels", *decode_pil(source, printable(name)))  # type: ignore[arg-type]
+            shown = printable(name)
+            return cls(name, "pixels", *decode_pil(source, shown, limits))  # type: ignore[arg-type]
         tensor = isinstance(source, Tensor)
         name = name or ("<tensor>" if tensor else "<array>")
         shown = printable(name)
@@ -122,9 +134,9 @@ class Picture:
         with translated(shown):
             array = _channels_last(source, shown) if isinstance(source, Tensor) else source
             if array.ndim >= 2:
-                check_size(array.shape[1], array.shape[0], shown)
+                check_size(array.shape[1], array.shape[0], shown, limits)
             image = from_array(array, shown)
-        return cls(name, "pixels", image, Facts(16 if image.format == "ushort" else 8))
+        return cls(name, "pixels", Held.of(image), Facts(16 if image.format == "ushort" else 8))
 
     @classmethod
     def from_tensor(
@@ -157,22 +169,27 @@ class Picture:
         array = pixels.clamp(0, 1)[0].permute(1, 2, 0).contiguous().numpy()
         facts = source._facts if source is not None else Facts()
         facts = replace(facts, notes=(), xmp=forget(facts.xmp))
-        return cls(name, "pixels", pyvips.Image.new_from_array(array, interpretation="srgb"), facts)
+        image = pyvips.Image.new_from_array(array, interpretation="srgb")
+        return cls(name, "pixels", Held.of(image), facts)
+
+    @property
+    def _image(self) -> pyvips.Image:
+        return self._held.image()
 
     @property
     def width(self) -> int:
         """Width in pixels, of the upright picture."""
-        return int(self._image.width)
+        return int(self._held.width)
 
     @property
     def height(self) -> int:
         """Height in pixels, of the upright picture."""
-        return int(self._image.height)
+        return int(self._held.height)
 
     @property
     def has_alpha(self) -> bool:
         """Whether it has an alpha channel, be it opaque all over."""
-        return int(self._image.bands) == 4
+        return int(self._held.bands) == 4
 
     @property
     def bits(self) -> int:
@@ -212,11 +229,11 @@ class Picture:
         one sees on a white page, and colours hidden under transparent pixels do not leak.
         Given a size, it is resized to exactly that; `kernel` is libvips' (`linear` is softer).
         """
-        return self._planes(over_white(self._image), width, height, kernel)
+        return self._planes(over_white, width, height, kernel)
 
     def alpha(self, width: int | None = None, height: int | None = None) -> Tensor | None:
         """Return alpha as a new (1, 1, H, W) float32 tensor in [0, 1], or None if there is none."""
-        return self._planes(self._image[3], width, height) if self.has_alpha else None
+        return self._planes(lambda image: image[3], width, height) if self.has_alpha else None
 
     def array(self, bits: Literal[8, 16] | None = None) -> npt.NDArray[Any]:
         """Return a new (H, W, 3) array, or (H, W, 4) with alpha, of uint8 or uint16.
@@ -305,22 +322,35 @@ class Picture:
         return small.encode(".png", metadata="strip")
 
     def _planes(
-        self, image: pyvips.Image, width: int | None, height: int | None, kernel: str = "lanczos3"
+        self,
+        part: Callable[[pyvips.Image], pyvips.Image],
+        width: int | None,
+        height: int | None,
+        kernel: str = "lanczos3",
     ) -> Tensor:
         """Resize bands, in the encoded values, and return them as a tensor in [0, 1]."""
         if width is None or height is None:
             if width != height:
                 raise InputError("give both a width and a height, or neither")
             width, height = self.width, self.height
-        elif min(width, height) < 1 or max(width, height) > MAX_SIDE:
+        elif min(width, height) < 1 or max(width, height) > LARGEST_EDGE:
             raise InputError(f"a picture cannot be made {width} x {height} pixels large")
         with translated(printable(self.name)):
-            if (width, height) != (self.width, self.height):
+            image = part(self._image)
+            if (width, height) == (self.width, self.height):
+                array = image.numpy().reshape(height, width, image.bands)
+            else:
                 scale = width / self.width, height / self.height
-                image = image.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel)
-            array = image.numpy().reshape(height, width, image.bands)
+                bands = [image]
+                if self._held.flows:  # one at a time takes a third of the memory
+                    bands = [part(self._image)[band] for band in range(image.bands)]
+                made = [
+                    band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()
+                    for band in bands
+                ]
+                array = np.concatenate([one.reshape(height, width, -1) for one in made], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
-            planes /= np.float32(TOP[self._image.format])
+            planes /= np.float32(TOP[self._held.format])
             return torch.from_numpy(planes).clamp_(0, 1)
 
 

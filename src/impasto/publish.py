@@ -86,7 +86,7 @@ def check_length(data: bytes, limit: int, shown: str) -> None:
     if not data:
         raise InputError(f"{shown} is empty; give another file")
     if len(data) > limit:
-        raise InputError(f"{shown} is larger than {limit // 10**6} MB; give a smaller file")
+        raise InputError(f"{shown} is larger than {limit / 10**6:g} MB; give a smaller file")
 
 
 def check_target(

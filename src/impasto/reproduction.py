@@ -18,8 +18,9 @@ from impasto._version import __version__
 from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
 from impasto.history import Step
 from impasto.keeper import Keeper
+from impasto.limits import Input
 from impasto.picture import Picture
-from impasto.publish import MAX_BYTES, printable
+from impasto.publish import printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.result import Result
 from impasto.sources import read_recipe
@@ -192,12 +193,13 @@ def _candidates(record: InputRecord, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that could be it: those of its name first, then all of its length."""
     for folder in folders:
         yield folder / Path(record.name).name
+    largest = Input.from_environment().max_bytes
     for folder in folders:
         try:
             with os.scandir(folder) as entries:
                 for _, entry in zip(range(MOST_FILES), entries, strict=False):
                     size = entry.stat().st_size if entry.is_file() else 0
-                    if 0 < size <= MAX_BYTES and record.bytes in (0, size):
+                    if 0 < size <= largest and record.bytes in (0, size):
                         yield Path(entry.path)
         except OSError:
             continue

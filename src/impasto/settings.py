@@ -1,15 +1,14 @@
 """What is wanted (`Settings`, `Style`), how it is computed (`Runtime`), how it is written (`Output`).
 
-The one table of defaults: flags, help, documents, settings files and the recipe are made from these models.
+The one table of defaults, with `limits.Input` for what is read: flags, help, documents, settings files and
+the recipe are made from these models.
 No torch here, so that `impasto --help` stays quick.
 """
 
 from __future__ import annotations
 
-import math
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -20,6 +19,7 @@ from impasto.conventions import Convention
 from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
 from impasto.models import Model, given, option
+from impasto.units import BYTES, SECONDS, measured
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
@@ -30,30 +30,6 @@ STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_EDGE = 30_000  # px
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
-
-
-BYTES = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
-    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
-}
-SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
-
-
-def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
-    """Return a number with units, such as `4GB` or `1h30m`, in the smallest of them."""
-    parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.strip().lower())
-    if not parts or "".join(map("".join, parts)) != re.sub(r"\s", "", text.lower()):
-        raise ValueError(f"must be a number with a unit, {example}, not '{text}'")
-    total = 0.0
-    for number, unit in parts:
-        if unit not in units or (len(parts) > 1 and not unit):
-            raise ValueError(f"unknown unit '{unit}' in '{text}'; write it {example}")
-        total += float(number) * units[unit]
-    if not math.isfinite(total):
-        raise ValueError("is too large for a number")
-    return int(total) if units is BYTES else total
 
 
 def parse_layers(value: object) -> object:

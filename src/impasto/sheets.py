@@ -2,8 +2,9 @@
 
 No torch here.
 
-A settings file is TOML: fields of `Settings` at the top, those of `Runtime` and `Output` in `[runtime]` and
-`[output]`, `preset = "paper"` for what the rest starts from, `weights = "NAME"`, and `[about]` for people::
+A settings file is TOML: fields of `Settings` at the top, those of `Runtime`, `Output` and `Input` in
+`[runtime]`, `[output]` and `[input]`, `preset = "paper"` for what the rest starts from, `weights = "NAME"`,
+and `[about]` for people::
 
     preset = "paper"
     content_weight = 0.5
@@ -23,6 +24,7 @@ from impasto.models import given
 from impasto.places import config_folder
 from impasto.publish import printable, read_whole
 
+TABLES = ("runtime", "output", "input")  # of the models beside `Settings`
 SHIPPED = Path(__file__).parent / "presets"
 LARGEST_SHEET = 1_000_000  # bytes of a settings file
 PEERS = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")  # other programs, for --like
@@ -35,9 +37,14 @@ class Sheet:
     settings: Mapping[str, Any]
     runtime: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
+    input: Mapping[str, Any] = field(default_factory=dict)
     preset: str | None = None
     weights: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def tables(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the values of each model."""
+        return self.settings, self.runtime, self.output, self.input
 
     @property
     def title(self) -> str:
@@ -106,7 +113,7 @@ def parse(data: bytes, shown: str) -> Sheet:
         values = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # tomllib's own, and numbers of too many digits
         raise SettingsError(f"{shown}: not a settings file in TOML: {error}") from error
-    tables = {name: values.pop(name, {}) for name in ("runtime", "output", "about")}
+    tables = {name: values.pop(name, {}) for name in (*TABLES, "about")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise SettingsError(f"{shown}: {name} must be a table, [{name}]")
@@ -135,6 +142,7 @@ def resolved(name: str) -> Sheet:
             {**sheet.settings, **whole.settings},
             {**sheet.runtime, **whole.runtime},
             {**sheet.output, **whole.output},
+            {**sheet.input, **whole.input},
             weights=whole.weights or sheet.weights,
             about=whole.about or sheet.about,
         )

@@ -11,16 +11,16 @@ from typing import Any
 
 from impasto import sheets
 from impasto.errors import InputError, SettingsError, did_you_mean
-from impasto.models import Model
-from impasto.publish import MAX_BYTES, printable, read_whole
+from impasto.limits import Input
+from impasto.models import PREFIX, Model
+from impasto.publish import printable, read_whole
 from impasto.recipe import Recipe
 from impasto.settings import Output, Runtime, Settings
-from impasto.sheets import Sheet
+from impasto.sheets import TABLES, Sheet
 
-MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output)
+MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
 WORDS = ("preset", "settings", "weights")  # what else the environment may give
 PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that are not settings
-PREFIX = "IMPASTO_"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Chosen:
     settings: Settings
     runtime: Runtime
     output: Output
+    input: Input = field(default_factory=Input)
     preset: str = "default"
     weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -37,13 +38,13 @@ class Chosen:
 
     def rows(self) -> Iterator[tuple[str, str, Any, str]]:
         """Yield (group, field, value, origin) of everything."""
-        for title, model in zip(("", "runtime", "output"), self.models(), strict=True):
+        for title, model in zip(("", *TABLES), self.models(), strict=True):
             for name in type(model).model_fields:
                 yield title, name, getattr(model, name), self.origins[name]
 
-    def models(self) -> tuple[Settings, Runtime, Output]:
-        """Return the three models."""
-        return self.settings, self.runtime, self.output
+    def models(self) -> tuple[Settings, Runtime, Output, Input]:
+        """Return the models."""
+        return self.settings, self.runtime, self.output, self.input
 
 
 class _Layers:
@@ -68,7 +69,7 @@ class _Layers:
     def add_sheet(self, sheet: Sheet, shown: str) -> None:
         """Lay the values of a file or preset over those before, after checking them."""
         _check_places(sheet, shown)
-        for table, model in zip((sheet.settings, sheet.runtime, sheet.output), MODELS, strict=True):
+        for table, model in zip(sheet.tables(), MODELS, strict=True):
             _check(model, table, shown)
             self.add(table, {}, shown)
 
@@ -82,7 +83,7 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
     """Lay the flags given over the environment, the settings file, the preset and the defaults.
 
     Args:
-        flags: Fields of `Settings`, `Runtime` and `Output` that were given, `preset`, `like`, `settings`
+        flags: Fields of the four models that were given, `preset`, `like`, `settings`
             (a file) and `weights`.
         environment: The environment's variables; those of the process if None.
 
@@ -113,7 +114,7 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
         layers.add(fields, {name: call(name) for name in fields})
     if "init_picture" in flags and "init" not in flags:
         layers.add({"init": "picture"}, {"init": "--init-picture"})
-    settings, runtime, output = (layers.build(model) for model in MODELS)
+    settings, runtime, output, input = (layers.build(model) for model in MODELS)
     origins = {name: layers.origins.get(name, "default") for name in _fields()}
     origins["preset"] = origin
     for page, where in ((base, f"preset {named}"), (sheet, shown)):
@@ -123,7 +124,7 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
         if values.get("weights"):
             origins["weights"] = call("weights")
     weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
-    return Chosen(settings, runtime, output, named, weights, origins, base.limits)
+    return Chosen(settings, runtime, output, input, named, weights, origins, base.limits)
 
 
 def read_file(path: str | os.PathLike[str]) -> Sheet:
@@ -148,7 +149,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     from impasto import xmp
 
     shown = printable(path)
-    data = read_whole(path, MAX_BYTES)
+    data = read_whole(path, Input.from_environment().max_bytes)
     if data.lstrip()[:1] == b"{":
         return Recipe.from_json(data, shown)
     text = xmp.recipe_in(data, shown)
@@ -202,8 +203,8 @@ def _variable(name: str) -> str:
 
 
 def _check_places(sheet: Sheet, shown: str) -> None:
-    """Refuse fields of `Runtime` and `Output` among those of `Settings`, saying where they belong."""
-    for title, model in (("runtime", Runtime), ("output", Output)):
+    """Refuse fields of other models among those of `Settings`, saying where they belong."""
+    for title, model in zip(TABLES, MODELS[1:], strict=True):
         for name in sheet.settings:
             if name in model.model_fields:
                 raise SettingsError(f"{shown}: {name} belongs below a line [{title}]")
@@ -243,7 +244,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def to_toml(chosen: Chosen) -> str:
     """Return the settings as a TOML file with every field of `Settings` and its help.
 
-    Of `Runtime` and `Output`, only what was chosen: they belong to a machine and an occasion.
+    Of the other models, only what was chosen: they belong to a machine and an occasion.
     """
     import tomlkit
 
@@ -269,7 +270,7 @@ def to_toml(chosen: Chosen) -> str:
             page.add(tomlkit.comment(f"{name} ="))
         else:
             page.add(name, tomlkit.item(value))
-    for title, model in (("runtime", chosen.runtime), ("output", chosen.output)):
+    for title, model in zip(TABLES, chosen.models()[1:], strict=True):
         values = {
             name: value
             for name, value in model.model_dump(exclude_none=True).items()

@@ -27,13 +27,13 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     settings = chosen.settings
     if settings.init == "picture":
         settings = settings.changed(init="content")  # costs the same and needs no picture
-    files = [paint.read(name) for name in (content, *styles)]
+    files = [paint.read(name, chosen.input) for name in (content, *styles)]
     from impasto.estimate import estimate
     from impasto.inputs import open_inputs
     from impasto.machine import memory
     from impasto.picture import Picture
 
-    photo, *paintings = (Picture.open(data, name=name) for name, data in files)
+    photo, *paintings = (Picture.open(data, name=name, limits=chosen.input) for name, data in files)
     inputs = open_inputs(photo, paintings, settings, None)
     found = estimate(inputs, settings, chosen.runtime, chosen.weights)
     sizes = ", ".join(f"{scale.width} x {scale.height}" for scale in found.scales)

@@ -13,6 +13,7 @@ from impasto.console import out
 from impasto.errors import ExitCode, InputError, OutputError, counted
 from impasto.experiment.plan import PARTS, QUICK, Scope, parts_of
 from impasto.flags import generated, one_picture, parameter, raw, switch, takes, whole
+from impasto.limits import Input
 from impasto.progress import Progress, duration, logged
 from impasto.publish import printable
 from impasto.settings import Runtime
@@ -42,7 +43,7 @@ PAIRS = [
 ]
 
 
-@takes([*PAIRS, *FLAGS, *generated(Runtime)])
+@takes([*PAIRS, *FLAGS, *generated(Runtime, Input)])
 def experiment(content: str, *styles: str, **given: Any) -> int:
     """Repeat the paper's experiment with your pictures and write a page that explains itself.
 
@@ -57,9 +58,11 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
             "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parts_of(given.get("only")), _scope(given)
-    runtime = gather({key: given[key] for key in Runtime.model_fields if key in given}).runtime
+    fields = (*Runtime.model_fields, *Input.model_fields)
+    chosen = gather({key: given[key] for key in fields if key in given})
+    runtime = chosen.runtime
     one_picture(runtime)
-    files = [paint.read(name) for name in names]
+    files = [paint.read(name, chosen.input) for name in names]
     folder = _folder(Path(given.get("output", "experiment")))
     progress = Progress(sys.stderr, quiet=bool(given.get("quiet")))
     with logged(progress, verbose=False):
@@ -68,7 +71,7 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
         from impasto.picture import Picture
         from impasto.transfer import load
 
-        opened = [Picture.open(data, name=name) for name, data in files]
+        opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
         pairs = [(photo, (style,)) for photo, style in zip(opened[::2], opened[1::2], strict=True)]
         bench = Bench(folder, pairs, scope, runtime, load(given.get("weights")))
         paint.signals.running = True

@@ -110,8 +110,8 @@ def _grid(
     if chosen.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
     size = whole("--cell", given.get("cell", str(CELL)), 16)
-    files = [paint.read(name) for name in (*styles, content)]
-    start = paint.read(given["init_picture"]) if "init_picture" in given else None
+    files = [paint.read(name, chosen.input) for name in (*styles, content)]
+    start = paint.read(given["init_picture"], chosen.input) if "init_picture" in given else None
     digest = _digest([*files, *([start] if start else [])], shares, axes, chosen)
     job, paths = _check(axes, chosen, content, styles, given, digest)
     with paint.shown(job) as progress:
@@ -121,7 +121,7 @@ def _grid(
 
         for limit in chosen.limits:
             progress.say(f"not as in {chosen.preset}: {limit}")
-        opened = [Picture.open(data, name=name) for name, data in files]
+        opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
         plan = plan_grid(
             axes,
             opened[-1],
@@ -129,7 +129,9 @@ def _grid(
             runtime=chosen.runtime,
             weights=chosen.weights,
             folder=paths.folder,
-            init_picture=Picture.open(start[1], name=start[0]) if start else None,
+            init_picture=Picture.open(start[1], name=start[0], limits=chosen.input)
+            if start
+            else None,
             output=chosen.output,
             overwrite=bool(given.get("force")),
         )
@@ -165,12 +167,12 @@ def _pick(
     names = [*styles, *([start] if start else []), content]
     stem = f"{_stem(content, styles)}-{place.row}-{place.column}"
     job = plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
-    files = [paint.read(name) for name in names]
+    files = [paint.read(name, chosen.input) for name in names]
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
             from impasto.picture import Picture
 
-            opened = [Picture.open(data, name=name) for name, data in files]
+            opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
             painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
             progress.say(place.label)
             begin = opened[-2] if start else None

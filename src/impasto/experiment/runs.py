@@ -41,7 +41,7 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
     """Return an animated WebP of PNG files, the last one shown longer."""
     from PIL import Image
 
-    frames = [Image.open(io.BytesIO(data)).convert("RGB") for data in pictures]
+    frames = [Image.open(io.BytesIO(data), formats=["PNG"]).convert("RGB") for data in pictures]
     times = [FRAME_MS] * (len(frames) - 1) + [6 * FRAME_MS]
     page = io.BytesIO()
     frames[0].save(

@@ -1,0 +1,51 @@
+"""An independent reader of pictures: Pillow and LittleCMS, upright, in sRGB, over white. Slow and plain."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+SRGB = ImageCms.createProfile("sRGB")
+
+
+def read(path) -> np.ndarray:
+    """Return (H, W, 3) values in [0, 1]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(path)
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float64) / (1 if image.mode == "F" else 65535)
+        key = image.info.get("transparency")
+        values = np.where(np.asarray(image) == key, 1, values) if isinstance(key, int) else values
+        return values[..., None].repeat(3, 2)
+    if image.mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        return _rgb(ImageCms.profileToProfile(image, lab, SRGB, outputMode="RGB"))
+    clear = "transparency" in image.info or image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA")
+    profile = image.info.get("icc_profile")
+    colours, alpha = image, 1.0
+    if clear:
+        whole = image.convert("RGBA")
+        alpha = np.asarray(whole)[..., 3:] / 255
+        colours = Image.fromarray(np.asarray(whole)[..., :3].copy())
+    if profile:
+        colours = _through(colours, profile)
+    return _rgb(colours) * alpha + 1 - alpha
+
+
+def _through(image: Image.Image, data: bytes) -> Image.Image:
+    """Convert by a profile; one that is damaged or for other colours is ignored."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if profile.profile.xcolor_space.strip() == "GRAY" and image.mode == "RGB":
+            image = image.convert("L")
+        return ImageCms.profileToProfile(image, profile, SRGB, 0, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB")) / 255
