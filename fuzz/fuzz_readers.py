@@ -40,8 +40,8 @@ def settings_file(data: bytes) -> None:
 def _chosen(sheet: sheets.Sheet) -> sources.Chosen:
     layers = sources._Layers()
     layers.add_sheet(sheet, SHOWN)
-    settings, runtime, output = (layers.build(model) for model in sources.MODELS)
-    return sources.Chosen(settings, runtime, output, "default", sheet.weights, layers.origins)
+    models = [layers.build(model) for model in sources.MODELS]
+    return sources.Chosen(*models, "default", sheet.weights, layers.origins)
 
 
 def recipe_json(data: bytes) -> None:

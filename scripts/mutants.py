@@ -77,6 +77,14 @@ MUTANTS = (
         ("tests/test_publish.py",),
         "kept",
     ),
+    Mutant(
+        "a result whose place fails goes elsewhere",
+        "rescue.py",
+        "        for folder in fallbacks(wanted):\n",
+        "        for folder in ():\n",
+        ("tests/test_rescue.py",),
+        "order",
+    ),
     # --- numerics ---
     Mutant(
         "finiteness of the best",
@@ -154,19 +162,26 @@ MUTANTS = (
     Mutant(
         "limit of pixels",
         "guard.py",
-        "    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:\n",
+        "    if width * height > limits.max_pixels:\n",
         "    if False:\n",
-        ("tests/test_picture.py", "tests/test_decode.py"),
-        "limits",
+        ("tests/test_limits.py",),
+        "beyond",
+    ),
+    Mutant(
+        "limit of frames",
+        "claims.py",
+        "    if frames(kind, data, limits.max_frames) > limits.max_frames:\n",
+        "    if False:\n",
+        ("tests/test_limits.py",),
+        "beyond",
     ),
     Mutant(
         "allow-list of formats",
-        "decode.py",
-        '    raise PictureError(f"{shown} is {what or',
-        '    return str(pyvips.Image.new_from_buffer(data, "").get("vips-loader"))\n'
-        '    raise PictureError(f"{shown} is {what or',
-        ("tests/test_picture.py",),
-        "not_a_picture",
+        "formats.py",
+        '    raise PictureError(f"{shown} is {found or',
+        '    return "pnm"\n    raise PictureError(f"{shown} is {found or',
+        ("tests/test_formats.py",),
+        "no_reader",
     ),
     Mutant(
         "limit of a file's bytes",
@@ -196,18 +211,34 @@ MUTANTS = (
     Mutant(
         "hash of the decoded weights",
         "weights.py",
-        "if found == DECODED_SHA256:",
-        "if True:",
+        "        if digests.verified(path, DECODED_SHA256):\n",
+        "        if path.exists():\n",
         ("tests/test_weights.py",),
         "damaged",
     ),
     Mutant(
         "hash of imported weights",
         "weights.py",
-        "if sha256(path) != record.file_sha256:",
+        "if not right:",
         "if False:",
         ("tests/test_import.py",),
         "damaged",
+    ),
+    Mutant(
+        "a remembered verdict is that of this very file",
+        "digests.py",
+        "if known.get(key) == wanted:",
+        "if wanted in known.values():",
+        ("tests/test_digests.py",),
+        "change",
+    ),
+    Mutant(
+        "a file changed just now is not trusted yet",
+        "digests.py",
+        "if calm and _key(",
+        "if _key(",
+        ("tests/test_digests.py",),
+        "just_now",
     ),
     Mutant(
         "pickles run nothing",
@@ -267,8 +298,6 @@ MUTANTS = (
         ("tests/test_checkpoint.py",),
         "version",
     ),
-    # TODO(lead): rows for what comes with the branches `files` and `door`: the lock or the rename while the
-    # packaged weights are decoded, verdicts that are remembered, the fall-back place, limits of frames.
 )
 
 
