@@ -252,7 +252,8 @@ def _paint(
         tile, compact = runtime.tile or 0, bool(runtime.compact)
         losses = bind(network, targets, settings, workshop, tile=tile, compact=compact)
         canvas = _next_canvas(canvas, before, targets, settings)
-        before = replace(targets, styles=(), picture=None)  # the paintings have done their part
+        last = number == len(plan) - 1  # for the next scale, which has no use for the paintings
+        before = None if last else replace(targets, styles=(), picture=None)
         del targets
         machine.give_back_freed_memory()
         reason, canvas = _solve(
