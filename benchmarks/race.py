@@ -85,7 +85,7 @@ def race(here: Race) -> Tables:
     """Return the courses, and when impasto was where its rivals were at their best."""
     repeats: dict[str, list[Course]] = {name: [] for name in here.ours}
     rivals: dict[str, Course] = {}
-    waiting = [(f"plain, {init}", _plain_course, init) for init in ("noise", "content")]
+    waiting = [(f"plain, {init}", _plain_course, init) for init in here.options.plain_starts]
     waiting += [(f"pastiche, {init}", _pastiche_course, init) for init in here.options.peer_starts]
     for turn in range(max(here.options.rounds, len(waiting))):  # ours, a rival, ours, a rival, ...
         if turn < here.options.rounds:
@@ -101,7 +101,7 @@ def race(here: Race) -> Tables:
         every = course.name.startswith("pastiche")  # it has written only some
         wanted = [i for i, n in enumerate(course.evaluations) if every or chosen(n)]
         course.score(here.score, wanted)
-    here.check_score(rivals["plain, content"])
+    here.check_score(next(iter(rivals.values())))
     rounds = min(3, here.options.rounds)
     extra = {
         "impasto": contenders.aside(here.job, "impasto", rounds),
@@ -276,6 +276,10 @@ def main() -> None:
             options.json.write_text(json.dumps(answer, indent=2) + "\n")
 
 
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _options() -> argparse.Namespace:
     def numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
@@ -293,7 +297,8 @@ def _options() -> argparse.Namespace:
         "--search", choices=("none", "strong_wolfe"), default="none", help="of plain"
     )
     parser.add_argument("--history", type=int, default=plain.HISTORY, help="of plain")
-    parser.add_argument("--peer-starts", type=lambda text: text.split(","), default=["content"])
+    parser.add_argument("--plain-starts", type=_names, default=["noise", "content"])
+    parser.add_argument("--peer-starts", type=_names, default=["content"], help="of pastiche")
     parser.add_argument("--seconds", type=float, default=60.0, help="of part equal")
     parser.add_argument("--memory-sizes", type=numbers, default=[512, 1024, 2048])
     parser.add_argument("--growth-sizes", type=numbers, default=[128, 256, 512, 1024, 2048, 4096])

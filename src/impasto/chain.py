@@ -70,7 +70,8 @@ class Chain:
     def _step(self, step: Sequence[str], hidden: Tensor, found: "Pass", keep: bool) -> Tensor:
         first, undo = step[0], []
         if len(step) == 3:
-            hidden, back = pooling.convolved_and_pooled(self._convolution(first), hidden)
+            way = self._convolution(first)
+            hidden, back = pooling.convolved_and_pooled(way, hidden, keep=keep)
         elif first.startswith("pool"):
             hidden, back = pooling.pooled(hidden, self.network.pooling)
         elif first.startswith("relu"):  # its convolution's own output is wanted too

@@ -68,20 +68,25 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
 # --- max pooling with the convolution before it --------------------------------------------------
 
 
-def convolved_and_pooled(convolution: Convolution, features: Tensor) -> tuple[Tensor, Undo]:
-    """Convolve (1, C, H, W), rectify and take the maximum; `undo` goes back through all three."""
+def convolved_and_pooled(
+    convolution: Convolution, features: Tensor, *, keep: bool = True
+) -> tuple[Tensor, Undo]:
+    """Convolve (1, C, H, W), rectify and take the maximum; `undo`, if kept, goes back through all three."""
     shape, (height, width) = features.shape, features.shape[-2:]
     found = kept = features  # made with the first strip, which knows the channels
     for rows in _strips(features):
         first, last = 2 * rows.start, 2 * rows.stop
         top = max(0, first - AROUND)
         strip = convolution.forward(features[..., top : last + AROUND, :], rectify=True)
+        strip = strip[..., first - top : last - top, :]
         if found is features:
             small = torch.Size((1, strip.shape[1], height // 2, width // 2))
-            found, kept = _empty(small, strip), _empty(small, strip, _places_kind(width))
-        taken, places = functional.max_pool2d(
-            strip[..., first - top : last - top, :], 2, return_indices=True
-        )
+            found = _empty(small, strip)
+            kept = _empty(small, strip, _places_kind(width)) if keep else found
+        if not keep:
+            found[..., rows, :] = functional.max_pool2d(strip, 2)
+            continue
+        taken, places = functional.max_pool2d(strip, 2, return_indices=True)
         found[..., rows, :], kept[..., rows, :] = taken, places - _starts(places, width)
         del strip, taken, places
 

@@ -261,7 +261,8 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             start = _next_canvas(canvas, before, targets, settings)
         else:
             start = torch.zeros_like(targets.content)  # the state knows better
-        before = replace(targets, styles=(), picture=None)  # the paintings have done their part
+        last = number == len(plan) - 1  # for the next scale, which has no use for the paintings
+        before = None if last else replace(targets, styles=(), picture=None)
         tile, compact = course.runtime.tile or 0, bool(course.runtime.compact)
         course.keeper.at(number, tile, 0)
         try:
