@@ -17,7 +17,7 @@ ABOUT = {
     "preset": "as `--preset`",
     "settings": "as `--settings`",
     "weights": "as `--weights`",
-    "CACHE_DIR": "folder of what can be made again: the decoded weights",
+    "CACHE_DIR": "folder of what can be made again, as the decoded weights, and of checkpoints",
     "DATA_DIR": "folder of what was imported or fetched: other weights",
     "CONFIG_DIR": "folder of your presets",
     "OFFLINE": "1: never use the network, not even when asked to fetch",

@@ -150,6 +150,13 @@ def test_inputs_are_found_by_hash_whatever_they_are_called(inputs, narrow) -> No
     assert again.recipe.content.name == "IMG_1.png"
 
 
+def test_an_input_beyond_a_limit_says_so(inputs, narrow, monkeypatch) -> None:
+    result = quick(narrow)
+    monkeypatch.setenv("IMPASTO_MAX_SIDE", "8")
+    with pytest.raises(InputError, match="photo.png has .* more than 8 on one side"):
+        reproduce(result.recipe, weights=narrow)
+
+
 def test_inputs_are_found_beside_the_picture(inputs, narrow, monkeypatch) -> None:
     quick(narrow).save("out.png")
     (inputs / "folder" / "deep").mkdir()

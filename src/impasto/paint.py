@@ -208,7 +208,7 @@ def finish(
     )
     progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
     if keeper.left:
-        progress.say(f"to go on: {' '.join(['impasto resume', *map(shlex.quote, keeper.named)])}")
+        progress.say(on)
     return code
 
 

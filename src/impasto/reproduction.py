@@ -182,7 +182,11 @@ def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] 
             if record.kind == "file" and _digest(path) != record.sha256:
                 continue
             picture = Picture.open(path)
-        except (OSError, ImpastoError):
+        except ImpastoError:
+            if record.kind == "file":
+                raise  # this is the one, but beyond a limit of pictures that are read
+            continue
+        except OSError:
             continue
         if record.kind == "file" or picture.pixels_sha256() == record.sha256:
             return picture, path
