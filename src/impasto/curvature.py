@@ -1,8 +1,8 @@
 """The memory of L-BFGS, and the sums over long vectors that go with it.
 
 Form: flat vectors of a canvas' values, on any device. They are read block by block, so that beside the pairs
-there is never a second copy of the canvas' size; and numbers made from them stay on their device: the host
-waits once a step, when a pair is added.
+there is never a second copy of the canvas' size; and numbers made from them stay on their device, so that the
+host need not wait for it.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,8 @@ class Curvature:
             pair.append(change)
         step, change = pair
         product, steps, changes, _ = _products(step, change, canvases[0], None)
-        if bool(product > FLAT * steps.sqrt() * changes.sqrt()):
+        # Elsewhere than on the CPU asking would be a wait, and `direction` leaves such pairs out by itself.
+        if product.device.type != "cpu" or bool(product > FLAT * steps.sqrt() * changes.sqrt()):
             self._pairs.append((step, change))
 
     def direction(self, gradient: Tensor, held: Tensor | None) -> Tensor:

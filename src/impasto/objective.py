@@ -99,11 +99,12 @@ class Objective:
             # What was freed so far lies scattered; the next pass takes what it needs.
             self._settling -= 1
             machine.give_back_freed_memory()
+        sound = torch.isfinite(gradient).all().to(numbers.dtype).view(1)
+        total, *values, finite = torch.cat([numbers, sound]).tolist()  # the one wait for a device
         shares = {
-            loss.name: number * self.scale
-            for loss, number in zip(self.losses, numbers[1:], strict=True)
+            loss.name: number * self.scale for loss, number in zip(self.losses, values, strict=True)
         }
-        return Evaluation(numbers[0], gradient, shares)
+        return Evaluation(total, gradient, shares, bool(finite))
 
     def _tiles(self, canvas: Tensor) -> list[Tile]:
         if self.tile is None:
@@ -123,8 +124,8 @@ class Objective:
             self._on_part()
         return [_detached(found) for found in total]
 
-    def _value(self, statistics: Sequence[Statistics]) -> tuple[list[float], list[Slopes]]:
-        """Return (total, each weighted loss), and the total's derivatives for all statistics."""
+    def _value(self, statistics: Sequence[Statistics]) -> tuple[Tensor, list[Slopes]]:
+        """Return (total, each weighted loss), and the derivatives for all statistics; on the device."""
         with torch.enable_grad():
             values = [
                 loss.value(found) * share
@@ -133,7 +134,7 @@ class Objective:
             total = torch.stack(values).sum()
         flat = [tensor for found in statistics for tensor in found]
         slopes = iter(_derivatives([total], [None], flat))
-        numbers = torch.stack([total, *values]).detach().tolist()  # one transfer from the device
+        numbers = torch.stack([total, *values]).detach()
         return numbers, [[next(slopes) for _ in found] for found in statistics]
 
 
