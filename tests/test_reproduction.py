@@ -153,7 +153,7 @@ def test_inputs_are_found_by_hash_whatever_they_are_called(inputs, narrow) -> No
 def test_an_input_beyond_a_limit_says_so(inputs, narrow, monkeypatch) -> None:
     result = quick(narrow)
     monkeypatch.setenv("IMPASTO_MAX_SIDE", "8")
-    with pytest.raises(InputError, match="photo.png has .* more than 8 on one side"):
+    with pytest.raises(InputError, match=r"photo\.png has .* more than 8 on one side"):
         reproduce(result.recipe, weights=narrow)
 
 
