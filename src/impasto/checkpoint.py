@@ -166,7 +166,8 @@ def load(path: Path) -> Checkpoint:
         try:
             found = read(previous(path))
         except InputError:
-            raise error from None
+            remedy = "" if ";" in str(error) else "; give the FILE that --checkpoint wrote"
+            raise TornError(f"{error}{remedy}") from None
         log.warning("%s: going on from the one before", error)
         return found
 
