@@ -307,7 +307,8 @@ def test_estimate_measures_and_paints_nothing(capsys, monkeypatch) -> None:
 
 def test_estimate_with_a_budget_and_a_memory_limit(capsys) -> None:
     command = ["estimate", "photo.png", "painting.png", "--size", "64"]
-    assert main([*command, "--budget", "90s", "--tile", "32"]) == 0
+    flags = ["--budget", "90s", "--tile", "32", "--precision", "fp32"]
+    assert main([*command, *flags]) == 0
     said = capsys.readouterr().out
     assert "evaluations  as many as fit" in said
     assert "time         1:30 min, the budget" in said
