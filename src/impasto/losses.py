@@ -170,11 +170,15 @@ class ContentLoss:
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum (F - P)^2,)."""
-        window = windows.get(self.layer) if windows else None
-        target = (
-            self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
-        )
+        window, target = self._compared(windows)
         return (squared_distance(_crop(features[self.layer], window), target),)
+
+    def _compared(self, windows: Windows | None) -> tuple[Window | None, Tensor]:
+        """Return the layer's window, and the part of the target that lies there."""
+        window = windows.get(self.layer) if windows else None
+        if window is None:
+            return None, self.target
+        return window, self.target[..., window.outer[0], window.outer[1]]
 
     def descend(
         self,
@@ -184,12 +188,9 @@ class ContentLoss:
         onto: Tensor | None,
     ) -> Tensor | None:
         """Add 2 (F - P) times the slope; see `Descending`."""
-        found, window = features[self.layer], windows.get(self.layer) if windows else None
+        found, (window, target) = features[self.layer], self._compared(windows)
         if slopes[0] is None:
             return onto
-        target = (
-            self.target if window is None else self.target[..., window.outer[0], window.outer[1]]
-        )
         onto = torch.zeros_like(found) if onto is None else onto
         difference = _crop(found, window) - target
         _crop(onto, window).add_(difference.mul_(2 * slopes[0]))

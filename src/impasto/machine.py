@@ -146,7 +146,7 @@ def threads(count: int) -> Iterator[None]:
 
 def give_back_freed_memory() -> None:
     """Give what was freed back to the system: the next scale's tensors have other sizes."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere than on glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -162,7 +162,7 @@ def _keep_freed_memory(keep: bool) -> None:
         library.mallopt(_MMAP_MAX, 0 if keep else 65_536)
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 128 * 1024)
         if not keep:
-            library.malloc_trim(0)
+            give_back_freed_memory()
     except (OSError, AttributeError, TypeError):
         return
 

@@ -20,9 +20,7 @@ from impasto.vgg import pool
 Undo = Callable[[Tensor], Tensor]
 STRIP = 1_000_000  # values of the pooled layer in a strip, about
 ROWS = 32  # at least, pooled: with fewer too much is computed twice
-AROUND = (
-    2  # rows around a strip that are computed with it, so that its edges are those of the whole
-)
+AROUND = 2  # rows around a strip that are computed with it, so that its edges are the whole's
 
 
 def gate(rectified: Tensor) -> Undo:
