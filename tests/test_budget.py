@@ -67,3 +67,24 @@ def test_the_first_scale_runs_once_even_without_time_and_the_next_are_passed_by(
     assert spend(clock, limit, 0, 0.25) == 1
     assert not limit.enough_for(1)
     assert limit.left() < 0
+
+
+def test_targets_are_counted_before_their_scale_begins(clock) -> None:
+    limit, began = Budget(100.0, [1.0, 16.0], before=[0.5, 32.0]), clock.now
+    clock.now += 0.05
+    spend(clock, limit, 0, 0.1)
+    assert limit.enough_for(1)
+    clock.now += 3.2
+    count = spend(clock, limit, 1, 1.6)
+    assert clock.now - began == pytest.approx(100.0, rel=0.05)
+    assert count >= budget.ENOUGH
+
+
+def test_a_scale_whose_targets_leave_no_time_is_not_begun(clock) -> None:
+    limit, began = Budget(60.0, [1.0, 4.0, 400.0], before=[1.0, 4.0, 400.0]), clock.now
+    spend(clock, limit, 0, 0.1)
+    assert limit.enough_for(1)
+    clock.now += 0.4
+    spend(clock, limit, 1, 0.4)
+    assert clock.now - began == pytest.approx(60.0, rel=0.05)  # the time is not kept for the third
+    assert not limit.enough_for(2)

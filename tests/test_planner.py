@@ -43,19 +43,22 @@ def test_memory_grows_with_what_it_is_made_of() -> None:
 
 
 def test_the_fastest_way_that_fits_is_taken() -> None:
-    whole = ways(100 * GB)
-    assert (whole.tile, whole.pairs, whole.compact) == (0, 10, False)
-    tiled = ways(whole.memory - 1)
-    assert tiled.tile > 0
-    assert (tiled.pairs, tiled.compact) == (10, False)
-    full = memory(SCALES[2], Settings(), LAYERS, "fp32", 256, 10, False)
-    compact = ways(full - 1)
-    assert compact.compact
-    assert compact.pairs == 10
-    half = memory(SCALES[2], Settings(), LAYERS, "fp32", 256, 10, True)
-    fewer = ways(half - 1)
-    assert fewer.pairs < 10
-    assert fewer.tile >= compact.tile or fewer.compact
+    found = [ways(100 * GB)]
+    assert (found[0].tile, found[0].pairs, found[0].compact) == (0, 10, False)
+    leanest = plan(SCALES, Settings(), LAYERS, "fp32", 1, strict=False)
+    while found[-1].memory > leanest.memory:
+        found.append(ways(found[-1].memory - 1))
+    shapes = [(way.tile, way.pairs, way.compact) for way in found]
+    assert shapes[1] == (0, 10, True)  # digits cost less than tiles
+    assert shapes[2][0] == 0  # and so do a few pairs
+    assert (leanest.tile, leanest.pairs, leanest.compact) == shapes[-1]
+
+    def time(way: planner.Plan) -> float:
+        digits = planner.DIGITS if way.compact else 1.0
+        return slowdown(SCALES[2], LAYERS, way.tile) * planner.FEWER.get(way.pairs, 1.0) * digits
+
+    assert [time(way) for way in found] == sorted(time(way) for way in found)
+    assert [way.memory for way in found] == sorted((way.memory for way in found), reverse=True)
 
 
 def test_what_is_given_is_not_chosen() -> None:

@@ -22,6 +22,7 @@ from impasto.rescue import keep, shortened
 from impasto.sources import read_recipe
 from impasto.vgg import narrow_weights
 
+INPUTS = ("photo", "painting")
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1", "-q"]
 
 
@@ -268,6 +269,28 @@ def test_a_sheet_whose_disk_is_full(places, broken, capsys):
     assert out == "sheet.png"
     assert "sheet.csv" in line
     assert files() == ["painting.png", "photo.png", "sheet.csv", "sheet.png"]
+
+
+def test_a_cell_whose_disk_is_full_ends_the_grid_and_is_kept(places, broken, capsys):
+    broken(places / "full" / "sheet-cells")
+    target = places / "full" / "sheet.png"
+    command = ["grid", "photo.png", "painting.png", "--vary", "style_weight=1,10", *SMALL]
+    assert main([*command, "-o", str(target)]) == ExitCode.RESOURCE
+    _, line = error_line(capsys)
+    (kept,) = [path for path in (places / "work").glob("*.png") if path.stem not in INPUTS]
+    assert f"the picture is saved as {kept}" in line
+    assert read_recipe(kept).settings.style_weight == 1
+
+
+def test_a_trial_whose_disk_is_full_ends_the_experiment_and_is_kept(places, broken, capsys):
+    broken(places / "full" / "out" / "pictures")
+    flags = ["--size", "48", "--rounds", "1", "--threads", "1", "--only", "course"]
+    command = ["experiment", "photo.png", "painting.png", *flags, "-q"]
+    assert main([*command, "-o", str(places / "full" / "out")]) == ExitCode.RESOURCE
+    _, line = error_line(capsys)
+    (kept,) = [path for path in (places / "work").glob("*.png") if path.stem not in INPUTS]
+    assert f"the picture is saved as {kept}" in line
+    assert read_recipe(kept).stopped == "evaluations"
 
 
 def test_a_page_whose_disk_is_full(places, broken, capsys):

@@ -26,6 +26,7 @@ from impasto.inputs import StyleLike
 from impasto.picture import Picture, PictureLike
 from impasto.publish import printable, reason
 from impasto.recipe import Recipe
+from impasto.rescue import published
 from impasto.result import Result
 from impasto.settings import Runtime, Settings
 from impasto.transfer import WeightsLike
@@ -237,7 +238,7 @@ def grid(
 
     Raises:
         InputError: A setting, a value or a picture is wrong; said before anything runs.
-        OutputError: A cell cannot be written; those finished before remain.
+        OutputError: A cell cannot be written there; says where it is instead. Those before remain.
         WeightsError: The network's weights are not there.
     """
     axes = varying.plan(vary, settings or Settings(), many=many)
@@ -327,9 +328,8 @@ def _run_cell(
         return Cell(place, path=path), result.stopped
     if path is None:
         return Cell(place, result.recipe, problem=result.fault, result=result), late
-    result.save(
-        path, bits=plan.output.bits, metadata=plan.output.metadata, overwrite=plan.overwrite
-    )
+    data = result.encode(path.suffix, bits=plan.output.bits, metadata=plan.output.metadata)
+    published(path, data, overwrite=plan.overwrite)
     return Cell(place, result.recipe, path, problem=result.fault), late
 
 

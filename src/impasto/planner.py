@@ -2,11 +2,13 @@
 
 Pure arithmetic. The constants were fitted to the peak memory of finished commands (docs/performance.md);
 everything that grows with the picture is counted, not guessed. What costs least comes first: tiles cost time,
-16 bits cost digits, fewer pairs cost evaluations.
+16 bits cost digits, fewer pairs cost evaluations; all three are counted as time.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from impasto.errors import ResourceError
 from impasto.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
@@ -18,8 +20,10 @@ PROGRAM = {"fp32": 590_000_000, "bf16": 510_000_000}  # bytes; Python, torch and
 VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic needs between; float32
 PASSING = {"fp32": 700, "bf16": 380}  # bytes a pixel of a tile that come and go within a pass
 TILED = 130_000_000  # bytes that parts of different sizes leave unused between them
-EDGES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # px, of tiles
-FEWER = (6, 4, 3, 2)  # curvature pairs, where memory is short
+EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
+FEWER = {6: 1.03, 4: 1.08, 3: 1.15, 2: 1.3}  # curvature pairs where memory is short: evaluations more
+DIGITS = 1.02  # what 16 bits beside fp32 count for
+FORWARD = 0.5  # of an evaluation: a pass without its way back
 SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once
 
 
@@ -60,7 +64,13 @@ def plan(
     wanted = list(layers)
     largest = max(scales, key=lambda scale: scale.width * scale.height)
     leanest: Plan | None = None
-    for tile, pairs, compact in _ways(settings, precision, fixed or {}):
+
+    def cost(way: tuple[int, int, bool]) -> float:
+        tile, pairs, compact = way
+        time = slowdown(largest, wanted, tile) * FEWER.get(pairs, 1.0)
+        return time * (DIGITS if compact and precision != "bf16" else 1.0)
+
+    for tile, pairs, compact in sorted(_ways(settings, precision, fixed or {}), key=cost):
         need = memory(largest, settings, wanted, precision, tile, pairs, compact)
         found = Plan(tile, pairs, compact, need)
         if need <= limit:
@@ -79,7 +89,7 @@ def plan(
 def _ways(
     settings: Settings, precision: str, fixed: Mapping[str, int | bool | None]
 ) -> Iterable[tuple[int, int, bool]]:
-    """Yield (tile, pairs, compact), the best first. Beside bf16 features, pairs of 16 bits lose nothing."""
+    """Yield (tile, pairs, compact). Beside bf16 features, pairs of 16 bits lose nothing."""
     given = fixed.get("pairs")
     most = min(settings.history, int(given)) if given else settings.history
     tile, compact = fixed.get("tile"), fixed.get("compact")
@@ -87,13 +97,9 @@ def _ways(
     kinds: tuple[bool, ...] = (True,) if precision == "bf16" else (False, True)
     if compact is not None:
         kinds = (bool(compact),)
-    numbers = [most, *(count for count in FEWER if count < most)] if given is None else [most]
-    for kind in kinds:
-        for edge in edges:
-            yield edge, most, kind
-    for count in numbers[1:] if settings.solver == "lbfgs" else ():
-        for edge in edges:
-            yield edge, count, kinds[-1]
+    fewer = [count for count in FEWER if count < most]
+    numbers = [most, *fewer] if given is None and settings.solver == "lbfgs" else [most]
+    return itertools.product(edges, numbers, kinds)
 
 
 def memory(
@@ -113,9 +119,7 @@ def memory(
     elif settings.solver == "scipy":
         vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
     targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
-    part = pixels
-    if tile and layers:
-        part = max(item.pixels for item in tiles(scale.height, scale.width, tile, layers))
+    part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
     return PROGRAM[precision] + vectors + targets + passing + (TILED if part < pixels else 0)
 
@@ -151,10 +155,22 @@ def _content(settings: Settings) -> float:
 
 def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
     """Return how much longer an evaluation takes in tiles than whole: forward twice, and the halos."""
-    parts = tiles(scale.height, scale.width, tile, layers) if tile else []
+    parts = _read(scale, tuple(layers), tile) if tile else ()
     if len(parts) < 2:
         return 1.0
-    return SECOND_PASS * sum(part.pixels for part in parts) / (scale.width * scale.height)
+    return SECOND_PASS * sum(parts) / (scale.width * scale.height)
+
+
+@lru_cache(maxsize=256)
+def _read(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
+    """Return the pixels that each tile reads."""
+    return tuple(part.pixels for part in tiles(scale.height, scale.width, tile, layers))
+
+
+def once(picture: Scale, layers: Sequence[str], tile: int) -> float:
+    """Return what reading a picture and its features costs, in pixels of evaluations of a whole picture."""
+    parts = _read(picture, tuple(layers), tile) if tile and layers else ()
+    return FORWARD * (sum(parts) or picture.width * picture.height)
 
 
 def seconds_to_save(scale: Scale) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from impasto import machine, planner
 from impasto.budget import Budget
-from impasto.pyramid import Scale
+from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
 
 log = logging.getLogger(__name__)
@@ -60,12 +60,32 @@ def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
     return scale.width * scale.height * planner.slowdown(scale, layers, runtime.tile or 0)
 
 
+def beforehand(
+    scale: Scale, shapes: Sequence[tuple[int, int]], layers: Sequence[str], runtime: Runtime
+) -> float:
+    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
+
+    Args:
+        scale: With the photo's size.
+        shapes: (width, height) of the paintings as they are.
+        layers: Those the losses read.
+        runtime: Its tile counts.
+    """
+    sizes = [fit(width, height, scale.long_edge) for width, height in shapes]
+    pictures = [scale, *(Scale(*size) for size in sizes)]
+    return sum(planner.once(picture, layers, runtime.tile or 0) for picture in pictures)
+
+
 def budget(
-    asked: Runtime, scales: Sequence[Scale], costs: Sequence[float], left: float | None
+    asked: Runtime,
+    scales: Sequence[Scale],
+    costs: Sequence[float],
+    before: Sequence[float],
+    left: float | None,
 ) -> Budget | None:
     """Return the time budget asked for, or, of an interrupted run, the seconds `left` of it."""
     if left is not None:
-        return Budget(left, costs)
+        return Budget(left, costs, before)
     if asked.budget is None:
         return None
-    return Budget(asked.budget - planner.seconds_to_save(scales[-1]), costs)
+    return Budget(asked.budget - planner.seconds_to_save(scales[-1]), costs, before)

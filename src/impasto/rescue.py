@@ -60,6 +60,18 @@ def keep(wanted: Path, data: bytes, *, overwrite: bool, what: str = "picture") -
         raise OutputError(f"{error}; the {what} is lost, for these failed too: {places}") from error
 
 
+def published(wanted: Path, data: bytes, *, overwrite: bool) -> Path:
+    """Publish a result of a series, which ends where that fails, as the next ones would fail alike.
+
+    Raises:
+        OutputError: It could not be written under its name; says where it is instead.
+    """
+    path, trouble = keep(wanted, data, overwrite=overwrite)
+    if trouble:
+        raise OutputError(trouble)
+    return path
+
+
 def _free(folder: Path, wanted: Path) -> Path:
     """Return a name like the one wanted that nobody has in a folder."""
     stem, number = shortened(wanted.stem), 1

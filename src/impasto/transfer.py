@@ -167,7 +167,9 @@ def run(
         check_fit(since, plan)
     costs = [provision.cost(scale, wanted, runtime) for scale in plan]
     rest = None if since is None else since.head.left
-    budget = None if spent is not None else provision.budget(asked, plan, costs, rest)
+    shapes = [(style.width, style.height) for style in inputs.styles]
+    before = [provision.beforehand(scale, shapes, wanted, runtime) for scale in plan]
+    budget = None if spent is not None else provision.budget(asked, plan, costs, before, rest)
     left = None if budget is None else budget.left
     log = Log(plan, settings.passes, on_step, inputs.picture, left)
     loaded = load(weights)

@@ -26,6 +26,7 @@ from impasto.objective import Objective
 from impasto.picture import Picture
 from impasto.publish import printable, publish, reason
 from impasto.recipe import Recipe
+from impasto.rescue import published
 from impasto.result import Result
 from impasto.settings import Runtime
 from impasto.targets import bind
@@ -180,7 +181,7 @@ class Bench:
         names = {0: f"pictures/{trial.name}.png"}
         saved = {}
         data = result.encode(".png", bits=8)
-        publish(self.folder / names[0], data, overwrite=True)
+        published(self.folder / names[0], data, overwrite=True)
         saved[0] = score(Picture.open(data))
         for number, picture in taken.items():
             names[number] = f"pictures/{trial.name}-{number:04d}.png"
