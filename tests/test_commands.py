@@ -138,6 +138,15 @@ def test_reproduce_takes_folders_and_output_flags(capsys) -> None:
     assert "the pixels are the same" in capsys.readouterr().err
 
 
+def test_pictures_beyond_the_limits_are_made_again_with_a_flag(capsys, monkeypatch) -> None:
+    assert paint("-o", "out.png") == 0
+    monkeypatch.setenv("IMPASTO_MAX_PIXELS", "100")
+    for command in (["reproduce", "out.png"], ["report", "out.png"]):
+        assert main(command) == ExitCode.USAGE
+        assert "--max-pixels" in capsys.readouterr().err
+        assert main([*command, "--max-pixels", "1MP"]) == 0
+
+
 @pytest.mark.parametrize("target", ["out.png", "photo.png", "painting.png"])
 def test_reproduce_never_writes_over_its_picture_or_inputs(capsys, target) -> None:
     assert paint("-o", "out.png") == 0

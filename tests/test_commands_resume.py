@@ -105,6 +105,14 @@ def test_only_the_interrupted_picture_is_replaced(capsys) -> None:
     assert Path("out.png").read_bytes() == kept
 
 
+def test_limits_of_the_run_hold_when_it_goes_on(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("IMPASTO_MAX_PIXELS", "100")
+    assert interrupted(*RUN, "-o", "out.png", "--max-pixels", "1MP") == 130
+    assert main(["resume", "--max-pixels", "50"]) == ExitCode.USAGE
+    assert "--max-pixels" in capsys.readouterr().err
+    assert main(["resume"]) == 0
+
+
 def test_flags_go_before_what_was_asked(capsys, monkeypatch) -> None:
     interrupted(*RUN, "-o", "out.tif", "--bits", "16", "--save-every", "4", "--report")
     assert main(["resume", "-o", "again.tif"]) == 0

@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,7 +148,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         *([given["settings"]] if "settings" in given else []),
     ]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
-    job = plan_job("-".join(stems), inputs, chosen.output, given)
+    job = replace(plan_job("-".join(stems), inputs, chosen.output, given), limits=chosen.input)
     files = [
         paint.read(name, chosen.input) for name in [*styles, start, content] if name is not None
     ]

@@ -11,11 +11,14 @@ from typing import Any
 from impasto import sheets
 from impasto.errors import InputError
 from impasto.flags import check_suffix, whole
+from impasto.limits import Input
 from impasto.models import Model
 from impasto.publish import WRITABLE, check_target, printable, publish
 from impasto.rescue import shortened
 from impasto.settings import Output
 from impasto.sources import Chosen, to_toml
+
+KEPT = ("force", "recipe", "report")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Job:
     stem: str
     inputs: tuple[Path, ...]
     output: Output
+    limits: Input | None = None
     force: bool = False
     recipe: bool = False
     report: bool = False
@@ -49,6 +53,7 @@ class Asked(Model):
     target: str | None = None
     stem: str = ""
     output: Output = Output()
+    limits: Input | None = None  # those that the inputs were read with
     force: bool = False
     recipe: bool = False
     report: bool = False
@@ -162,7 +167,7 @@ def numbered(target: Path, evaluations: int) -> Path:
 def note_of(job: Job) -> dict[str, Any]:
     """Return what a checkpoint keeps of a job."""
     target = None if job.target is None else str(job.target.absolute())
-    same = {name: getattr(job, name) for name in ("stem", "output", "force", "recipe", "report")}
+    same = {name: getattr(job, name) for name in ("stem", "output", "limits", *KEPT)}
     return Asked(target=target, save_every=job.save_every, **same).model_dump(mode="json")
 
 

@@ -21,7 +21,12 @@ VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic need
 PASSING = {"fp32": 700, "bf16": 380}  # bytes a pixel of a tile that come and go within a pass
 TILED = 130_000_000  # bytes that parts of different sizes leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
-FEWER = {6: 1.03, 4: 1.08, 3: 1.15, 2: 1.3}  # curvature pairs where memory is short: evaluations more
+FEWER = {
+    6: 1.03,
+    4: 1.08,
+    3: 1.15,
+    2: 1.3,
+}  # curvature pairs where memory is short: evaluations more
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 FORWARD = 0.5  # of an evaluation: a pass without its way back
 SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once

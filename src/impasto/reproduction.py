@@ -109,24 +109,25 @@ def check_reproducible(recipe: Recipe) -> None:
 # --- inputs --------------------------------------------------------------------------------------
 
 
-def find_inputs(recipe: Recipe, folders: Iterable[Path]) -> Found:
+def find_inputs(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
     """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
 
     Args:
         recipe: Names the inputs.
         folders: Where to look, first come first; not in folders inside them.
+        limits: Which files are read; those of the environment if None.
 
     Raises:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
     """
     check_reproducible(recipe)
-    return locate(recipe, folders)
+    return locate(recipe, folders, limits)
 
 
-def locate(recipe: Recipe, folders: Iterable[Path]) -> Found:
+def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
     """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
     places = _places(folders)
-    opened = search(recipe, places)
+    opened = search(recipe, places, limits)
     missing = [record for record in _wanted(recipe) if opened[record.sha256] is None]
     if missing:
         names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
@@ -144,14 +145,17 @@ def locate(recipe: Recipe, folders: Iterable[Path]) -> Found:
     )
 
 
-def search(recipe: Recipe, folders: Iterable[Path]) -> dict[str, tuple[Picture, Path] | None]:
+def search(
+    recipe: Recipe, folders: Iterable[Path], limits: Input | None = None
+) -> dict[str, tuple[Picture, Path] | None]:
     """Return each input of a recipe, by its hash, with its file; None where it is in none of the folders.
 
     Raises:
         InputError: One is no folder.
     """
     places = _places(folders)
-    return {record.sha256: _find(record, places) for record in _wanted(recipe)}
+    limits = limits or Input.from_environment()
+    return {record.sha256: _find(record, places, limits) for record in _wanted(recipe)}
 
 
 def _wanted(recipe: Recipe) -> list[InputRecord]:
@@ -176,12 +180,14 @@ def _described(record: InputRecord, places: Sequence[Path]) -> str:
     return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...{there})"
 
 
-def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] | None:
-    for path in _candidates(record, folders):
+def _find(
+    record: InputRecord, folders: Sequence[Path], limits: Input
+) -> tuple[Picture, Path] | None:
+    for path in _candidates(record, folders, limits.max_bytes):
         try:
             if record.kind == "file" and _digest(path) != record.sha256:
                 continue
-            picture = Picture.open(path)
+            picture = Picture.open(path, limits=limits)
         except ImpastoError:
             if record.kind == "file":
                 raise  # this is the one, but beyond a limit of pictures that are read
@@ -193,11 +199,10 @@ def _find(record: InputRecord, folders: Sequence[Path]) -> tuple[Picture, Path] 
     return None
 
 
-def _candidates(record: InputRecord, folders: Sequence[Path]) -> Iterator[Path]:
+def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> Iterator[Path]:
     """Yield the files that could be it: those of its name first, then all of its length."""
     for folder in folders:
         yield folder / Path(record.name).name
-    largest = Input.from_environment().max_bytes
     for folder in folders:
         try:
             with os.scandir(folder) as entries:

@@ -19,6 +19,7 @@ from impasto.errors import InputError
 from impasto.history import Step
 from impasto.inputs import open_inputs
 from impasto.keeper import Keeper
+from impasto.limits import Input
 from impasto.losses import Loss
 from impasto.recipe import Recipe
 from impasto.reproduction import Found, definite, differences, find_weights, locate
@@ -41,15 +42,21 @@ class Unfinished:
         """The recipe of the run so far."""
         return self.checkpoint.head.recipe
 
-    def inputs(self, folders: Sequence[str | os.PathLike[str]] = ()) -> Found:
+    def inputs(
+        self, folders: Sequence[str | os.PathLike[str]] = (), limits: Input | None = None
+    ) -> Found:
         """Open the inputs: in the folders given, in those where they lay, then in the current one.
+
+        Args:
+            folders: Where to look first.
+            limits: Which files are read; those of the environment if None.
 
         Raises:
             InputError: One is not found, or is another picture now.
         """
         known = [Path(name) for name in self.checkpoint.head.folders]
         there = [path for path in known if path.is_dir()]
-        return locate(self.recipe, [*map(Path, folders), *there, Path()])
+        return locate(self.recipe, [*map(Path, folders), *there, Path()], limits)
 
     def go_on(
         self,

@@ -79,6 +79,17 @@ class _Layers:
         return model.called({n: v for n, v in self.values.items() if n in known}, self.names)
 
 
+def limits_of(flags: Mapping[str, Any], before: Input | None = None) -> Input:
+    """Return which files are read: as the flags say, else as before, else as the environment says.
+
+    Raises:
+        SettingsError: A value is wrong; the message says where it was given.
+    """
+    values = dict(before or Input.from_environment())
+    values |= {name: flags[name] for name in Input.model_fields if name in flags}
+    return Input.called(values, {name: _flag(name) for name in Input.model_fields})
+
+
 def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Chosen:
     """Lay the flags given over the environment, the settings file, the preset and the defaults.
 

@@ -1,6 +1,7 @@
 """`impasto report`: a page about a picture made by impasto, from its recipe and a replay of its run."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +9,15 @@ from impasto import paint
 from impasto.commands.show import INPUTS, PICTURE, WEIGHTS
 from impasto.console import complain, out
 from impasto.errors import ExitCode, InputError
-from impasto.flags import argument, parameter, switch, takes
+from impasto.flags import argument, generated, parameter, switch, takes
 from impasto.job import Job
+from impasto.limits import Input
 from impasto.progress import Progress, duration
 from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import Recipe
 from impasto.rescue import keep, shortened
 from impasto.settings import Output
-from impasto.sources import read_recipe
+from impasto.sources import limits_of, read_recipe
 
 if TYPE_CHECKING:
     from impasto.picture import Picture
@@ -35,6 +37,7 @@ QUICK = "--quick makes a page without it"
         WEIGHTS,
         switch("force", "Replace the page if it exists."),
         switch("quiet", "Say nothing but errors.", short=["-q"]),
+        *generated(Input),
     ]
 )  # fmt: skip
 def report(picture: str, **given: Any) -> int:
@@ -58,13 +61,13 @@ def report(picture: str, **given: Any) -> int:
             check_reproducible(recipe)
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
-    quiet = bool(given.get("quiet"))
-    job = Job(None, "", (Path(picture),), Output(), force=force, report=True, quiet=quiet)
+    job = Job(None, "", (Path(picture),), Output(), limits_of(given), force=force, report=True)
+    job = replace(job, quiet=bool(given.get("quiet")))
     folders = [*map(Path, given.get("inputs") or []), Path(picture).parent, Path()]
     with paint.shown(job) as progress:
         from impasto.picture import Picture
 
-        shown = Picture.open(picture) if held else None
+        shown = Picture.open(picture, limits=job.limits) if held else None
         if given.get("quick"):
             assert shown is not None
             page = _quick(shown, recipe, folders, target, job, progress)
@@ -105,7 +108,7 @@ def _quick(
     from impasto.report import report_of
     from impasto.reproduction import search
 
-    found = search(recipe, folders)
+    found = search(recipe, folders, job.limits)
     have = {digest: item for digest, item in found.items() if item is not None}
     check_target(target, inputs=[path for _, path in have.values()], overwrite=job.force)
     missing = [item.name for item in (recipe.content, *recipe.styles) if item.sha256 not in have]
@@ -138,7 +141,7 @@ def _replayed(
     from impasto.reproduction import differences, find_inputs, repeat
 
     try:
-        found = find_inputs(recipe, folders)
+        found = find_inputs(recipe, folders, job.limits)
     except InputError as error:
         raise InputError(f"{error}; {QUICK}") from error
     check_target(target, inputs=found.paths, overwrite=job.force)

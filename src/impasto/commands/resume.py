@@ -12,12 +12,13 @@ from cyclopts import Parameter
 from impasto import paint
 from impasto.commands.show import INPUTS, WEIGHTS
 from impasto.errors import ImpastoError
-from impasto.flags import SAVING, output_flag, raw, takes
-from impasto.job import Asked, Job, beside, plan_job, with_free_name
+from impasto.flags import SAVING, generated, output_flag, raw, takes
+from impasto.job import KEPT, Asked, Job, beside, plan_job, with_free_name
+from impasto.limits import Input
 from impasto.publish import check_target
 from impasto.recipe import Recipe
 from impasto.settings import Output
-from impasto.sources import read_recipe
+from impasto.sources import limits_of, read_recipe
 
 if TYPE_CHECKING:
     from impasto.resumption import Unfinished
@@ -35,13 +36,17 @@ def _checkpoint() -> Any:
     return Plain("checkpoint", Plain.POSITIONAL_ONLY, default=None, annotation=kind)
 
 
-@takes([_checkpoint(), output_flag("the name it was to have"), *FLAGS, INPUTS, WEIGHTS])
+OWN = [output_flag("the name it was to have"), *FLAGS, INPUTS, WEIGHTS]
+
+
+@takes([_checkpoint(), *OWN, *generated(Input)])
 def resume(checkpoint: str | None = None, **given: Any) -> int:
     """Go on with a run that was interrupted or killed: the pixels are those of an uninterrupted one.
 
     It is written where and how the run was to write it, unless flags say otherwise; the picture that the
     interrupted run left there is replaced, any other is not.
     """
+    from impasto import machine
     from impasto.resumption import unfinished
 
     quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
@@ -50,7 +55,8 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
     with run.keeper:
         job = _job(run, given)
         with paint.shown(job) as progress:
-            found = run.inputs(given.get("inputs") or [])
+            machine.keep_no_pictures()
+            found = run.inputs(given.get("inputs") or [], _limits(run, given))
             if job.target is not None:
                 for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
@@ -65,13 +71,16 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
         return paint.finish(job, progress, result, run.keeper, course, [BEFORE])
 
 
+def _limits(run: "Unfinished", given: Mapping[str, Any]) -> Input:
+    """Return the limits of the flags and the environment, else those that the run began with."""
+    return limits_of(given, Asked(**run.checkpoint.head.note).limits)
+
+
 def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
     """Return what the run was asked for, with the flags given now."""
     recipe = run.recipe
     asked = Asked(**run.checkpoint.head.note)
-    kept = {
-        name: getattr(asked, name) for name in ("force", "recipe", "report") if getattr(asked, name)
-    }
+    kept = {name: getattr(asked, name) for name in KEPT if getattr(asked, name)}
     if asked.save_every:
         kept["save_every"] = str(asked.save_every)
     options = {**kept, **given}
@@ -87,7 +96,7 @@ def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
             options["output"] = str(_free(target, options))
     options["force"] = replaces or bool(options.get("force"))
     job = plan_job(stem, [], asked.output, options)
-    return replace(job, resumed=True)
+    return replace(job, resumed=True, limits=_limits(run, given))
 
 
 def _free(target: Path, options: Mapping[str, Any]) -> Path:

@@ -23,12 +23,13 @@ from impasto.flags import (
     takes,
 )
 from impasto.job import beside, note_of, plan_job
+from impasto.limits import Input
 from impasto.models import shown
 from impasto.progress import duration, named_losses
 from impasto.publish import WRITABLE, check_target, printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.settings import Output, Settings
-from impasto.sources import gather, read_recipe
+from impasto.sources import gather, limits_of, read_recipe
 
 
 def show(
@@ -98,7 +99,7 @@ PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.", co
         *SAVING,
         INPUTS,
         WEIGHTS,
-        *generated(Output),
+        *generated(Output, Input),
     ]
 )
 def reproduce(picture: str, **given: Any) -> int:
@@ -108,20 +109,21 @@ def reproduce(picture: str, **given: Any) -> int:
     name = Path(picture)
     suffix = name.suffix.lower() if name.suffix.lower() in WRITABLE else ".png"
     job = plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
+    job = replace(job, limits=limits_of(given))
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
             from impasto.picture import Picture
             from impasto.reproduction import differences, find_inputs, repeat
 
             folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
-            found = find_inputs(recipe, folders)
+            found = find_inputs(recipe, folders, job.limits)
             keeper.folders = [os.path.dirname(os.path.abspath(path)) for path in found.paths]  # noqa: PTH100, PTH120
             if job.target is not None:
                 for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
             if output.bits is None and name.suffix.lower() in WRITABLE:  # as deep as the file there
                 deep = job.target is None or job.target.suffix.lower() in DEEP
-                bits = Picture.open(picture).bits if deep else 8
+                bits = Picture.open(picture, limits=job.limits).bits if deep else 8
                 job = replace(job, output=output.changed(bits=bits))
                 keeper.note = note_of(job)
             for line in differences(recipe):
