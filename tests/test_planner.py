@@ -81,7 +81,7 @@ def test_tiles_cost_two_passes_and_their_halos() -> None:
     assert slowdown(SCALES[0], LAYERS, 0) == 1.0
     assert slowdown(SCALES[0], LAYERS, 512) == 1.0
     # Two columns and two rows: each tile reads 80 px beyond its inner edges.
-    expected = 1.5 * (1024 + 80) * (768 + 80) * 4 / (2048 * 1536)
+    expected = planner.SECOND_PASS * (1024 + 80) * (768 + 80) * 4 / (2048 * 1536)
     assert slowdown(SCALES[2], LAYERS, 1024) == pytest.approx(expected)
 
 

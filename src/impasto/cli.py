@@ -161,6 +161,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
             for limit in chosen.limits:
                 progress.say(f"not as in {chosen.preset}: {limit}")
             opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
+            files.clear()  # each picture holds what it needs
             painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
             begin = opened[-2] if start else None
             course = paint.course_of(job, opened[-1], painted)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-BLOCK = 2**22  # values of a vector that are worked on at a time
+from impasto.evaluation import blocks
+
 FLAT = 1e-10  # cosine between step and change of gradient below which there is no curvature
 
 
@@ -59,7 +60,7 @@ class Curvature:
         pair = []
         for before, after in (canvases, gradients):
             change = torch.empty_like(before, dtype=self._dtype)
-            for part in _blocks(before):
+            for part in blocks(before):
                 change[part] = after[part] - before[part]
             pair.append(change)
         step, change = pair
@@ -93,16 +94,12 @@ class Curvature:
         return vector
 
 
-def _blocks(flat: Tensor) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, flat.numel(), BLOCK)]
-
-
 def _products(
     step: Tensor, change: Tensor, vector: Tensor, held: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return s y, s s, y y without the pixels held, and s v, which is zero there."""
     sums = [torch.zeros_like(vector[0]) for _ in range(4)]
-    for part in _blocks(vector):
+    for part in blocks(vector):
         one, other = step[part].to(vector.dtype), change[part].to(vector.dtype)
         if held is not None:
             one, other = one.masked_fill(held[part], 0.0), other.masked_fill(held[part], 0.0)
@@ -113,14 +110,14 @@ def _products(
 
 def _dot(change: Tensor, vector: Tensor) -> Tensor:
     total = torch.zeros_like(vector[0])
-    for part in _blocks(vector):
+    for part in blocks(vector):
         total = total + torch.dot(change[part].to(vector.dtype), vector[part])
     return total
 
 
 def _add(vector: Tensor, other: Tensor, factor: Tensor, held: Tensor | None) -> None:
     """Add a multiple to a vector, in place, but not to the pixels held."""
-    for part in _blocks(vector):
+    for part in blocks(vector):
         added = other[part].to(vector.dtype) * factor
         if held is not None:
             added.masked_fill_(held[part], 0.0)
@@ -136,6 +133,6 @@ def held_by(canvas: Tensor, gradient: Tensor, bounds: tuple[float, float]) -> Te
 def slope(gradient: Tensor, before: Tensor, after: Tensor) -> Tensor:
     """Return how much the loss falls along a step by its gradient."""
     total = torch.zeros_like(gradient[0])
-    for part in _blocks(gradient):
+    for part in blocks(gradient):
         total = total + torch.dot(gradient[part], after[part] - before[part])
     return total

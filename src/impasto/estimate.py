@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from impasto import machine
+from impasto.budget import MOST
 from impasto.inputs import Inputs, Targets
 from impasto.objective import Objective
 from impasto.planner import Plan, slowdown
@@ -57,7 +58,9 @@ def estimate(
     fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
     limit = runtime.memory_limit or machine.free_memory(str(runtime.device))
     strict = runtime.memory_limit is not None
-    found = fitting(plan, settings, wanted, str(runtime.precision), limit, fixed, strict=strict)
+    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
+    asked = (plan, counted, wanted, str(runtime.precision), limit, fixed)
+    found = fitting(*asked, strict=strict, inputs=inputs.held_bytes)
     each = seconds / (trial.width * trial.height)
     work = sum(
         scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan

@@ -15,6 +15,20 @@ from impasto.errors import InputError
 SolverName = Literal["lbfgs", "scipy", "adam"]
 
 
+BLOCK = 2**22  # values of a long vector that are worked on at a time
+
+
+def blocks(flat: Tensor) -> list[slice]:
+    """Return the parts of a flat vector, so that beside it there is never a second of its size."""
+    return [slice(start, start + BLOCK) for start in range(0, flat.numel(), BLOCK)]
+
+
+def all_finite(values: Tensor) -> Tensor:
+    """Return whether all values of a contiguous tensor are finite, on its device."""
+    flat = values.view(-1)
+    return torch.stack([torch.isfinite(flat[part]).all() for part in blocks(flat)]).all()
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What one pass through the network and back tells about a canvas.
@@ -31,7 +45,7 @@ class Evaluation:
     @property
     def finite(self) -> bool:
         """Whether loss and gradient can be used."""
-        sound = bool(torch.isfinite(self.gradient).all()) if self.sound is None else self.sound
+        sound = bool(all_finite(self.gradient)) if self.sound is None else self.sound
         return sound and math.isfinite(self.loss)
 
 
@@ -56,6 +70,27 @@ class State:
 
 
 Keep = Callable[[State], None]
+
+
+class Start:
+    """The canvas where a solver begins, handed over: nobody else holds it, so that its memory can go.
+
+    Args:
+        canvas: (B, 3, H, W). Whoever takes it may change it.
+    """
+
+    def __init__(self, canvas: Tensor) -> None:
+        self._canvas: Tensor | None = canvas
+
+    def take(self) -> Tensor:
+        """Return the canvas, once."""
+        canvas, self._canvas = self._canvas, None
+        assert canvas is not None
+        return canvas
+
+    def put(self, canvas: Tensor) -> None:
+        """Put a canvas in its place."""
+        self._canvas = canvas
 
 
 @dataclass(frozen=True)

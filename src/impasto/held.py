@@ -11,6 +11,7 @@ import pyvips
 
 LARGE = 100_000_000  # bytes of pixels beyond which a file is held instead
 _BYTES = {"uchar": 1, "ushort": 2}  # of a sample; floats are held unpacked, since they are checked
+_FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,11 @@ class Held:
     def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Held":
         """Hold what makes an image like this one."""
         return cls(image.width, image.height, image.bands, image.format, make, flows=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels, unpacked."""
+        return self.width * self.height * self.bands * _BYTES.get(self.format, _FLOAT)
 
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:

@@ -46,6 +46,12 @@ class Inputs:
         parts = [weight / largest for weight in self.weights]
         return tuple(float(f"{part / math.fsum(parts):.12g}") for part in parts)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the opened pictures take."""
+        pictures = {self.content, *self.styles, *([self.start] if self.start else [])}
+        return sum(picture.held_bytes for picture in pictures)
+
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the schedule, or refuse pictures that are too small before the network is loaded."""
         styles = [Shape(f"style {item.name}", item.width, item.height) for item in self.styles]

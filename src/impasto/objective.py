@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto import machine
 from impasto.chain import Chain, Pass, added
 from impasto.errors import InputError
-from impasto.evaluation import Evaluation
+from impasto.evaluation import Evaluation, all_finite
 from impasto.layers import deepest
 from impasto.losses import Descending, Loss, Statistics, Windows, add_statistics
 from impasto.tiles import IMAGE, Tile, tiles
@@ -24,6 +24,9 @@ from impasto.vgg import VGG19, Padding, Pooling
 Precision = Literal["fp32", "bf16"]
 Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
 SETTLING = 3  # evaluations after which the memory is tidied up
+LARGE = (
+    64_000_000  # bytes of a canvas from which on it is tidied up before and after each evaluation
+)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -82,6 +85,10 @@ class Objective:
         """
         canvas = canvas.detach()
         parts = self._tiles(canvas)
+        if (
+            canvas.nbytes > LARGE
+        ):  # the gap that a solver's vector left is filled by nothing as large
+            machine.give_back_freed_memory()
         if len(parts) < 2:
             course = self.chain.forward(canvas, self.layers)
             measured = _Measured(self.losses, course, None)
@@ -95,11 +102,11 @@ class Objective:
                 back = _Measured(self.losses, course, tile.windows, again=True).back(slopes)
                 gradient[..., tile.rows, tile.columns] += back
                 self._on_part()
-        if self._settling:
+        if self._settling or canvas.nbytes > LARGE:
             # What was freed so far lies scattered; the next pass takes what it needs.
-            self._settling -= 1
+            self._settling = max(0, self._settling - 1)
             machine.give_back_freed_memory()
-        sound = torch.isfinite(gradient).all().to(numbers.dtype).view(1)
+        sound = all_finite(gradient).to(numbers.dtype).view(1)
         total, *values, finite = torch.cat([numbers, sound]).tolist()  # the one wait for a device
         shares = {
             loss.name: number * self.scale for loss, number in zip(self.losses, values, strict=True)

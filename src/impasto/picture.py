@@ -177,6 +177,11 @@ class Picture:
         return self._held.image()
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that it takes: of its pixels, or of its file where that is held instead."""
+        return self.file_bytes if self._held.flows else self._held.nbytes
+
+    @property
     def width(self) -> int:
         """Width in pixels, of the upright picture."""
         return int(self._held.width)

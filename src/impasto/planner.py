@@ -16,10 +16,12 @@ from impasto.pyramid import Scale
 from impasto.settings import Settings
 from impasto.tiles import tiles
 
-PROGRAM = {"fp32": 590_000_000, "bf16": 510_000_000}  # bytes; Python, torch and the network
-VECTORS = 6  # canvas, trial, two gradients, direction, and what arithmetic needs between; float32
-PASSING = {"fp32": 700, "bf16": 380}  # bytes a pixel of a tile that come and go within a pass
-TILED = 130_000_000  # bytes that parts of different sizes leave unused between them
+PROGRAM = {"fp32": 590_000_000, "bf16": 470_000_000}  # bytes; Python, torch and the network
+SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
+VECTORS = 5  # canvas, trial, two gradients, direction; float32
+BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
+PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
+TILED = 90_000_000  # bytes that parts of different sizes leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
 FEWER = {
     6: 1.03,
@@ -27,9 +29,10 @@ FEWER = {
     3: 1.15,
     2: 1.3,
 }  # curvature pairs where memory is short: evaluations more
+MARGIN = 0.95  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 FORWARD = 0.5  # of an evaluation: a pass without its way back
-SECOND_PASS = 1.5  # of the time of a whole picture: forward twice, back once
+SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def plan(
     fixed: Mapping[str, int | bool | None] | None = None,
     *,
     strict: bool = True,
+    inputs: int = 0,
 ) -> Plan:
     """Return the first of all ways, from the fastest to the leanest, that stays under the limit.
 
@@ -62,6 +66,7 @@ def plan(
         limit: Bytes of the whole program.
         fixed: `tile`, `pairs` or `compact` where they are given, and not to be chosen.
         strict: Refuse where nothing fits; else return the leanest.
+        inputs: Bytes that the opened pictures hold.
 
     Raises:
         ResourceError: Not even the leanest fits.
@@ -76,14 +81,14 @@ def plan(
         return time * (DIGITS if compact and precision != "bf16" else 1.0)
 
     for tile, pairs, compact in sorted(_ways(settings, precision, fixed or {}), key=cost):
-        need = memory(largest, settings, wanted, precision, tile, pairs, compact)
+        need = inputs + memory(largest, settings, wanted, precision, tile, pairs, compact)
         found = Plan(tile, pairs, compact, need)
-        if need <= limit:
+        if need <= MARGIN * limit:
             return found
         if leanest is None or need < leanest.memory:
             leanest = found
     assert leanest is not None
-    if not strict:
+    if not strict or leanest.memory <= limit:
         return leanest
     raise ResourceError(
         f"memory_limit: {largest.width} x {largest.height} px needs about {leanest.memory / 1e6:.0f} MB "
@@ -116,9 +121,11 @@ def memory(
     pairs: int,
     compact: bool,
 ) -> int:
-    """Return the peak memory of a whole command, in bytes, as far as it can be foreseen."""
+    """Return the peak memory of a whole command but for its inputs, in bytes, as far as can be foreseen."""
     pixels = scale.width * scale.height
-    vectors = 4 * 3 * pixels * VECTORS
+    pairs = min(pairs, max(0, settings.passes - 1))  # the first evaluation makes none
+    vector = 4 * 3 * pixels
+    vectors = vector * VECTORS
     if settings.solver == "lbfgs":
         vectors += 2 * pairs * 3 * pixels * (2 if compact else 4)
     elif settings.solver == "scipy":
@@ -126,7 +133,9 @@ def memory(
     targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
     part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
-    return PROGRAM[precision] + vectors + targets + passing + (TILED if part < pixels else 0)
+    passing += TILED if part < pixels else 0
+    program = PROGRAM[precision] + SOLVERS[settings.solver]
+    return program + vectors + targets + max(passing, vector * BETWEEN)
 
 
 def kept(layers: Sequence[str], precision: str) -> int:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from impasto import machine, planner
-from impasto.budget import Budget
+from impasto.budget import MOST, Budget
 from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
 
@@ -16,8 +16,9 @@ def definite(
     settings: Settings,
     scales: Sequence[Scale],
     layers: Sequence[str],
+    inputs: int = 0,
 ) -> Runtime:
-    """Return the runtime with the plan for its memory in it.
+    """Return the runtime with the plan for its memory in it; `inputs` are the bytes of the open pictures.
 
     What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
     and the evaluations spent say the same.
@@ -31,8 +32,9 @@ def definite(
     limit = runtime.memory_limit or machine.free_memory(runtime.device)
     fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
     strict = runtime.memory_limit is not None
-    given = (scales, settings, layers, str(runtime.precision), limit, fixed)
-    chosen = planner.plan(*given, strict=strict)
+    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
+    given = (scales, counted, layers, str(runtime.precision), limit, fixed)
+    chosen = planner.plan(*given, strict=strict, inputs=inputs)
     if chosen.memory > limit:
         log.warning(
             "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6

@@ -35,6 +35,7 @@ from impasto.evaluation import (
     Keep,
     Solution,
     SolverName,
+    Start,
     State,
     check_state,
 )
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 
 def minimize(
     evaluate: Evaluate,
-    start: Tensor,
+    start: Tensor | Start,
     *,
     solver: SolverName = "lbfgs",
     evaluations: int = 200,
@@ -66,7 +67,8 @@ def minimize(
 
     Args:
         evaluate: Canvas (B, 3, H, W) -> `Evaluation`; called at most `evaluations` times.
-        start: Where to begin; not changed. Projected onto the bounds.
+        start: Where to begin, projected onto the bounds; a tensor is not changed. A `Start` is taken, and put
+            back only if `Stop` was raised before the first evaluation was done.
         solver: `lbfgs`, `scipy` or `adam`; see the module's text.
         evaluations: How many evaluations at most.
         bounds: Lowest and highest value of a pixel, or None. SciPy's is always without (its bounds are
@@ -88,28 +90,26 @@ def minimize(
         Stop: It was raised before the first evaluation was done.
     """
     run = Run(evaluate, evaluations, tolerance, callback, keep, blame)
-    canvas = start.detach().clone()
+    begin = start if isinstance(start, Start) else Start(start.detach().clone())
     if state is not None:
-        check_state(state, solver, start)
-        run.go_on(state, canvas)
-        canvas = state.tensors.get("canvas", canvas).to(canvas).clone()
-        state = state if state.count else None  # else it is a start like any other
+        state = _go_on(run, begin, solver, state)
     elif bounds is not None and solver != "scipy":
-        canvas.clamp_(*bounds)
+        begin.put(begin.take().clamp_(*bounds))
     try:
         if solver == "lbfgs":
             run.overwrites = False
-            dtype = torch.bfloat16 if compact else canvas.dtype
-            reason = _lbfgs(run, canvas, bounds, history, dtype, state)
+            reason = _lbfgs(run, begin, bounds, history, torch.bfloat16 if compact else None, state)
         elif solver == "scipy":
-            reason = _scipy(run, canvas, history, state)
+            reason = _scipy(run, begin.take(), history, state)
         else:
-            reason = _adam(run, canvas, bounds, learning_rate, state)
+            reason = _adam(run, begin.take(), bounds, learning_rate, state)
         run.state = None
     except Done as done:
         reason, run.state = str(done), None
     except Stop as stop:
         if not run.count:
+            if run.state is not None:
+                begin.put(run.state.tensors["canvas"])
             raise
         reason = stop.reason
     except Exception as error:
@@ -117,6 +117,15 @@ def minimize(
             raise
         reason, run.state = OUT_OF_MEMORY, None
     return run.solution(reason)
+
+
+def _go_on(run: Run, begin: Start, solver: SolverName, state: State) -> State | None:
+    """Put the canvas of a state in the place of the start; return the state if a solver stood there."""
+    like = begin.take()
+    check_state(state, solver, like)
+    run.go_on(state, like)
+    begin.put(state.tensors.get("canvas", like).to(like).clone())
+    return state if state.count else None  # else it is a start like any other
 
 
 def no_memory(error: Exception) -> bool:
@@ -130,10 +139,10 @@ def no_memory(error: Exception) -> bool:
 
 def _lbfgs(
     run: Run,
-    start: Tensor,
+    begin: Start,
     bounds: Bounds | None,
     history: int,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     state: State | None,
 ) -> str:
     """L-BFGS with projection; sufficient decrease along the projected path.
@@ -141,8 +150,8 @@ def _lbfgs(
     Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
     still, the others take the quasi-Newton step) with the memory of Nocedal 1980.
     """
-    canvas, failures = start, 0
-    curvature = Curvature(history, dtype)
+    canvas, failures = begin.take(), 0
+    curvature = Curvature(history, dtype or canvas.dtype)
     if state is not None:
         gradient = state.tensors["gradient"].to(canvas.device)
         here = Evaluation(state.numbers["loss"], gradient, state.parts)
@@ -222,6 +231,7 @@ def _search(
         shrink = 0.1
         if there.finite:
             shrink = -promised / (2 * (there.loss - here.loss - promised))
+        del after, there  # makes room for the next trial
         step *= min(max(shrink, 0.1), 0.5)
     return None
 

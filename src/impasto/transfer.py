@@ -24,7 +24,7 @@ from impasto.chain import Chain
 from impasto.checkpoint import Checkpoint, check_fit
 from impasto.descent import NOT_FINITE
 from impasto.errors import InputError, NumericalError, ResourceError, Stop
-from impasto.evaluation import State
+from impasto.evaluation import Start, State
 from impasto.faults import blame
 from impasto.history import Log, Record, Step, recipe_of
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs
@@ -162,7 +162,7 @@ def run(
     plan = inputs.scales(settings, wanted)
     asked = runtime
     if since is None:
-        runtime = provision.definite(runtime, settings, plan, wanted)
+        runtime = provision.definite(runtime, settings, plan, wanted, inputs.held_bytes)
     else:
         check_fit(since, plan)
     costs = [provision.cost(scale, wanted, runtime) for scale in plan]
@@ -185,6 +185,7 @@ def run(
             keeper, on_part,
         )  # fmt: skip
         canvas = _paint(course, list(zip(plan, passes, strict=False)), since)
+        machine.give_back_freed_memory()
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
     if budget is not None and budget.left() < 0:
         logger.warning("the time budget was too short: over by %.1f s", -budget.left())
@@ -260,9 +261,9 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             break
         targets = targets_of(course.inputs, scale, course.runtime.device, course.workshop)
         if since is None:
-            start = _next_canvas(canvas, before, targets, settings)
+            begin = Start(_next_canvas(canvas, before, targets, settings))
         else:
-            start = torch.zeros_like(targets.content)  # the state knows better
+            begin = Start(torch.zeros_like(targets.content))  # the state knows better
         last = number == len(plan) - 1  # for the next scale, which has no use for the paintings
         before = None if last else replace(targets, styles=(), picture=None)
         tile, compact = course.runtime.tile or 0, bool(course.runtime.compact)
@@ -275,12 +276,12 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             del targets
             machine.give_back_freed_memory()
             losses += course.extra_losses
-            reason, painted = _solve(course, number, scale, passes, losses, start, since)
+            reason, painted = _solve(course, number, scale, passes, losses, begin, since)
         except Stop as stop:  # before the first evaluation of this scale was done
             if canvas is None:
                 raise
             course.log.stopped = stop.reason
-            course.keeper.stopped(State(0, {"canvas": start}), stop.reason)
+            course.keeper.stopped(State(0, {"canvas": begin.take()}), stop.reason)
             break
         except NumericalError as error:
             if canvas is None:
@@ -301,7 +302,7 @@ def _solve(
     scale: Scale,
     passes: int,
     losses: Sequence[Loss],
-    canvas: Tensor,
+    begin: Start,
     since: Checkpoint | None,
 ) -> tuple[str, Tensor]:
     """Move the canvas at one scale; where memory runs out, go on from the best one in smaller tiles."""
@@ -319,7 +320,7 @@ def _solve(
         done = 0 if state is None else state.count
         solution = minimize(
             objective,
-            canvas,
+            begin,
             solver=settings.solver,
             evaluations=passes - spent,
             bounds=(0.0, 1.0) if settings.bounded else None,
@@ -343,7 +344,7 @@ def _solve(
         if smaller is None or spent >= passes or not all(loss.additive for loss in losses):
             return solution.reason, canvas
         logger.warning("out of memory; going on in tiles of %d px from the best so far", smaller)
-        tile = smaller
+        tile, begin = smaller, Start(canvas)
 
 
 def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
