@@ -28,7 +28,8 @@ from impasto.inputs import open_inputs
 from impasto.layers import LAYERS
 from impasto.objective import Objective
 from impasto.solvers import minimize
-from impasto.transfer import bind, layers_of, load, network_of, targets_of
+from impasto.targets import bind, layers_of
+from impasto.transfer import load, network_of, targets_of
 from impasto.workshop import Workshop
 
 T = TypeVar("T")

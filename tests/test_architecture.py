@@ -26,6 +26,7 @@ ORDER = (  # a module imports from rows above its own only
         "tiles",
     },
     {"sheets"},
+    {"style", "runtime", "output"},
     {"settings", "limits"},
     {
         "descent",

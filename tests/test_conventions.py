@@ -21,7 +21,8 @@ from impasto.machine import resolve
 from impasto.objective import Objective, prepare
 from impasto.picture import Picture
 from impasto.settings import Runtime, Settings
-from impasto.transfer import bind, stylize
+from impasto.targets import bind
+from impasto.transfer import stylize
 from reference import peers
 from test_losses import tiles
 

@@ -18,7 +18,8 @@ from impasto.losses import (
 )
 from impasto.objective import Objective, prepare
 from impasto.settings import Settings
-from impasto.transfer import bind, stylize
+from impasto.targets import bind
+from impasto.transfer import stylize
 from impasto.vgg import VGG19
 from reference import straight
 

@@ -16,8 +16,8 @@ from impasto.planner import Plan, slowdown
 from impasto.planner import plan as fitting
 from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
-from impasto.targets import bind
-from impasto.transfer import WeightsLike, layers_of, load, network_of
+from impasto.targets import bind, layers_of
+from impasto.transfer import WeightsLike, load, network_of
 from impasto.workshop import Workshop
 
 TRIAL_EDGE = 256  # px; long edge of the trial

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from impasto import machine, transfer
+from impasto import machine, targets, transfer
 from impasto.axes import Axes, Place
 from impasto.errors import InputError, OutputError, PictureError, counted
 from impasto.inputs import Inputs, StyleLike, open_inputs
@@ -80,7 +80,7 @@ def plan_grid(
         machine.resolve(runtime, place.settings)
         inputs.append(open_inputs(photo, styles, place.settings, start))
         try:
-            wanted = transfer.layers_of(place.settings, ())
+            wanted = targets.layers_of(place.settings, ())
             scales.append(inputs[-1].scales(place.settings, wanted))
         except InputError as error:
             raise type(error)(f"{place.label}: {error}") from error

@@ -10,10 +10,23 @@ from pydantic.fields import FieldInfo
 
 from impasto.errors import SettingsError, did_you_mean
 
-Groups = Literal["Output", "Look", "Size", "Speed", "Start", "Expert", "Machine", "Input"]
+Groups = Literal[
+    "Output",
+    "Look",
+    "Colour",
+    "Styles",
+    "Regions",
+    "Size",
+    "Speed",
+    "Start",
+    "Expert",
+    "Machine",
+    "Input",
+]
 PREFIX = "IMPASTO_"  # of the variables that settings come from
 
 
+LARGEST_EDGE = 30_000  # px
 LONGEST = 120  # characters of a value in a message
 _PLAIN = {  # in our words -> pydantic's kinds of error
     "must be a whole number": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),

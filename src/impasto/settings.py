@@ -1,15 +1,14 @@
-"""What is wanted (`Settings`, `Style`), how it is computed (`Runtime`), how it is written (`Output`).
+"""What is wanted (`Settings`).
 
-The one table of defaults, with `limits.Input` for what is read: flags, help, documents, settings files and
-the recipe are made from these models.
+The one table of defaults, with `Style`, `Runtime` (how it is computed), `Output` (how it is written) and
+`limits.Input` (what is read): flags, help, documents, settings files and the recipe are made from these
+models.
 No torch here, so that `impasto --help` stays quick.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -18,17 +17,19 @@ from impasto import sheets
 from impasto.conventions import Convention
 from impasto.errors import SettingsError
 from impasto.layers import ORDER, check_layer
-from impasto.models import Model, given, option
-from impasto.units import BYTES, SECONDS, measured
+from impasto.models import LARGEST_EDGE, Model, option
+from impasto.output import Metadata, Output
+from impasto.runtime import Runtime
+from impasto.style import Style
+
+__all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
-Metadata = Literal["keep", "minimal", "strip"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
-LARGEST_EDGE = 30_000  # px
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
 
 
@@ -233,128 +234,3 @@ class Settings(Model):
         except SettingsError as error:
             raise SettingsError(f"preset {name}: {error}") from error
         return cls(**{**base, **changes})
-
-
-class Runtime(Model):
-    """How a picture is computed: does not change what is wanted, but may change the last digits.
-
-    Repeats with the same `Settings`, inputs and `Runtime` on the same machine give the same bytes.
-
-    Raises:
-        SettingsError: A value is out of range, of the wrong type, or its name is unknown.
-    """
-
-    device: str = option(
-        "auto",
-        "auto, cpu, cuda, cuda:1 or mps.",
-        "Machine",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-    )
-    threads: int | None = option(
-        None,
-        "Processor threads. Default: as many as the machine lets us use.",
-        "Machine",
-        ge=1,
-        le=1024,
-    )
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "Number format inside the network; auto takes bf16 where it is fast.", "Machine"
-    )
-    memory_limit: int | None = option(
-        None,
-        "Memory that the whole program may take, such as 4GB. Default: what is free.",
-        "Machine",
-        ge=1,
-    )
-    budget: float | None = option(
-        None,
-        "Time to spend, such as 90s or 2m, in place of a number of evaluations.",
-        "Speed",
-        gt=0,
-        le=10_000_000,
-    )
-    tile: int | None = option(
-        None,
-        "Edge of the parts that a picture is computed in; 0: whole. Default: whole where it fits.",
-        "Machine",
-        "px",
-        ge=0,
-        le=LARGEST_EDGE,
-    )
-    pairs: int | None = option(
-        None,
-        "At most so many curvature pairs, for memory's sake. Default: as --history.",
-        "Machine",
-        "pairs",
-        ge=1,
-        le=1000,
-    )
-    compact: bool | None = option(
-        None,
-        "Keep curvature and the photo's features in 16 bits. Default: with bf16, or where memory is short.",
-        "Machine",
-    )
-
-    @field_validator("memory_limit", mode="before")
-    @classmethod
-    def _parse_bytes(cls, value: object) -> object:
-        return measured(value, BYTES, "such as 4GB or 800MB") if isinstance(value, str) else value
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _parse_seconds(cls, value: object) -> object:
-        return (
-            measured(value, SECONDS, "such as 90s, 2m or 1h30m")
-            if isinstance(value, str)
-            else value
-        )
-
-
-class Output(Model):
-    """How the result is written into its file.
-
-    Raises:
-        SettingsError: A value is out of range, of the wrong type, or its name is unknown.
-    """
-
-    bits: Literal[8, 16] | None = option(
-        None,
-        "Bits of each colour; 16 in PNG and TIFF. Default: the photo's, where the format can.",
-        "Output",
-    )
-    jpeg_quality: int = option(
-        95, "Quality of JPEG, WebP and AVIF; colour is never subsampled.", "Output", ge=1, le=100
-    )
-    metadata: Metadata = option(
-        "minimal",
-        "keep: the photo's too, with place and camera; minimal: recipe, profile, resolution; strip: none.",
-        "Output",
-    )
-
-    @field_validator("bits", mode="before")
-    @classmethod
-    def _parse_bits(cls, value: object) -> object:
-        return int(value) if isinstance(value, str) and value.isdigit() else value
-
-
-@dataclass(frozen=True)
-class Style:
-    """One painting and its share among several.
-
-    Args:
-        picture: A path, the bytes of a file, or a `Picture`.
-        weight: Share relative to the other styles; only ratios matter.
-
-    Raises:
-        SettingsError: The weight is negative or not a number.
-    """
-
-    picture: Any
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        largest = sys.float_info.max
-        if not (isinstance(self.weight, (int, float)) and -largest <= self.weight <= largest):
-            raise SettingsError(f"style weight: must be a finite number, not {given(self.weight)}")
-        if self.weight < 0:
-            raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")

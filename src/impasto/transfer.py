@@ -29,7 +29,6 @@ from impasto.faults import blame
 from impasto.history import Log, Record, Step, recipe_of
 from impasto.inputs import Inputs, StyleLike, Targets, open_inputs
 from impasto.keeper import CheckpointLike, Keeper, keeper_of
-from impasto.layers import LAYERS
 from impasto.losses import Loss
 from impasto.objective import Objective, Precision, prepare
 from impasto.picture import PictureLike
@@ -38,7 +37,7 @@ from impasto.recipe import Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
 from impasto.solvers import OUT_OF_MEMORY, minimize, no_memory
-from impasto.targets import bind
+from impasto.targets import bind, layers_of
 from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
 
@@ -368,18 +367,6 @@ def _next_canvas(
     # Detail of the photo only helps where the photo is wanted at all.
     detail = settings.detail if settings.content_term else 0.0
     return canvases.grow(canvas, before.content, targets.content, detail)
-
-
-# --- losses --------------------------------------------------------------------------------------
-
-
-def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
-    named = {layer for loss in extra_losses for layer in loss.layers}
-    if settings.content_term:
-        named.update(name for name, weight in settings.content_layers.items() if weight)
-    if settings.style_term:
-        named.update(name for name, weight in settings.style_layers.items() if weight)
-    return [layer for layer in LAYERS if layer in named]
 
 
 __all__ = ["PictureLike", "Record", "Result", "Step", "Stop", "Style", "replay", "stylize"]

@@ -29,9 +29,8 @@ from impasto.recipe import Recipe
 from impasto.rescue import published
 from impasto.result import Result
 from impasto.settings import Runtime
-from impasto.targets import bind
+from impasto.targets import bind, layers_of
 from impasto.transfer import (
-    layers_of,
     load,
     network_of,
     run,
