@@ -12,13 +12,12 @@ SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (  # a module imports from rows above its own only
     {"_version", "errors", "workshop"},
-    {"layers", "publish", "places", "models", "conventions", "presets", "units"},
+    {"evaluation", "layers", "publish", "places", "models", "conventions", "presets", "units"},
     {
         "anatomy",
         "convolution",
         "curvature",
         "digests",
-        "evaluation",
         "figures",
         "lbfgsb",
         "page",
