@@ -1,0 +1,141 @@
+"""Make docs/gallery.md and its pictures: every control, shown, by impasto's own commands on its own samples.
+
+    python scripts/make_gallery.py [--only PART] [--check]
+
+Each `scripts/gallery/PART.toml` holds rows: a title, a text, and pictures with their flags. The page prints the
+commands, so that every picture can be made again by hand. `--check` only tells whether the page is up to date.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from impasto.samples import sample
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = Path(__file__).resolve().parent / "gallery"
+PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
+PARTS = ("strength", "colour", "styles", "regions", "statistics", "content", "clean", "knobs")
+SIZE = "256"
+HEIGHT = 220  # px of a picture on the page
+INTRO = """\
+<!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
+# Gallery
+
+Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`, `swirl.jpg`
+and `ember.jpg` are the samples that come with impasto, the masks are drawn by `scripts/make_gallery.py`.
+"""
+
+
+def main() -> None:
+    """Make the parts asked for, and the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    parts = {name: rows(name) for name in PARTS if (ROWS / f"{name}.toml").exists()}
+    text = page(parts)
+    if options.check:
+        sys.exit(0 if PAGE.read_text() == text else "docs/gallery.md: run scripts/make_gallery.py")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        draw_masks(Path(name))
+        for part, found in parts.items():
+            for row in found if options.only in (None, part) else []:
+                make(row, Path(name))
+    PAGE.write_text(text)
+
+
+def rows(part: str) -> list[dict[str, Any]]:
+    """Return the rows of a part: name, title, text, and pictures with caption and flags."""
+    found: list[dict[str, Any]] = tomllib.loads((ROWS / f"{part}.toml").read_text())["row"]
+    return found
+
+
+def page(parts: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the page, in Markdown."""
+    lines = [INTRO]
+    for found in parts.values():
+        for row in found:
+            captions = ", ".join(picture["caption"] for picture in row["picture"])
+            lines += [f"## {row['title']}", "", row["text"].strip(), ""]
+            lines += [
+                f"![{captions}](pictures/gallery/{row['name']}.jpg)",
+                "",
+                f"From left: {captions}.",
+                "",
+            ]
+            commands = [command(picture) for picture in row["picture"] if "flags" in picture]
+            lines += ["```sh", *commands, "```", ""]
+    return "\n".join(lines)
+
+
+def command(picture: dict[str, Any]) -> str:
+    """Return the command of a picture as it is printed."""
+    styles = " ".join(picture.get("styles", ["swirl.jpg"]))
+    return f"impasto photo.jpg {styles} --size {SIZE} {picture['flags']}".strip()
+
+
+def make(row: dict[str, Any], folder: Path) -> None:
+    """Make the pictures of a row and lay them side by side."""
+    made = []
+    for number, picture in enumerate(row["picture"]):
+        if "show" in picture:  # an input: a painting or a mask
+            made.append(folder / picture["show"])
+            continue
+        output = folder / f"{row['name']}-{number}.png"
+        print(command(picture), flush=True)
+        words = command(picture).split()[1:]
+        flags = [*words, "-o", str(output), "--force", "-q"]
+        subprocess.run([sys.executable, "-m", "impasto", *flags], check=True, cwd=folder)
+        made.append(output)
+    images = [pyvips.Image.thumbnail(str(path), 10_000, height=HEIGHT) for path in made]
+    flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
+    joined = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
+    joined.write_to_file(str(PICTURES / f"{row['name']}.jpg"), Q=88, strip=True)
+
+
+def draw_masks(folder: Path) -> None:
+    """Write the inputs that the rows name: samples, masks of the sample photo, and a segmentation."""
+    for name, source in (("photo", "photo"), ("swirl", "swirl"), ("ember", "ember")):
+        (folder / f"{name}.jpg").write_bytes(sample(source).read_bytes())
+    saucer = ellipse(278, 215, 200, 172)
+    cup = ellipse(290, 113, 120, 97) | ellipse(270, 190, 95, 95)
+    masks = {"cup": cup, "saucer": saucer, "table": ~saucer, "left": columns() < 300}
+    for name, mask in masks.items():
+        save(np.where(mask, 255, 0).astype(np.uint8), folder / f"{name}.png")
+    colours = np.zeros((400, 600, 3), np.uint8)
+    colours[~saucer], colours[saucer], colours[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    save(colours, folder / "segments.png")
+    (folder / "folder").mkdir(exist_ok=True)
+    for name in ("swirl", "ember"):
+        (folder / "folder" / f"{name}.jpg").write_bytes(sample(name).read_bytes())
+
+
+def columns() -> NDArray[np.int64]:
+    """Return the column of every pixel of the sample photo, 600 x 400."""
+    return np.indices((400, 600))[1]
+
+
+def ellipse(x: int, y: int, wide: int, high: int) -> NDArray[np.bool_]:
+    """Return which pixels of the sample photo lie in an ellipse."""
+    rows, across = np.indices((400, 600))
+    inside: NDArray[np.bool_] = ((across - x) / wide) ** 2 + ((rows - y) / high) ** 2 < 1
+    return inside
+
+
+def save(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Write pixels as PNG."""
+    pyvips.Image.new_from_array(pixels).write_to_file(str(path))
+
+
+if __name__ == "__main__":
+    main()
