@@ -2,8 +2,8 @@
 
     python scripts/make_gallery.py [--only PART] [--check]
 
-Each `scripts/gallery/PART.toml` holds rows: a title, a text, and pictures with their flags. The page prints the
-commands, so that every picture can be made again by hand. `--check` only tells whether the page is up to date.
+Each `scripts/gallery/PART.toml` holds rows: a title, a text, and pictures with their flags. The page prints
+the commands, so that every picture can be made again by hand. `--check` only tells whether it is up to date.
 """
 
 import argparse
@@ -30,8 +30,8 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`, `swirl.jpg`
-and `ember.jpg` are the samples that come with impasto, the masks are drawn by `scripts/make_gallery.py`.
+Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`,
+`swirl.jpg` and `ember.jpg` are the samples that come with impasto, `scripts/make_gallery.py` draws the masks.
 """
 
 
