@@ -21,7 +21,7 @@ SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what 
 VECTORS = 5  # canvas, trial, two gradients, direction; float32
 BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
 PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
-TILED = 90_000_000  # bytes that parts of different sizes leave unused between them
+TILED = 120_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
 FEWER = {
     6: 1.03,
@@ -29,7 +29,7 @@ FEWER = {
     3: 1.15,
     2: 1.3,
 }  # curvature pairs where memory is short: evaluations more
-MARGIN = 0.95  # of the limit that a plan may take; it is not exact
+MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 FORWARD = 0.5  # of an evaluation: a pass without its way back
 SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
@@ -133,7 +133,7 @@ def memory(
     targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
     part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
-    passing += TILED if part < pixels else 0
+    passing += TILED[0] + TILED[1] * part if part < pixels else 0
     program = PROGRAM[precision] + SOLVERS[settings.solver]
     return program + vectors + targets + max(passing, vector * BETWEEN)
 
