@@ -61,6 +61,7 @@ ORDER = (  # a module imports from rows above its own only
     {"console", "doctor", "fetch", "flags", "progress"},
     {"job", "report"},
     {"paint"},
+    {"request"},
     {"commands"},
     {"cli"},
     {"__main__"},
