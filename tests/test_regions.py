@@ -208,6 +208,24 @@ def test_shares_by_hand() -> None:
     assert weights_of(both(left / 2)) == {"style.relu1_1.style0": {0: 0.125}}
 
 
+def test_what_is_protected_says_nothing_about_style() -> None:
+    protect = np.zeros((48, 64), np.uint8)
+    protect[:, :32] = 255
+    settings = Settings(protect_feather=0)
+    inputs = open_inputs(
+        PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], settings, None, protect
+    )
+    targets = inputs.tensors(Scale(64, 48), "cpu")
+    assert not targets.guides[0].any()  # all of its mask is protected
+    assert targets.guides[1].mean() == 0.5
+    with pytest.raises(InputError, match="is less than one position"):
+        groups(targets, settings)
+    alone = open_inputs(PHOTO, OTHER, settings, None, protect).tensors(Scale(64, 48), "cpu")
+    assert weights_of(alone) == {"style.relu1_1": {0: 0.5}}
+    with pytest.raises(InputError, match="nothing is left to paint"):
+        open_inputs(PHOTO, OTHER, settings, None, np.full((48, 64), 255, np.uint8))
+
+
 def test_styles_with_the_same_mask_share_a_loss() -> None:
     image = torch.rand(1, 3, 32, 32)
     left, _ = halves()
@@ -242,7 +260,7 @@ def test_a_region_too_small_for_a_layer_is_left_out_there(caplog) -> None:
     spot[..., 1:, :] = 0
     spot[..., 1:] = 0
     spot /= 2
-    with pytest.raises(InputError, match="less than one position of every layer"):
+    with pytest.raises(InputError, match="is less than one position of every layer"):
         groups(targets_of(image, [image], [spot]), Settings())
 
 

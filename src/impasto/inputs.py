@@ -103,7 +103,8 @@ class Inputs:
     def held_bytes(self, scale: Scale) -> int:
         """Return the bytes that the opened pictures take, and their masks at a scale."""
         held = sum(picture.held_bytes for picture in self.pictures)
-        regions = {masks.key(use.mask) for use in self.uses} - {None}
+        regions = {masks.key(use.mask) for use in self.uses}
+        regions -= {None} if self.protect is None else set()
         held += round(len(regions) * GUIDES * scale.width * scale.height)
         if self.protect is not None:  # the mask, the photo, what is shown to the network
             held += 4 * (1 + 3 + 3) * scale.width * scale.height
@@ -164,11 +165,13 @@ class Inputs:
             torch.tensor(self.shares, device=device),
             None if self.start is None else self.start.tensor(*size).to(device),
         )
-        if self.protect is not None:
-            targets = replace(targets, kept=self.kept(*size).to(device))
-        if all(use.plain and use.source_mask is None for use in self.uses):
+        kept = None if self.protect is None else self.kept(*size)
+        if kept is None and all(use.plain and use.source_mask is None for use in self.uses):
             return targets
         guides = masks.of_all([use.mask for use in self.uses], *size)
+        if kept is not None:  # what stays the photo says nothing about style
+            free = 1 - kept
+            guides = [free if guide is None else guide * free for guide in guides]
         sources = [
             None if use.source_mask is None else masks.tensor(use.source_mask, s.width, s.height)
             for use, s in zip(self.uses, sizes, strict=True)
@@ -179,6 +182,7 @@ class Inputs:
             guides=tuple(None if guide is None else guide.to(device) for guide in guides),
             source_guides=tuple(None if guide is None else guide.to(device) for guide in sources),
             names=tuple(style.name for style in self.styles),
+            kept=None if kept is None else kept.to(device),
         )
 
     def kept(self, width: int, height: int) -> Tensor:
@@ -227,6 +231,9 @@ def open_inputs(
     if kept is not None and not isinstance(kept, Mask):
         raise InputError("protect: needs a mask that is a picture")
     masks.check(kept, photo, f"photo {printable(photo.name)}")
+    if kept is not None and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
+        name = printable(kept.picture.name)
+        raise InputError(f"protect: {name} is white all over: nothing is left to paint")
     for item in styles:
         masks.check(item.mask, photo, f"photo {printable(photo.name)}")
         painting = item.picture

@@ -236,7 +236,7 @@ def key(mask: Opened) -> object:
 def called(mask: Opened) -> str:
     """Return how a mask is called in messages."""
     if not isinstance(mask, Mask):
-        return str(mask)
+        return mask or "of what is not protected"
     name = printable(mask.picture.name)
     return f"{name} {mask.color}" if mask.color else name
 

@@ -51,7 +51,8 @@ def groups(targets: Targets, settings: Settings) -> list[Group]:
     """
     general = {name: weight for name, weight in settings.style_layers.items() if weight}
     everyone = tuple(range(len(targets.styles)))
-    if all(use.plain for use in targets.uses):
+    guided = any(guide is not None for guide in targets.guides)
+    if not guided and all(use.plain for use in targets.uses):
         return [
             Group(f"style.{name}", name, weight, everyone, targets.shares)
             for name, weight in general.items()
@@ -82,7 +83,9 @@ def _at(
         guide = guides[region]
         if guide is not None and float(guide.sum()) < LEAST:
             use = next(use for use in targets.uses if key(use.mask) == region)
-            log.warning("the mask %s is too small for %s: left out there", called(use.mask), layer)
+            log.warning(
+                "the region %s is too small for %s: left out there", called(use.mask), layer
+            )
             del guides[region]
     active = [number for number in active if key(targets.uses[number].mask) in guides]
     parts = _factors([(key(targets.uses[n].mask), shares[n]) for n in active], guides)
@@ -129,8 +132,8 @@ def check_source(guide: Tensor, use: Use, painting: str, layer: str) -> None:
 
 def _too_small(use: Use) -> str:
     return (
-        f"the mask {called(use.mask)} leaves less than one position of every layer; paint more of it white, "
-        "or use a larger --size"
+        f"the region {called(use.mask)} is less than one position of every layer; make it larger, or use a "
+        "larger --size"
     )
 
 
