@@ -41,6 +41,9 @@ def place(tmp_path, monkeypatch) -> Path:
     left[:, :24] = 255
     Image.fromarray(left).save("left.png")
     Image.fromarray(255 - left).save("right.png")
+    corner = np.zeros((48, 64), np.uint8)
+    corner[:20, :30] = 255
+    Image.fromarray(corner).save("corner.png")
     Image.fromarray(np.full((60, 80), 128, np.uint8)).save("half.png")
     Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save(
         "seg.png"
@@ -182,9 +185,9 @@ MASKED = {
 def test_reproduced_from_the_recipe_alone(case, narrow) -> None:
     options = {"weights": narrow, "runtime": FP32, "checkpoint": False}
     settings = SMALL.changed(protect_feather=5)
-    first = stylize("photo.png", MASKED[case], settings, protect="right.png", **options)
+    first = stylize("photo.png", MASKED[case], settings, protect="corner.png", **options)
     first.save("out.png")
-    for name in ("left.png", "seg.png", "right.png"):  # known by hash, not by name
+    for name in ("left.png", "seg.png", "corner.png"):  # known by hash, not by name
         Path(name).rename(f"other-{name}")
     again = reproduce("out.png", folders=["folder"], weights=narrow)
     assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
@@ -192,8 +195,8 @@ def test_reproduced_from_the_recipe_alone(case, narrow) -> None:
         style.model_copy(update={"mask": again.recipe.styles[n].mask})
         for n, style in enumerate(first.recipe.styles)
     )
-    Path("other-right.png").unlink()
-    with pytest.raises(InputError, match=r"input not found: right\.png"):
+    Path("other-corner.png").unlink()
+    with pytest.raises(InputError, match=r"input not found: corner\.png"):
         reproduce("out.png", folders=["folder"], weights=narrow)
 
 
@@ -201,7 +204,7 @@ def test_reproduced_from_the_recipe_alone(case, narrow) -> None:
 def test_resumed_to_the_same_bytes(case, narrow, monkeypatch) -> None:
     monkeypatch.setattr("impasto.keeper.EVERY", 0.0)
     monkeypatch.setattr("impasto.keeper.SHARE", 1.0)
-    options = {"weights": narrow, "runtime": FP32, "protect": "right.png"}
+    options = {"weights": narrow, "runtime": FP32, "protect": "corner.png"}
     whole = stylize("photo.png", MASKED[case], SMALL, checkpoint=False, **options)
 
     def killed(step: Step) -> None:
@@ -227,7 +230,7 @@ def test_a_recipe_without_masks_says_nothing_of_them(narrow) -> None:
 
 def test_a_grid_with_masks_goes_on_by_its_recipes(narrow, monkeypatch) -> None:
     styles = [Style("a.png", mask="left.png"), Style("b.png", mask="rest")]
-    options = {"weights": narrow, "runtime": FP32, "folder": "cells", "protect": "right.png"}
+    options = {"weights": narrow, "runtime": FP32, "folder": "cells", "protect": "corner.png"}
     vary = {"stroke": [0.5, 1, 2]}
     small = SMALL.changed(evaluations=2, style_layers=["relu2_1"])
     first = impasto.grid("photo.png", styles, vary, small, **options)
@@ -242,7 +245,7 @@ def test_a_grid_with_masks_goes_on_by_its_recipes(narrow, monkeypatch) -> None:
         small.changed(stroke=2),
         weights=narrow,
         runtime=FP32,
-        protect="right.png",
+        protect="corner.png",
     )
     assert alone.recipe.pixels_sha256 == first.cells[2].recipe.pixels_sha256
     other = [Style("a.png", mask="right.png"), Style("b.png", mask="rest")]

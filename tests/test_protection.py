@@ -34,7 +34,7 @@ CASES = {
     "noise": ({"init": "noise"}, {}),
     "adam": ({"solver": "adam", "init": "noise"}, {}),
     "scipy": ({"solver": "scipy"}, {}),
-    "unbounded": ({"bounded": False, "learning_rate": 1.0, "solver": "adam"}, {}),
+    "unbounded": ({"bounded": False, "learning_rate": 0.1, "solver": "adam"}, {}),
     "tiles": ({}, {"runtime": FP32.changed(tile=32)}),
     "no feather": ({"protect_feather": 0}, {}),
 }

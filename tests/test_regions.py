@@ -260,7 +260,7 @@ def test_a_region_too_small_for_a_layer_is_left_out_there(caplog) -> None:
     spot[..., 1:, :] = 0
     spot[..., 1:] = 0
     spot /= 2
-    with pytest.raises(InputError, match="is less than one position of every layer"):
+    with pytest.raises(InputError, match="is less than one position of every"):
         groups(targets_of(image, [image], [spot]), Settings())
 
 

@@ -32,6 +32,9 @@ def place(tmp_path, monkeypatch) -> None:
     left = np.zeros((48, 64), np.uint8)
     left[:, :24] = 255
     Image.fromarray(left).save("left.png")
+    corner = np.zeros((48, 64), np.uint8)
+    corner[:20, :30] = 255
+    Image.fromarray(corner).save("corner.png")
     Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save(
         "seg.png"
     )
@@ -57,7 +60,7 @@ def test_masks_strokes_and_layers_of_each_style(capsys) -> None:
         "none",
     ]
     flags += ["--strokes", "0.5,none", "--style-layers-of", "relu1_1,relu2_1=2;none"]
-    assert main([*TWO, *flags, "--protect", "left.png"]) == 0
+    assert main([*TWO, *flags, "--protect", "corner.png"]) == 0
     first, second = recipe().styles
     assert (first.mask.name, first.source_mask.name, first.stroke) == (
         "left.png",
@@ -66,13 +69,13 @@ def test_masks_strokes_and_layers_of_each_style(capsys) -> None:
     )
     assert first.layers == {"relu1_1": 1.0, "relu2_1": 2.0}
     assert (second.mask.kind, second.source_mask, second.stroke) == ("rest", None, None)
-    assert recipe().protect.name == "left.png"
+    assert recipe().protect.name == "corner.png"
     said = capsys.readouterr().err
     assert "regions: left.png 37.5 % (a.png), rest 62.5 % (b.png); 0.0 % in more than one" in said
     assert main(["show", "out.png"]) == 0
     shown = capsys.readouterr().out
     for line in ("  in          the mask left.png (64 x 48 px", "what the other masks leave",
-                 "stroke 0.5, layers relu1_1,relu2_1=2", "protected     the mask left.png"):  # fmt: skip
+                 "stroke 0.5, layers relu1_1,relu2_1=2", "protected     the mask corner.png"):  # fmt: skip
         assert line in shown
     assert main(["reproduce", "out.png", "-o", "again.png"]) == 0
     assert "the pixels are the same" in capsys.readouterr().err
@@ -108,7 +111,7 @@ def test_an_input_is_never_written_over(capsys) -> None:
 
 
 def test_estimate_and_grid_take_them(capsys) -> None:
-    flags = ["--mask", "left.png", "--mask", "rest", "--protect", "left.png"]
+    flags = ["--mask", "left.png", "--mask", "rest", "--protect", "corner.png"]
     assert main(["estimate", "photo.png", "a.png", "b.png", "--size", "48", *flags]) == 0
     vary = ["--vary", "stroke=0.5,1", "--size", "48", "--evaluations", "1", "-o", "sheet.png"]
     layers = ["--style-layers", "relu2_1", "--json"]

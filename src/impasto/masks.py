@@ -134,8 +134,11 @@ def colours(picture: Picture) -> list[str]:
     """
     factor = min(1.0, PALETTE / max(picture.width, picture.height))
     width, height = (max(1, round(edge * factor)) for edge in (picture.width, picture.height))
-    pixels = (picture.tensor(width, height, "nearest")[0] * 255).round().to(torch.int64)
-    codes = (pixels[0] << 16 | pixels[1] << 8 | pixels[2]).flatten()
+    image = picture.tensor(width, height, "nearest")
+    pixels = (image[0] * 255).round().to(torch.int64)
+    codes = pixels[0] << 16 | pixels[1] << 8 | pixels[2]
+    flat = _flat(image)
+    codes = codes[flat] if flat.any() else codes.flatten()
     values, counts = torch.unique(codes, return_counts=True)
     order = torch.argsort(counts, descending=True, stable=True)
     found: list[tuple[int, int, int]] = []
@@ -151,6 +154,12 @@ def colours(picture: Picture) -> list[str]:
             f"{MOST_COLOURS}); paint each region in one flat colour"
         )
     return ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+
+
+def _flat(image: Tensor) -> Tensor:
+    """Return which pixels of (1, 3, h, w) have neighbours of about their colour, (h, w)."""
+    highest, lowest = (functional.max_pool2d(sign * image, 3, 1, 1) * sign for sign in (1, -1))
+    return ((highest - lowest) <= APART / 2 / 255).all(dim=1)[0]
 
 
 def _of_colour(picture: Picture, colour: str) -> Tensor:

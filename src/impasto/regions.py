@@ -132,8 +132,8 @@ def check_source(guide: Tensor, use: Use, painting: str, layer: str) -> None:
 
 def _too_small(use: Use) -> str:
     return (
-        f"the region {called(use.mask)} is less than one position of every layer; make it larger, or use a "
-        "larger --size"
+        f"the region {called(use.mask)}, but for what is protected, is less than one position of every "
+        "layer; make it larger, or use a larger --size"
     )
 
 
