@@ -354,6 +354,6 @@ def test_a_colour_of_a_segmentation_is_a_region(run) -> None:
         Style(OTHER, mask=Mask(segments, "#00f")),
     ]
     masks = [Style(PAINTING, mask=grey()), Style(OTHER, mask=255 - grey())]
-    found, expected = run(coloured), run(masks)
+    found, expected = run(coloured, {"size": 64}), run(masks, {"size": 64})
     assert np.array_equal(found.picture.array(8), expected.picture.array(8))
     assert found.recipe.styles[0].mask.color == "#ff0000"
