@@ -7,6 +7,7 @@ the commands, so that every picture can be made again by hand. `--check` only te
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,7 @@ def make(row: dict[str, Any], folder: Path) -> None:
             continue
         output = folder / f"{row['name']}-{number}.png"
         print(command(picture), flush=True)
-        words = command(picture).split()[1:]
+        words = shlex.split(command(picture))[1:]
         flags = [*words, "-o", str(output), "--force", "-q"]
         subprocess.run([sys.executable, "-m", "impasto", *flags], check=True, cwd=folder)
         made.append(output)

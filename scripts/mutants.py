@@ -44,6 +44,31 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- regions ---
+    Mutant(
+        "a mask of another shape is refused",
+        "masks.py",
+        "    if not _same_shape((picture.width, picture.height), (over.width, over.height)):",
+        "    if False:",
+        ("tests/test_masks.py",),
+        "another_shape",
+    ),
+    Mutant(
+        "an empty mask is refused",
+        "masks.py",
+        "    if largest < 0.5 / 255:",
+        "    if False:",
+        ("tests/test_masks.py",),
+        "empty",
+    ),
+    Mutant(
+        "what is protected does not move",
+        "protection.py",
+        "            found.gradient.sub_(found.gradient * self.kept)\n",
+        "",
+        ("tests/test_protection.py",),
+        "gradient",
+    ),
     # --- files ---
     Mutant(
         "fsync of the file",

@@ -1,5 +1,6 @@
 """What README and docs say is run here: snippets, examples, links, names of options and figures' sources."""
 
+import importlib
 import json
 import os
 import re
@@ -10,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import impasto.transfer
 from impasto.cli import app, main
@@ -60,6 +63,37 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
         assert code == 0, (line, capsys.readouterr().err)
         if Path("photo-painting.png").exists() and not Path("out.png").exists():
             shutil.copy("photo-painting.png", "out.png")
+
+
+@pytest.mark.parametrize("page", ["regions", "styles"])
+def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
+    """Commands and the snippet, small and on a narrow network, with masks as the gallery draws them."""
+    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    for name, value in (
+        ("EVALUATIONS", "1"),
+        ("SIZE", "96"),
+        ("CACHE_DIR", str(tmp_path / "cache")),
+    ):
+        monkeypatch.setenv(f"IMPASTO_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    importlib.import_module("make_gallery").draw_masks(tmp_path)
+    swirl = Image.open("swirl.jpg")
+    half = np.repeat([[255, 0]], swirl.height, axis=0).repeat(swirl.width // 2, axis=1)
+    Image.fromarray(half.astype(np.uint8)).save("left-half.png")
+    text = (ROOT / "docs" / "control" / f"{page}.md").read_text()
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        code = main(shlex.split(line)[1:])
+        assert code == 0, (line, capsys.readouterr().err)
+    if page == "regions":
+        assert (
+            re.search(r"^regions: .*none$", text, re.MULTILINE).group() in capsys.readouterr().err
+        )
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), page, "exec"), {})
 
 
 def test_the_settings_file_of_the_readme_is_one(tmp_path):

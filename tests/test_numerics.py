@@ -28,6 +28,7 @@ CAPPED: dict[str, tuple[float, float]] = {  # small, so that a run takes millise
     "min_size": (1, EDGE),
     "evaluations": (1, 10),
     "tile": (0, EDGE),
+    "stroke": (0.25, 4),
 }
 FIXED: dict[str, Any] = {"device": "cpu", "threads": 1, "budget": None, "memory_limit": None}
 WEIGHTS = (1e-12, 1e12)
@@ -83,11 +84,12 @@ def draw_settings(draw: Draw, square: bool) -> Settings:
     """Return settings whose layers fit, most often, into the size drawn."""
     fields = Settings.model_fields
     size = drawn(draw, "size", fields["size"])
-    shortest = (size or SMALLEST) * (1.0 if square else SMALLEST / EDGE)
+    stroke = drawn(draw, "stroke", fields["stroke"])
+    shortest = (size or SMALLEST) * (1.0 if square else SMALLEST / EDGE) * min(1.0, stroke)
     fitting = [name for name in LAYERS if smallest_edge([name]) <= max(1, int(shortest))]
     layers = LAYERS if draw.random() < RARELY / 2 else fitting
     values = {name: drawn(draw, name, field, layers) for name, field in fields.items()}
-    values["size"] = size
+    values |= {"size": size, "stroke": stroke}
     for name in ("content_weight", "style_weight", "total_variation"):
         if draw.random() < RARELY / 2:
             values[name] = 0.0
@@ -127,8 +129,27 @@ def draw_inputs(draw: Draw, square: bool) -> dict[str, Any]:
     photo = picture(draw, square)
     count = int(draw.integers(1, 4))
     styles = [photo if draw.random() < 2 * RARELY else picture(draw, square) for _ in range(count)]
-    weighed = [Style(style, between(draw, *WEIGHTS)) for style in styles]
-    return {"content": photo, "style": weighed, "init_picture": picture(draw, square)}
+    weighed = [Style(style, between(draw, *WEIGHTS), region(draw, photo)) for style in styles]
+    start, kept = picture(draw, square), region(draw, photo)
+    return {"content": photo, "style": weighed, "init_picture": start, "protect": kept}
+
+
+def region(draw: Draw, photo: np.ndarray) -> np.ndarray | None:
+    """Return a mask of the photo now and then: a patch, gray all over, noise, or a single pixel."""
+    if draw.random() > 2 * RARELY:
+        return None
+    height, width = photo.shape[:2]
+    found = np.zeros((height, width), np.uint8)
+    kind, row, column = draw.integers(4), draw.integers(height), draw.integers(width)
+    if kind == 0:
+        found[: row + 1, : column + 1] = 255
+    elif kind == 1:
+        found[:] = draw.integers(1, 256)
+    elif kind == 2:
+        found = draw.integers(0, 256, (height, width), np.uint8)
+    else:
+        found[row, column] = 255
+    return found
 
 
 def check(result: Result) -> None:

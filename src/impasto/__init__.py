@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from impasto.settings import Output, Runtime, Settings, Style
     from impasto.solvers import minimize
     from impasto.sources import read_recipe
+    from impasto.style import Mask
     from impasto.transfer import stylize
     from impasto.vgg import VGG19
     from impasto.weights import Weights, import_weights, load_weights
@@ -60,6 +61,7 @@ _HOMES = {
     "ImpastoError": "errors",
     "Input": "limits",
     "InputError": "errors",
+    "Mask": "style",
     "NumericalError": "errors",
     "Output": "settings",
     "OutputError": "errors",
@@ -105,6 +107,7 @@ __all__ = [
     "ImpastoError",
     "Input",
     "InputError",
+    "Mask",
     "NumericalError",
     "Output",
     "OutputError",

@@ -46,7 +46,6 @@ from impasto.flags import (
     parameter,
     positional,
     raw,
-    shares_of,
     takes,
     whole,
 )
@@ -55,8 +54,9 @@ from impasto.models import plain
 from impasto.paint import signals
 from impasto.progress import Interrupted
 from impasto.publish import printable
+from impasto.request import request_of
 from impasto.samples import sample
-from impasto.settings import LARGEST_EDGE, Output, Style
+from impasto.settings import LARGEST_EDGE, Output
 from impasto.sources import gather
 
 DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
@@ -139,33 +139,21 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
     check_start(chosen.settings, given)
-    shares = shares_of(given.get("style_weights"), len(styles))
-    start = given.get("init_picture")
-    inputs = [
-        content,
-        *styles,
-        *([start] if start else []),
-        *([given["settings"]] if "settings" in given else []),
-    ]
+    request = request_of(content, styles, given)
+    names = [*request.names, *([given["settings"]] if "settings" in given else [])]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
-    job = replace(plan_job("-".join(stems), inputs, chosen.output, given), limits=chosen.input)
-    files = [
-        paint.read(name, chosen.input) for name in [*styles, start, content] if name is not None
-    ]
+    job = replace(plan_job("-".join(stems), names, chosen.output, given), limits=chosen.input)
+    request.read(chosen.input)
     if job.save_settings is not None:
         save_settings(job.save_settings, chosen, force=job.force)
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
-            from impasto.picture import Picture
-
             for limit in chosen.limits:
                 progress.say(f"not as in {chosen.preset}: {limit}")
-            opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
-            files.clear()  # each picture holds what it needs
-            painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
-            begin = opened[-2] if start else None
-            course = paint.course_of(job, opened[-1], painted)
-            result = paint.paint(job, progress, chosen, opened[-1], painted, begin, keeper, course)
+            found = request.open(chosen.input, progress)
+            course = paint.course_of(job, found.photo, found.styles)
+            inputs = found.photo, found.styles, found.start
+            result = paint.paint(job, progress, chosen, *inputs, keeper, course, found.protect)
         return paint.finish(job, progress, result, keeper, course)
 
 

@@ -46,7 +46,7 @@ def estimate(
         WeightsError: The weights are not there.
     """
     runtime = machine.resolve(runtime, settings)
-    wanted = layers_of(settings, ())
+    wanted = layers_of(settings, (), inputs)
     plan = inputs.scales(settings, wanted)
     with machine.threads(runtime.threads or 1):
         network = network_of(load(weights), settings, runtime, Workshop(0))
@@ -60,7 +60,7 @@ def estimate(
     strict = runtime.memory_limit is not None
     counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
     asked = (plan, counted, wanted, str(runtime.precision), limit, fixed)
-    found = fitting(*asked, strict=strict, inputs=inputs.held_bytes)
+    found = fitting(*asked, strict=strict, inputs=inputs.held_bytes(plan[-1]))
     each = seconds / (trial.width * trial.height)
     work = sum(
         scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan

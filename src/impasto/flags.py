@@ -162,6 +162,22 @@ BASE = [
         "[0 or more; default: equal]", "Look"),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",
         "Start"),
+    parameter("strokes", str, "Size of the strokes of each painting, by commas, such as 0.5,2; or none. "
+        "[0.1 to 10; default: as --stroke]", "Styles"),
+    parameter("style_layers_of", str, "Layers of each painting, between ; as in "
+        '"relu1_1,relu2_1;relu4_1,relu5_1"; or none. [default: as --style-layers]', "Styles"),
+    parameter("mask", list[str], "Where in the photo a painting is used, white on black; once for each "
+        "painting in their order: a file, none (everywhere) or rest (what the others leave). "
+        "[default: none]", "Regions", negative=""),
+    parameter("source_mask", list[str], "Which part of a painting counts, white on black; once for each "
+        "painting: a file or none. [default: none]", "Regions", negative=""),
+    parameter("segments", Path, "One picture with a flat colour for each region, instead of masks. "
+        "[default: not set]", "Regions"),
+    parameter("segment_colors", str, "Whose colour is which, by commas, such as \"#00f,#0f0\"; none and "
+        "rest as for --mask. [default: the largest region is the first painting's, and so on]", "Regions"),
+    parameter("source_segments", list[str], "The segmentation of a painting, in the photo's colours; once "
+        "for each painting: a file or none. [default: none]", "Regions", negative=""),
+    parameter("protect", Path, "What stays the photo, white on black. [default: not set]", "Regions"),
 ]  # fmt: skip
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from impasto import machine, targets, transfer
+from impasto import machine, masks, targets, transfer
 from impasto.axes import Axes, Place
 from impasto.errors import InputError, OutputError, PictureError, counted
-from impasto.inputs import Inputs, StyleLike, open_inputs
+from impasto.inputs import Inputs, MaskLike, StyleLike, open_inputs, open_styles, record_mask
 from impasto.picture import Picture, PictureLike
 from impasto.publish import check_target, printable
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
-from impasto.settings import Output, Runtime, Settings, Style
+from impasto.settings import Output, Runtime, Settings
 from impasto.sources import read_recipe
 from impasto.transfer import WeightsLike
 from impasto.weights import identity
@@ -66,21 +66,20 @@ def plan_grid(
     weights: WeightsLike | None = None,
     folder: str | os.PathLike[str] | None = None,
     init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
     output: Output | None = None,
     overwrite: bool = False,
 ) -> Plan:
     """Open the pictures and the weights, and check every cell, before anything is computed."""
     runtime = runtime or Runtime()
     photo, start = Picture.of(content), None if init_picture is None else Picture.of(init_picture)
-    listed = list(style) if isinstance(style, (list, tuple)) else [style]
-    styles = [item if isinstance(item, Style) else Style(item) for item in listed]
-    styles = [Style(Picture.of(item.picture), item.weight) for item in styles]
+    styles, kept = open_styles(style), masks.opened(protect)
     inputs, scales = [], []
     for place in axes.places:
         machine.resolve(runtime, place.settings)
-        inputs.append(open_inputs(photo, styles, place.settings, start))
+        inputs.append(open_inputs(photo, styles, place.settings, start, kept))
         try:
-            wanted = targets.layers_of(place.settings, ())
+            wanted = targets.layers_of(place.settings, (), inputs[-1])
             scales.append(inputs[-1].scales(place.settings, wanted))
         except InputError as error:
             raise type(error)(f"{place.label}: {error}") from error
@@ -178,15 +177,15 @@ def _bits(path: Path) -> int:
 
 def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, digest: str) -> bool:
     """Whether a recipe is that of a cell, run to its end, on what was asked for of the machine."""
-    styles = [(item.sha256, item.weight) for item in recipe.styles]
-    pictures = zip(inputs.styles, inputs.weights, strict=True)
+    kept = record_mask(inputs.protect)
     start = inputs.start.sha256 if inputs.start else None
     return (
         recipe.stopped in ENDED
         and recipe.settings == settings
         and recipe.weights_sha256 == digest
         and recipe.content.sha256 == inputs.content.sha256
-        and styles == [(item.sha256, weight) for item, weight in pictures]
+        and [item.wanted for item in recipe.styles] == [item.wanted for item in inputs.records()]
+        and (recipe.protect.region if recipe.protect else None) == (kept.region if kept else None)
         and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
         and asked.precision in ("auto", recipe.runtime.precision)
         and (asked.device == "auto" or recipe.runtime.device.startswith(asked.device))

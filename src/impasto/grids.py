@@ -22,7 +22,7 @@ from impasto.contact import CELL, contact_sheet
 from impasto.errors import NumericalError, OutputError, Stop
 from impasto.gridplan import ENDED, Plan, plan_grid
 from impasto.history import Step
-from impasto.inputs import StyleLike
+from impasto.inputs import MaskLike, StyleLike
 from impasto.picture import Picture, PictureLike
 from impasto.publish import printable, reason
 from impasto.recipe import Recipe
@@ -214,6 +214,7 @@ def grid(
     on_cell: Callable[[Cell], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
     init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
     many: bool = False,
     overwrite: bool = False,
 ) -> Grid:
@@ -233,6 +234,7 @@ def grid(
             in `on_step`, ends the grid cleanly; a cell that was not finished is dropped.
         on_step: Called after every evaluation, as by `stylize`.
         init_picture: The start of cells with `init="picture"`.
+        protect: A mask of what stays the photo, as for `stylize`.
         many: Whether more than 400 cells are fine.
         overwrite: Whether files of the cells' names that hold something else may be replaced.
 
@@ -250,6 +252,7 @@ def grid(
         weights=weights,
         folder=folder,
         init_picture=init_picture,
+        protect=protect,
         overwrite=overwrite,
     )
     return run_grid(plan, on_step=on_step, on_cell=on_cell)

@@ -12,7 +12,7 @@ from impasto import machine
 from impasto._version import __version__
 from impasto.descent import NOT_FINITE, ROUND
 from impasto.evaluation import Evaluation, Solution
-from impasto.inputs import Inputs, record
+from impasto.inputs import Inputs, record, record_mask
 from impasto.picture import Picture
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe, ScaleRecord
@@ -188,7 +188,6 @@ def recipe_of(
     reproducible: bool = False,
 ) -> Recipe:
     """Return the recipe of a run so far; `weights` are name and SHA-256, `pixels` the result's."""
-    styles = zip(inputs.styles, inputs.weights, strict=True)
     finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
     return Recipe(
         impasto=__version__,
@@ -196,8 +195,9 @@ def recipe_of(
         settings=settings,
         runtime=runtime,
         content=record(inputs.content),
-        styles=tuple(record(style, weight) for style, weight in styles),
+        styles=inputs.records(),
         init_picture=None if inputs.start is None else record(inputs.start),
+        protect=record_mask(inputs.protect),
         weights=weights[0],
         weights_sha256=weights[1],
         scales=tuple(log.scales),

@@ -3,41 +3,88 @@
 Form: paths, bytes, arrays or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
 """
 
+import logging
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from impasto.errors import InputError
+from impasto import masks
+from impasto.errors import InputError, PictureError
+from impasto.folders import files_in, is_folder
+from impasto.layers import LAYERS
+from impasto.limits import Input
 from impasto.picture import Picture, PictureLike
-from impasto.pyramid import Scale, Shape, fit, scales
+from impasto.publish import printable
+from impasto.pyramid import Scale, Shape, scales
 from impasto.recipe import InputRecord
 from impasto.settings import Settings, Style
+from impasto.style import REST, Mask
 
 StyleLike = PictureLike | Style
+MaskLike = PictureLike | Mask
 SOFT = "linear"  # how paintings are scaled
+ENLARGED = 2.0  # times its own size: a painting shown larger has only blurred strokes
+GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Where and how a painting is used: its masks, its stroke, its layers with their weights.
+
+    `layers` are None where they are those of the settings.
+    """
+
+    stroke: float = 1.0
+    mask: masks.Opened = None
+    source_mask: Mask | None = None
+    layers: tuple[tuple[str, float], ...] | None = None
+    given_stroke: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is compared everywhere, in the layers of the settings."""
+        return self.mask is None and self.layers is None
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """The inputs at one scale, each (1, 3, h, w) in [0, 1]."""
+    """The inputs at one scale, each (1, 3, h, w) in [0, 1].
+
+    Besides, for each style, where there is any: its use, and the masks (1, 1, h, w) of the canvas and of the
+    painting; `kept` is how much of each pixel stays the photo.
+    """
 
     content: Tensor
     styles: tuple[Tensor, ...]
     shares: Tensor
     picture: Tensor | None
+    uses: tuple[Use, ...] = ()
+    guides: tuple[Tensor | None, ...] = ()
+    source_guides: tuple[Tensor | None, ...] = ()
+    names: tuple[str, ...] = ()
+    kept: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`."""
+    """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`.
+
+    `uses` has one for each style. `protect` is what stays the photo, `feather` its soft edge in percent of
+    the long edge.
+    """
 
     content: Picture
     styles: tuple[Picture, ...]
     weights: tuple[float, ...]
     start: Picture | None
+    uses: tuple[Use, ...] = ()
+    protect: Mask | None = None
+    feather: float = 0.0
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -47,38 +94,119 @@ class Inputs:
         return tuple(float(f"{part / math.fsum(parts):.12g}") for part in parts)
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of memory that the opened pictures take."""
-        pictures = {self.content, *self.styles, *([self.start] if self.start else [])}
-        return sum(picture.held_bytes for picture in pictures)
+    def pictures(self) -> set[Picture]:
+        """All pictures that are open."""
+        found = {self.content, *self.styles, *([self.start] if self.start else [])}
+        used = [mask for use in self.uses for mask in (use.mask, use.source_mask)]
+        return found | {mask.picture for mask in (*used, self.protect) if isinstance(mask, Mask)}
+
+    def held_bytes(self, scale: Scale) -> int:
+        """Return the bytes that the opened pictures take, and their masks at a scale."""
+        held = sum(picture.held_bytes for picture in self.pictures)
+        regions = {masks.key(use.mask) for use in self.uses}
+        regions -= {None} if self.protect is None else set()
+        held += round(len(regions) * GUIDES * scale.width * scale.height)
+        if self.protect is not None:  # the mask, the photo, what is shown to the network
+            held += 4 * (1 + 3 + 3) * scale.width * scale.height
+        if len(self.styles) > 2:
+            shapes = [Shape("", s.width, s.height, use.stroke) for s, use in self._used()]
+            sizes = [shape.at(scale.long_edge) for shape in shapes[2:]]
+            held += sum(12 * size.width * size.height for size in sizes)
+        return held
+
+    def _used(self) -> list[tuple[Picture, Use]]:
+        uses = self.uses or (Use(),) * len(self.styles)
+        return list(zip(self.styles, uses, strict=True))
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The paintings' sizes, and what they need to be used."""
+        return [
+            Shape(
+                f"style {item.name}",
+                item.width,
+                item.height,
+                use.stroke,
+                None if use.layers is None else tuple(name for name, w in use.layers if w),
+            )
+            for item, use in self._used()
+        ]
+
+    def layers(self, settings: Settings) -> set[str]:
+        """Return the layers that the styles read."""
+        if not settings.style_term:
+            return set()
+        general = [name for name, weight in settings.style_layers.items() if weight]
+        found: set[str] = set()
+        for _, use in self._used():
+            own = use.layers
+            found.update(general if own is None else (name for name, w in own if w))
+        return found
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the schedule, or refuse pictures that are too small before the network is loaded."""
-        styles = [Shape(f"style {item.name}", item.width, item.height) for item in self.styles]
         shapes = [Shape("photo", self.content.width, self.content.height)]
-        return scales([*shapes, *(styles if settings.style_term else [])], settings, layers)
+        return scales([*shapes, *(self.shapes if settings.style_term else [])], settings, layers)
 
     def tensors(self, scale: Scale, device: str) -> Targets:
-        """Scale every input; a painting's long edge becomes the canvas'.
+        """Scale every input; a painting's long edge becomes the canvas', times its stroke.
 
         The photo is scaled sharply (Lanczos), the painting softly (linear): a sharpened painting makes the
         canvas grow a fine weave. Chosen by eye; see docs/decisions.
         """
-        sizes = [fit(style.width, style.height, scale.long_edge) for style in self.styles]
-        styles = zip(self.styles, sizes, strict=True)
+        sizes = [shape.at(scale.long_edge) for shape in self.shapes]
         size = (scale.width, scale.height)
-        return Targets(
+        targets = Targets(
             self.content.tensor(*size).to(device),
-            tuple(style.tensor(*shape, kernel=SOFT).to(device) for style, shape in styles),
+            tuple(
+                style.tensor(shape.width, shape.height, kernel=SOFT).to(device)
+                for style, shape in zip(self.styles, sizes, strict=True)
+            ),
             torch.tensor(self.shares, device=device),
             None if self.start is None else self.start.tensor(*size).to(device),
         )
+        kept = None if self.protect is None else self.kept(*size)
+        if kept is None and all(use.plain and use.source_mask is None for use in self.uses):
+            return targets
+        guides = masks.of_all([use.mask for use in self.uses], *size)
+        if kept is not None:  # what stays the photo says nothing about style
+            free = 1 - kept
+            guides = [free if guide is None else guide * free for guide in guides]
+        sources = [
+            None if use.source_mask is None else masks.tensor(use.source_mask, s.width, s.height)
+            for use, s in zip(self.uses, sizes, strict=True)
+        ]
+        return replace(
+            targets,
+            uses=self.uses,
+            guides=tuple(None if guide is None else guide.to(device) for guide in guides),
+            source_guides=tuple(None if guide is None else guide.to(device) for guide in sources),
+            names=tuple(style.name for style in self.styles),
+            kept=None if kept is None else kept.to(device),
+        )
+
+    def kept(self, width: int, height: int) -> Tensor:
+        """Return how much of each pixel of the canvas stays the photo, (1, 1, height, width)."""
+        assert self.protect is not None
+        mask = masks.tensor(self.protect, width, height)
+        return masks.feathered(mask, self.feather / 100 * max(width, height))
 
     def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas with the photo's own transparency, and what its file says."""
+        """Return the canvas with the photo's own transparency, and what its file says.
+
+        Where it is protected, it is the photo.
+        """
         height, width = canvas.shape[-2:]
+        if self.protect is not None:
+            photo, kept = self.content.tensor(width, height), self.kept(width, height)
+            canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
         alpha = self.content.alpha(width, height)
         return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
+
+    def records(self) -> tuple[InputRecord, ...]:
+        """Return what the recipe keeps of the styles."""
+        weighed = zip(self._used(), self.weights, strict=True)
+        return tuple(record(style, weight, use) for (style, use), weight in weighed)
 
 
 def open_inputs(
@@ -86,30 +214,142 @@ def open_inputs(
     style: StyleLike | Sequence[StyleLike],
     settings: Settings,
     start: PictureLike | None,
+    protect: MaskLike | None = None,
 ) -> Inputs:
     """Open everything that goes in, before anything is computed.
 
     Raises:
-        InputError: A picture cannot be read, or styles or start are missing.
+        InputError: A picture cannot be read, styles or start are missing, or a mask does not fit.
+    """
+    styles = open_styles(style)
+    if max(item.weight for item in styles) <= 0:
+        raise InputError("style weight: at least one style needs a weight above 0")
+    if settings.init == "picture" and start is None:
+        raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
+    photo = Picture.of(content)
+    kept = masks.opened(protect)
+    if kept is not None and not isinstance(kept, Mask):
+        raise InputError("protect: needs a mask that is a picture")
+    masks.check(kept, photo, f"photo {printable(photo.name)}")
+    if kept is not None and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
+        name = printable(kept.picture.name)
+        raise InputError(f"protect: {name} is white all over: nothing is left to paint")
+    for item in styles:
+        masks.check(item.mask, photo, f"photo {printable(photo.name)}")
+        painting = item.picture
+        masks.check(item.source_mask, painting, f"painting {printable(painting.name)}")
+    return Inputs(
+        photo,
+        tuple(item.picture for item in styles),
+        tuple(item.weight for item in styles),
+        Picture.of(start) if start is not None and settings.init == "picture" else None,
+        tuple(_use(item, settings) for item in styles),
+        kept,
+        settings.protect_feather if kept is not None else 0.0,
+    )
+
+
+def _use(style: Style, settings: Settings) -> Use:
+    """Return how an opened style is used."""
+    layers = None
+    if isinstance(style.layers, Mapping):
+        settings.changed(style_layers=dict(style.layers))  # refuses products beyond all numbers
+        layers = tuple((name, style.layers[name]) for name in LAYERS if name in style.layers)
+    stroke = settings.stroke if style.stroke is None else float(style.stroke)
+    return Use(stroke, style.mask, style.source_mask, layers, style.stroke)
+
+
+def open_styles(style: StyleLike | Sequence[StyleLike], limits: Input | None = None) -> list[Style]:
+    """Return the styles with their pictures and masks opened, a folder's pictures one by one.
+
+    Raises:
+        InputError: One cannot be read, or there is none.
     """
     listed = list(style) if isinstance(style, (list, tuple)) else [style]
     styles = [item if isinstance(item, Style) else Style(item) for item in listed]
     if not styles:
         raise InputError("no painting given; name at least one style picture")
-    if max(item.weight for item in styles) <= 0:
-        raise InputError("style weight: at least one style needs a weight above 0")
-    if settings.init == "picture" and start is None:
-        raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
-    return Inputs(
-        Picture.of(content),
-        tuple(Picture.of(item.picture) for item in styles),
-        tuple(item.weight for item in styles),
-        Picture.of(start) if start is not None and settings.init == "picture" else None,
+    found: list[Style] = []
+    for item in styles:
+        source = masks.opened(item.source_mask)
+        if source == REST:
+            raise InputError('source_mask: "rest" is for masks of the photo; give a picture')
+        pictures = (
+            open_folder(item.picture, limits)
+            if is_folder(item.picture)
+            else [Picture.of(item.picture, limits=limits)]
+        )
+        mask = masks.opened(item.mask)
+        weight = item.weight / len(pictures)
+        found += [
+            replace(item, picture=one, weight=weight, mask=mask, source_mask=source)
+            for one in pictures
+        ]
+    if all(item.mask == REST for item in found):
+        raise InputError(
+            'mask: "rest" is what the masks of other styles leave; give one of them a picture'
+        )
+    return found
+
+
+def open_folder(folder: object, limits: Input | None = None) -> list[Picture]:
+    """Open all pictures of a folder, by name; those that cannot be read are named and left out.
+
+    Raises:
+        InputError: It has none.
+    """
+    pictures: list[Picture] = []
+    for path in files_in(str(folder)):
+        try:
+            pictures.append(Picture.open(path, limits=limits))
+        except PictureError as error:
+            log.warning("left out of the style: %s", error)
+    if not pictures:
+        raise InputError(f"the folder {printable(str(folder))} has no picture that can be read")
+    return pictures
+
+
+def as_recorded(given: StyleLike, recorded: InputRecord) -> Style:
+    """Return a style as a recipe has it: weight, stroke and layers are the recipe's, pictures those given.
+
+    Raises:
+        InputError: The recipe has a mask where none is given.
+    """
+    style = given if isinstance(given, Style) else Style(given)
+    rest = recorded.mask is not None and recorded.mask.kind == "rest"
+    style = replace(
+        style,
+        weight=recorded.weight,
+        stroke=recorded.stroke,
+        layers=recorded.layers,
+        mask=REST if rest else style.mask,
     )
+    if (recorded.mask is None, recorded.source_mask is None) != (
+        style.mask is None,
+        style.source_mask is None,
+    ):
+        raise InputError(f"the recipe has other masks for {printable(recorded.name)}; give these")
+    return style
 
 
-def record(picture: Picture, weight: float = 1.0) -> InputRecord:
+def warn_of(inputs: Inputs, scale: Scale) -> None:
+    """Say what of the inputs is not as one might think: regions that overlap, paintings too small."""
+    for (style, use), shape in zip(inputs._used(), inputs.shapes, strict=True):
+        factor = shape.at(scale.long_edge).width / style.width
+        if use.stroke > 1 and factor > ENLARGED:
+            log.warning(
+                "the painting %s (%d x %d px) is enlarged %.1f times for strokes of this size; a larger "
+                "file of it has finer ones",
+                printable(style.name), style.width, style.height, factor,
+            )  # fmt: skip
+    if any(use.mask is not None for use in inputs.uses):
+        names = [style.name for style in inputs.styles]
+        log.warning("%s", masks.told([use.mask for use in inputs.uses], names, inputs.content))
+
+
+def record(picture: Picture, weight: float = 1.0, use: Use | None = None) -> InputRecord:
     """Return what the recipe keeps of an input: no folder, but the hash of its bytes."""
+    use = use or Use()
     return InputRecord(
         name=picture.name,
         sha256=picture.sha256,
@@ -118,4 +358,17 @@ def record(picture: Picture, weight: float = 1.0) -> InputRecord:
         weight=weight,
         kind=picture.kind,
         bytes=picture.file_bytes,
+        mask=record_mask(use.mask),
+        source_mask=record_mask(use.source_mask),
+        stroke=use.given_stroke,
+        layers=None if use.layers is None else dict(use.layers),
+    )
+
+
+def record_mask(mask: masks.Opened) -> InputRecord | None:
+    """Return what the recipe keeps of a mask."""
+    if isinstance(mask, Mask):
+        return record(mask.picture).model_copy(update={"color": mask.color})
+    return (
+        None if mask is None else InputRecord(name=REST, sha256="", width=0, height=0, kind="rest")
     )

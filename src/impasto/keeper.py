@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -243,11 +243,21 @@ def keeper_of(checkpoint: str | os.PathLike[str] | bool | None, inputs: Sequence
         inputs: Pictures, styles and sequences of these; those that are paths say where to find them again.
     """
     parts = [item if isinstance(item, (list, tuple)) else [item] for item in inputs]
-    sources = [getattr(item, "picture", item) for part in parts for item in part]
-    paths = [Path(item) for item in sources if isinstance(item, (str, os.PathLike))]
-    folders = dict.fromkeys(path.absolute().parent for path in paths)
+    paths = [Path(item) for part in parts for one in part for item in _sources(one)]
+    folders = dict.fromkeys(
+        path.absolute() if path.is_dir() else path.absolute().parent for path in paths
+    )
     path = None if isinstance(checkpoint, bool) else checkpoint
     return Keeper(path, folders=folders, wanted=checkpoint is not False)
+
+
+def _sources(given: Any) -> Iterator[Any]:
+    """Yield what of an input is a path: its own, and those of its masks."""
+    if isinstance(given, (str, os.PathLike)):
+        yield given
+    for name in ("picture", "mask", "source_mask"):
+        if (inner := getattr(given, name, None)) is not None:
+            yield from _sources(inner)
 
 
 # --- the folder ----------------------------------------------------------------------------------

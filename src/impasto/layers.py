@@ -4,7 +4,7 @@
 "conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from impasto.errors import SettingsError, did_you_mean
 
@@ -51,3 +51,35 @@ def check_layer(layer: str) -> str:
         hint = did_you_mean(layer, LAYERS) or " `impasto layers` lists them."
         raise SettingsError(f"unknown layer '{layer}'.{hint}")
     return layer
+
+
+def parse_layers(value: object) -> object:
+    """Turn `"relu1_1, relu2_1=0.5"` or a sequence of such names into `{name: weight}`."""
+    if isinstance(value, str):
+        value = [part for part in value.replace(",", " ").split() if part]
+    if not isinstance(value, (list, tuple)):
+        return value
+    layers: dict[str, object] = {}
+    for part in value:
+        name, equals, weight = str(part).partition("=")
+        try:
+            layers[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise ValueError(f"the weight of layer '{name}' must be a number") from None
+    return layers
+
+
+def check_layers(layers: Mapping[str, float]) -> dict[str, float]:
+    """Return layers with their weights in the network's order.
+
+    Raises:
+        ValueError: A name is unknown, or a weight negative.
+    """
+    for name, weight in layers.items():
+        try:
+            check_layer(name)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        if weight < 0:
+            raise ValueError(f"the weight of layer '{name}' must not be negative")
+    return dict(sorted(layers.items(), key=lambda item: ORDER[item[0]]))

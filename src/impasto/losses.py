@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from impasto.conventions import Convention, Variation
+from impasto.guides import GRAM_PART, bands, guide_in, roots_of
 from impasto.tiles import Window
 
-GRAM_PART = 16_384  # positions of bf16 features that are made float32 at a time
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
@@ -133,6 +133,23 @@ def gram_matrix(features: Tensor) -> Tensor:
     return gram
 
 
+def guided_gram(features: Tensor, guide: Tensor) -> Statistics:
+    """Return (sum_k t_k F_ik F_jk, sum_k t_k): a Gram matrix (1, C, C) and the positions counted.
+
+    Args:
+        features: (1, C, h, w), float32, float64, or bfloat16 (summed in float32).
+        guide: The weights t, (1, 1, h, w) in [0, 1].
+    """
+    roots = roots_of(guide, features)
+    wide = torch.float32 if features.dtype == torch.bfloat16 else features.dtype
+    gram = torch.zeros(
+        (1, features.shape[1], features.shape[1]), dtype=wide, device=features.device
+    )
+    for part in bands(features.shape[2], features.shape[3]):
+        gram = gram + gram_matrix(features[:, :, part] * roots[:, :, part])
+    return gram, roots.to(wide).square().sum()
+
+
 def squared_distance(features: Tensor, target: Tensor) -> Tensor:
     """Return sum (F - P)^2 as a scalar, in float32 or better; both (B, C, H, W)."""
     if features.dtype == torch.bfloat16:
@@ -217,6 +234,10 @@ class GramLoss:
 
     `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
     `factor` makes the mean another program's form; the paper's has its own arithmetic and takes none.
+    `guide` are the weights t of the positions, (1, 1, h, w) of the whole canvas at the layer's size, in
+    [0, 1]: then G is sum_k t_k F_ik F_jk and M is sum_k t_k. None: all count alike.
+    Source of guides: Gatys et al. 2017, "Controlling perceptual factors", equation 4, but for the
+    normalisation, which is by the sum here.
     """
 
     name: str
@@ -227,6 +248,7 @@ class GramLoss:
     convention: Convention = "mean"
     additive: bool = True
     factor: float = 1.0
+    guide: Tensor | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -237,6 +259,8 @@ class GramLoss:
         """Return (G (1, C, C), the number of positions M)."""
         window = windows.get(self.layer) if windows else None
         part = _crop(features[self.layer], window)
+        if self.guide is not None:
+            return guided_gram(part, guide_in(self.guide, window))
         gram = gram_matrix(part)
         return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
 
@@ -254,7 +278,12 @@ class GramLoss:
         slope = (slopes[0] + slopes[0].transpose(1, 2))[0].to(found.dtype)
         onto = torch.zeros_like(found) if onto is None else onto
         rows, flat = (_crop(tensor, window).permute(0, 2, 3, 1) for tensor in (onto, found))
-        if window is None and rows.is_contiguous() and flat.is_contiguous():
+        if self.guide is not None:
+            roots = roots_of(guide_in(self.guide, window), found).permute(0, 2, 3, 1)
+            for part in bands(flat.shape[1], flat.shape[2]):
+                some, root = flat[:, part], roots[:, part]
+                rows[:, part].add_(((some * root) @ slope).mul_(root))
+        elif window is None and rows.is_contiguous() and flat.is_contiguous():
             rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
         else:
             for there, some in zip(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from impasto.picture import Picture
     from impasto.report import Course
     from impasto.result import Result
+    from impasto.style import Mask
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 
@@ -78,6 +79,7 @@ def paint(
     start: "Picture | None",
     keeper: "Keeper",
     course: "Course | None" = None,
+    protect: "Mask | None" = None,
 ) -> "Result":
     """Say the choice of size, run, and show how it goes; `course` watches for the page."""
     from impasto import machine, pyramid, transfer
@@ -104,6 +106,7 @@ def paint(
         runtime=runtime,
         on_step=watch(job, progress, said, course),
         init_picture=start,
+        protect=protect,
         weights=chosen.weights,
         checkpoint=keeper,
         on_part=stopper(progress),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from impasto import machine, planner
 from impasto.budget import MOST, Budget
-from impasto.pyramid import Scale, fit
+from impasto.pyramid import Scale, Shape
 from impasto.settings import Runtime, Settings
 
 log = logging.getLogger(__name__)
@@ -63,18 +63,17 @@ def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
 
 
 def beforehand(
-    scale: Scale, shapes: Sequence[tuple[int, int]], layers: Sequence[str], runtime: Runtime
+    scale: Scale, shapes: Sequence[Shape], layers: Sequence[str], runtime: Runtime
 ) -> float:
     """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
 
     Args:
         scale: With the photo's size.
-        shapes: (width, height) of the paintings as they are.
+        shapes: The paintings' as they are.
         layers: Those the losses read.
         runtime: Its tile counts.
     """
-    sizes = [fit(width, height, scale.long_edge) for width, height in shapes]
-    pictures = [scale, *(Scale(*size) for size in sizes)]
+    pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
     return sum(planner.once(picture, layers, runtime.tile or 0) for picture in pictures)
 
 

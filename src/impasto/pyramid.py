@@ -39,15 +39,26 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class Shape:
-    """An input's name in messages and its own size in pixels."""
+    """An input's name in messages and its own size in pixels.
+
+    `stroke` is its long edge in units of the canvas'; `layers` are those it goes through the network for,
+    None for all.
+    """
 
     name: str
     width: int
     height: int
+    stroke: float = 1.0
+    layers: tuple[str, ...] | None = None
 
     def at(self, long_edge: int) -> Scale:
-        """Return its size when its long edge is the canvas'."""
-        return Scale(*fit(self.width, self.height, long_edge))
+        """Return its size beside a canvas of that long edge."""
+        edge = long_edge if self.stroke == 1 else max(1, round(long_edge * self.stroke))
+        return Scale(*fit(self.width, self.height, edge))
+
+    def needs(self, layers: Sequence[str]) -> int:
+        """Return the shortest edge, in pixels, that its layers need; `layers` are all."""
+        return smallest_edge(layers if self.layers is None else self.layers)
 
 
 def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
@@ -68,12 +79,12 @@ def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -
     edge = long_edge(photo.width, photo.height, settings)
     for shape in shapes:
         _check_size(shape, edge, wanted)
-    needed = smallest_edge(wanted)
     chosen = [photo.at(edge)]
     coarse = edge / 2
     while coarse >= settings.min_size:
         sizes = [shape.at(round(coarse)) for shape in shapes]
-        if min(min(size.width, size.height) for size in sizes) < needed:
+        pairs = zip(sizes, shapes, strict=True)
+        if any(min(size.width, size.height) < shape.needs(wanted) for size, shape in pairs):
             break
         chosen.insert(0, sizes[0])
         coarse /= 2
@@ -82,15 +93,22 @@ def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -
 
 def _check_size(shape: Shape, edge: int, layers: Sequence[str]) -> None:
     """Raise `InputError`, naming the smallest size that works, if an input gets too small."""
-    needed = smallest_edge(layers)
+    needed = shape.needs(layers)
     size = shape.at(edge)
+    if size.long_edge > LARGEST_EDGE:
+        raise InputError(
+            f"the {shape.name} would be {size.width} x {size.height} px at stroke {shape.stroke:g}, but a "
+            f"picture may have {LARGEST_EDGE} px; give a smaller --stroke"
+        )
     if min(size.width, size.height) >= needed:
         return
     short, long = sorted((shape.width, shape.height))
-    smallest = math.ceil((needed - 0.5) * long / short)
+    smallest = math.ceil((needed - 0.5) * long / short / shape.stroke)
+    stroke = "" if shape.stroke == 1 else f" at stroke {shape.stroke:g}"
     said = (
         f"the {shape.name} ({shape.width} x {shape.height} px) would be {size.width} x "
-        f"{size.height} px, but {deepest(layers)} needs {needed} px on the shorter edge"
+        f"{size.height} px{stroke}, but {deepest(shape.layers or layers)} needs {needed} px on the "
+        "shorter edge"
     )
     if smallest <= LARGEST_EDGE:
         raise InputError(f"{said}; the smallest size that works is {smallest} (--size {smallest})")

@@ -6,9 +6,9 @@ It travels inside the picture's file. It names files without their folders, and 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from impasto._version import __version__
 from impasto.errors import SettingsError
@@ -23,7 +23,9 @@ GIVE = "give a picture made by impasto, or the recipe that --recipe wrote"
 class InputRecord(Model):
     """What went in: name without folder, SHA-256, size in pixels, weight among the styles.
 
-    The hash is that of the file's bytes, or of the pixels where the picture did not come from a file.
+    The hash is that of the file's bytes, or of the pixels where the picture did not come from a file. A
+    style has besides, where they were given, `mask`, `source_mask`, `stroke` and `layers`; a mask may have
+    the `color` of a segmentation, or be the "rest" of all others, which is no picture.
     """
 
     name: str
@@ -31,8 +33,36 @@ class InputRecord(Model):
     width: int
     height: int
     weight: float = 1.0
-    kind: Literal["file", "pixels"] = "file"
+    kind: Literal["file", "pixels", "rest"] = "file"
     bytes: int = 0  # length of the file; 0 where there was none
+    color: str | None = None
+    mask: InputRecord | None = None
+    source_mask: InputRecord | None = None
+    stroke: float | None = None
+    layers: dict[str, float] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given: a recipe in a JPEG has no room for it."""
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    @property
+    def pictures(self) -> tuple[InputRecord, ...]:
+        """Itself and its masks, as far as they are pictures."""
+        masks = (self.mask, self.source_mask)
+        return (self, *(mask for mask in masks if mask is not None and mask.kind != "rest"))
+
+    @property
+    def region(self) -> tuple[object, ...]:
+        """What makes two masks the same."""
+        return (self.kind, self.sha256, self.color)
+
+    @property
+    def wanted(self) -> tuple[object, ...]:
+        """What makes two styles the same, wherever their files lie and whatever these are called."""
+        masks = [None if m is None else m.region for m in (self.mask, self.source_mask)]
+        layers = None if self.layers is None else tuple(self.layers.items())
+        return (self.sha256, self.weight, *masks, self.stroke, layers)
 
 
 class ScaleRecord(Model):
@@ -56,6 +86,7 @@ class Recipe(Model):
     content: InputRecord
     styles: tuple[InputRecord, ...]
     init_picture: InputRecord | None = None
+    protect: InputRecord | None = None
     weights: str
     weights_sha256: str
     scales: tuple[ScaleRecord, ...]
@@ -65,6 +96,13 @@ class Recipe(Model):
     reproducible: bool
     pixels_sha256: str = ""  # of the result before it was encoded; see `Picture.pixels_sha256`
     machine: dict[str, str]
+
+    @property
+    def pictures(self) -> tuple[InputRecord, ...]:
+        """All that went in: the photo, the paintings with their masks, the start, what is protected."""
+        others = (self.init_picture, self.protect)
+        painted = [picture for style in self.styles for picture in style.pictures]
+        return (self.content, *painted, *(item for item in others if item is not None))
 
     def to_json(self) -> str:
         """Return the recipe as indented JSON, ending in a newline."""

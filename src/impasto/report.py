@@ -320,7 +320,11 @@ def _machine(recipe: Recipe) -> Iterator[Block]:
 
 def _recipe(recipe: Recipe, carried: bool) -> Iterator[Block]:
     rows = [_input("photo", recipe.content)]
-    rows += [_input("painting", style) for style in recipe.styles]
+    for style in recipe.styles:
+        rows.append(_input("painting", style))
+        rows += [_input(f"mask {mask.color or ''}".strip(), mask) for mask in style.pictures[1:]]
+    if recipe.protect:
+        rows.append(_input("protected", recipe.protect))
     if recipe.init_picture:
         rows.append(_input("start", recipe.init_picture))
     rows.append(("weights", _name(recipe.weights), "", "", recipe.weights_sha256))

@@ -9,7 +9,7 @@ On the same machine with the same versions the pixels are the same, before they 
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from impasto.picture import Picture
 from impasto.publish import printable
 from impasto.recipe import InputRecord, Recipe
 from impasto.result import Result
+from impasto.settings import Style
 from impasto.sources import read_recipe
+from impasto.style import REST, Mask
 from impasto.transfer import WeightsLike, load, replay
 from impasto.weights import identity
 
@@ -34,12 +36,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """The inputs of a recipe, opened, and the files they were found in."""
+    """The inputs of a recipe, opened, and the files they were found in; `painted` are styles with masks."""
 
     content: Picture
     styles: tuple[Picture, ...]
     init_picture: Picture | None
     paths: tuple[Path, ...]
+    painted: tuple[Style, ...] = ()
+    protect: Mask | None = None
 
 
 def reproduce(
@@ -83,9 +87,10 @@ def repeat(
     return replay(
         definite(recipe),
         found.content,
-        list(found.styles),
+        list(found.painted),
         on_step=on_step,
         init_picture=found.init_picture,
+        protect=found.protect,
         weights=find_weights(recipe, weights),
         keeper=keeper,
         on_part=on_part,
@@ -128,7 +133,7 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
     """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
     places = _places(folders)
     opened = search(recipe, places, limits)
-    missing = [record for record in _wanted(recipe) if opened[record.sha256] is None]
+    missing = [record for record in recipe.pictures if opened[record.sha256] is None]
     if missing:
         names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
         looked = ", ".join(printable(place) for place in places)
@@ -142,7 +147,21 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
         tuple(have[record.sha256][0] for record in recipe.styles),
         have[start.sha256][0] if start else None,
         tuple(path for _, path in have.values()),
+        tuple(_painted(record, have) for record in recipe.styles),
+        _mask(recipe.protect, have),
     )
+
+
+def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
+    """Return a style as it was used."""
+    mask = REST if record.mask and record.mask.kind == REST else _mask(record.mask, have)
+    source = _mask(record.source_mask, have)
+    picture = have[record.sha256][0]
+    return Style(picture, record.weight, mask, source, record.stroke, record.layers)
+
+
+def _mask(record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]) -> Mask | None:
+    return None if record is None else Mask(have[record.sha256][0], record.color)
 
 
 def search(
@@ -155,12 +174,7 @@ def search(
     """
     places = _places(folders)
     limits = limits or Input.from_environment()
-    return {record.sha256: _find(record, places, limits) for record in _wanted(recipe)}
-
-
-def _wanted(recipe: Recipe) -> list[InputRecord]:
-    start = [recipe.init_picture] if recipe.init_picture else []
-    return [recipe.content, *recipe.styles, *start]
+    return {record.sha256: _find(record, places, limits) for record in recipe.pictures}
 
 
 def _places(folders: Iterable[Path]) -> list[Path]:

@@ -24,7 +24,6 @@ from impasto.losses import Loss
 from impasto.recipe import Recipe
 from impasto.reproduction import Found, definite, differences, find_weights, locate
 from impasto.result import Result
-from impasto.settings import Style
 from impasto.transfer import WeightsLike, run
 
 log = logging.getLogger(__name__)
@@ -79,11 +78,8 @@ class Unfinished:
         recipe = definite(self.recipe)
         for line in differences(recipe):
             log.warning("not as when the run began: %s", line)
-        weighed = [
-            Style(picture, record.weight)
-            for picture, record in zip(found.styles, recipe.styles, strict=True)
-        ]
-        inputs = open_inputs(found.content, weighed, recipe.settings, found.init_picture)
+        given = found.content, list(found.painted), recipe.settings
+        inputs = open_inputs(*given, found.init_picture, found.protect)
         return run(
             inputs,
             recipe.settings,

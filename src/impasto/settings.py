@@ -16,7 +16,7 @@ from pydantic import field_validator, model_validator
 from impasto import sheets
 from impasto.conventions import Convention
 from impasto.errors import SettingsError
-from impasto.layers import ORDER, check_layer
+from impasto.layers import check_layers, parse_layers
 from impasto.models import LARGEST_EDGE, Model, option
 from impasto.output import Metadata, Output
 from impasto.runtime import Runtime
@@ -31,22 +31,6 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
-
-
-def parse_layers(value: object) -> object:
-    """Turn `"relu1_1, relu2_1=0.5"` or a sequence of such names into `{name: weight}`."""
-    if isinstance(value, str):
-        value = [part for part in value.replace(",", " ").split() if part]
-    if not isinstance(value, (list, tuple)):
-        return value
-    layers: dict[str, object] = {}
-    for part in value:
-        name, equals, weight = str(part).partition("=")
-        try:
-            layers[name] = float(weight) if equals else 1.0
-        except ValueError:
-            raise ValueError(f"the weight of layer '{name}' must be a number") from None
-    return layers
 
 
 class Settings(Model):
@@ -92,6 +76,22 @@ class Settings(Model):
         "Size",
         ge=0,
         le=1,
+    )
+    stroke: float = option(
+        1.0,
+        "Size of the strokes: how large the painting is shown to the network, whatever the --size.",
+        "Styles",
+        "of the long edge",
+        ge=0.1,
+        le=10,
+    )
+    protect_feather: float = option(
+        2.0,
+        "Width of the soft edge around what --protect keeps, in percent of the long edge.",
+        "Regions",
+        "%",
+        ge=0,
+        le=50,
     )
     quality: Quality = option(
         "good",
@@ -164,14 +164,7 @@ class Settings(Model):
     @field_validator("content_layers", "style_layers")
     @classmethod
     def _check_layers(cls, value: dict[str, float]) -> dict[str, float]:
-        for name, weight in value.items():
-            try:
-                check_layer(name)
-            except SettingsError as error:
-                raise ValueError(str(error)) from error
-            if weight < 0:
-                raise ValueError(f"the weight of layer '{name}' must not be negative")
-        return dict(sorted(value.items(), key=lambda item: ORDER[item[0]]))
+        return check_layers(value)
 
     @model_validator(mode="after")
     def _check_terms(self) -> Self:

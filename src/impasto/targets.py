@@ -11,9 +11,11 @@ from torch import Tensor
 
 from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
-from impasto.inputs import Targets
+from impasto.guides import at_layer, guide_in
+from impasto.inputs import Inputs, Targets
 from impasto.layers import LAYERS, stride
-from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
+from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix, guided_gram
+from impasto.regions import check_source, groups
 from impasto.settings import Settings
 from impasto.tiles import Window, tiles
 from impasto.vgg import VGG19
@@ -23,12 +25,15 @@ Parts = tuple[int, Callable[[], None] | None]  # their edge, and what is called 
 HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65504
 
 
-def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
-    """Return the layers that the losses of the settings, and further ones, read."""
-    named = {layer for loss in extra_losses for layer in loss.layers}
+def layers_of(
+    settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs | None = None
+) -> list[str]:
+    """Return the layers that the losses of the settings, of styles with their own, and further ones read."""
+    named = set() if inputs is None else inputs.layers(settings)
+    named |= {layer for loss in extra_losses for layer in loss.layers}
     if settings.content_term:
         named.update(name for name, weight in settings.content_layers.items() if weight)
-    if settings.style_term:
+    if settings.style_term and inputs is None:
         named.update(name for name, weight in settings.style_layers.items() if weight)
     return [layer for layer in LAYERS if layer in named]
 
@@ -78,35 +83,54 @@ def bind(
             for name, found in features.items()
         ]
     if settings.style_term:
-        beta, painted = settings.style_weight, settings.style_layers
-        names = tuple(name for name, weight in painted.items() if weight)
-        painting = workshop.once(
-            ("style", network, targets, names, tile),
-            lambda: _paintings(network, targets.styles, names, (tile, on_part)),
-        )
-        losses += [
-            GramLoss(
-                f"style.{name}",
-                beta * painted[name],
-                name,
-                painting[name],
-                targets.shares,
-                convention,
-                factor=_style_factor(convention, name, targets, painting[name]),
-            )
-            for name in names
-        ]
+        losses += _style_losses(network, targets, settings, workshop, (tile, on_part))
     if settings.total_variation:
         form, factor = variation_form(convention)
         losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
     return losses
 
 
-def _style_factor(convention: Convention, layer: str, targets: Targets, painting: Tensor) -> float:
+def _style_losses(
+    network: Chain, targets: Targets, settings: Settings, workshop: Workshop, parts: Parts
+) -> list[Loss]:
+    """Return the losses of the paintings, one for each layer and region."""
+    found = groups(targets, settings)
+    asked: dict[int, list[str]] = {}  # of each painting
+    for group in found:
+        for number in group.styles:
+            asked.setdefault(number, []).append(group.layer)
+    names = tuple((number, tuple(layers)) for number, layers in sorted(asked.items()))
+    grams = workshop.once(
+        ("style", network, targets, names, parts[0]),
+        lambda: {n: _normalised_grams(network, targets, n, layers, parts) for n, layers in names},
+    )
+    convention = settings.convention
+    losses: list[Loss] = []
+    for group in found:
+        painting = torch.cat([grams[number][group.layer] for number in group.styles])
+        factor = _style_factor(convention, group.layer, targets, painting, group.shares)
+        losses.append(
+            GramLoss(
+                group.name,
+                settings.style_weight * group.weight,
+                group.layer,
+                painting,
+                group.shares,
+                convention,
+                factor=factor,
+                guide=group.guide,
+            )
+        )
+    return losses
+
+
+def _style_factor(
+    convention: Convention, layer: str, targets: Targets, painting: Tensor, shares: Tensor
+) -> float:
     """Return the convention's factor of a style layer for the canvas' real size at this scale."""
     height, width = targets.content.shape[-2:]  # the canvas has the photo's size
     positions = (height // stride(layer)) * (width // stride(layer))
-    mean = (painting * targets.shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
+    mean = (painting * shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
     spread = float(mean.trace()), float(mean.square().sum())
     return style_factor(convention, mean.shape[0], positions, height * width, *spread)
 
@@ -135,26 +159,33 @@ def _features(
     return whole
 
 
-def _paintings(
-    network: Chain, styles: Sequence[Tensor], names: Sequence[str], parts: Parts
-) -> dict[str, Tensor]:
-    """Return the normalised Gram matrices of all paintings, (S, C, C), for each layer."""
-    grams = [_normalised_grams(network, style, names, parts) for style in styles]
-    return {name: torch.cat([gram[name] for gram in grams]) for name in names}
-
-
 def _normalised_grams(
-    network: Chain, style: Tensor, names: Sequence[str], parts: Parts
+    network: Chain, targets: Targets, number: int, names: Sequence[str], parts: Parts
 ) -> dict[str, Tensor]:
-    """Return A / M_a, (1, C, C), of one painting for each layer."""
+    """Return A / M_a, (1, C, C), of one painting for each layer; of its part where it has a mask."""
+    style = targets.styles[number]
+    mask = targets.source_guides[number] if targets.source_guides else None
+    guides = {} if mask is None else {name: at_layer(mask, name) for name in names}
+    for name, guide in guides.items():
+        check_source(guide, targets.uses[number], targets.names[number], name)
+    canvas = max(targets.content.shape[-2:])
+    if not parts[0] and max(style.shape[-2:]) > canvas:  # no more at a time than of the canvas
+        parts = canvas, parts[1]
+    edges = style.shape[-2:]
     sums: dict[str, Tensor] = {}
+    positions: dict[str, float | Tensor] = {
+        n: (edges[0] // stride(n)) * (edges[1] // stride(n)) for n in names if n not in guides
+    }
     for part, windows in _parts(network, style, names, parts):
         for name in names:
             rows, columns = windows[name].inner
-            gram = gram_matrix(part[name][..., rows, columns])
+            some = part[name][..., rows, columns]
+            if name in guides:
+                gram, weight = guided_gram(some, guide_in(guides[name], windows[name]))
+                positions[name] = positions.get(name, 0.0) + weight
+            else:
+                gram = gram_matrix(some)
             sums[name] = sums[name] + gram if name in sums else gram
-    edges = style.shape[-2:]
-    positions = {n: (edges[0] // stride(n)) * (edges[1] // stride(n)) for n in names}
     return {name: gram / positions[name] for name, gram in sums.items()}
 
 

@@ -27,11 +27,20 @@ from impasto.errors import InputError, NumericalError, ResourceError, Stop
 from impasto.evaluation import Start, State
 from impasto.faults import blame
 from impasto.history import Log, Record, Step, recipe_of
-from impasto.inputs import Inputs, StyleLike, Targets, open_inputs
+from impasto.inputs import (
+    Inputs,
+    MaskLike,
+    StyleLike,
+    Targets,
+    as_recorded,
+    open_inputs,
+    warn_of,
+)
 from impasto.keeper import CheckpointLike, Keeper, keeper_of
 from impasto.losses import Loss
 from impasto.objective import Objective, Precision, prepare
 from impasto.picture import PictureLike
+from impasto.protection import Protection, protection_of
 from impasto.pyramid import Scale
 from impasto.recipe import Recipe
 from impasto.result import Result
@@ -57,6 +66,7 @@ def stylize(
     on_step: Callable[[Step], None] | None = None,
     extra_losses: Sequence[Loss] = (),
     init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
     weights: WeightsLike | None = None,
     checkpoint: CheckpointLike = None,
     on_part: Callable[[], None] | None = None,
@@ -66,12 +76,13 @@ def stylize(
     Args:
         content: The photo: a path, the bytes of a file, a PIL image, a NumPy array, a torch tensor or a
             `Picture`; see `Picture.of`.
-        style: The painting or paintings; `Style(picture, weight)` gives shares.
+        style: The painting or paintings; `Style` gives shares, regions and more; a folder is one style.
         settings: What is wanted; the defaults if None.
         runtime: How to compute it; decided for this machine if None.
         on_step: Called after every evaluation. `raise impasto.Stop` in it ends the run cleanly.
         extra_losses: Further losses, such as `Penalty`.
         init_picture: The start, for `Settings(init="picture")`.
+        protect: A mask of what stays the photo, white on black, in the photo's shape.
         weights: Other weights than the packaged ones: a name, a file, or `{"conv1_1.weight": ...}`.
         checkpoint: A file from which `impasto.resume` goes on if the run is interrupted. None: in the cache
             folder, if the run is expected to take over two minutes; False: none.
@@ -86,13 +97,13 @@ def stylize(
         NumericalError: Not even the start has a finite loss.
     """
     settings = settings or Settings()
-    inputs = open_inputs(content, style, settings, init_picture)
+    inputs = open_inputs(content, style, settings, init_picture, protect)
     runtime = machine.resolve(runtime or Runtime(), settings)
     keeping: contextlib.AbstractContextManager[Keeper]
     if isinstance(checkpoint, Keeper):
         keeping = contextlib.nullcontext(checkpoint)  # the caller's to end
     else:
-        keeping = keeper_of(checkpoint, [content, style, init_picture])
+        keeping = keeper_of(checkpoint, [content, style, init_picture, protect])
     with keeping as keeper:
         return run(
             inputs,
@@ -113,6 +124,7 @@ def replay(
     *,
     on_step: Callable[[Step], None] | None = None,
     init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
     weights: WeightsLike | None = None,
     keeper: Keeper | None = None,
     on_part: Callable[[], None] | None = None,
@@ -125,11 +137,8 @@ def replay(
     listed = style if isinstance(style, (list, tuple)) else [style]
     if len(listed) != len(recipe.styles):
         raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(listed)}")
-    pictures = [item.picture if isinstance(item, Style) else item for item in listed]
-    weighed = [
-        Style(*pair) for pair in zip(pictures, (s.weight for s in recipe.styles), strict=True)
-    ]
-    inputs = open_inputs(content, weighed, recipe.settings, init_picture)
+    styles = [as_recorded(*pair) for pair in zip(listed, recipe.styles, strict=True)]
+    inputs = open_inputs(content, styles, recipe.settings, init_picture, protect)
     runtime = machine.resolve(recipe.runtime, recipe.settings)
     spent = [scale.evaluations for scale in recipe.scales]
     asked = (inputs, recipe.settings, runtime, weights, on_step, (), spent)
@@ -157,17 +166,18 @@ def run(
     from there, with the runtime of that checkpoint.
     """
     keeper = keeper or Keeper(wanted=False)
-    wanted = layers_of(settings, extra_losses)
+    wanted = layers_of(settings, extra_losses, inputs)
     plan = inputs.scales(settings, wanted)
+    workshop = workshop or Workshop(0)
+    workshop.once(("said", inputs.uses, plan[-1]), lambda: warn_of(inputs, plan[-1]))
     asked = runtime
     if since is None:
-        runtime = provision.definite(runtime, settings, plan, wanted, inputs.held_bytes)
+        runtime = provision.definite(runtime, settings, plan, wanted, inputs.held_bytes(plan[-1]))
     else:
         check_fit(since, plan)
     costs = [provision.cost(scale, wanted, runtime) for scale in plan]
     rest = None if since is None else since.head.left
-    shapes = [(style.width, style.height) for style in inputs.styles]
-    before = [provision.beforehand(scale, shapes, wanted, runtime) for scale in plan]
+    before = [provision.beforehand(scale, inputs.shapes, wanted, runtime) for scale in plan]
     budget = None if spent is not None else provision.budget(asked, plan, costs, before, rest)
     left = None if budget is None else budget.left
     log = Log(plan, settings.passes, on_step, inputs.picture, left)
@@ -178,9 +188,9 @@ def run(
     names = [loss.name for loss in extra_losses]
     keeper.begin(keepers.Course(log, told, costs, passes, spent is not None, names, left))
     with machine.threads(runtime.threads or 1), _enough_memory():
-        network = network_of(loaded, settings, runtime, workshop or Workshop(0))
+        network = network_of(loaded, settings, runtime, workshop)
         course = _Course(
-            inputs, network, settings, runtime, extra_losses, log, workshop or Workshop(0), budget,
+            inputs, network, settings, runtime, extra_losses, log, workshop, budget,
             keeper, on_part,
         )  # fmt: skip
         canvas = _paint(course, list(zip(plan, passes, strict=False)), since)
@@ -265,6 +275,7 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             begin = Start(torch.zeros_like(targets.content))  # the state knows better
         last = number == len(plan) - 1  # for the next scale, which has no use for the paintings
         before = None if last else replace(targets, styles=(), picture=None)
+        protection = protection_of(targets)
         tile, compact = course.runtime.tile or 0, bool(course.runtime.compact)
         course.keeper.at(number, tile, 0)
         try:
@@ -275,7 +286,9 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             del targets
             machine.give_back_freed_memory()
             losses += course.extra_losses
-            reason, painted = _solve(course, number, scale, passes, losses, begin, since)
+            reason, painted = _solve(
+                course, number, scale, passes, losses, begin, since, protection
+            )
         except Stop as stop:  # before the first evaluation of this scale was done
             if canvas is None:
                 raise
@@ -288,7 +301,8 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
             course.log.end(str(error))  # with what the scales before have made
             course.keeper.stopped(None, NOT_FINITE)
             break
-        canvas, since = painted, None
+        canvas = painted if last or protection is None else protection.shown(painted)
+        since = None
         if reason not in FINISHED:
             break
     assert canvas is not None  # a plan has at least one scale
@@ -303,6 +317,7 @@ def _solve(
     losses: Sequence[Loss],
     begin: Start,
     since: Checkpoint | None,
+    protection: Protection | None,
 ) -> tuple[str, Tensor]:
     """Move the canvas at one scale; where memory runs out, go on from the best one in smaller tiles."""
     settings, runtime, log, keeper = course.settings, course.runtime, course.log, course.keeper
@@ -317,8 +332,9 @@ def _solve(
         keep = keeper.at(number, tile, spent)
         note = log.at(scale, objective.scale)
         done = 0 if state is None else state.count
+        blamed = blame(course.network, losses, objective.tile)
         solution = minimize(
-            objective,
+            objective if protection is None else protection.over(objective),
             begin,
             solver=settings.solver,
             evaluations=passes - spent,
@@ -330,7 +346,7 @@ def _solve(
             callback=note if course.budget is None else course.budget.at(number, note, done),
             state=state,
             keep=keep,
-            blame=blame(course.network, losses, objective.tile),
+            blame=blamed if protection is None else protection.blaming(blamed),
         )
         canvas, state = solution.canvas, None
         if solution.reason not in FINISHED:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from impasto import paint
 from impasto.console import dumps, out
 from impasto.errors import ExitCode, InputError
 from impasto.flags import BASE, OUTPUT, generated, positional, takes
 from impasto.progress import duration
+from impasto.request import request_of
 from impasto.sources import gather
 
 DASH = "\0"  # as the command line passes on -
@@ -27,14 +27,14 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     settings = chosen.settings
     if settings.init == "picture":
         settings = settings.changed(init="content")  # costs the same and needs no picture
-    files = [paint.read(name, chosen.input) for name in (content, *styles)]
+    request = request_of(content, styles, {k: v for k, v in given.items() if k != "init_picture"})
+    request.read(chosen.input)
     from impasto.estimate import estimate
     from impasto.inputs import open_inputs
     from impasto.machine import memory
-    from impasto.picture import Picture
 
-    photo, *paintings = (Picture.open(data, name=name, limits=chosen.input) for name, data in files)
-    inputs = open_inputs(photo, paintings, settings, None)
+    opened = request.open(chosen.input)
+    inputs = open_inputs(opened.photo, opened.styles, settings, None, opened.protect)
     found = estimate(inputs, settings, chosen.runtime, chosen.weights)
     sizes = ", ".join(f"{scale.width} x {scale.height}" for scale in found.scales)
     if given.get("json"):

@@ -22,7 +22,6 @@ from impasto.flags import (
     one_picture,
     parameter,
     positional,
-    shares_of,
     switch,
     takes,
     whole,
@@ -31,8 +30,9 @@ from impasto.job import Job, plan_job
 from impasto.paint import signals
 from impasto.progress import Progress, Series, duration
 from impasto.publish import check_target, printable
+from impasto.request import Request, request_of
 from impasto.rescue import shortened
-from impasto.settings import Output, Style
+from impasto.settings import Output
 from impasto.sources import Chosen, gather
 
 if TYPE_CHECKING:
@@ -92,46 +92,40 @@ def grid(content: str, *styles: str, **given: Any) -> int:
     for place in axes.places:
         if "init" not in vary or place.settings.init == "picture":
             check_start(place.settings, given)
-    shares = shares_of(given.get("style_weights"), len(styles))
+    request = request_of(content, styles, given)
     if "pick" in given:
-        return _pick(_chosen_cell(given["pick"], axes), chosen, content, styles, shares, given)
-    return _grid(axes, chosen, content, styles, shares, given)
+        return _pick(_chosen_cell(given["pick"], axes), chosen, request, given)
+    return _grid(axes, chosen, request, given)
 
 
 def _grid(
     axes: Axes,
     chosen: Chosen,
-    content: str,
-    styles: Sequence[str],
-    shares: Sequence[float],
+    request: Request,
     given: Mapping[str, Any],
 ) -> int:
     """Make all cells and the sheet."""
     if chosen.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
     size = whole("--cell", given.get("cell", str(CELL)), 16)
-    files = [paint.read(name, chosen.input) for name in (*styles, content)]
-    start = paint.read(given["init_picture"], chosen.input) if "init_picture" in given else None
-    digest = _digest([*files, *([start] if start else [])], shares, axes, chosen)
-    job, paths = _check(axes, chosen, content, styles, given, digest)
+    request.read(chosen.input)
+    job, paths = _check(axes, chosen, request, given, _digest(request, axes, chosen))
     with paint.shown(job) as progress:
         from impasto.gridplan import plan_grid
         from impasto.grids import run_grid
-        from impasto.picture import Picture
 
         for limit in chosen.limits:
             progress.say(f"not as in {chosen.preset}: {limit}")
-        opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
+        opened = request.open(chosen.input, progress)
         plan = plan_grid(
             axes,
-            opened[-1],
-            [Style(*pair) for pair in zip(opened, shares, strict=False)],
+            opened.photo,
+            opened.styles,
             runtime=chosen.runtime,
             weights=chosen.weights,
             folder=paths.folder,
-            init_picture=Picture.open(start[1], name=start[0], limits=chosen.input)
-            if start
-            else None,
+            init_picture=opened.start,
+            protect=opened.protect,
             output=chosen.output,
             overwrite=bool(given.get("force")),
         )
@@ -153,9 +147,7 @@ def _chosen_cell(text: str, axes: Axes) -> Place:
 def _pick(
     place: Place,
     chosen: Chosen,
-    content: str,
-    styles: Sequence[str],
-    shares: Sequence[float],
+    request: Request,
     given: Mapping[str, Any],
 ) -> int:
     """Paint one cell by itself, at another size if one is given."""
@@ -163,33 +155,27 @@ def _pick(
     if "size" in given:
         settings = settings.changed(size=chosen.settings.size)
     chosen = replace(chosen, settings=settings)
-    start = given.get("init_picture") if settings.init == "picture" else None
-    names = [*styles, *([start] if start else []), content]
-    stem = f"{_stem(content, styles)}-{place.row}-{place.column}"
-    job = plan_job(stem, [*names, *_settings_file(given)], chosen.output, given)
-    files = [paint.read(name, chosen.input) for name in names]
+    if settings.init != "picture":
+        request = replace(request, start=None)
+    stem = f"{_stem(request)}-{place.row}-{place.column}"
+    job = plan_job(stem, [*request.names, *_settings_file(given)], chosen.output, given)
+    request.read(chosen.input)
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
-            from impasto.picture import Picture
-
-            opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
-            painted = [Style(*pair) for pair in zip(opened[: len(styles)], shares, strict=True)]
+            opened = request.open(chosen.input, progress)
             progress.say(place.label)
-            begin = opened[-2] if start else None
-            result = paint.paint(job, progress, chosen, opened[-1], painted, begin, keeper)
+            inputs = opened.photo, opened.styles, opened.start
+            result = paint.paint(job, progress, chosen, *inputs, keeper, protect=opened.protect)
         return paint.finish(job, progress, result, keeper)
 
 
 # --- before any work -----------------------------------------------------------------------------
 
 
-def _digest(
-    files: Sequence[tuple[str, bytes]], shares: Sequence[float], axes: Axes, chosen: Chosen
-) -> str:
+def _digest(request: Request, axes: Axes, chosen: Chosen) -> str:
     """Return what tells this grid from others: its pictures, weights and the settings of all cells."""
     facts = {
-        "pictures": [hashlib.sha256(data).hexdigest() for _, data in files],
-        "shares": list(shares),
+        "request": request.digest(),
         "weights": chosen.weights,
         "cells": [place.settings.model_dump(mode="json") for place in axes.places],
         "names": [place.stem for place in axes.places],
@@ -197,10 +183,11 @@ def _digest(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _stem(content: str, styles: Sequence[str]) -> str:
+def _stem(request: Request) -> str:
     """Return how default names begin; a place is left for what follows."""
-    first = "stdin" if content == "-" else Path(content).stem
-    return shortened("-".join([first, *(Path(name).stem for name in styles)]))[:LONGEST_STEM]
+    first = "stdin" if request.content == "-" else Path(request.content).stem
+    styles = (Path(style.picture).stem for style in request.styles)
+    return shortened("-".join([first, *styles]))[:LONGEST_STEM]
 
 
 def _settings_file(given: Mapping[str, Any]) -> list[str]:
@@ -210,17 +197,15 @@ def _settings_file(given: Mapping[str, Any]) -> list[str]:
 def _check(
     axes: Axes,
     chosen: Chosen,
-    content: str,
-    styles: Sequence[str],
+    request: Request,
     given: Mapping[str, Any],
     digest: str,
 ) -> tuple[Job, Files]:
     """Refuse what cannot be written; a sheet of this very grid may be replaced."""
-    stem = _stem(content, styles)
+    stem = _stem(request)
     # The same name each time, so that the same command finds its cells again.
     name = given.get("output", f"{stem}-grid.png")
-    inputs = [content, *styles, *_settings_file(given)]
-    inputs += [given["init_picture"]] if "init_picture" in given else []
+    inputs = [*request.names, *_settings_file(given)]
     files = Files(Path(name), digest)
     asked = {**given, "output": name}
     if files.ours(files.sheet):

@@ -113,7 +113,7 @@ def _interrupted(target: Path, recipe: Recipe) -> bool:
         left = read_recipe(target)
     except ImpastoError:
         return False
-    same = ("settings", "content", "styles", "init_picture", "weights_sha256")
+    same = ("settings", "content", "styles", "init_picture", "protect", "weights_sha256")
     return left.stopped == "interrupted" and all(
         getattr(left, name) == getattr(recipe, name) for name in same
     )

@@ -55,7 +55,12 @@ def _lines(recipe: Recipe, file: str) -> Iterator[str]:
     yield f"photo         {_input(recipe.content)}"
     for style in recipe.styles:
         share = f", weight {style.weight:g}" if len(recipe.styles) > 1 else ""
-        yield f"style         {_input(style)}{share}"
+        yield f"style         {_input(style)}{share}{_use(style)}"
+        for name, mask in (("in", style.mask), ("of it", style.source_mask)):
+            if mask is not None:
+                yield f"  {name:12}{_region(mask)}"
+    if recipe.protect:
+        yield f"protected     {_region(recipe.protect)}"
     if recipe.init_picture:
         yield f"started from  {_input(recipe.init_picture)}"
     yield f"weights       {printable(recipe.weights)} (SHA-256 {recipe.weights_sha256[:12]}...)"
@@ -77,6 +82,19 @@ def _lines(recipe: Recipe, file: str) -> Iterator[str]:
         default = field.get_default(call_default_factory=True)
         note = "" if value == default else f"   (default: {shown(default)})"
         yield f"  {name:{width}}  {shown(value)}{note}"
+
+
+def _use(style: InputRecord) -> str:
+    """Return stroke and layers of a style's own."""
+    stroke = "" if style.stroke is None else f", stroke {style.stroke:g}"
+    return stroke + ("" if style.layers is None else f", layers {shown(style.layers)}")
+
+
+def _region(mask: InputRecord) -> str:
+    color = f" {mask.color}" if mask.color else ""
+    return (
+        "what the other masks leave" if mask.kind == "rest" else f"the mask {_input(mask)}{color}"
+    )
 
 
 def _input(record: InputRecord) -> str:

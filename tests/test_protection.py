@@ -1,0 +1,99 @@
+"""What is protected is the photo, to the last bit, whatever the solver does."""
+
+import numpy as np
+import pytest
+import torch
+
+from impasto.errors import Stop
+from impasto.evaluation import Evaluation
+from impasto.picture import Picture
+from impasto.protection import Protection
+from impasto.settings import Runtime, Settings
+from impasto.transfer import stylize
+from test_transfer import PAINTING, PHOTO
+
+FP32 = Runtime(device="cpu", threads=1, precision="fp32")
+PHOTO_PIXELS = Picture.of(PHOTO).array(8)
+MASK = np.zeros((48, 64), np.uint8)
+MASK[12:36, 8:40] = 255
+INSIDE = MASK > 0
+
+
+@pytest.fixture
+def run(narrow):
+    def make(settings=None, **options):
+        values = {"size": 64, "min_size": 32, "evaluations": 4} | (settings or {})
+        options = {"weights": narrow, "runtime": FP32, "protect": MASK} | options
+        return stylize(PHOTO, PAINTING, Settings(**values), checkpoint=False, **options)
+
+    return make
+
+
+CASES = {
+    "default": ({}, {}),
+    "noise": ({"init": "noise"}, {}),
+    "adam": ({"solver": "adam", "init": "noise"}, {}),
+    "scipy": ({"solver": "scipy"}, {}),
+    "unbounded": ({"bounded": False, "learning_rate": 0.1, "solver": "adam"}, {}),
+    "tiles": ({}, {"runtime": FP32.changed(tile=32)}),
+    "no feather": ({"protect_feather": 0}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_inside_it_is_the_photo_to_the_last_bit(case, run) -> None:
+    settings, options = CASES[case]
+    found = run(settings, **options).picture.array(8)
+    assert np.array_equal(found[INSIDE], PHOTO_PIXELS[INSIDE])
+    assert np.abs(found.astype(int) - PHOTO_PIXELS)[~INSIDE].max() > 10
+
+
+def test_at_another_size_it_is_the_scaled_photo(run) -> None:
+    found = run({"size": 32, "min_size": 32, "init": "noise"}).picture.array(8)
+    scaled = Picture.from_tensor(Picture.of(PHOTO).tensor(32, 24)).array(8)
+    assert np.array_equal(found[7:17, 5:19], scaled[7:17, 5:19])
+
+
+def test_steps_show_what_would_be_saved_and_a_stop_saves_it(run) -> None:
+    shown = []
+
+    def on_step(step) -> None:
+        shown.append(step.picture().array(8))
+        if step.evaluations == 6:
+            raise Stop("interrupted")
+
+    result = run({"init": "noise"}, on_step=on_step)
+    assert np.array_equal(shown[-1][INSIDE], PHOTO_PIXELS[INSIDE])
+    assert np.array_equal(result.picture.array(8)[INSIDE], PHOTO_PIXELS[INSIDE])
+
+
+def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    photo, canvas, weights = (
+        torch.rand((1, 3, 4, 5), generator=generator).double() for _ in range(3)
+    )
+    kept = torch.rand((1, 1, 4, 5), generator=generator).double()
+    kept[..., 0] = 1
+
+    def evaluate(x):
+        return Evaluation(float((weights * x**2).sum()), 2 * weights * x)
+
+    protection = Protection(photo, kept)
+    seen = protection.over(evaluate)
+    found = seen(canvas)
+    for index in np.ndindex(*canvas.shape):
+        values = []
+        for sign in (1, -1):
+            moved = canvas.clone()
+            moved[index] += sign * 1e-6
+            values.append(seen(moved).loss)
+        assert found.gradient[index].item() == pytest.approx(
+            (values[0] - values[1]) / 2e-6, abs=1e-8
+        )
+    assert torch.equal(protection.shown(canvas)[..., 0], photo[..., 0])
+
+
+def test_without_protection_nothing_of_it_runs(run, monkeypatch) -> None:
+    monkeypatch.setattr("impasto.protection.Protection.over", None)
+    monkeypatch.setattr("impasto.masks.tensor", None)
+    assert run(protect=None).stopped == "evaluations"
