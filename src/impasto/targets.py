@@ -9,11 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from impasto import clean, distributions, moments, structure
 from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.inputs import Targets
 from impasto.layers import LAYERS, stride
-from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
+from impasto.losses import (
+    ContentLoss,
+    GramLoss,
+    Loss,
+    Statistics,
+    TotalVariation,
+    add_statistics,
+    gram_matrix,
+)
 from impasto.settings import Settings
 from impasto.tiles import Window, tiles
 from impasto.vgg import VGG19
@@ -26,7 +35,7 @@ HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65
 def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
     """Return the layers that the losses of the settings, and further ones, read."""
     named = {layer for loss in extra_losses for layer in loss.layers}
-    if settings.content_term:
+    if settings.content_term or settings.self_similarity:
         named.update(name for name, weight in settings.content_layers.items() if weight)
     if settings.style_term:
         named.update(name for name, weight in settings.style_layers.items() if weight)
@@ -77,7 +86,9 @@ def bind(
             )
             for name, found in features.items()
         ]
-    if settings.style_term:
+    if settings.style_term and settings.style_statistic != "gram":
+        losses += _style_losses(network, targets, settings, workshop, (tile, on_part))
+    elif settings.style_term:
         beta, painted = settings.style_weight, settings.style_layers
         names = tuple(name for name, weight in painted.items() if weight)
         painting = workshop.once(
@@ -96,9 +107,67 @@ def bind(
             )
             for name in names
         ]
+    losses += _structure_losses(network, targets, settings, (tile, on_part))
+    return losses + _clean_losses(targets, settings)
+
+
+def _style_losses(
+    network: Chain, targets: Targets, settings: Settings, workshop: Workshop, parts: Parts
+) -> list[Loss]:
+    """Return the losses of a style statistic other than Gram matrices."""
+    kind, convention = settings.style_statistic, settings.convention
+    assert kind != "gram"
+    weighed = {name: weight for name, weight in settings.style_layers.items() if weight}
+    drawn = settings.seed if kind == "sliced" else None
+    painting = workshop.once(
+        ("style", network, targets, tuple(weighed), parts[0], kind, drawn),
+        lambda: _painted(network, targets.styles, tuple(weighed), parts, drawn),
+    )
+    losses: list[Loss] = []
+    for name, weight in weighed.items():
+        found, shares = painting[name], targets.shares
+        own_form = kind == "wasserstein" and convention == "crowsonkb"
+        factor = _style_factor(convention, name, targets, found.second)
+        factor *= distributions.factor(kind, found.second, shares, own_form)
+        beta = settings.style_weight * weight
+        losses.append(distributions.loss(kind, f"style.{name}", beta, name, found, shares, factor))
+    return losses
+
+
+def _structure_losses(
+    network: Chain, targets: Targets, settings: Settings, parts: Parts
+) -> list[Loss]:
+    """Return the losses that keep more of the photo than its features."""
+    losses: list[Loss] = []
+    if settings.laplacian:
+        pool = settings.laplacian_pool
+        kept = structure.laplacian(targets.content, pool)
+        losses.append(structure.LaplacianLoss(settings.laplacian, kept, pool))
+    if settings.self_similarity:
+        weighed = {name: weight for name, weight in settings.content_layers.items() if weight}
+        features = _features(network, targets.content, tuple(weighed), parts, False)
+        for name, found in features.items():
+            at = structure.places(found.shape[2], found.shape[3], settings.seed).to(found.device)
+            rows = torch.arange(len(at), device=found.device)
+            apart = structure.distances(structure.at_places(found, at, rows, len(at)))
+            weight = settings.self_similarity * weighed[name]
+            called = f"self_similarity.{name}"
+            losses.append(structure.SelfSimilarity(called, weight, name, apart, at))
+    return losses
+
+
+def _clean_losses(targets: Targets, settings: Settings) -> list[Loss]:
+    """Return the losses on the canvas alone."""
+    losses: list[Loss] = []
     if settings.total_variation:
-        form, factor = variation_form(convention)
+        form, factor = variation_form(settings.convention, settings.total_variation_form)
         losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
+    if settings.grain:
+        shared = zip(targets.styles, targets.shares.tolist(), strict=True)
+        styles = [style for style, share in shared if share and settings.style_term]
+        allowed = clean.grain_of([targets.content, *styles])
+        height, width = targets.content.shape[-2:]
+        losses.append(clean.Grain(settings.grain, allowed, (height, width)))
     return losses
 
 
@@ -156,6 +225,29 @@ def _normalised_grams(
     edges = style.shape[-2:]
     positions = {n: (edges[0] // stride(n)) * (edges[1] // stride(n)) for n in names}
     return {name: gram / positions[name] for name, gram in sums.items()}
+
+
+def _painted(
+    network: Chain, styles: Sequence[Tensor], names: Sequence[str], parts: Parts, seed: int | None
+) -> dict[str, distributions.Painted]:
+    """Return what the layers of all paintings amount to; with a seed, their sorted projections too."""
+    found: dict[str, list[distributions.Painted]] = {name: [] for name in names}
+    for style in styles:
+        if seed is not None:  # ranks are known of the whole layer only
+            whole = _features(network, style, names, parts, False)
+            for name in names:
+                some = whole.pop(name)
+                found[name].append(distributions.painted_whole(some, seed))
+            continue
+        sums: dict[str, Statistics] = {}
+        for part, windows in _parts(network, style, names, parts):
+            for name in names:
+                rows, columns = windows[name].inner
+                here = moments.first_and_second(part[name][..., rows, columns])
+                sums[name] = add_statistics(sums[name], here) if name in sums else here
+        for name in names:
+            found[name].append(distributions.painted(sums[name]))
+    return {name: distributions.joined(items) for name, items in found.items()}
 
 
 def _parts(
