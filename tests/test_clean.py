@@ -117,7 +117,7 @@ def test_finite_where_nothing_varies_and_nothing_where_nothing_fits() -> None:
 
 def test_tiled_equals_whole_and_the_paintings_grain_is_allowed(narrow, random_image) -> None:
     settings = Settings(
-        grain=1e7, style_layers="relu1_1", content_weight=0, total_variation=1e5,
+        grain=1.0, style_layers="relu1_1", content_weight=0, total_variation=1e5,
         total_variation_form="isotropic",
     )  # fmt: skip
     network = prepare(narrow, **OPTIONS)

@@ -18,7 +18,7 @@ from impasto.objective import Objective, prepare
 from impasto.planner import memory, plan
 from impasto.pyramid import Scale
 from impasto.settings import Settings
-from impasto.sliced import directions, quantiles
+from impasto.sliced import _sorted, directions, quantiles
 from impasto.tiles import Window
 
 KINDS = ("moments", "wasserstein", "sliced")
@@ -256,6 +256,18 @@ def test_quantiles_of_many_positions_are_numpys() -> None:
     np.testing.assert_allclose(quantiles(x, along).numpy(), expected, rtol=1e-6, atol=1e-9)
     weighted = quantiles(x, along, torch.full((1, 1, 90, 100), 0.5, dtype=torch.float64))
     np.testing.assert_allclose(weighted.numpy(), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_sorting_is_torchs_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(5, 1000, generator=generator)
+    values[1], values[2, :500] = values[1].round(), 0.0  # many of them equal
+    values[3, ::7] = -values[3, ::7].abs() * 1e-30
+    found, order = _sorted(values)
+    expected = values.sort(dim=1, stable=True)
+    assert torch.equal(found, expected.values)
+    assert torch.equal(order[[0, 2, 3, 4]], expected.indices[[0, 2, 3, 4]])
+    assert torch.equal(values.gather(1, order), found)
 
 
 # --- strength ----------------------------------------------------------------------------------------

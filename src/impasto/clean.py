@@ -20,6 +20,7 @@ from impasto.tiles import IMAGE
 # A maximally flat half-band filter: its response is 1 at 0, 1/2 at half Nyquist and 0 at Nyquist.
 TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
 AROUND = len(TAPS) // 2  # pixels that it reads to each side
+GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 does what it should; chosen by eye
 LEAST = 1e-12  # added to a mean square, so that its root has a slope
 
 
@@ -49,6 +50,7 @@ class Grain:
     layers: tuple[str, ...] = ()
     additive: bool = True
     reach: int = AROUND
+    factor: float = 1.0
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum of H^2 over the window,)."""
@@ -65,7 +67,7 @@ class Grain:
         return (fine_detail(image[..., read[0], read[1]]).square().sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return (r - r')^2 where r is above r', else 0."""
+        """Return (r - r')^2 where r is above r', else 0, times the factor."""
         rows, columns = (max(0, length - 2 * AROUND) for length in self.size)
         mean = statistics[0] / max(1, 3 * rows * columns)
-        return ((mean + LEAST).sqrt() - self.allowed).clamp(min=0).square()
+        return ((mean + LEAST).sqrt() - self.allowed).clamp(min=0).square() * self.factor

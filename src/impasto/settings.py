@@ -68,7 +68,7 @@ class Settings(Model):
     )
     laplacian: float = option(
         0.0,
-        "Weight of the photo's edges and thin lines; in --convention mean try 1e5.",
+        "Weight of the photo's edges and thin lines; in --convention mean try 1.",
         "Look",
         ge=0,
     )
@@ -82,8 +82,7 @@ class Settings(Model):
     )
     self_similarity: float = option(
         0.0,
-        "Weight of which places of the photo look alike, whatever their colours; in --convention mean "
-        "try 1e4.",
+        "Weight of which places of the photo look alike, however they look; in --convention mean try 1.",
         "Look",
         ge=0,
     )
@@ -96,13 +95,12 @@ class Settings(Model):
     total_variation_form: VariationForm = option(
         "squares",
         "What smoothness is: squares of differences (or the convention's own form), or differences along "
-        "slopes (isotropic) or along rows and columns (anisotropic), which keep edges; for these try 1e5.",
+        "slopes (isotropic) or along rows and columns (anisotropic), which keep edges.",
         "Look",
     )
     grain: float = option(
         0.0,
-        "Weight of a guard against grain finer than photo and paintings have; in --convention mean try "
-        "1e7.",
+        "Weight of a guard against grain finer than photo and paintings have; in --convention mean try 1.",
         "Look",
         ge=0,
     )

@@ -83,7 +83,7 @@ def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> T
     wanted = (torch.arange(count, device=flat.device, dtype=torch.float64) + 0.5) / count
     rows = []
     for some in torch.split(along, max(1, SORTED // positions)):
-        values, order = _projected(flat, some).sort(dim=1)
+        values, order = _sorted(_projected(flat, some))
         if guide is None and count == positions:
             rows.append(values)
             continue
@@ -102,6 +102,23 @@ def _projected(flat: Tensor, some: Tensor) -> Tensor:
     kind = summed_in(flat)
     parts = torch.split(flat, GRAM_PART, dim=1) if flat.dtype != kind else (flat,)
     return torch.cat([some.to(kind) @ part.to(kind) for part in parts], dim=1)
+
+
+def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows (k, M) sorted, and where each value was; where values are equal, in their order.
+
+    On the processor a value in float32 and its place become one whole number, as NumPy sorts these several
+    times as fast as torch sorts pairs.
+    """
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        found = values.sort(dim=1, stable=True)
+        return found.values, found.indices
+    bits = values.contiguous().view(torch.int32)
+    ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()  # in the order of the values
+    keys = (ascending << 32) | torch.arange(values.shape[1])
+    keys.numpy().sort(axis=1)
+    order = keys & 0xFFFFFFFF
+    return values.gather(1, order), order
 
 
 def _levels(order: Tensor, guide: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -146,7 +163,7 @@ class _Sliced(torch.autograd.Function):
         chunk = max(1, SORTED // positions)
         for start in range(0, along.shape[0], chunk):
             some = along[start : start + chunk].to(kind)
-            values, order = _projected(flat, some).sort(dim=1)
+            values, order = _sorted(_projected(flat, some))
             levels, weights = _levels(order, guide)
             slope = torch.zeros_like(values)
             for target, share in zip(targets, shares.to(kind), strict=True):

@@ -23,6 +23,9 @@ from torch.nn.functional import avg_pool2d
 from impasto.losses import Features, Statistics, Windows
 from impasto.tiles import IMAGE
 
+# What the means are multiplied by, so that a weight of 1 is about as strong as the content term; by eye.
+LAPLACIAN = 1e8
+SIMILARITY = 1e7
 PLACES = 1024  # of a layer that are compared, at most
 SHORTEST = 1e-3  # length of a feature that has a direction
 ALIKE = 1e-4  # mean distance of one place from all others below which it is none
@@ -56,6 +59,7 @@ class LaplacianLoss:
     name: str = "laplacian"
     layers: tuple[str, ...] = ()
     additive: bool = True
+    factor: float = 1.0
 
     @property
     def reach(self) -> int:
@@ -82,8 +86,8 @@ class LaplacianLoss:
         return ((found - self.target[..., cells[0], cells[1]]).square().sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return the mean over the cells; 0 where a picture has fewer than three in a row."""
-        return statistics[0] / max(1, self.target.numel())
+        """Return the mean over the cells, times the factor; 0 where there are fewer than three in a row."""
+        return statistics[0] / max(1, self.target.numel()) * self.factor
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class SelfSimilarity:
     target: Tensor
     places: Tensor
     additive: bool = True
+    factor: float = 1.0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -119,9 +124,9 @@ class SelfSimilarity:
         return (at_places(found, places, inside, len(self.places)),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return the mean over places of the summed differences of their distances."""
+        """Return the mean over places of the summed differences of their distances, times the factor."""
         difference = distances(statistics[0]) - self.target.to(statistics[0].dtype)
-        return difference.abs().sum() / len(self.places)
+        return difference.abs().sum() / len(self.places) * self.factor
 
 
 def at_places(features: Tensor, places: Tensor, rows: Tensor, count: int) -> Tensor:

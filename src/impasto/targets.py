@@ -142,7 +142,8 @@ def _structure_losses(
     if settings.laplacian:
         pool = settings.laplacian_pool
         kept = structure.laplacian(targets.content, pool)
-        losses.append(structure.LaplacianLoss(settings.laplacian, kept, pool))
+        edges = settings.laplacian, kept, pool
+        losses.append(structure.LaplacianLoss(*edges, factor=structure.LAPLACIAN))
     if settings.self_similarity:
         weighed = {name: weight for name, weight in settings.content_layers.items() if weight}
         features = _features(network, targets.content, tuple(weighed), parts, False)
@@ -151,8 +152,8 @@ def _structure_losses(
             rows = torch.arange(len(at), device=found.device)
             apart = structure.distances(structure.at_places(found, at, rows, len(at)))
             weight = settings.self_similarity * weighed[name]
-            called = f"self_similarity.{name}"
-            losses.append(structure.SelfSimilarity(called, weight, name, apart, at))
+            given = f"self_similarity.{name}", weight, name, apart, at
+            losses.append(structure.SelfSimilarity(*given, factor=structure.SIMILARITY))
     return losses
 
 
@@ -167,7 +168,7 @@ def _clean_losses(targets: Targets, settings: Settings) -> list[Loss]:
         styles = [style for style, share in shared if share and settings.style_term]
         allowed = clean.grain_of([targets.content, *styles])
         height, width = targets.content.shape[-2:]
-        losses.append(clean.Grain(settings.grain, allowed, (height, width)))
+        losses.append(clean.Grain(settings.grain, allowed, (height, width), factor=clean.GRAIN))
     return losses
 
 
