@@ -4,13 +4,13 @@ Their formulas and sources are in `distributions`. The statistics are sums over 
 tiles; what makes a distance of them is computed in float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from impasto.losses import GRAM_PART, Features, Statistics, Windows, _crop, gram_matrix
+from impasto.losses import Features, Statistics, Windows, _crop, _strips, gram_matrix
 from impasto.tiles import Window
 
 LEAST = 1e-12  # no divisor is smaller
@@ -41,15 +41,22 @@ def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistic
 
 def first_and_squares(features: Tensor, guide: Tensor | None = None) -> Statistics:
     """Return (sum t, sum t F (1, C), sum t F^2 (1, C)); as `first_and_second`."""
-    flat, kind = features.flatten(2), summed_in(features)
-    weights = None if guide is None else guide.flatten(2)
+    kind = summed_in(features)
     sums = squares = torch.zeros((), dtype=kind, device=features.device)
-    for start in range(0, flat.shape[2], GRAM_PART):  # bf16 is made float32 a part at a time
-        some = flat[..., start : start + GRAM_PART].to(kind)
-        seen = some if weights is None else some * weights[..., start : start + GRAM_PART]
-        sums, squares = sums + seen.sum(2), squares + (seen * some).sum(2)
+    strips = _strips(features)  # a part at a time: its squares are float32, too
+    for strip, weight in zip(strips, _weights(guide, strips), strict=True):
+        some = strip.to(kind)
+        seen = some if weight is None else some * weight
+        sums, squares = sums + seen.sum((2, 3)), squares + (seen * some).sum((2, 3))
     number = _number(features) if guide is None else guide.sum(dtype=kind)
     return number, sums, squares
+
+
+def _weights(guide: Tensor | None, strips: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return a guide in strips of as many rows as those of the features; None for each without."""
+    if guide is None:
+        return [None] * len(strips)
+    return torch.split(guide, [strip.shape[2] for strip in strips], dim=2)
 
 
 def summed_in(features: Tensor) -> torch.dtype:
@@ -68,14 +75,19 @@ def _part(guide: Tensor | None, window: Window | None) -> Tensor | None:
     return guide[..., window.outer[0], window.outer[1]]
 
 
-def _onto(
-    onto: Tensor | None, found: Tensor, window: Window | None, slope: Tensor, guide: Tensor | None
+def _descended(
+    onto: Tensor | None,
+    found: Tensor,
+    window: Window | None,
+    guide: Tensor | None,
+    slope: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Add a gradient (1, C, h, w) of the window's positions, times t, to that of the layer."""
+    """Add t times the slope of the window's features to the gradient of the layer, a part at a time."""
     onto = torch.zeros_like(found) if onto is None else onto
-    if guide is not None:
-        slope = slope * guide.to(slope.dtype)
-    _crop(onto, window).add_(slope)
+    there, part = _strips(_crop(onto, window)), _strips(_crop(found, window))
+    for place, some, weight in zip(there, part, _weights(_part(guide, window), part), strict=True):
+        added = slope(some)
+        place.add_(added if weight is None else added * weight.to(added.dtype))
     return onto
 
 
@@ -123,9 +135,9 @@ class MomentsLoss:
         first, second = slopes[1], slopes[2]
         if first is None or second is None:
             return onto
-        part = _crop(found, window)
-        first, second = (s.to(found.dtype).view(1, -1, 1, 1) for s in (first, second))
-        return _onto(onto, found, window, part * (2 * second) + first, _part(self.guide, window))
+        one, two = (slope.to(found.dtype).view(1, -1, 1, 1) for slope in (first, second))
+        given = onto, found, window, self.guide
+        return _descended(*given, lambda some: some * (2 * two) + one)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the weighted sum of distances over styles, times the factor."""
@@ -181,10 +193,12 @@ class WassersteinLoss:
         first, second = slopes[1], slopes[2]
         if first is None or second is None:
             return onto
+        one = first.to(found.dtype)
         both = (second + second.transpose(1, 2))[0].to(found.dtype)
-        flat = _crop(found, window).permute(0, 2, 3, 1)  # (1, h, w, C)
-        slope = (flat @ both + first.to(found.dtype)).permute(0, 3, 1, 2)
-        return _onto(onto, found, window, slope, _part(self.guide, window))
+        given = onto, found, window, self.guide
+        return _descended(
+            *given, lambda some: (some.permute(0, 2, 3, 1) @ both + one).permute(0, 3, 1, 2)
+        )
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the weighted sum of distances over styles, times the factor."""
