@@ -34,9 +34,9 @@ def test_fine_detail_against_scipy() -> None:
     x = rand(1, 3, 20, 25)
     kernel = np.outer(TAPS, TAPS)
     for channel, found in zip(x[0].numpy(), fine_detail(x)[0].numpy(), strict=True):
-        smooth = scipy.ndimage.correlate(channel, kernel)
-        np.testing.assert_allclose(found, (channel - smooth)[3:-3, 3:-3], atol=1e-12)
-    assert fine_detail(rand(1, 3, 6, 40)).numel() == 0
+        smooth = scipy.ndimage.correlate(channel, kernel, mode="mirror")
+        np.testing.assert_allclose(found, channel - smooth, atol=1e-12)
+    assert fine_detail(rand(1, 3, 3, 40)).numel() == 0
 
 
 def test_only_what_is_finer_than_the_inputs_counts() -> None:
@@ -105,7 +105,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 
 def test_finite_where_nothing_varies_and_nothing_where_nothing_fits() -> None:
-    for size in ((16, 16), (5, 30)):
+    for size in ((16, 16), (3, 30)):
         flat = torch.full((1, 3, *size), 0.5, requires_grad=True)
         for loss in (Grain(1.0, 0.0, size), *[TotalVariation(1.0, form=form) for form in FORMS]):
             found = loss.value(loss.measure({"image": flat}))

@@ -152,7 +152,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 @pytest.mark.parametrize("changes", [{"style_weight": 0.0}, {"content_weight": 0.0}])
 def test_tiled_equals_whole_on_the_network(narrow, random_image, changes) -> None:
     settings = Settings(
-        laplacian=0.2, laplacian_pool=5, self_similarity=0.1, style_layers="relu1_1",
+        laplacian=0.02, laplacian_pool=5, self_similarity=0.01, style_layers="relu1_1",
         content_layers="relu2_1 relu3_1=0.5", **changes,
     )  # fmt: skip
     network = prepare(narrow, **OPTIONS)

@@ -2,9 +2,9 @@
 
 The form is that of `losses`. H(x) is x less its smooth part, by a half-band filter of seven taps in each
 direction: it holds what lies above half the Nyquist frequency along rows or columns. With r the root mean
-square of H over the pixels that the filter fits on, and r' the largest of photo and paintings: (r - r')^2
-where r > r', else 0. So grain is taken away down to what the inputs have, and brush strokes that are no finer
-than the painting's are left alone, which is what smoothness (`TotalVariation`) cannot do.
+square of H over all pixels, and r' the largest of photo and paintings: (r - r')^2 where r > r', else 0. So
+grain is taken away down to what the inputs have, and brush strokes that are no finer than the painting's are
+left alone, which is what smoothness (`TotalVariation`) cannot do.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from impasto.losses import Features, Statistics, Windows
 from impasto.tiles import IMAGE
@@ -24,10 +24,16 @@ GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 does wha
 LEAST = 1e-12  # added to a mean square, so that its root has a slope
 
 
-def fine_detail(image: Tensor) -> Tensor:
-    """Return H, (1, 3, H - 6, W - 6), of an image (1, 3, H, W); empty where there is less than 1."""
-    if min(image.shape[-2:]) <= 2 * AROUND:
+def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
+    """Return H of an image (1, 3, H, W), mirrored at its edges; empty where it is too small for that.
+
+    Args:
+        image: All that the filter is to see, but for what lies beyond the picture's edges.
+        beyond: How many pixels of what it sees do, to the left, right, top and bottom; 0 to 3 each.
+    """
+    if min(image.shape[-2:]) <= AROUND:
         return image.new_zeros((1, 3, 0, 0))
+    image = pad(image, tuple(beyond), mode="reflect")
     taps = torch.tensor(TAPS, dtype=image.dtype, device=image.device).expand(3, 1, 1, -1)
     smooth = conv2d(conv2d(image, taps, groups=3), taps.mT, groups=3)
     return image[..., AROUND:-AROUND, AROUND:-AROUND] - smooth
@@ -57,17 +63,16 @@ class Grain:
         image, window = features[IMAGE], windows.get(IMAGE) if windows else None
         if window is None:
             return (fine_detail(image).square().sum(),)
-        read = []
+        read, beyond = [], []
         for inner, outer, length in zip(window.inner, window.outer, self.size, strict=True):
-            first, last = max(outer.start, AROUND), min(outer.stop, length - AROUND)
-            if first >= last:
-                return (image.new_zeros(()),)
+            first, last = outer.start - AROUND, outer.stop + AROUND
             offset = outer.start - inner.start
-            read.append(slice(first - AROUND - offset, last + AROUND - offset))
-        return (fine_detail(image[..., read[0], read[1]]).square().sum(),)
+            read.append(slice(max(0, first) - offset, min(length, last) - offset))
+            beyond.append((max(0, -first), max(0, last - length)))
+        part = image[..., read[0], read[1]]
+        return (fine_detail(part, (*beyond[1], *beyond[0])).square().sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return (r - r')^2 where r is above r', else 0, times the factor."""
-        rows, columns = (max(0, length - 2 * AROUND) for length in self.size)
-        mean = statistics[0] / max(1, 3 * rows * columns)
+        mean = statistics[0] / (3 * self.size[0] * self.size[1])
         return ((mean + LEAST).sqrt() - self.allowed).clamp(min=0).square() * self.factor

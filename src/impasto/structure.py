@@ -23,9 +23,9 @@ from torch.nn.functional import avg_pool2d
 from impasto.losses import Features, Statistics, Windows
 from impasto.tiles import IMAGE
 
-# What the means are multiplied by, so that a weight of 1 is about as strong as the content term; by eye.
-LAPLACIAN = 1e8
-SIMILARITY = 1e7
+# What the means are multiplied by, so that a weight of 1 shows and leaves the style alive; by eye.
+LAPLACIAN = 1e9
+SIMILARITY = 1e8
 PLACES = 1024  # of a layer that are compared, at most
 SHORTEST = 1e-3  # length of a feature that has a direction
 ALIKE = 1e-4  # mean distance of one place from all others below which it is none
