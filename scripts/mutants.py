@@ -323,6 +323,32 @@ MUTANTS = (
         ("tests/test_checkpoint.py",),
         "version",
     ),
+    # --- style statistics ---
+    Mutant(
+        "no eigenvalues of what is not finite",
+        "moments.py",
+        "        if not torch.isfinite(product).all():  # a step too far, which `eigvalsh` would not take\n"
+        '            return (first.sum() * float("nan")).to(statistics[1])\n',
+        "",
+        ("tests/test_distributions.py",),
+        "not_finite",
+    ),
+    Mutant(
+        "no eigenvalue is smaller than exact arithmetic allows",
+        "moments.py",
+        "eigenvalues.clamp(min=self.ridges.square().view(-1, 1)).sqrt()",
+        "eigenvalues.sqrt()",
+        ("tests/test_distributions.py",),
+        "finite",
+    ),
+    Mutant(
+        "no tiles for a statistic that needs the whole picture",
+        "planner.py",
+        "    if _sorts(settings):  # ranks are known of the whole picture only\n        edges = (0,)\n",
+        "",
+        ("tests/test_distributions.py",),
+        "planned",
+    ),
 )
 
 

@@ -92,6 +92,25 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
         assert (
             re.search(r"^regions: .*none$", text, re.MULTILINE).group() in capsys.readouterr().err
         )
+
+
+@pytest.mark.parametrize("page", ["statistics", "content", "clean"])
+def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
+    """Commands and the snippet, small and on a narrow network."""
+    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    cache = str(tmp_path / "cache")
+    for name, value in (("EVALUATIONS", "1"), ("SIZE", "96"), ("CACHE_DIR", cache)):
+        monkeypatch.setenv(f"IMPASTO_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    for name, file in (("photo", "photo"), ("painting", "swirl")):
+        shutil.copy(sample(file), f"{name}.jpg")
+    text = (ROOT / "docs" / "control" / f"{page}.md").read_text()
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        code = main(shlex.split(line)[1:])
+        assert code == 0, (line, capsys.readouterr().err)
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), page, "exec"), {})
 

@@ -93,6 +93,9 @@ def draw_settings(draw: Draw, square: bool) -> Settings:
     for name in ("content_weight", "style_weight", "total_variation"):
         if draw.random() < RARELY / 2:
             values[name] = 0.0
+    for name in ("laplacian", "self_similarity", "grain"):
+        if draw.random() < 0.5:
+            values[name] = 0.0
     if not (values["content_weight"] or values["style_weight"]):
         values["content_weight"] = 1.0
     return Settings(**values)

@@ -29,7 +29,9 @@ Convention = Literal["mean", "paper", "jcjohnson", "gatys", "keras", "pastiche",
 
 # Differences dx, dy of neighbours, per channel. "corner" forms are over the positions that have both a right
 # and a lower neighbour, the picture's last row and column being left out.
-Variation = Literal["mean_squares", "corner_squares", "corner_power", "mean_absolute"]
+Variation = Literal[
+    "mean_squares", "corner_squares", "corner_power", "mean_absolute", "mean_length", "mean_steps"
+]
 
 # crowsonkb's network takes pixels in [0, 1] over a standard deviation of 0.229, 0.224, 0.225; ours in
 # [0, 255]. Its features are smaller by about this factor. The weights are another training, so no exact one
@@ -94,7 +96,9 @@ def style_factor(
     return 1.0
 
 
-def variation_form(convention: Convention) -> tuple[Variation, float]:
+def variation_form(
+    convention: Convention, form: Literal["squares", "isotropic", "anisotropic"] = "squares"
+) -> tuple[Variation, float]:
     """Return the form of total variation and what it is multiplied by, pixels being in [0, 1].
 
     | convention | form | with pixels up to |
@@ -108,7 +112,13 @@ def variation_form(convention: Convention) -> tuple[Variation, float]:
     jcjohnson's program states a gradient only, which is that of this form, and leaves the value out of the
     loss that it reports and that its solver sees; ours counts it. Departure for `crowsonkb`: its mean over
     nine points is the same for a smooth slope, and differs for grain.
+
+    `isotropic` and `anisotropic` are the same in every convention: mean (dx^2 + dy^2)^(1/2) and
+    mean (abs dx + abs dy), after Rudin, Osher and Fatemi 1992, which keep edges; `squares` is the
+    convention's.
     """
+    if form != "squares":
+        return ("mean_length" if form == "isotropic" else "mean_steps"), 1.0
     if convention == "jcjohnson":
         return "corner_squares", 256.0**2 / 2
     if convention == "keras":

@@ -20,11 +20,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from impasto.conventions import Convention, Variation
 from impasto.guides import GRAM_PART, bands, guide_in, roots_of
 from impasto.tiles import Window
 
+FAINT = 1 / 2550  # a tenth of a step of 8 bits: a shorter difference counts as its square
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
@@ -331,6 +333,13 @@ class TotalVariation:
             return across.square().sum() + down.square().sum(), _number(here)
         if self.form == "mean_absolute":
             return across.abs().sum(), _number(across), down.abs().sum(), _number(down)
+        if self.form == "mean_steps":
+            return across.abs().sum() + down.abs().sum(), _number(here)
+        if self.form == "mean_length":
+            across = pad(across, (0, here.shape[-1] - across.shape[-1]))  # no step over the frame
+            down = pad(down, (0, 0, 0, here.shape[-2] - down.shape[-2]))
+            lengths = (across.square() + down.square() + FAINT**2).sqrt() - FAINT
+            return lengths.sum(), _number(here)
         # The corners: positions that have both neighbours.
         squares = across[..., : down.shape[-2], :].square() + down[..., : across.shape[-1]].square()
         return ((squares if self.form == "corner_squares" else squares.pow(1.25)).sum(),)
@@ -342,7 +351,7 @@ class TotalVariation:
         ):  # one row or column has no neighbours: its mean is 0, not 0/0
             across, columns, down, rows = statistics
             return (across / columns.clamp(min=1) + down / rows.clamp(min=1)) * self.factor
-        if self.form == "mean_squares":
+        if self.form in ("mean_squares", "mean_steps", "mean_length"):
             return statistics[0] / statistics[1] * self.factor
         return statistics[0] * self.factor
 

@@ -122,7 +122,8 @@ class Objective:
     def _tiles(self, canvas: Tensor) -> list[Tile]:
         if self.tile is None:
             return []
-        return tiles(canvas.shape[-2], canvas.shape[-1], self.tile, self.layers)
+        reach = max((getattr(loss, "reach", 1) for loss in self.losses), default=1)
+        return tiles(canvas.shape[-2], canvas.shape[-1], self.tile, self.layers, reach)
 
     def _added(self, canvas: Tensor, parts: Sequence[Tile]) -> list[Statistics]:
         """Return each loss's statistics of the whole canvas, added up over the tiles."""

@@ -32,6 +32,7 @@ FEWER = {
 }  # curvature pairs where memory is short: evaluations more
 MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
+SORTING = 60_000_000  # bytes that the sorted projections of `sliced` take for a moment
 FORWARD = 0.5  # of an evaluation: a pass without its way back
 SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
 
@@ -94,6 +95,7 @@ def plan(
     raise ResourceError(
         f"memory_limit: {largest.width} x {largest.height} px needs about {leanest.memory / 1e6:.0f} MB "
         f"at least, more than {limit / 1e6:.0f} MB; use a smaller --size or a larger --memory-limit"
+        + (", or another --style-statistic, as sliced has no tiles" if _sorts(settings) else "")
     )
 
 
@@ -105,6 +107,8 @@ def _ways(
     most = min(settings.history, int(given)) if given else settings.history
     tile, compact = fixed.get("tile"), fixed.get("compact")
     edges = (0, *EDGES) if tile is None else (int(tile),)
+    if _sorts(settings):  # ranks are known of the whole picture only
+        edges = (0,)
     kinds: tuple[bool, ...] = (True,) if precision == "bf16" else (False, True)
     if compact is not None:
         kinds = (bool(compact),)
@@ -135,6 +139,9 @@ def memory(
     part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
     passing += TILED[0] + TILED[1] * part if part < pixels else 0
+    if _sorts(settings):  # gradients of the layers wait while others are measured
+        values = _values(settings.style_layers)
+        passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
     program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
     return program + vectors + targets + max(passing, vector * BETWEEN)
 
@@ -171,13 +178,21 @@ def _before_pool(layer: str) -> bool:
 
 def _content(settings: Settings) -> float:
     """Return the values a pixel of the photo's features that are kept as targets."""
-    if not settings.content_term:
-        return 0.0
+    return _values(settings.content_layers) if settings.content_term else 0.0
+
+
+def _values(layers: Mapping[str, float]) -> float:
+    """Return the values a pixel of the features of those layers that have a weight."""
     return sum(
         CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
-        for layer, weight in settings.content_layers.items()
+        for layer, weight in layers.items()
         if weight
     )
+
+
+def _sorts(settings: Settings) -> bool:
+    """Whether a style loss needs the whole picture at once."""
+    return settings.style_term and settings.style_statistic == "sliced"
 
 
 def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:

@@ -26,6 +26,8 @@ __all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
 
 Quality = Literal["draft", "good", "best"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
+StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced"]
+VariationForm = Literal["squares", "isotropic", "anisotropic"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
@@ -48,11 +50,49 @@ class Settings(Model):
     style_weight: float = option(
         1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
+    laplacian: float = option(
+        0.0,
+        "Weight of the photo's edges and thin lines; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
+    laplacian_pool: int = option(
+        4,
+        "How fine the lines are that --laplacian keeps: means of so many pixels square are compared.",
+        "Look",
+        "px",
+        ge=1,
+        le=64,
+    )
+    self_similarity: float = option(
+        0.0,
+        "Weight of which places of the photo look alike, however they look; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
     total_variation: float = option(
         0.0,
         "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e7.",
         "Look",
         ge=0,
+    )
+    total_variation_form: VariationForm = option(
+        "squares",
+        "What smoothness is: squares of differences (or the convention's own form), or differences along "
+        "slopes (isotropic) or along rows and columns (anisotropic), which keep edges.",
+        "Look",
+    )
+    grain: float = option(
+        0.0,
+        "Weight of a guard against grain finer than photo and paintings have; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
+    style_statistic: StyleStatistic = option(
+        "gram",
+        "What style is: Gram matrices, mean and variance of each channel, or Wasserstein distances: of "
+        "normal distributions, or sliced.",
+        "Styles",
     )
     size: int | None = option(
         None,
@@ -185,12 +225,14 @@ class Settings(Model):
         for term, alpha, layers in (
             ("content_weight", self.content_weight, self.content_layers),
             ("style_weight", self.style_weight, self.style_layers),
+            ("self_similarity", self.self_similarity, self.content_layers),
         ):
             for layer, weight in layers.items():
                 if alpha and weight:
                     yield f"{term} times the weight of layer {layer}", alpha * weight
-        if self.total_variation:
-            yield "total_variation", self.total_variation
+        for name in ("laplacian", "total_variation", "grain"):
+            if weight := getattr(self, name):
+                yield name, weight
 
     @property
     def content_term(self) -> bool:

@@ -1,28 +1,21 @@
-"""The losses of a run at one scale, bound to its inputs: total = alpha L_content + beta L_style + ...
+"""The losses of a run at one scale, bound to its inputs: total = alpha L_content + beta L_style + ..."""
 
-The photo's features and the paintings' Gram matrices are sums and values of positions, so they are had in
-tiles like everything else, and are the same whole or in tiles but for rounding.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from impasto import clean, distributions, structure
 from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
-from impasto.guides import at_layer, guide_in
 from impasto.inputs import Inputs, Targets
 from impasto.layers import LAYERS, stride
-from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix, guided_gram
-from impasto.regions import check_source, groups
+from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation
+from impasto.paintings import Parts, features, paintings
+from impasto.regions import groups
 from impasto.settings import Settings
-from impasto.tiles import Window, tiles
 from impasto.vgg import VGG19
 from impasto.workshop import Workshop
-
-Parts = tuple[int, Callable[[], None] | None]  # their edge, and what is called after each
-HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65504
 
 
 def layers_of(
@@ -31,7 +24,7 @@ def layers_of(
     """Return the layers that the losses of the settings, of styles with their own, and further ones read."""
     named = set() if inputs is None else inputs.layers(settings)
     named |= {layer for loss in extra_losses for layer in loss.layers}
-    if settings.content_term:
+    if settings.content_term or settings.self_similarity:
         named.update(name for name, weight in settings.content_layers.items() if weight)
     if settings.style_term and inputs is None:
         named.update(name for name, weight in settings.style_layers.items() if weight)
@@ -67,9 +60,9 @@ def bind(
     if settings.content_term:
         alpha, kept = settings.content_weight, settings.content_layers
         asked = tuple(name for name, weight in kept.items() if weight)
-        features = workshop.once(
+        photo = workshop.once(
             ("content", network, targets, asked, tile, compact),
-            lambda: _features(network, targets.content, asked, (tile, on_part), compact),
+            lambda: features(network, targets.content, asked, (tile, on_part), compact),
         )
         losses += [
             ContentLoss(
@@ -80,13 +73,49 @@ def bind(
                 convention,
                 factor=content_factor(convention, found.shape[1], found[0, 0].numel()),
             )
-            for name, found in features.items()
+            for name, found in photo.items()
         ]
     if settings.style_term:
         losses += _style_losses(network, targets, settings, workshop, (tile, on_part))
+    losses += _structure_losses(network, targets, settings, (tile, on_part))
+    return losses + _clean_losses(targets, settings)
+
+
+def _structure_losses(
+    network: Chain, targets: Targets, settings: Settings, parts: Parts
+) -> list[Loss]:
+    """Return the losses that keep more of the photo than its features."""
+    losses: list[Loss] = []
+    if settings.laplacian:
+        pool = settings.laplacian_pool
+        kept = structure.laplacian(targets.content, pool)
+        edges = settings.laplacian, kept, pool
+        losses.append(structure.LaplacianLoss(*edges, factor=structure.LAPLACIAN))
+    if settings.self_similarity:
+        weighed = {name: weight for name, weight in settings.content_layers.items() if weight}
+        photo = features(network, targets.content, tuple(weighed), parts, False)
+        for name, found in photo.items():
+            at = structure.places(found.shape[2], found.shape[3], settings.seed).to(found.device)
+            rows = torch.arange(len(at), device=found.device)
+            apart = structure.distances(structure.at_places(found, at, rows, len(at)))
+            weight = settings.self_similarity * weighed[name]
+            given = f"self_similarity.{name}", weight, name, apart, at
+            losses.append(structure.SelfSimilarity(*given, factor=structure.SIMILARITY))
+    return losses
+
+
+def _clean_losses(targets: Targets, settings: Settings) -> list[Loss]:
+    """Return the losses on the canvas alone."""
+    losses: list[Loss] = []
     if settings.total_variation:
-        form, factor = variation_form(convention)
+        form, factor = variation_form(settings.convention, settings.total_variation_form)
         losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
+    if settings.grain:
+        shared = zip(targets.styles, targets.shares.tolist(), strict=True)
+        styles = [style for style, share in shared if share and settings.style_term]
+        allowed = clean.grain_of([targets.content, *styles])
+        height, width = targets.content.shape[-2:]
+        losses.append(clean.Grain(settings.grain, allowed, (height, width), factor=clean.GRAIN))
     return losses
 
 
@@ -94,33 +123,39 @@ def _style_losses(
     network: Chain, targets: Targets, settings: Settings, workshop: Workshop, parts: Parts
 ) -> list[Loss]:
     """Return the losses of the paintings, one for each layer and region."""
+    kind, convention = settings.style_statistic, settings.convention
     found = groups(targets, settings)
     asked: dict[int, list[str]] = {}  # of each painting
     for group in found:
         for number in group.styles:
             asked.setdefault(number, []).append(group.layer)
     names = tuple((number, tuple(layers)) for number, layers in sorted(asked.items()))
-    grams = workshop.once(
-        ("style", network, targets, names, parts[0]),
-        lambda: {n: _normalised_grams(network, targets, n, layers, parts) for n, layers in names},
+    drawn = settings.seed if kind == "sliced" else None
+    known = workshop.once(
+        ("style", network, targets, names, parts[0], kind, drawn),
+        lambda: paintings(network, targets, names, parts, kind, settings.seed),
     )
-    convention = settings.convention
     losses: list[Loss] = []
     for group in found:
-        painting = torch.cat([grams[number][group.layer] for number in group.styles])
-        factor = _style_factor(convention, group.layer, targets, painting, group.shares)
-        losses.append(
-            GramLoss(
-                group.name,
-                settings.style_weight * group.weight,
-                group.layer,
-                painting,
-                group.shares,
-                convention,
-                factor=factor,
-                guide=group.guide,
+        painted = distributions.joined([known[n][group.layer] for n in group.styles])
+        factor = _style_factor(convention, group.layer, targets, painted.second, group.shares)
+        weight = settings.style_weight * group.weight
+        given = group.name, weight, group.layer
+        if kind == "gram":
+            losses.append(
+                GramLoss(
+                    *given,
+                    painted.second,
+                    group.shares,
+                    convention,
+                    factor=factor,
+                    guide=group.guide,
+                )
             )
-        )
+            continue
+        own_form = kind == "wasserstein" and convention == "crowsonkb"
+        factor *= distributions.factor(kind, painted.second, group.shares, own_form)
+        losses.append(distributions.loss(kind, *given, painted, group.shares, factor, group.guide))
     return losses
 
 
@@ -133,70 +168,3 @@ def _style_factor(
     mean = (painting * shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
     spread = float(mean.trace()), float(mean.square().sum())
     return style_factor(convention, mean.shape[0], positions, height * width, *spread)
-
-
-def _features(
-    network: Chain, image: Tensor, names: Sequence[str], parts: Parts, compact: bool
-) -> dict[str, Tensor]:
-    """Return what the photo's layers hold, (1, C, h, w), as computed or, compact, in 16 bits."""
-    whole: dict[str, Tensor] = {}
-    for part, windows in _parts(network, image, names, parts):
-        for name in names:
-            inner, outer = windows[name].inner, windows[name].outer
-            found = part[name][..., inner[0], inner[1]]
-            if name not in whole:
-                kind = found.dtype  # in bf16 there is nothing more to keep
-                if compact and kind != torch.bfloat16:
-                    kind = torch.float16 if found.abs().max() < HALF_MAX else torch.bfloat16
-                edges = [length // stride(name) for length in image.shape[-2:]]
-                whole[name] = torch.empty(
-                    (1, found.shape[1], *edges),
-                    dtype=kind,
-                    device=image.device,
-                    memory_format=torch.channels_last,
-                )
-            whole[name][..., outer[0], outer[1]] = found
-    return whole
-
-
-def _normalised_grams(
-    network: Chain, targets: Targets, number: int, names: Sequence[str], parts: Parts
-) -> dict[str, Tensor]:
-    """Return A / M_a, (1, C, C), of one painting for each layer; of its part where it has a mask."""
-    style = targets.styles[number]
-    mask = targets.source_guides[number] if targets.source_guides else None
-    guides = {} if mask is None else {name: at_layer(mask, name) for name in names}
-    for name, guide in guides.items():
-        check_source(guide, targets.uses[number], targets.names[number], name)
-    canvas = max(targets.content.shape[-2:])
-    if not parts[0] and max(style.shape[-2:]) > canvas:  # no more at a time than of the canvas
-        parts = canvas, parts[1]
-    edges = style.shape[-2:]
-    sums: dict[str, Tensor] = {}
-    positions: dict[str, float | Tensor] = {
-        n: (edges[0] // stride(n)) * (edges[1] // stride(n)) for n in names if n not in guides
-    }
-    for part, windows in _parts(network, style, names, parts):
-        for name in names:
-            rows, columns = windows[name].inner
-            some = part[name][..., rows, columns]
-            if name in guides:
-                gram, weight = guided_gram(some, guide_in(guides[name], windows[name]))
-                positions[name] = positions.get(name, 0.0) + weight
-            else:
-                gram = gram_matrix(some)
-            sums[name] = sums[name] + gram if name in sums else gram
-    return {name: gram / positions[name] for name, gram in sums.items()}
-
-
-def _parts(
-    network: Chain, image: Tensor, names: Sequence[str], parts: Parts
-) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
-    """Yield the features of each tile, or of the whole, and what counts of them."""
-    height, width = image.shape[-2:]
-    tile, on_part = parts
-    for item in tiles(height, width, tile or max(height, width), names):
-        part = image[..., item.rows, item.columns]
-        yield network.forward(part, names, keep=False).features, item.windows
-        if on_part is not None:
-            on_part()

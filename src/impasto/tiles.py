@@ -45,22 +45,21 @@ def grid(layers: Iterable[str]) -> int:
     return max(strides, default=1)
 
 
-def halo(layers: Iterable[str]) -> int:
+def halo(layers: Iterable[str], reach: int = 1) -> int:
     """Return how many pixels around a tile its features depend on, rounded up to the grid.
 
     A convolution of 3 x 3 reads one position of its own layer to each side; pooling reads none beyond its
-    cell, as tiles begin and end on cells. One pixel at least, for losses on neighbours.
+    cell, as tiles begin and end on cells. `reach` pixels at least, for losses on the image itself.
     """
     wanted = [layer for layer in layers if layer in ORDER]
-    reach = 1
     if wanted:
         seen = LAYERS[: ORDER[deepest(wanted)] + 1]
-        reach = max(1, sum(stride(layer) for layer in seen if layer.startswith("conv")))
+        reach = max(reach, sum(stride(layer) for layer in seen if layer.startswith("conv")))
     cell = grid(wanted)
     return -(-reach // cell) * cell
 
 
-def tiles(height: int, width: int, edge: int, layers: Iterable[str]) -> list[Tile]:
+def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int = 1) -> list[Tile]:
     """Return the tiles of a picture, row by row; the inner part of each is at most about `edge` long.
 
     Args:
@@ -68,9 +67,10 @@ def tiles(height: int, width: int, edge: int, layers: Iterable[str]) -> list[Til
         width: Of the picture, in pixels.
         edge: Wanted edge of the inner part, in pixels; rounded up to the grid.
         layers: Those that the losses read.
+        reach: How many pixels around its own positions a loss on the image reads.
     """
     wanted = sorted({IMAGE, *layers})
-    cell, around = grid(wanted), halo(wanted)
+    cell, around = grid(wanted), halo(wanted, reach)
     found = []
     for top, bottom in _spans(height, edge, cell):
         for left, right in _spans(width, edge, cell):
