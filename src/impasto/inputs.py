@@ -6,18 +6,20 @@ Form: paths, bytes, arrays or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from impasto.errors import InputError
+from impasto.palette import Move
 from impasto.picture import Picture, PictureLike
 from impasto.pyramid import Scale, Shape, fit, scales
 from impasto.recipe import InputRecord
+from impasto.recolour import AS_PAINTED, Recolour
 from impasto.settings import Settings, Style
 
 StyleLike = PictureLike | Style
-SOFT = "linear"  # how paintings are scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,11 @@ class Inputs:
     styles: tuple[Picture, ...]
     weights: tuple[float, ...]
     start: Picture | None
+    recolour: Recolour = AS_PAINTED
+
+    @cached_property
+    def _moves(self) -> tuple[Move | None, ...]:
+        return self.recolour.moves(self.content, self.styles)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -65,18 +72,20 @@ class Inputs:
         canvas grow a fine weave. Chosen by eye; see docs/decisions.
         """
         sizes = [fit(style.width, style.height, scale.long_edge) for style in self.styles]
-        styles = zip(self.styles, sizes, strict=True)
+        styles = zip(self.styles, self._moves, sizes, strict=True)
+        seen = [self.recolour.seen(style, move, *shape) for style, move, shape in styles]
         size = (scale.width, scale.height)
         return Targets(
             self.content.tensor(*size).to(device),
-            tuple(style.tensor(*shape, kernel=SOFT).to(device) for style, shape in styles),
+            tuple(style.to(device) for style in seen),
             torch.tensor(self.shares, device=device),
             None if self.start is None else self.start.tensor(*size).to(device),
         )
 
     def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas with the photo's own transparency, and what its file says."""
+        """Return the canvas in its colours, with the photo's transparency and what its file says."""
         height, width = canvas.shape[-2:]
+        canvas = self.recolour.saved(canvas, self.content)
         alpha = self.content.alpha(width, height)
         return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
 
@@ -100,11 +109,13 @@ def open_inputs(
         raise InputError("style weight: at least one style needs a weight above 0")
     if settings.init == "picture" and start is None:
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
+    photo = Picture.of(content)
     return Inputs(
-        Picture.of(content),
+        photo,
         tuple(Picture.of(item.picture) for item in styles),
         tuple(item.weight for item in styles),
         Picture.of(start) if start is not None and settings.init == "picture" else None,
+        Recolour.of(settings, photo),
     )
 
 

@@ -25,6 +25,7 @@ from impasto.style import Style
 __all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
 
 Quality = Literal["draft", "good", "best"]
+Color = Literal["style", "luminance", "match", "histogram"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
@@ -69,6 +70,18 @@ class Settings(Model):
         "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e7.",
         "Look",
         ge=0,
+    )
+    color: Color = option(
+        "style",
+        "Whose colours: the style's, the photo's, or the style's after they are matched to the photo's.",
+        "Colour",
+    )
+    color_amount: float = option(
+        1.0,
+        "Share of the photo's colours in --color luminance, match and histogram (0: none).",
+        "Colour",
+        ge=0,
+        le=1,
     )
     size: int | None = option(
         None,
