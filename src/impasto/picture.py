@@ -166,7 +166,7 @@ class Picture:
         for part, place in ((tensor, slice(3)), (alpha, slice(3, 4))):
             if part is not None:
                 values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
-                if not torch.isfinite(values).all():
+                if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
                     raise PictureError(f"{name}: the picture contains values that are not finite")
                 torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
         facts = source._facts if source is not None else Facts()
