@@ -183,6 +183,31 @@ MUTANTS = (
         ("tests/test_picture.py",),
         "finite",
     ),
+    # --- colours ---
+    Mutant(
+        "most that colours are spread",
+        "palette.py",
+        "gains.clip(0.0, GAIN)",
+        "gains.clip(0.0, None)",
+        ("tests/test_palette.py",),
+        "noise",
+    ),
+    Mutant(
+        "colours of transparent pixels not counted",
+        "palette.py",
+        "counts = alpha.flatten().cpu().double().numpy()",
+        "counts = np.ones(len(values))",
+        ("tests/test_palette.py",),
+        "transparent",
+    ),
+    Mutant(
+        "chroma reduced where sRGB lacks it",
+        "lab.py",
+        "if bool(outside.any()):",
+        "if False:",
+        ("tests/test_lab.py",),
+        "lacks",
+    ),
     # --- the door for pixels ---
     Mutant(
         "limit of pixels",

@@ -5,6 +5,7 @@ array = to_array(image, 8)                                   # (48, 64, 3), uint
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
+_STRIP = 1 << 18  # pixels of a strip
 
 
 def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
@@ -84,6 +86,24 @@ def over_white(image: pyvips.Image) -> pyvips.Image:
     top = TOP[image.format]
     options = {"background": [top] * 3, "max_alpha": top}
     return image.cast("float").flatten(**options) if image.bands == 4 else image
+
+
+def strips(
+    image: pyvips.Image, width: int, height: int
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield an image over white, at this size, a few rows at a time: which, and their (h, W, 3).
+
+    It is read once, from top to bottom; of the resized image there is never more than that in memory.
+    """
+    top, step = TOP[image.format], max(1, _STRIP // width)
+    image = over_white(image).cast("float")
+    if (width, height) != (image.width, image.height):
+        image = image.resize(width / image.width, vscale=height / image.height)
+    region = pyvips.Region.new(image)
+    for first in range(0, height, step):
+        rows = slice(first, min(first + step, height))
+        values = np.frombuffer(region.fetch(0, first, width, rows.stop - first), np.float32)
+        yield rows, values.reshape(-1, width, image.bands) / np.float32(top)
 
 
 def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:

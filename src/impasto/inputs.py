@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,16 +17,17 @@ from impasto.errors import InputError, PictureError
 from impasto.folders import files_in, is_folder
 from impasto.layers import LAYERS
 from impasto.limits import Input
+from impasto.palette import Move
 from impasto.picture import Picture, PictureLike
 from impasto.publish import printable
 from impasto.pyramid import Scale, Shape, scales
 from impasto.recipe import InputRecord
+from impasto.recolour import AS_PAINTED, Recolour
 from impasto.settings import Settings, Style
 from impasto.style import REST, Mask
 
 StyleLike = PictureLike | Style
 MaskLike = PictureLike | Mask
-SOFT = "linear"  # how paintings are scaled
 ENLARGED = 2.0  # times its own size: a painting shown larger has only blurred strokes
 GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
 
@@ -85,6 +87,11 @@ class Inputs:
     uses: tuple[Use, ...] = ()
     protect: Mask | None = None
     feather: float = 0.0
+    recolour: Recolour = AS_PAINTED
+
+    @cached_property
+    def _moves(self) -> tuple[Move | None, ...]:
+        return self.recolour.moves(self.content, self.styles)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -155,13 +162,12 @@ class Inputs:
         canvas grow a fine weave. Chosen by eye; see docs/decisions.
         """
         sizes = [shape.at(scale.long_edge) for shape in self.shapes]
+        styles = zip(self.styles, self._moves, sizes, strict=True)
+        seen = [self.recolour.seen(style, move, at.width, at.height) for style, move, at in styles]
         size = (scale.width, scale.height)
         targets = Targets(
             self.content.tensor(*size).to(device),
-            tuple(
-                style.tensor(shape.width, shape.height, kernel=SOFT).to(device)
-                for style, shape in zip(self.styles, sizes, strict=True)
-            ),
+            tuple(style.to(device) for style in seen),
             torch.tensor(self.shares, device=device),
             None if self.start is None else self.start.tensor(*size).to(device),
         )
@@ -192,11 +198,12 @@ class Inputs:
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
     def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas with the photo's own transparency, and what its file says.
+        """Return the canvas in its colours, with the photo's transparency and what its file says.
 
         Where it is protected, it is the photo.
         """
         height, width = canvas.shape[-2:]
+        canvas = self.recolour.saved(canvas, self.content)
         if self.protect is not None:
             photo, kept = self.content.tensor(width, height), self.kept(width, height)
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
@@ -246,6 +253,7 @@ def open_inputs(
         tuple(_use(item, settings) for item in styles),
         kept,
         settings.protect_feather if kept is not None else 0.0,
+        Recolour.of(settings, photo),
     )
 
 

@@ -11,7 +11,7 @@ All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ import pyvips
 import torch
 from torch import Tensor
 
-from impasto.arrays import TOP, digest, from_array, over_white, to_array
+from impasto.arrays import TOP, digest, from_array, over_white, strips, to_array
 from impasto.decode import decode, decode_pil
 from impasto.encode import check_suffix, encode
 from impasto.errors import InputError, PictureError
@@ -162,11 +162,13 @@ class Picture:
             shape = (1, bands, *tensor.shape[-2:])
             if part is not None and (part.shape != shape or not part.numel()):
                 raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
-        pixels = tensor if alpha is None else torch.cat([tensor, alpha.to(tensor)], dim=1)
-        pixels = pixels.detach().to("cpu", torch.float32)
-        if not torch.isfinite(pixels).all():
-            raise PictureError(f"{name}: the picture contains values that are not finite")
-        array = pixels.clamp(0, 1)[0].permute(1, 2, 0).contiguous().numpy()
+        array = np.empty((*tensor.shape[-2:], 3 if alpha is None else 4), np.float32)
+        for part, place in ((tensor, slice(3)), (alpha, slice(3, 4))):
+            if part is not None:
+                values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
+                if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
+                    raise PictureError(f"{name}: the picture contains values that are not finite")
+                torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
         facts = source._facts if source is not None else Facts()
         facts = replace(facts, notes=(), xmp=forget(facts.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
@@ -235,6 +237,12 @@ class Picture:
         Given a size, it is resized to exactly that; `kernel` is libvips' (`linear` is softer).
         """
         return self._planes(over_white, width, height, kernel)
+
+    def strips(self, width: int, height: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield what `tensor(width, height)` holds a few rows at a time: which, and (1, 3, h, W)."""
+        with translated(printable(self.name)):
+            for rows, part in strips(self._image, width, height):
+                yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
 
     def alpha(self, width: int | None = None, height: int | None = None) -> Tensor | None:
         """Return alpha as a new (1, 1, H, W) float32 tensor in [0, 1], or None if there is none."""

@@ -25,6 +25,7 @@ from impasto.style import Style
 __all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
 
 Quality = Literal["draft", "good", "best"]
+Color = Literal["style", "luminance", "match", "histogram"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
 StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced"]
 VariationForm = Literal["squares", "isotropic", "anisotropic"]
@@ -93,6 +94,18 @@ class Settings(Model):
         "What style is: Gram matrices, mean and variance of each channel, or Wasserstein distances: of "
         "normal distributions, or sliced.",
         "Styles",
+    )
+    color: Color = option(
+        "style",
+        "Whose colours: the style's, the photo's, or the style's after they are matched to the photo's.",
+        "Colour",
+    )
+    color_amount: float = option(
+        1.0,
+        "Share of the photo's colours in --color luminance, match and histogram (0: none).",
+        "Colour",
+        ge=0,
+        le=1,
     )
     size: int | None = option(
         None,
