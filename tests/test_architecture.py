@@ -51,7 +51,7 @@ ORDER = (  # a module imports from rows above its own only
     {"chain"},
     {"budget", "canvas", "history", "objective", "planner", "targets"},
     {"checkpoint", "faults", "provision", "result"},
-    {"keeper"},
+    {"keeper", "strength"},
     {"transfer"},
     {"reproduction", "estimate", "experiment", "gridplan"},
     {"resumption"},

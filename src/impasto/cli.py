@@ -40,6 +40,7 @@ from impasto.flags import (
     BASE,
     OUTPUT,
     SAVING,
+    check_options,
     check_start,
     generated,
     output_flag,
@@ -139,6 +140,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
     check_start(chosen.settings, given)
+    check_options(chosen.settings, given)
     shares = shares_of(given.get("style_weights"), len(styles))
     start = given.get("init_picture")
     inputs = [

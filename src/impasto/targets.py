@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.inputs import Targets
-from impasto.layers import LAYERS, stride
+from impasto.layers import LAYERS, NEUTRAL, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation, gram_matrix
 from impasto.settings import Settings
 from impasto.tiles import Window, tiles
@@ -24,8 +24,10 @@ HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65
 
 
 def layers_of(settings: Settings, extra_losses: Sequence[Loss]) -> list[str]:
-    """Return the layers that the losses of the settings, and further ones, read."""
+    """Return the layers that the losses of the settings, and further ones, read; a strength reads too."""
     named = {layer for loss in extra_losses for layer in loss.layers}
+    if settings.strength is not None:
+        named.update(NEUTRAL)
     if settings.content_term:
         named.update(name for name, weight in settings.content_layers.items() if weight)
     if settings.style_term:
