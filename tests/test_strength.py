@@ -20,7 +20,7 @@ from impasto.reproduction import reproduce
 from impasto.resumption import resume
 from impasto.settings import Runtime, Settings
 from impasto.sources import gather
-from impasto.strength import Meter, carried, expected, goal_of, ratio_of, steer
+from impasto.strength import Meter, carried, foreseen, goal_of, ratio_of, resting, steer
 from impasto.targets import bind, layers_of
 from impasto.transfer import replay, stylize
 from reference import neutral
@@ -95,35 +95,44 @@ def test_what_a_strength_asks_for() -> None:
     assert [goal_of(value) for value in (0.5, 1, 2)] == [1.0, 0.25, 0.0625]
 
 
+def test_the_course_of_the_ratio() -> None:
+    assert foreseen(20, 1.0, 1.0, 60) == pytest.approx(0.0)  # at rest at the goal
+    assert foreseen(60, 3.0, 7.0, 60) == pytest.approx(math.log(3))  # nothing more to come
+    # Far from rest it falls, or rises, with a power of the evaluations.
+    assert foreseen(20, 1.0, 1e9, 60) == pytest.approx(-1.4 * math.log(3))
+    assert foreseen(20, 1.0, 1e-9, 60) == pytest.approx(1.4 * math.log(3))
+    assert foreseen(20, 1.0, 1e9, 100_000) == pytest.approx(-1.4 * math.log(1.5))  # a time budget
+    # In finer steps, by straight code: e = 2 sqrt(ratio).
+    now = math.log(3.0)
+    for _ in range(100_000):
+        excess = 2 * math.sqrt(math.exp(now))
+        now += -1.4 * (excess - 1) / (excess + 1) * math.log(2) / 100_000
+    assert foreseen(20, 3.0, 2.0, 40) == pytest.approx(now, abs=0.01)
+
+
 def test_the_weight_goes_where_the_ratio_has_to() -> None:
-    assert steer([(8, 1.0)], 0.25, 60) == 0.0  # one measurement tells no trend
-    still = [(40, 1.0), (50, 1.0)]
-    assert steer(still, 0.25, 60) > 0  # too much of the style is left: more weight
-    assert steer(still, 4.0, 60) < 0
-    assert steer(still, 1.02, 60) == 0.0  # not worth it
-    # It halves from 20 to 40 evaluations, an exponent of -1; seven tenths of that go on until 60.
-    falling, there = [(20, 1.0), (40, 0.5)], 0.5 * (60 / 40) ** -0.7
-    assert steer(falling, there, 60) == 0.0
-    assert steer(falling, there * 0.9, 60) == pytest.approx(1.2 * math.log(1 / 0.9))
-    assert steer(falling, 0.5, 60) < 0
-    assert steer(falling, 0.5 * 1.5**-0.7, 100_000) == 0.0  # a time budget: its end is not known
+    assert steer(50, 2.0, 0.7, 60) > 0  # too much of the style is left: more weight
+    assert steer(50, 0.5, 1.4, 60) < 0
+    assert steer(30, 1.0, 1.0, 60) == 0.0
+    assert steer(20, 1.5, 3.0, 60) < 0  # above the goal, but it would fall below
     for ratio in (0.0, math.inf, 1e300):
-        for before in (0.0, math.inf):
-            assert abs(steer([(8, before), (9, ratio)], 1e-3, 60)) <= 1.0
+        for away in (1e-9, 1.0, 1e9):
+            assert abs(steer(9, ratio, away, 60)) <= 1.2
 
 
 def test_the_weight_with_which_a_ratio_comes_to_rest() -> None:
-    """Along style = 1/content^2 the least of content + b style lies at content^3 = 2 b, by hand."""
-    goal = 0.25  # style / content = content^-3
-    content = goal ** (-1 / 3)
-    style = content**-2
-    found = expected((content, 10 * style), (content, style), 10.0, goal)
-    assert found == pytest.approx(content**3 / 2)
-    # The same in other units of the run's own: twice the content, a hundredth of the style.
-    found = expected((2 * content, 10 * style / 100), (content, style), 10.0, goal)
-    assert found == pytest.approx(200 * content**3 / 2)
+    """Along style = content^-p the least of content + b style lies at content^(p+1) = p b, by hand."""
+    for goal in (0.25, 1.0):
+        power = 3.4 / math.sqrt(goal)
+        content = goal ** (-1 / (power + 1))  # style / content = content^-(p+1)
+        style = content**-power
+        weight = content ** (power + 1) / power
+        assert resting((content, style), (content, style), goal) == pytest.approx(weight)
+        # In other units of the run's own: twice the content, a hundredth of the style.
+        found = resting((2 * content, style / 100), (content, style), goal)
+        assert found == pytest.approx(200 * weight)
     for terms in ((0.0, 1.0), (1.0, math.inf), (1.0, 0.0)):
-        assert expected((1.0, 1.0), terms, 1.0, goal) is None
+        assert resting((1.0, 1.0), terms, 1.0) is None
 
 
 def test_when_it_is_measured() -> None:

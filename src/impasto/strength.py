@@ -43,12 +43,14 @@ POWER = 2.0  # of the strength with which the ratio falls; by eye
 TURN = "strength"  # why a solver is stopped whose weights are to change
 FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
 LAST, SOON = 0.9, 0.8  # shares of the evaluations: the last correction; none between it and this
-ELASTICITY = 2.0  # by how many percent the style is worse where the content is better by one, about
-TREND = 0.7  # share of the trend that goes on
-FARTHEST = 6.0  # times the evaluations so far that it is followed
+# Of the course of the ratio; all measured, at 128 to 512 px (docs/decisions/0016).
+ELASTICITY = 3.4  # at ratio 1, by how many percent style is worse where content is better by one
+FALL = 1.4  # exponent with which the ratio falls while only the style counts
+RESPONSE = 0.75  # of the ratio to the weight near rest; logarithms both
+GAIN, STEP, STILL = 0.9, 1.2, 0.06  # of a correction, its largest and its smallest; logarithms
+SPAN = 4.0  # how far, likewise, corrections lead away from the weight of rest
+FARTHEST = 6.0  # times the evaluations so far that the course is foreseen
 BLIND = 1.5  # likewise under a time budget, whose end is not known
-GAIN, STEP, STILL = 1.2, 1.0, 0.08  # of a correction, its largest and smallest; natural logarithms
-SPAN = 2.5  # how far, likewise, corrections lead away from the weight that arithmetic finds
 MISSED = 0.15  # relative deviation from the goal that is said
 
 logger = logging.getLogger(__name__)
@@ -142,44 +144,53 @@ def ratio_of(terms: tuple[float, float]) -> float:
     return style / content if content > 0 else math.inf
 
 
-def steer(measured: Sequence[tuple[int, float]], goal: float, passes: int) -> float:
-    """Return the correction of the style's weight, a natural logarithm.
+def resting(own: tuple[float, float], terms: tuple[float, float], goal: float) -> float | None:
+    """Return the style's weight with which the ratio comes to rest at the goal; None where unknown.
 
-    The ratio falls with a power of the evaluations, less and less: its trend says where it will end.
-
-    Args:
-        measured: (evaluations, ratio) at this scale, the last one now.
-        goal: The ratio wanted.
-        passes: Evaluations at this scale.
-    """
-    if len(measured) < 2:
-        return 0.0
-    (earlier, before), (count, now) = ((n, _log(ratio)) for n, ratio in measured[-2:])
-    trend = (now - before) / math.log(count / earlier)
-    ahead = math.log(BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count)))
-    step = GAIN * (now + TREND * trend * ahead - math.log(goal))
-    return 0.0 if abs(step) < STILL else max(-STEP, min(STEP, step))
-
-
-def expected(
-    own: tuple[float, float], terms: tuple[float, float], weight: float, goal: float
-) -> float | None:
-    """Return the style's weight with which the ratio would come to rest at the goal; None where unknown.
-
-    At rest a small change of the canvas gains in one term what it loses in the other. With style falling as
-    a power of content, -`ELASTICITY`, the weighted style is then 1 / `ELASTICITY` of the weighted content.
+    At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
+    power of content, the weighted style is then 1 / that power of the weighted content. The power itself
+    grows as the ratio falls: `ELASTICITY` / sqrt(ratio).
 
     Args:
-        own: The run's own weighted content and style of a canvas.
+        own: The run's own content, weighted, and its style for a weight of 1, of some canvas.
         terms: The neutral ones of the same canvas.
-        weight: The style's weight in `own`.
         goal: The ratio wanted.
     """
     if not all(0 < value < math.inf for value in (*own, *terms)):
         return None
-    content, style = own[0] / terms[0], own[1] / terms[1] / weight
-    found = content / (style * ELASTICITY * goal)
+    found = own[0] / terms[0] / (own[1] / terms[1]) / (ELASTICITY * math.sqrt(goal))
     return found if 0 < found < math.inf else None
+
+
+def foreseen(count: int, ratio: float, away: float, passes: int) -> float:
+    """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
+
+    d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
+    counts, 0 at rest, +FALL while only the content does.
+
+    Args:
+        count: Evaluations so far.
+        ratio: Measured now, over the goal.
+        away: The weight, over the one that rests at the goal.
+        passes: Evaluations in all.
+    """
+    times = BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count))
+    now, parts = _log(ratio), 32
+    for _ in range(parts):
+        excess = away * math.exp(now / 2)
+        now -= FALL * (excess - 1) / (excess + 1) * math.log(times) / parts
+    return now
+
+
+def steer(count: int, ratio: float, away: float, passes: int) -> float:
+    """Return the correction of the style's weight, a natural logarithm; see `foreseen`.
+
+    The weight does the less, the more the style is all that counts.
+    """
+    off = foreseen(count, ratio, away, passes)
+    excess = max(1.0, away * math.exp(_log(ratio) / 2))
+    step = GAIN * off / RESPONSE * (1 + (excess - 1) / 4)
+    return 0.0 if abs(off) < STILL else max(-STEP, min(STEP, step))
 
 
 def _log(ratio: float) -> float:
@@ -287,18 +298,16 @@ class Dial:
         assert self._meter is not None
         canvas = state.tensors["best" if "best" in state.tensors else "canvas"]
         terms = self._meter(canvas)
-        parts = [_term(state.parts, name) for name in ("content", "style")]
-        rest = expected((parts[0], parts[1]), terms, self._now, self._calibration.goal)
-        measured = [(item.after, item.ratio) for item in self._here() if item.ratio is not None]
-        known = [*measured, (count, ratio_of(terms))]
-        weight = self._now
-        if rest is not None and self._scale == 1 and not measured:
-            weight = rest
+        content, style = (_term(state.parts, name) for name in ("content", "style"))
+        goal, ratio, weight = self._calibration.goal, ratio_of(terms), self._now
+        rest = resting((content, style / weight), terms, goal)
+        if rest is not None and self._scale == 1 and len(self._here()) == 1:
+            weight = rest * (1 + 0.5 / goal)  # not at rest yet
         elif rest is not None:
-            step = steer(known, self._calibration.goal, passes)
-            away = max(-SPAN, min(SPAN, math.log(self._now / rest) + step))
-            weight = rest * math.exp(away) if step else self._now
-        self._add(count, float(f"{weight:.4g}"), known[-1][1])
+            step = steer(count, ratio / goal, weight / rest, passes)
+            away = math.log(weight / rest) + step
+            weight = rest * math.exp(max(-SPAN, min(SPAN, away))) if step else weight
+        self._add(count, float(f"{weight:.4g}"), ratio)
 
     def turned(self, losses: Sequence[Loss], state: State) -> tuple[list[Loss], State]:
         """Return losses and state with the new weight, where a solver was stopped with `TURN`."""
