@@ -84,20 +84,27 @@ def _crop(features: Tensor, window: Window | None) -> Tensor:
     return features[..., rows, columns]
 
 
+def _strips(features: Tensor) -> Sequence[Tensor]:
+    """Return features (B, C, h, w) in strips of rows, each of about `GRAM_PART` positions."""
+    return torch.split(features, max(1, GRAM_PART // max(1, features.shape[-1])), dim=2)
+
+
 class _Gram(torch.autograd.Function):
     """F F^T with its gradient in one product: d/dF <S, F F^T> = (S + S^T) F."""
 
     @staticmethod
     def forward(context: Any, features: Tensor) -> Tensor:
         context.save_for_backward(features)
-        flat = features.flatten(2)  # (B, C, M)
-        if flat.dtype != torch.bfloat16 or flat.device.type != "cpu":
-            flat = flat.float() if flat.dtype == torch.bfloat16 else flat
-            return flat @ flat.transpose(1, 2)
+        if features.dtype != torch.bfloat16 or features.device.type != "cpu":
+            values = features.flatten(2)  # (B, C, M)
+            values = values.float() if values.dtype == torch.bfloat16 else values
+            return values @ values.transpose(1, 2)
         # The sums stay in float32; never more than a part of the features is there twice.
-        gram = flat.new_zeros((flat.shape[0], flat.shape[1], flat.shape[1]), dtype=torch.float32)
-        for part in torch.split(flat, GRAM_PART, dim=2):
-            some = part.float()
+        gram = features.new_zeros((*features.shape[:2], features.shape[1]), dtype=torch.float32)
+        whole = features.is_contiguous(memory_format=torch.channels_last)
+        flat = torch.split(features.flatten(2), GRAM_PART, dim=2) if whole else _strips(features)
+        for part in flat:
+            some = part.float().flatten(2)
             gram.baddbmm_(some, some.transpose(1, 2))
         return gram
 
@@ -250,7 +257,10 @@ class GramLoss:
         if window is None and rows.is_contiguous() and flat.is_contiguous():
             rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
         else:
-            rows.add_(flat @ slope)
+            for there, some in zip(
+                _strips(_crop(onto, window)), _strips(_crop(found, window)), strict=True
+            ):
+                there.permute(0, 2, 3, 1).add_(some.permute(0, 2, 3, 1) @ slope)
         return onto
 
     def value(self, statistics: Statistics) -> Tensor:

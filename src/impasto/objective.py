@@ -6,7 +6,7 @@ once to add up the losses' statistics, once for the gradients. That is exact bec
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -26,9 +26,7 @@ from impasto.workshop import Workshop
 Precision = Literal["fp32", "bf16"]
 Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
 SETTLING = 3  # evaluations after which the memory is tidied up
-LARGE = (
-    64_000_000  # bytes of a canvas from which on it is tidied up before and after each evaluation
-)
+LARGE = 64_000_000  # bytes of a canvas for which it is tidied up between evaluations and tiles, too
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -105,9 +103,7 @@ class Objective:
         """
         canvas = canvas.detach()
         parts = self._tiles(canvas)
-        if (
-            canvas.nbytes > LARGE
-        ):  # the gap that a solver's vector left is filled by nothing as large
+        if self._large(canvas):  # the gaps that a solver's vectors left are filled by nothing else
             machine.give_back_freed_memory()
         if len(parts) < 2:
             course = self.chain.forward(canvas, self.layers)
@@ -117,12 +113,12 @@ class Objective:
         else:
             numbers, slopes = self._value(self._added(canvas, parts))
             gradient = torch.zeros_like(canvas)
-            for tile in parts:
+            for tile in self._in_turn(canvas, parts):
                 course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
                 back = _Measured(self.losses, course, tile.windows, again=True).back(slopes)
                 gradient[..., tile.rows, tile.columns] += back
                 self._on_part()
-        if self._settling or canvas.nbytes > LARGE:
+        if self._settling or self._large(canvas):
             # What was freed so far lies scattered; the next pass takes what it needs.
             self._settling = max(0, self._settling - 1)
             machine.give_back_freed_memory()
@@ -132,6 +128,16 @@ class Objective:
             loss.name: number * self.scale for loss, number in zip(self.losses, values, strict=True)
         }
         return Evaluation(total, gradient, shares, bool(finite))
+
+    def _in_turn(self, canvas: Tensor, parts: Sequence[Tile]) -> Iterator[Tile]:
+        """Yield the tiles; of a large canvas, what one left does not lie about when the next begins."""
+        for tile in parts:
+            if self._large(canvas):
+                machine.give_back_freed_memory()
+            yield tile
+
+    def _large(self, canvas: Tensor) -> bool:
+        return canvas.nbytes > LARGE and canvas.device.type == "cpu"
 
     @torch.no_grad()
     def parts(self, canvas: Tensor) -> dict[str, float]:
@@ -154,7 +160,7 @@ class Objective:
     def _added(self, canvas: Tensor, parts: Sequence[Tile]) -> list[Statistics]:
         """Return each loss's statistics of the whole canvas, added up over the tiles."""
         total: list[Statistics] = []
-        for tile in parts:
+        for tile in self._in_turn(canvas, parts):
             part = canvas[..., tile.rows, tile.columns]
             features = self.chain.forward(part, self.layers, keep=False).features
             with torch.no_grad():
