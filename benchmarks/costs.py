@@ -26,10 +26,10 @@ from impasto.canvas import start
 from impasto.evaluation import Evaluation
 from impasto.inputs import open_inputs
 from impasto.layers import LAYERS
-from impasto.objective import Objective
+from impasto.objective import Objective, network_of
 from impasto.solvers import minimize
 from impasto.targets import bind, layers_of
-from impasto.transfer import load, network_of, targets_of
+from impasto.transfer import load, targets_of
 from impasto.workshop import Workshop
 
 T = TypeVar("T")

@@ -55,7 +55,7 @@ ORDER = (  # a module imports from rows above its own only
     {"paintings"},
     {"budget", "canvas", "history", "objective", "planner", "targets"},
     {"checkpoint", "faults", "provision", "result"},
-    {"keeper"},
+    {"keeper", "strength"},
     {"transfer"},
     {"reproduction", "estimate", "experiment", "gridplan"},
     {"resumption"},

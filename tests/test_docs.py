@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import impasto.strength
 import impasto.transfer
 from impasto.cli import app, main
 from impasto.samples import sample
@@ -137,6 +138,31 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     Path("x.toml").write_text(table)
     chosen = gather({"settings": "x.toml"}, {}).settings
     assert (chosen.color, chosen.color_amount) == ("luminance", 0.5)
+
+
+CONTROL = ["strength"]  # pages of docs/control
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypatch, capsys):
+    """All of them, in their order, small and on a narrow network."""
+    text = (ROOT / "docs" / "control" / f"{name}.md").read_text(encoding="utf-8")
+    for module in (impasto.transfer, impasto.strength):
+        monkeypatch.setattr(module, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sample("photo"), "photo.jpg")
+    shutil.copy(sample("swirl"), "painting.jpg")
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = shlex.split(re.sub(r"--size \d+", "", line), comments=True)[1:]
+        assert main([*words, "--size", "48"]) == 0, (line, capsys.readouterr().err)
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        quick = snippet.replace("size=384", "size=48, evaluations=2")
+        assert quick != snippet
+        exec(compile(quick, name, "exec"), {})
 
 
 def test_the_settings_file_of_the_readme_is_one(tmp_path):

@@ -25,17 +25,17 @@ def test_every_shipped_preset_is_good_and_says_what_it_is() -> None:
 
 
 def test_the_user_adds_presets_that_start_from_others(mine) -> None:
-    (mine / "bold.toml").write_text('preset = "paper"\nstyle_weight = 50\n[runtime]\nthreads = 1\n')
-    (mine / "bolder.toml").write_text('preset = "bold"\nseed = 3\nweights = "mine"\n')
-    assert list(sheets.known())[-2:] == ["bold", "bolder"]
-    whole = sheets.resolved("bolder")
+    (mine / "loud.toml").write_text('preset = "paper"\nstyle_weight = 50\n[runtime]\nthreads = 1\n')
+    (mine / "louder.toml").write_text('preset = "loud"\nseed = 3\nweights = "mine"\n')
+    assert list(sheets.known())[-2:] == ["loud", "louder"]
+    whole = sheets.resolved("louder")
     assert (whole.settings["seed"], whole.settings["style_weight"], whole.settings["init"]) == (
         3,
         50,
         "noise",
     )
     assert (whole.runtime, whole.weights) == ({"threads": 1}, "mine")
-    assert Settings.preset("bolder") == Settings.preset("paper", style_weight=50, seed=3)
+    assert Settings.preset("louder") == Settings.preset("paper", style_weight=50, seed=3)
 
 
 def test_a_shipped_name_stays_what_it_is(mine) -> None:

@@ -171,6 +171,8 @@ def _places(columns: Axis, rows: Axis | None, base: Settings, called: str) -> It
             changes = dict(varied)
             if "quality" in varied:  # a number of evaluations would override it
                 changes.setdefault("evaluations", None)
+            if not {"content_weight", "style_weight"}.isdisjoint(varied):  # as would a strength
+                changes.setdefault("strength", None)
             try:
                 settings = base.changed(**changes)
             except SettingsError as error:

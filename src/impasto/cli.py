@@ -40,6 +40,7 @@ from impasto.flags import (
     BASE,
     OUTPUT,
     SAVING,
+    check_options,
     check_start,
     generated,
     output_flag,
@@ -139,6 +140,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
     check_start(chosen.settings, given)
+    check_options(chosen.settings, given)
     request = request_of(content, styles, given)
     names = [*request.names, *([given["settings"]] if "settings" in given else [])]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]

@@ -94,8 +94,9 @@ class Run:
         self.failures = int(state.numbers.get("failures_of_best", 0))
         self.failed = state.numbers.get("failed", math.nan)
         if "best_loss" in state.numbers:
-            is_here = "best" not in state.tensors  # and then its gradient is known
-            gradient = state.tensors["gradient"] if is_here else torch.empty(0)
+            is_here = "best" not in state.tensors  # and then its gradient may be known
+            gradient = state.tensors.get("gradient") if is_here else None
+            gradient = torch.empty(0) if gradient is None else gradient
             best = state.tensors["canvas" if is_here else "best"]
             gradient = gradient.to(like.device)
             self.best = Evaluation(state.numbers["best_loss"], gradient, dict(state.parts))

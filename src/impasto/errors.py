@@ -79,6 +79,9 @@ class NumericalError(ImpastoError):
     exit_code = ExitCode.NUMERICAL
 
 
+NOTE = 25  # level of the log for what everybody wants to know and is no warning
+
+
 class Stop(Exception):
     """Raise this in an `on_step` callback: the run ends and returns its best picture.
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from impasto import machine
 from impasto.budget import MOST
 from impasto.inputs import Inputs, Targets
-from impasto.objective import Objective
+from impasto.objective import Objective, network_of
 from impasto.planner import Plan, slowdown
 from impasto.planner import plan as fitting
 from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
 from impasto.targets import bind, layers_of
-from impasto.transfer import WeightsLike, load, network_of
+from impasto.transfer import WeightsLike, load
 from impasto.workshop import Workshop
 
 TRIAL_EDGE = 256  # px; long edge of the trial

@@ -60,7 +60,8 @@ class State:
     """Where a solver stands between two iterations, after `count` evaluations.
 
     The tensors are the solver's own: write or copy them before it goes on. `parts` are the losses of the
-    best canvas so far.
+    best canvas so far. Where the losses have other weights since, neither loss nor gradient is there, and the
+    solver begins with an evaluation.
     """
 
     count: int
@@ -116,8 +117,12 @@ def check_state(state: State, solver: SolverName, like: Tensor) -> None:
         InputError: Something is missing or has another shape.
     """
     needed = {"canvas": like.shape} if solver != "scipy" or not state.count else {}
+    weighed = (
+        "loss" in state.numbers or "gradient" in state.tensors
+    )  # with the weights as they are now
     if state.count and solver == "lbfgs":
-        needed["gradient"] = like.shape
+        if weighed:
+            needed["gradient"] = like.shape
         pairs = sum(name.startswith("step.") for name in state.tensors)
         names = [f"{part}.{number}" for part in ("step", "change") for number in range(pairs)]
         needed |= dict.fromkeys(names, torch.Size([like.numel()]))
@@ -131,7 +136,9 @@ def check_state(state: State, solver: SolverName, like: Tensor) -> None:
         found = state.tensors.get(name)
         if found is None or found.shape != shape or not found.is_floating_point():
             raise InputError(f"the state does not fit: {name} is missing or of another size")
-    known = {"lbfgs": {"loss", "failures"}, "adam": {"steps"}}.get(solver, set())
+    known = {"lbfgs": {"loss", "failures"} if weighed else set(), "adam": {"steps"}}.get(
+        solver, set()
+    )
     missing = known | {"best_loss"} if state.count else set()
     if state.count < 0 or missing - set(state.numbers):
         raise InputError("the state does not fit: numbers are missing")

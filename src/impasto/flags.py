@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import Parameter as Plain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -25,6 +25,16 @@ WITH_UNITS = (
     "max_bytes",
     "max_text",
 )  # numbers that may be written with a unit
+
+OPTIONS_OF = {  # which solvers an option is for
+    "history": ("lbfgs", "scipy"),
+    "bounded": ("lbfgs", "adam"),
+    "line_search": ("scipy",),
+    "learning_rate": ("adam",),
+    "adam_beta1": ("adam",),
+    "adam_beta2": ("adam",),
+    "adam_epsilon": ("adam",),
+}
 
 # --- flags, made from the models -----------------------------------------------------------------
 
@@ -220,6 +230,29 @@ def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
         raise InputError(f"--init-picture goes with --init picture, not --init {chosen.init}")
     if chosen.init == "picture" and "init_picture" not in given:
         raise InputError("--init picture needs the picture to start from: --init-picture FILE")
+
+
+def check_options(chosen: Settings, given: Mapping[str, Any], varied: Collection[str] = ()) -> None:
+    """Refuse flags that would do nothing with the solver or start chosen, unless that is varied."""
+    if "solver" not in varied:
+        for name, solvers in OPTIONS_OF.items():
+            if given.get(name) and chosen.solver not in solvers:
+                flag = f"--{name.replace('_', '-')}"
+                other = " or ".join(f"--solver {solver}" for solver in solvers)
+                raise InputError(
+                    f"{flag} does nothing with --solver {chosen.solver}: leave it out, or give {other}"
+                )
+    if "init_noise" in given and chosen.init == "noise" and "init" not in varied:
+        raise InputError(
+            "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
+        )
+    if "strength" in varied and (
+        both := sorted({"content_weight", "style_weight"} & {*given, *varied})
+    ):
+        flag = f"--{both[0].replace('_', '-')}"
+        raise InputError(f"--vary strength sets the weights itself: leave out {flag}")
+    if "strength" in given and (both := sorted({"content_weight", "style_weight"} & set(varied))):
+        raise InputError(f"--vary {both[0]}: --strength sets the weights itself: leave it out")
 
 
 def shares_of(text: str | None, count: int) -> list[float]:

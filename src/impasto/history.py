@@ -15,7 +15,7 @@ from impasto.evaluation import Evaluation, Solution
 from impasto.inputs import Inputs, record, record_mask
 from impasto.picture import Picture
 from impasto.pyramid import Scale
-from impasto.recipe import Recipe, ScaleRecord
+from impasto.recipe import Calibration, Recipe, ScaleRecord
 from impasto.settings import Runtime, Settings
 
 
@@ -76,8 +76,10 @@ class Log:
         on_step: Callable[[Step], None] | None,
         finish: Callable[[Tensor], Picture],
         left: Callable[[], float] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self._left = left
+        self.calibration = calibration  # the weights that a strength became, so far
         self._plan = tuple(plan)
         self._passes = passes
         self._on_step = on_step
@@ -110,14 +112,16 @@ class Log:
         """Return the seconds since this scale began."""
         return self._scale_before + time.perf_counter() - self._scale_began
 
-    def at(self, scale: Scale, unit: float) -> Callable[[int, Tensor, Evaluation], None]:
-        """Return the solver's callback for one scale; losses are given in the user's weights."""
+    def at(
+        self, scale: Scale, unit: Callable[[], float]
+    ) -> Callable[[int, Tensor, Evaluation], None]:
+        """Return the solver's callback for one scale; times `unit` losses are in the user's weights."""
         number = self._plan.index(scale) + 1
         planned = len(self._plan) * self._passes
         self._scale_began = time.perf_counter()
 
         def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
-            losses = named(evaluation, unit)
+            losses = named(evaluation, unit())
             done = self._done + count
             self.history.append(Record(number, done, losses, self.seconds()))
             if self._on_step is not None:
@@ -207,4 +211,5 @@ def recipe_of(
         reproducible=reproducible,
         machine=machine.describe(),
         pixels_sha256=pixels,
+        calibration=log.calibration,
     )

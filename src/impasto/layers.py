@@ -21,6 +21,8 @@ def _names() -> Iterable[str]:
 
 
 LAYERS: tuple[str, ...] = tuple(_names())
+# What the neutral evaluator reads, with which results are compared whatever the run's own layers are.
+NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
 
 
@@ -62,6 +64,8 @@ def parse_layers(value: object) -> object:
     layers: dict[str, object] = {}
     for part in value:
         name, equals, weight = str(part).partition("=")
+        if name in layers:
+            raise ValueError(f"layer '{name}' is given twice; leave one out")
         try:
             layers[name] = float(weight) if equals else 1.0
         except ValueError:

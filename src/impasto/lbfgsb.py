@@ -23,7 +23,7 @@ LAYOUT = slice(
 )  # of the whole numbers: where what lies in the workspace; set at the start for good
 PLACES = slice(26, 29)  # of the whole numbers: the newest and oldest pair, and how many there are
 COUNTS = slice(37, 41)  # of the whole numbers: how many variables are free, enter and leave
-LINE_SEARCH = 20  # evaluations at most of one line search, as SciPy's default
+LINE_SEARCH = 20  # evaluations of one line search, as SciPy's default
 Vector = NDArray[np.float64]
 
 
@@ -41,6 +41,7 @@ class Driver:
     Args:
         x: The start, flat; not changed.
         pairs: Curvature pairs that are kept.
+        line_search: Evaluations at most of one line search.
 
     Attributes:
         x: Where loss and gradient are wanted, when `wants_evaluation` has said so.
@@ -51,10 +52,10 @@ class Driver:
         """Return whether SciPy's routine is there in the form known."""
         return ARGUMENTS in (getattr(_routine(), "__doc__", None) or "")
 
-    def __init__(self, x: Vector, pairs: int) -> None:
+    def __init__(self, x: Vector, pairs: int, line_search: int = LINE_SEARCH) -> None:
         length, m = x.size, pairs
         self.x = np.array(x, np.float64)
-        self._pairs = pairs
+        self._pairs, self._line_search = pairs, line_search
         self._routine = _routine()
         self._resumed = False
         self._loss, self._gradient = np.array(0.0), np.zeros(length)
@@ -80,7 +81,7 @@ class Driver:
             self._routine(
                 self._pairs, self.x, *self._free, self._loss, self._gradient, 0.0, 0.0,
                 held["workspace"], held["indices"], held["task"], held["logical"], held["whole"],
-                held["real"], LINE_SEARCH, held["line_task"],
+                held["real"], self._line_search, held["line_task"],
             )  # fmt: skip
             if held["task"][0] != ITERATION:
                 return bool(held["task"][0] == EVALUATE)

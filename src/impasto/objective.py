@@ -18,8 +18,10 @@ from impasto.errors import InputError
 from impasto.evaluation import Evaluation, all_finite
 from impasto.layers import deepest
 from impasto.losses import Descending, Loss, Statistics, Windows, add_statistics
+from impasto.settings import Runtime, Settings
 from impasto.tiles import IMAGE, Tile, tiles
 from impasto.vgg import VGG19, Padding, Pooling
+from impasto.workshop import Workshop
 
 Precision = Literal["fp32", "bf16"]
 Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
@@ -39,6 +41,24 @@ def prepare(
     """Return the network on its device, with its way back, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
     return Chain(network, DTYPES[precision])
+
+
+def network_of(
+    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
+) -> Chain:
+    """Return the network of a run with a resolved `runtime`, made once in a workshop."""
+    precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
+
+    def make() -> Chain:
+        return prepare(
+            weights,
+            pooling=settings.pooling,
+            padding=settings.padding,
+            precision=precision,
+            device=runtime.device,
+        )
+
+    return workshop.once((settings.pooling, settings.padding, precision, runtime.device), make)
 
 
 class Objective:
@@ -118,6 +138,19 @@ class Objective:
 
     def _large(self, canvas: Tensor) -> bool:
         return canvas.nbytes > LARGE and canvas.device.type == "cpu"
+
+    @torch.no_grad()
+    def parts(self, canvas: Tensor) -> dict[str, float]:
+        """Return the weighted losses of a canvas, without a gradient: a third of an evaluation's work."""
+        parts = self._tiles(canvas)
+        if len(parts) < 2:
+            features = self.chain.forward(canvas, self.layers, keep=False).features
+            found = [_detached(loss.measure(features, None)) for loss in self.losses]
+        else:
+            found = self._added(canvas, parts)
+        values = self._value(found)[0][1:].tolist()
+        names = [loss.name for loss in self.losses]
+        return {name: value * self.scale for name, value in zip(names, values, strict=True)}
 
     def _tiles(self, canvas: Tensor) -> list[Tile]:
         if self.tile is None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from impasto.errors import NOTE
+
 if TYPE_CHECKING:
     from impasto.history import Step
     from impasto.result import Result
@@ -283,7 +285,7 @@ def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
     logger, handler = logging.getLogger("impasto"), LogHandler(progress)
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.setLevel(logging.INFO if verbose else NOTE)
     try:
         yield
     finally:

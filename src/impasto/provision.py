@@ -1,12 +1,15 @@
 """What a run may use: its runtime with the plan for its memory in it, and its time budget."""
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from impasto import machine, planner
 from impasto.budget import MOST, Budget
+from impasto.errors import ResourceError
 from impasto.pyramid import Scale, Shape
 from impasto.settings import Runtime, Settings
+from impasto.solvers import no_memory
 
 log = logging.getLogger(__name__)
 
@@ -90,3 +93,16 @@ def budget(
     if asked.budget is None:
         return None
     return Budget(asked.budget - planner.seconds_to_save(scales[-1]), costs, before)
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what is raised where memory runs out, and nothing can be done, into an error of one line."""
+    try:
+        yield
+    except Exception as error:
+        if not no_memory(error):
+            raise
+        raise ResourceError(
+            "memory ran out; use a smaller --size, or --memory-limit to compute in smaller parts"
+        ) from error

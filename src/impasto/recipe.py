@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from impasto._version import __version__
 from impasto.errors import SettingsError
@@ -75,6 +75,42 @@ class ScaleRecord(Model):
     reason: str
 
 
+class Stretch(Model):
+    """A stretch of evaluations with the same weights, as the strength set them.
+
+    `scale` counts from 1. `after` evaluations of that scale the ratio of the neutral terms, style to content,
+    was `ratio`, and from there on the weights were these; at the last one of a scale the ratio is what was
+    achieved. None: it was not measured, as at the beginning of a scale.
+    """
+
+    scale: int = Field(ge=1)
+    after: int = Field(ge=0)
+    content_weight: float = Field(ge=0)
+    style_weight: float = Field(ge=0)
+    ratio: float | None = None
+
+
+class Calibration(Model):
+    """How a strength became weights: the ratio aimed at, and the weights stretch by stretch."""
+
+    goal: float = Field(gt=0)
+    stretches: tuple[Stretch, ...] = ()
+
+    @property
+    def achieved(self) -> float | None:
+        """The ratio measured last."""
+        return self.stretches[-1].ratio if self.stretches else None
+
+    def __str__(self) -> str:
+        """Say which weights were set, those of each scale at its end, and what they achieved."""
+        last = {item.scale: item for item in self.stretches}.values()
+        alphas = " then ".join(dict.fromkeys(f"{item.content_weight:g}" for item in last))
+        betas = ", then ".join(f"{item.style_weight:g}" for item in last)
+        wanted = f"of {self.goal:.3g}"
+        found = "" if self.achieved is None else f"; style to content {self.achieved:.3g} {wanted}"
+        return f"content weight {alphas}, style weight {betas}{found}"
+
+
 class Recipe(Model):
     """All that is needed to make a picture again, and what making it took."""
 
@@ -96,6 +132,7 @@ class Recipe(Model):
     reproducible: bool
     pixels_sha256: str = ""  # of the result before it was encoded; see `Picture.pixels_sha256`
     machine: dict[str, str]
+    calibration: Calibration | None = None  # where a strength was asked for
 
     @property
     def pictures(self) -> tuple[InputRecord, ...]:

@@ -71,6 +71,14 @@ class Settings(Model):
         "Look",
         ge=0,
     )
+    strength: float | None = option(
+        None,
+        "One dial for how strongly to paint: 1 is normal, each doubling a step bolder. Sets the weights "
+        "by measurement, so that it means the same at every size.",
+        "Look",
+        ge=0.1,
+        le=10,
+    )
     total_variation: float = option(
         0.0,
         "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e7.",
@@ -208,6 +216,22 @@ class Settings(Model):
     learning_rate: float = option(
         0.02, "Step of Adam, in units of the pixel range.", "Expert", gt=0, le=1
     )
+    adam_beta1: float = option(
+        0.9,
+        "Adam: how much of the mean of past gradients it keeps at a step.",
+        "Expert",
+        ge=0,
+        lt=1,
+    )
+    adam_beta2: float = option(
+        0.999, "Adam: how much of the mean of their squares it keeps.", "Expert", ge=0, lt=1
+    )
+    adam_epsilon: float = option(
+        1e-8, "Adam: added to the root of that mean, below it.", "Expert", gt=0, le=1
+    )
+    line_search: int = option(
+        20, "SciPy: evaluations at most of one line search.", "Expert", "evaluations", ge=1, le=1000
+    )
 
     @field_validator("content_layers", "style_layers", mode="before")
     @classmethod
@@ -224,6 +248,11 @@ class Settings(Model):
         if not self.content_term and not self.style_term:
             raise ValueError(
                 "nothing to do: give content_weight or style_weight (with a layer) a value above 0"
+            )
+        if self.strength is not None and not (self.content_term and self.style_term):
+            raise ValueError(
+                "strength balances photo and painting: content_weight and style_weight (with a layer) must "
+                "be above 0"
             )
         for name, weight in self._products():
             if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
@@ -262,6 +291,19 @@ class Settings(Model):
         """Evaluations at each scale: `evaluations`, or what `quality` stands for."""
         return QUALITY[self.quality] if self.evaluations is None else self.evaluations
 
+    @property
+    def solver_options(self) -> dict[str, Any]:
+        """What `minimize` is told of the solver, but for what memory decides."""
+        return {
+            "solver": self.solver,
+            "bounds": (0.0, 1.0) if self.bounded else None,
+            "tolerance": self.tolerance,
+            "learning_rate": self.learning_rate,
+            "betas": (self.adam_beta1, self.adam_beta2),
+            "epsilon": self.adam_epsilon,
+            "line_search": self.line_search,
+        }
+
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Settings:
         """Return the settings of a preset, with changes.
@@ -276,6 +318,8 @@ class Settings(Model):
         """
         if "quality" in changes:  # a preset's number of evaluations would override it
             changes.setdefault("evaluations", None)
+        if not {"content_weight", "style_weight"}.isdisjoint(changes):  # as would its strength
+            changes.setdefault("strength", None)
         base = sheets.resolved(name).settings
         try:
             cls.check_types(base)

@@ -39,9 +39,10 @@ from impasto.evaluation import (
     State,
     check_state,
 )
-from impasto.lbfgsb import Driver
+from impasto.lbfgsb import LINE_SEARCH, Driver
 
 ARMIJO = 1e-4  # share of the promised decrease that a step must bring
+AdamOptions = tuple[float, tuple[float, float], float]  # learning rate, betas, epsilon
 OUT_OF_MEMORY = "out of memory"  # the reason of a solution that ended so
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 log = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ def minimize(
     history: int = 10,
     compact: bool = False,
     learning_rate: float = 0.02,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    line_search: int = LINE_SEARCH,
     callback: Callback | None = None,
     state: State | None = None,
     keep: Keep | None = None,
@@ -77,6 +81,9 @@ def minimize(
         history: Curvature pairs that L-BFGS keeps.
         compact: Keep our L-BFGS's pairs in bf16, in half the memory.
         learning_rate: Adam's step, in units of the pixel range.
+        betas: Shares of Adam's means of gradients and of their squares that a step keeps.
+        epsilon: Added to the root of Adam's mean of squares.
+        line_search: Evaluations at most of one line search of SciPy's.
         callback: Called after every evaluation with (evaluations so far, canvas, evaluation). `Stop`
             raised in it ends the run cleanly.
         state: Where to go on instead of at `start`, which then only tells shape, type and device. All other
@@ -100,9 +107,10 @@ def minimize(
             run.overwrites = False
             reason = _lbfgs(run, begin, bounds, history, torch.bfloat16 if compact else None, state)
         elif solver == "scipy":
-            reason = _scipy(run, begin.take(), history, state)
+            reason = _scipy(run, begin.take(), history, line_search, state)
         else:
-            reason = _adam(run, begin.take(), bounds, learning_rate, state)
+            adam = learning_rate, betas, epsilon
+            reason = _adam(run, begin.take(), bounds, adam, state)
         run.state = None
     except Done as done:
         reason, run.state = str(done), None
@@ -150,18 +158,19 @@ def _lbfgs(
     Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
     still, the others take the quasi-Newton step) with the memory of Nocedal 1980.
     """
-    canvas, failures = begin.take(), 0
+    canvas, failures, here = begin.take(), 0, None
     curvature = Curvature(history, dtype or canvas.dtype)
     if state is not None:
-        gradient = state.tensors["gradient"].to(canvas.device)
-        here = Evaluation(state.numbers["loss"], gradient, state.parts)
-        failures = int(state.numbers["failures"])
+        if "gradient" in state.tensors:
+            gradient = state.tensors["gradient"].to(canvas.device)
+            here = Evaluation(state.numbers["loss"], gradient, state.parts)
+            failures = int(state.numbers["failures"])
         curvature.restore(state.tensors, canvas.device)
         if "best" not in state.tensors:
             run.best_canvas = canvas  # one and the same
         state.tensors.clear()
-    else:
-        run.offer({"canvas": canvas})
+    if here is None:
+        run.offer({"canvas": canvas, **curvature.tensors()})
         here = run(canvas)
         if not here.finite:
             return NOT_FINITE
@@ -239,7 +248,7 @@ def _search(
 # --- SciPy's L-BFGS-B ----------------------------------------------------------------------------
 
 
-def _scipy(run: Run, start: Tensor, history: int, state: State | None) -> str:
+def _scipy(run: Run, start: Tensor, history: int, line_search: int, state: State | None) -> str:
     from threadpoolctl import threadpool_limits
 
     evaluator = Evaluator(run, start)
@@ -249,10 +258,11 @@ def _scipy(run: Run, start: Tensor, history: int, state: State | None) -> str:
     # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
     with threadpool_limits(limits=1, user_api="blas"):
         if not Driver.works():
-            return _whole_scipy(run, evaluator, x, history)
-        driver = Driver(x, history)
-        if state is not None:
+            return _whole_scipy(run, evaluator, x, history, line_search)
+        driver = Driver(x, history, line_search)
+        if state is not None and "scipy.x" in state.tensors:
             driver.restore(state.tensors)
+        if state is not None:
             state.tensors.clear()
         while driver.wants_evaluation():
             if run.count:
@@ -261,11 +271,14 @@ def _scipy(run: Run, start: Tensor, history: int, state: State | None) -> str:
             if not run.finite:  # its line search would walk on through it
                 if (best := run.retry()) is None:
                     return NOT_FINITE
-                driver = Driver(best.cpu().numpy().astype(np.float64).ravel(), history)
+                start_again = best.cpu().numpy().astype(np.float64).ravel()
+                driver = Driver(start_again, history, line_search)
     return run.ended()
 
 
-def _whole_scipy(run: Run, evaluator: Evaluator, x: NDArray[np.float64], history: int) -> str:
+def _whole_scipy(
+    run: Run, evaluator: Evaluator, x: NDArray[np.float64], history: int, line_search: int
+) -> str:
     """Leave the loop to a SciPy whose inside we do not know: there is no state but the start."""
     from scipy.optimize import minimize as scipy_minimize
 
@@ -275,6 +288,7 @@ def _whole_scipy(run: Run, evaluator: Evaluator, x: NDArray[np.float64], history
         "maxiter": 10**9,
         "ftol": 0.0,
         "gtol": 0.0,
+        "maxls": line_search,
     }
     outcome = scipy_minimize(
         evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=options
@@ -287,9 +301,10 @@ def _whole_scipy(run: Run, evaluator: Evaluator, x: NDArray[np.float64], history
 
 
 def _adam(
-    run: Run, start: Tensor, bounds: Bounds | None, learning_rate: float, state: State | None
+    run: Run, start: Tensor, bounds: Bounds | None, options: AdamOptions, state: State | None
 ) -> str:
-    parameter, optimizer = _moved(start, learning_rate / 2**run.failures, state)
+    rate, betas, epsilon = options
+    parameter, optimizer = _moved(start, (rate / 2**run.failures, betas, epsilon), state)
     while True:
         memory = optimizer.state[parameter]
         moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
@@ -298,7 +313,9 @@ def _adam(
         if not run.finite:
             if (best := run.retry()) is None:
                 return NOT_FINITE
-            parameter, optimizer = _moved(best.clone(), learning_rate / 2**run.failures, None)
+            parameter, optimizer = _moved(
+                best.clone(), (rate / 2**run.failures, betas, epsilon), None
+            )
             continue
         parameter.grad = evaluation.gradient.clone()
         optimizer.step()
@@ -308,11 +325,12 @@ def _adam(
 
 
 def _moved(
-    canvas: Tensor, rate: float, state: State | None
+    canvas: Tensor, options: AdamOptions, state: State | None
 ) -> tuple[torch.nn.Parameter, torch.optim.Adam]:
     """Return a canvas and what moves it, from rest or from where it stood."""
     parameter = torch.nn.Parameter(canvas.requires_grad_(False))
-    optimizer = torch.optim.Adam([parameter], lr=rate)
+    rate, betas, epsilon = options
+    optimizer = torch.optim.Adam([parameter], lr=rate, betas=betas, eps=epsilon)
     names, steps = ("mean", "square"), 0.0
     moments = [torch.zeros_like(canvas) for _ in names]
     if state is not None:

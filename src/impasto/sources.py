@@ -19,6 +19,7 @@ from impasto.settings import Output, Runtime, Settings
 from impasto.sheets import TABLES, Sheet
 
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
+WEIGHED = {"content_weight", "style_weight"}  # what a strength sets
 WORDS = ("preset", "settings", "weights")  # what else the environment may give
 PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that are not settings
 
@@ -61,6 +62,10 @@ class _Layers:
             # A number of evaluations from below would override the quality asked for here.
             self.values["evaluations"] = None
             self.origins["evaluations"] = shown or origin["quality"]
+        if "strength" not in values and not WEIGHED.isdisjoint(values):
+            if self.values.get("strength") is not None:  # likewise, of weights asked for here
+                self.values["strength"] = None
+                self.origins["strength"] = shown or origin[min(WEIGHED & set(values))]
         for name, value in values.items():
             self.values[name] = value
             self.origins[name] = shown or origin[name]
@@ -122,6 +127,10 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
         if origin.startswith(prefix):
             layers.add_sheet(*preset)
         fields = {name: value for name, value in given.items() if name in _fields()}
+        if "strength" in fields and (twice := sorted(WEIGHED & set(fields))):
+            raise InputError(
+                f"{call('strength')} sets the weights itself: leave out {call(twice[0])}, or the strength"
+            )
         layers.add(fields, {name: call(name) for name in fields})
     if "init_picture" in flags and "init" not in flags:
         layers.add({"init": "picture"}, {"init": "--init-picture"})

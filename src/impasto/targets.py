@@ -9,7 +9,7 @@ from impasto import clean, distributions, structure
 from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.inputs import Inputs, Targets
-from impasto.layers import LAYERS, stride
+from impasto.layers import LAYERS, NEUTRAL, stride
 from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation
 from impasto.paintings import Parts, features, paintings
 from impasto.regions import groups
@@ -21,9 +21,11 @@ from impasto.workshop import Workshop
 def layers_of(
     settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs | None = None
 ) -> list[str]:
-    """Return the layers that the losses of the settings, of styles with their own, and further ones read."""
+    """Return the layers that the losses of the settings, of styles, a strength and others read."""
     named = set() if inputs is None else inputs.layers(settings)
     named |= {layer for loss in extra_losses for layer in loss.layers}
+    if settings.strength is not None:
+        named.update(NEUTRAL)
     if settings.content_term or settings.self_similarity:
         named.update(name for name, weight in settings.content_layers.items() if weight)
     if settings.style_term and inputs is None:

@@ -9,7 +9,7 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,8 +23,8 @@ from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
 from impasto.checkpoint import Checkpoint, check_fit
 from impasto.descent import NOT_FINITE
-from impasto.errors import InputError, NumericalError, ResourceError, Stop
-from impasto.evaluation import Start, State
+from impasto.errors import InputError, NumericalError, Stop
+from impasto.evaluation import Solution, Start, State
 from impasto.faults import blame
 from impasto.history import Log, Record, Step, recipe_of
 from impasto.inputs import (
@@ -38,14 +38,15 @@ from impasto.inputs import (
 )
 from impasto.keeper import CheckpointLike, Keeper, keeper_of
 from impasto.losses import Loss
-from impasto.objective import Objective, Precision, prepare
+from impasto.objective import Objective, network_of
 from impasto.picture import PictureLike
 from impasto.protection import Protection, protection_of
 from impasto.pyramid import Scale
-from impasto.recipe import Recipe
+from impasto.recipe import Calibration, Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
-from impasto.solvers import OUT_OF_MEMORY, minimize, no_memory
+from impasto.solvers import OUT_OF_MEMORY, minimize
+from impasto.strength import TURN, Dial, dial_of
 from impasto.targets import bind, layers_of
 from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
@@ -142,7 +143,7 @@ def replay(
     runtime = machine.resolve(recipe.runtime, recipe.settings)
     spent = [scale.evaluations for scale in recipe.scales]
     asked = (inputs, recipe.settings, runtime, weights, on_step, (), spent)
-    return run(*asked, keeper=keeper, on_part=on_part)
+    return run(*asked, keeper=keeper, on_part=on_part, calibration=recipe.calibration)
 
 
 def run(
@@ -158,10 +159,12 @@ def run(
     keeper: Keeper | None = None,
     since: Checkpoint | None = None,
     on_part: Callable[[], None] | None = None,
+    calibration: Calibration | None = None,
 ) -> Result:
     """Compute, with a resolved `runtime`.
 
-    `spent` are the evaluations at each scale, else they are those of the settings. Runs on the same
+    `spent` are the evaluations at each scale, else they are those of the settings; `calibration` goes with
+    them where there is a strength. Runs on the same
     pictures and weights may share a `workshop`; the pixels are the same without. With `since` the run goes on
     from there, with the runtime of that checkpoint.
     """
@@ -180,22 +183,27 @@ def run(
     before = [provision.beforehand(scale, inputs.shapes, wanted, runtime) for scale in plan]
     budget = None if spent is not None else provision.budget(asked, plan, costs, before, rest)
     left = None if budget is None else budget.left
-    log = Log(plan, settings.passes, on_step, inputs.picture, left)
+    if since is not None:
+        calibration = since.head.recipe.calibration
+    log = Log(plan, settings.passes, on_step, inputs.picture, left, calibration)
     loaded = load(weights)
     called = identity(loaded)
     passes = [settings.passes if budget is None else MOST] * len(plan) if spent is None else spent
     told = partial(recipe_of, settings, runtime, inputs, log, called)
     names = [loss.name for loss in extra_losses]
     keeper.begin(keepers.Course(log, told, costs, passes, spent is not None, names, left))
-    with machine.threads(runtime.threads or 1), _enough_memory():
+    with machine.threads(runtime.threads or 1), provision.enough_memory():
         network = network_of(loaded, settings, runtime, workshop)
+        dial = dial_of(settings, runtime, log, network, loaded, given=spent is not None)
         course = _Course(
             inputs, network, settings, runtime, extra_losses, log, workshop, budget,
-            keeper, on_part,
+            keeper, on_part, dial,
         )  # fmt: skip
         canvas = _paint(course, list(zip(plan, passes, strict=False)), since)
         machine.give_back_freed_memory()
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
+    if dial is not None:
+        dial.tell()
     if budget is not None and budget.left() < 0:
         logger.warning("the time budget was too short: over by %.1f s", -budget.left())
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
@@ -218,19 +226,7 @@ class _Course:
     budget: Budget | None
     keeper: Keeper
     on_part: Callable[[], None] | None
-
-
-@contextlib.contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Turn what is raised where memory runs out, and nothing can be done, into an error of one line."""
-    try:
-        yield
-    except Exception as error:
-        if not no_memory(error):
-            raise
-        raise ResourceError(
-            "memory ran out; use a smaller --size, or --memory-limit to compute in smaller parts"
-        ) from error
+    dial: Dial | None
 
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
@@ -238,24 +234,6 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
     if weights is None:
         return load_weights()
     return weights if isinstance(weights, Mapping) else load_weights(weights)
-
-
-def network_of(
-    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
-) -> Chain:
-    """Return the network of a run with a resolved `runtime`, made once in a workshop."""
-    precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
-
-    def make() -> Chain:
-        return prepare(
-            weights,
-            pooling=settings.pooling,
-            padding=settings.padding,
-            precision=precision,
-            device=runtime.device,
-        )
-
-    return workshop.once((settings.pooling, settings.padding, precision, runtime.device), make)
 
 
 def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint | None) -> Tensor:
@@ -283,6 +261,11 @@ def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint
                 course.network, targets, settings, course.workshop,
                 tile=tile, compact=compact, on_part=course.on_part,
             )  # fmt: skip
+            if course.dial is not None:
+                losses = course.dial.begin(
+                    number, targets, losses, since=since,
+                    tile=tile, compact=compact, on_part=course.on_part,
+                )  # fmt: skip
             del targets
             machine.give_back_freed_memory()
             losses += course.extra_losses
@@ -320,46 +303,70 @@ def _solve(
     protection: Protection | None,
 ) -> tuple[str, Tensor]:
     """Move the canvas at one scale; where memory runs out, go on from the best one in smaller tiles."""
-    settings, runtime, log, keeper = course.settings, course.runtime, course.log, course.keeper
-    tile, spent, state = runtime.tile or 0, 0, None
+    log, keeper = course.log, course.keeper
+    tile, spent, state = course.runtime.tile or 0, 0, None
     if since is not None:
         tile, spent, state = since.head.tile, since.head.used, since.state
         log.go_on(since.history, since.head.recipe, since.head.scale_seconds)
     while True:
-        objective = Objective(course.network, losses, tile or None, on_part=course.on_part)
-        if tile and objective.tile is None:
-            logger.warning("a loss needs the whole picture at once: not in tiles")
-        keep = keeper.at(number, tile, spent)
-        note = log.at(scale, objective.scale)
-        done = 0 if state is None else state.count
-        blamed = blame(course.network, losses, objective.tile)
+        asked = course, number, scale, passes, spent
+        solution, objective = _descend(*asked, losses, tile, begin, state, protection)
+        canvas, losses, state = solution.canvas, objective.losses, None
+        if solution.reason not in FINISHED:
+            keeper.stopped(solution.state, solution.reason)
+        log.close(scale, solution, objective.scale)
+        spent += solution.evaluations
+        smaller = planner.smaller(tile, scale) if solution.reason == OUT_OF_MEMORY else None
+        if smaller is None or spent >= passes or not all(loss.additive for loss in losses):
+            if course.dial is not None and solution.reason in FINISHED:
+                course.dial.end(canvas, spent)
+            return solution.reason, canvas
+        logger.warning("out of memory; going on in tiles of %d px from the best so far", smaller)
+        tile, begin = smaller, Start(canvas)
+
+
+def _descend(
+    course: _Course,
+    number: int,
+    scale: Scale,
+    passes: int,
+    spent: int,
+    losses: Sequence[Loss],
+    tile: int,
+    begin: Start,
+    state: State | None,
+    protection: Protection | None,
+) -> tuple[Solution, Objective]:
+    """Let the solver go, and on with the weights that a strength sets; return the last objective too."""
+    settings, runtime = course.settings, course.runtime
+    objective = Objective(course.network, losses, tile or None, on_part=course.on_part)
+    if tile and objective.tile is None:
+        logger.warning("a loss needs the whole picture at once: not in tiles")
+    note = course.log.at(scale, lambda: objective.scale)
+    if course.budget is not None:
+        note = course.budget.at(number, note, 0 if state is None else state.count)
+    keep = course.keeper.at(number, tile, spent)
+    if course.dial is not None:
+        keep = course.dial.watch(keep, passes, spent)
+    while True:
+        blamed = blame(course.network, objective.losses, objective.tile)
         solution = minimize(
             objective if protection is None else protection.over(objective),
             begin,
-            solver=settings.solver,
+            **settings.solver_options,
             evaluations=passes - spent,
-            bounds=(0.0, 1.0) if settings.bounded else None,
-            tolerance=settings.tolerance,
             history=runtime.pairs or settings.history,
             compact=bool(runtime.compact),
-            learning_rate=settings.learning_rate,
-            callback=note if course.budget is None else course.budget.at(number, note, done),
+            callback=note,
             state=state,
             keep=keep,
             blame=blamed if protection is None else protection.blaming(blamed),
         )
-        canvas, state = solution.canvas, None
-        if solution.reason not in FINISHED:
-            keeper.stopped(solution.state, solution.reason)
-        log.close(scale, solution, objective.scale)
-        if solution.reason != OUT_OF_MEMORY:
-            return solution.reason, canvas
-        spent += solution.evaluations
-        smaller = planner.smaller(tile, scale)
-        if smaller is None or spent >= passes or not all(loss.additive for loss in losses):
-            return solution.reason, canvas
-        logger.warning("out of memory; going on in tiles of %d px from the best so far", smaller)
-        tile, begin = smaller, Start(canvas)
+        if course.dial is None or solution.state is None or solution.reason != TURN:
+            return solution, objective
+        begin = Start(torch.zeros_like(solution.canvas))
+        turned, state = course.dial.turned(objective.losses, solution.state)
+        objective = Objective(course.network, turned, tile or None, on_part=course.on_part)
 
 
 def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:

@@ -17,6 +17,7 @@ from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Sto
 from impasto.flags import (
     BASE,
     SAVING,
+    check_options,
     check_start,
     generated,
     one_picture,
@@ -87,6 +88,7 @@ def grid(content: str, *styles: str, **given: Any) -> int:
         )
     chosen = gather(given)
     one_picture(chosen.runtime)
+    check_options(chosen.settings, given, vary)
     many = "yes" in given or "pick" in given
     axes = varying.plan(vary, chosen.settings, many=many, called="--vary")
     for place in axes.places:

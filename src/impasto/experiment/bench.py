@@ -22,7 +22,7 @@ from impasto.errors import InputError, OutputError
 from impasto.experiment.plan import Scope, Trial
 from impasto.history import Record, Step, named
 from impasto.inputs import Inputs, open_inputs
-from impasto.objective import Objective
+from impasto.objective import Objective, network_of
 from impasto.picture import Picture
 from impasto.publish import printable, publish, reason
 from impasto.recipe import Recipe
@@ -32,7 +32,6 @@ from impasto.settings import Runtime
 from impasto.targets import bind, layers_of
 from impasto.transfer import (
     load,
-    network_of,
     run,
     targets_of,
 )

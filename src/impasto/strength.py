@@ -1,0 +1,389 @@
+"""The strength: one dial that becomes weights by measurement, while a run goes on.
+
+A strength asks for a ratio: what is left of the style over what is left of the content in the result, by the
+neutral evaluator, whatever network, layers and formulas the run itself has:
+
+    content 5 mean (F - P)^2 at relu4_2, style 100 sum mean (G/(N M) - A/(N M_a))^2 over relu1_1 ... relu5_1,
+    features of the original VGG-19 with max pooling and zero padding.
+
+No fixed weights reach one ratio at every size: it depends on size, pair, pooling and evaluations. So the
+ratio is measured now and then, and the weight of the style corrected. `steer` is the law; it is worked out
+from measurements in docs/decisions. All that was set is kept in the recipe, which is the calibration: a run
+that is made again takes its weights from there and measures nothing.
+"""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from impasto.budget import MOST
+from impasto.chain import Chain
+from impasto.checkpoint import Checkpoint
+from impasto.errors import NOTE, Stop
+from impasto.evaluation import Keep, State
+from impasto.history import Log
+from impasto.inputs import Targets
+from impasto.losses import GramLoss, Loss
+from impasto.objective import Objective, network_of
+from impasto.recipe import Calibration, Stretch
+from impasto.settings import Runtime, Settings
+from impasto.targets import bind
+from impasto.weights import identity, load_weights
+from impasto.workshop import Workshop
+
+# Layers, formulas and network of the neutral evaluator, and its weights.
+NEUTRAL = Settings(content_weight=5.0, style_weight=100.0)
+GOAL = (
+    0.5  # the ratio that strength 1 asks for; 60 evaluations reach it at 256 px with either pooling
+)
+POWER = 2.0  # of the strength with which the ratio falls; by eye
+TURN = "strength"  # why a solver is stopped whose weights are to change
+FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
+LAST, SOON = 0.9, 0.8  # shares of the evaluations: the last correction; none between it and this
+# Of the course of the ratio; all measured, at 128 to 512 px (docs/decisions/0016).
+ELASTICITY = 3.4  # at ratio 1, by how many percent style is worse where content is better by one
+FALL = 1.4  # exponent with which the ratio falls while only the style counts
+RESPONSE = 0.75  # of the ratio to the weight near rest; logarithms both
+GAIN, STEP, STILL = 0.9, 1.2, 0.06  # of a correction, its largest and its smallest; logarithms
+SPAN = 4.0  # how far, likewise, corrections lead away from the weight of rest
+FARTHEST = 6.0  # times the evaluations so far that the course is foreseen
+BLIND = 1.5  # likewise under a time budget, whose end is not known
+MISSED = 0.15  # relative deviation from the goal that is said
+
+logger = logging.getLogger(__name__)
+
+
+def goal_of(strength: float) -> float:
+    """Return the neutral ratio, style to content, that a strength asks for."""
+    return float(GOAL * strength**-POWER)
+
+
+class Meter:
+    """Measures the neutral ratio of canvases at one scale.
+
+    Args:
+        network: The neutral one.
+        targets: The inputs at this scale.
+        tile: Edge of the parts that are computed at a time; 0 computes the whole.
+        compact: Keep the photo's features in 16 bits.
+        on_part: Called after every part.
+    """
+
+    def __init__(
+        self,
+        network: Chain,
+        targets: Targets,
+        tile: int = 0,
+        *,
+        compact: bool = False,
+        on_part: Callable[[], None] | None = None,
+    ) -> None:
+        losses = bind(network, targets, NEUTRAL, tile=tile, compact=compact, on_part=on_part)
+        blended = [_blended(loss) for loss in losses]
+        self._objective = Objective(network, blended, tile or None, on_part=on_part)
+
+    def __call__(self, canvas: Tensor) -> tuple[float, float]:
+        """Return content and style of a canvas (1, 3, H, W)."""
+        terms = {"content": 0.0, "style": 0.0}
+        for name, value in self._objective.parts(canvas).items():
+            terms[name.partition(".")[0]] += value
+        return terms["content"], terms["style"]
+
+
+def _blended(loss: Loss) -> Loss:
+    """Return a style loss against the mean of the paintings' Gram matrices, as the evaluator has it."""
+    if not isinstance(loss, GramLoss) or len(loss.shares) == 1:
+        return loss
+    mean = (loss.targets * loss.shares.view(-1, 1, 1)).sum(0, keepdim=True)
+    return replace(loss, targets=mean, shares=torch.ones_like(loss.shares[:1]))
+
+
+def dial_of(
+    settings: Settings,
+    runtime: Runtime,
+    log: Log,
+    network: Chain,
+    weights: Mapping[str, Tensor],
+    *,
+    given: bool,
+) -> "Dial | None":
+    """Return the dial of a run, if a strength is asked for.
+
+    Args:
+        settings: Those of the run.
+        runtime: Resolved.
+        log: Of the run.
+        network: The run's own.
+        weights: The run's own.
+        given: Whether the log's calibration is all that is to be set, as of a run that is made again.
+    """
+    if settings.strength is None:
+        return None
+    if given:
+        return Dial(settings, None, log)
+    return Dial(settings, _neutral(network, weights, settings, runtime), log)
+
+
+def _neutral(
+    network: Chain, weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime
+) -> Chain:
+    """Return the network that the ratio is measured with: the run's own where it is the neutral one."""
+    packaged = load_weights()
+    own = settings.pooling, settings.padding, identity(weights)[1]
+    if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
+        return network
+    return network_of(packaged, NEUTRAL, runtime, Workshop(0))
+
+
+def ratio_of(terms: tuple[float, float]) -> float:
+    """Return style over content; inf where the photo is unchanged."""
+    content, style = terms
+    return style / content if content > 0 else math.inf
+
+
+def resting(own: tuple[float, float], terms: tuple[float, float], goal: float) -> float | None:
+    """Return the style's weight with which the ratio comes to rest at the goal; None where unknown.
+
+    At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
+    power of content, the weighted style is then 1 / that power of the weighted content. The power itself
+    grows as the ratio falls: `ELASTICITY` / sqrt(ratio).
+
+    Args:
+        own: The run's own content, weighted, and its style for a weight of 1, of some canvas.
+        terms: The neutral ones of the same canvas.
+        goal: The ratio wanted.
+    """
+    if not all(0 < value < math.inf for value in (*own, *terms)):
+        return None
+    found = own[0] / terms[0] / (own[1] / terms[1]) / (ELASTICITY * math.sqrt(goal))
+    return found if 0 < found < math.inf else None
+
+
+def foreseen(count: int, ratio: float, away: float, passes: int) -> float:
+    """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
+
+    d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
+    counts, 0 at rest, +FALL while only the content does.
+
+    Args:
+        count: Evaluations so far.
+        ratio: Measured now, over the goal.
+        away: The weight, over the one that rests at the goal.
+        passes: Evaluations in all.
+    """
+    times = BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count))
+    now, parts = _log(ratio), 32
+    for _ in range(parts):
+        excess = away * math.exp(now / 2)
+        now -= FALL * (excess - 1) / (excess + 1) * math.log(times) / parts
+    return now
+
+
+def steer(count: int, ratio: float, away: float, passes: int) -> float:
+    """Return the correction of the style's weight, a natural logarithm; see `foreseen`.
+
+    The weight does the less, the more the style is all that counts.
+    """
+    off = foreseen(count, ratio, away, passes)
+    excess = max(1.0, away * math.exp(_log(ratio) / 2))
+    step = GAIN * off / RESPONSE * (1 + (excess - 1) / 4)
+    return 0.0 if abs(off) < STILL else max(-STEP, min(STEP, step))
+
+
+def _log(ratio: float) -> float:
+    return math.log(min(max(ratio, 1e-9), 1e9))
+
+
+class Dial:
+    """Sets the weight of the style through a run, scale by scale, and keeps account in the run's log.
+
+    Args:
+        settings: With a strength.
+        network: The neutral one; None where nothing is to be measured.
+        log: Of the run; its `calibration` says what was set so far, and is added to.
+
+    Without a network what the calibration says is all that is set, as in a run that is made again.
+    """
+
+    def __init__(self, settings: Settings, network: Chain | None, log: Log) -> None:
+        assert settings.strength is not None
+        self._settings, self._network, self._log = settings, network, log
+        self._meter: Meter | None = None
+        self._scale, self._now, self._wanted = 0, settings.style_weight, settings.style_weight
+        self._bound: dict[str, float] = {}
+        if log.calibration is None:
+            log.calibration = Calibration(goal=goal_of(settings.strength))
+
+    @property
+    def _calibration(self) -> Calibration:
+        assert self._log.calibration is not None
+        return self._log.calibration
+
+    def _here(self) -> list[Stretch]:
+        return [item for item in self._calibration.stretches if item.scale == self._scale]
+
+    def _add(self, after: int, weight: float, ratio: float | None) -> None:
+        alpha = self._settings.content_weight
+        item = Stretch(
+            scale=self._scale, after=after, content_weight=alpha, style_weight=weight, ratio=ratio
+        )
+        stretches = (*self._calibration.stretches, item)
+        self._log.calibration = self._calibration.changed(stretches=stretches)
+
+    # --- at one scale -----------------------------------------------------------------------------
+
+    def begin(
+        self,
+        number: int,
+        targets: Targets,
+        losses: Sequence[Loss],
+        *,
+        since: Checkpoint | None = None,
+        tile: int = 0,
+        compact: bool = False,
+        on_part: Callable[[], None] | None = None,
+    ) -> list[Loss]:
+        """Return the losses of a scale with the weight that the style has there now.
+
+        Args:
+            number: Of the scale, from 0.
+            targets: The inputs at this scale.
+            losses: Bound with the settings' weights.
+            since: Where this scale was interrupted.
+            tile: See `Meter`, as for the rest.
+            compact: Likewise.
+            on_part: Likewise.
+        """
+        self._scale = number + 1
+        if self._network is not None:
+            self._meter = Meter(self._network, targets, tile, compact=compact, on_part=on_part)
+        if not self._here():
+            before = self._calibration.stretches
+            self._add(0, before[-1].style_weight if before else self._settings.style_weight, None)
+        self._now = self._weight(0 if since is None else since.head.used + since.head.count)
+        self._bound = {loss.name: loss.weight for loss in losses}
+        return self._weighed(losses)
+
+    def _weight(self, count: int) -> float:
+        """Return the weight that the style has, or is to have, after so many evaluations of this scale."""
+        return [item for item in self._here() if item.after <= count][-1].style_weight
+
+    def watch(self, keep: Keep | None, passes: int, spent: int) -> Keep:
+        """Return what a solver tells its states: `keep`, and then whether to stop, with `TURN`.
+
+        Args:
+            keep: Called first.
+            passes: Evaluations at this scale.
+            spent: Those of them before this solver began.
+        """
+
+        def watching(state: State) -> None:
+            if keep is not None:
+                keep(state)
+            count = spent + state.count
+            due = _next(self._here()[-1].after, passes) <= count < passes
+            if due and self._meter is not None:
+                self._measure(count, passes, state)
+            self._wanted = self._weight(count)
+            if self._wanted != self._now:
+                raise Stop(TURN)
+
+        return watching
+
+    def _measure(self, count: int, passes: int, state: State) -> None:
+        """Measure the best canvas so far, and note which weight the style is to have from now on."""
+        assert self._meter is not None
+        canvas = state.tensors["best" if "best" in state.tensors else "canvas"]
+        terms = self._meter(canvas)
+        content, style = (_term(state.parts, name) for name in ("content", "style"))
+        goal, ratio, weight = self._calibration.goal, ratio_of(terms), self._now
+        rest = resting((content, style / weight), terms, goal)
+        if rest is not None and self._scale == 1 and len(self._here()) == 1:
+            weight = rest * (1 + 0.5 / goal)  # not at rest yet
+        elif rest is not None:
+            step = steer(count, ratio / goal, weight / rest, passes)
+            away = math.log(weight / rest) + step
+            weight = rest * math.exp(max(-SPAN, min(SPAN, away))) if step else weight
+        self._add(count, float(f"{weight:.4g}"), ratio)
+
+    def turned(self, losses: Sequence[Loss], state: State) -> tuple[list[Loss], State]:
+        """Return losses and state with the new weight, where a solver was stopped with `TURN`."""
+        self._now = self._wanted
+        after = self._weighed(losses)
+        return after, carried(state, losses, after)
+
+    def _weighed(self, losses: Sequence[Loss]) -> list[Loss]:
+        """Return losses with those of the style times the weight now over that they were bound with."""
+        factor = self._now / self._settings.style_weight
+        return [
+            replace(loss, weight=self._bound[loss.name] * factor)  # type: ignore[type-var]
+            if loss.name.partition(".")[0] == "style"
+            else loss
+            for loss in losses
+        ]
+
+    def end(self, canvas: Tensor, count: int) -> None:
+        """Note what was achieved at a scale, after all its evaluations."""
+        meter, self._meter = self._meter, None
+        if meter is not None:
+            with contextlib.suppress(Stop):  # the run is over in any case
+                self._add(count, self._now, ratio_of(meter(canvas)))
+
+    def tell(self) -> None:
+        """Say what was set, in one line, and whether the goal was missed."""
+        strength, achieved = self._settings.strength, self._calibration.achieved
+        logger.log(NOTE, "strength %g: %s", strength, self._calibration)
+        if achieved is None:
+            return
+        if achieved > self._calibration.goal * (1 + MISSED):
+            logger.warning(
+                "strength %g was not reached in so many evaluations; give it more (--quality best or "
+                "--evaluations)",
+                strength,
+            )
+        elif achieved < self._calibration.goal * (1 - MISSED):
+            logger.warning("the picture is stronger than strength %g", strength)
+
+
+def carried(state: State, before: Sequence[Loss], after: Sequence[Loss]) -> State:
+    """Return a solver's state for losses that differ in their weights only.
+
+    Its best canvas has the loss that the new weights make of its parts. Curvature and moments stay, as most
+    of what they know is still true; loss and gradient go, so that the solver evaluates its canvas first.
+    """
+    factors = {
+        old.name: new.weight / old.weight
+        for old, new in zip(before, after, strict=True)
+        if old.weight
+    }
+    parts = {name: value * factors[name] for name, value in state.parts.items()}
+    unit = math.fsum(abs(loss.weight) for loss in after)
+    numbers = {name: value for name, value in state.numbers.items() if name == "steps"}
+    numbers["best_loss"] = math.fsum(parts.values()) / unit
+    tensors = {
+        name: tensor
+        for name, tensor in state.tensors.items()
+        if name != "gradient" and not name.startswith("scipy.")
+    }
+    if "canvas" not in tensors:  # SciPy begins anew from the best
+        tensors["canvas"] = tensors["best"]
+    state.tensors.clear()
+    return State(state.count, tensors, numbers, parts)
+
+
+def _term(parts: Mapping[str, float], term: str) -> float:
+    return math.fsum(value for name, value in parts.items() if name.partition(".")[0] == term)
+
+
+def _next(count: int, passes: int) -> int:
+    """Return after how many evaluations of a scale the next measurement comes."""
+    last = math.ceil(LAST * passes)
+    if count >= last:
+        return passes
+    following = FIRST if not count else math.ceil(count * GROWTH) + 1
+    return last if following > SOON * passes else following
