@@ -55,7 +55,8 @@ def test_memory_grows_with_what_it_is_made_of() -> None:
     assert need(settings=Settings(solver="adam")) < need(settings=Settings(solver="scipy"))
 
 
-def test_the_fastest_way_that_fits_is_taken() -> None:
+def test_the_fastest_way_that_fits_is_taken(monkeypatch) -> None:
+    monkeypatch.setattr(planner, "MARGIN", 1.0)
     found = [ways(100 * GB)]
     assert (found[0].tile, found[0].pairs, found[0].compact) == (0, 10, False)
     leanest = plan(SCALES, Settings(), LAYERS, "fp32", 1, strict=False)
@@ -79,6 +80,17 @@ def test_what_is_given_is_not_chosen() -> None:
     assert ways(100 * GB, pairs=4).pairs == 4
     assert ways(100 * GB, compact=True).compact
     assert plan(SCALES, Settings(history=3), LAYERS, "fp32", 100 * GB, {"pairs": 8}).pairs == 3
+
+
+def test_a_plan_keeps_a_margin() -> None:
+    whole = ways(100 * GB)
+    assert ways(int(whole.memory / planner.MARGIN) + 1) == whole
+    assert ways(whole.memory + 1) != whole
+    leanest = plan(SCALES, Settings(), LAYERS, "fp32", 1, strict=False)
+    with pytest.raises(
+        ResourceError, match=f"needs about {leanest.memory / planner.MARGIN / 1e6:.0f} MB"
+    ):
+        ways(leanest.memory)
 
 
 def test_nothing_fits() -> None:

@@ -34,6 +34,7 @@ class Budget:
     def __init__(
         self, seconds: float, costs: Sequence[float], before: Sequence[float] | None = None
     ) -> None:
+        self.seconds = seconds
         self._end = time.perf_counter() + seconds
         self._costs = list(costs)
         self._before = [0.0] * len(self._costs) if before is None else list(before)

@@ -34,10 +34,10 @@ def check_size(width: int, height: int, shown: str, limits: Input) -> None:
     size = f"{shown} has {width} x {height} pixels, more than"
     if width * height > limits.max_pixels:
         allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
-        raise PictureError(f"{size} {allowed}; make it smaller first")
+        raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
     if max(width, height) > limits.max_side:
         allowed = f"{limits.max_side} on one side (--max-side)"
-        raise PictureError(f"{size} {allowed}; make it smaller first")
+        raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.console import complain, out
-from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
+from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop, counted
 from impasto.job import Job, beside, note_of, numbered, with_free_name
 from impasto.limits import Input
 from impasto.progress import Progress, Signals, duration, logged, report
@@ -88,6 +88,8 @@ def paint(
     runtime = machine.resolve(chosen.runtime, chosen.settings)
     if runtime.budget is not None:  # the command's, not only the computation's
         runtime = runtime.changed(budget=max(0.001, runtime.budget - machine.process_age()))
+        if chosen.origins["evaluations"].startswith("--"):
+            progress.say("--evaluations does not count beside --budget, which chooses their number")
     edge = pyramid.long_edge(photo.width, photo.height, chosen.settings)
     width, height = pyramid.fit(photo.width, photo.height, edge)
     long = max(photo.width, photo.height)
@@ -209,7 +211,7 @@ def finish(
     how = (
         "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
     )
-    progress.say(f"{how}{spent} evaluations in {duration(result.seconds)}")
+    progress.say(f"{how}{counted(spent, 'evaluation')} in {duration(result.seconds)}")
     if keeper.left:
         progress.say(on)
     return code

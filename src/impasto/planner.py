@@ -90,10 +90,11 @@ def plan(
         if leanest is None or need < leanest.memory:
             leanest = found
     assert leanest is not None
-    if not strict or leanest.memory <= limit:
+    if not strict:
         return leanest
     raise ResourceError(
-        f"memory_limit: {largest.width} x {largest.height} px needs about {leanest.memory / 1e6:.0f} MB "
+        f"memory_limit: {largest.width} x {largest.height} px needs about "
+        f"{leanest.memory / MARGIN / 1e6:.0f} MB "
         f"at least, more than {limit / 1e6:.0f} MB; use a smaller --size or a larger --memory-limit"
         + (", or another --style-statistic, as sliced has no tiles" if _sorts(settings) else "")
     )

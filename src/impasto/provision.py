@@ -46,8 +46,8 @@ def definite(
     slower = planner.slowdown(scales[-1], layers, tile)
     if slower > 1 and not runtime.tile:
         log.warning(
-            "in tiles of %d px, to stay under %.1f GB: an evaluation takes about %.1f times as long",
-            tile, limit / 1e9, slower,
+            "in tiles of %d px, to stay under %.0f MB: an evaluation takes about %.1f times as long",
+            tile, limit / 1e6, slower,
         )  # fmt: skip
     if chosen.compact and not runtime.compact and runtime.precision != "bf16":
         log.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)

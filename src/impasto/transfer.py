@@ -204,8 +204,8 @@ def run(
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
     if dial is not None:
         dial.tell()
-    if budget is not None and budget.left() < 0:
-        logger.warning("the time budget was too short: over by %.1f s", -budget.left())
+    if budget is not None and (over := budget.overrun(len(log.history))):
+        logger.warning(over)
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
     repeatable = repeatable and log.stopped in REPEATABLE
     recipe = told(pixels=picture.pixels_sha256(), reproducible=repeatable)

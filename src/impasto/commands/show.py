@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from impasto import paint
 from impasto.console import out
-from impasto.errors import ExitCode
+from impasto.errors import ExitCode, counted
 from impasto.flags import (
     DEEP,
     SAVING,
@@ -66,7 +66,7 @@ def _lines(recipe: Recipe, file: str) -> Iterator[str]:
     yield f"weights       {printable(recipe.weights)} (SHA-256 {recipe.weights_sha256[:12]}...)"
     for scale in recipe.scales:
         size = f"{scale.width} x {scale.height} px"
-        spent = f"{scale.evaluations} evaluations in {duration(scale.seconds)}"
+        spent = f"{counted(scale.evaluations, 'evaluation')} in {duration(scale.seconds)}"
         yield f"scale         {size}: {spent}; ended: {printable(scale.reason)}"
     if recipe.calibration:
         yield f"strength      {recipe.settings.strength:g}: {recipe.calibration}"
