@@ -19,7 +19,7 @@ from torch import Tensor
 from impasto import canvas as canvases
 from impasto import keeper as keepers
 from impasto import machine, planner, provision
-from impasto.budget import MOST, REASON, WORTH, Budget
+from impasto.budget import MOST, REASON, Budget
 from impasto.chain import Chain
 from impasto.checkpoint import Checkpoint, check_fit
 from impasto.descent import NOT_FINITE
@@ -187,10 +187,8 @@ def run(
         canvas = _paint(course, list(zip(plan, passes, strict=False)), since)
         machine.give_back_freed_memory()
         picture = inputs.picture(canvases.upscale(canvas, plan[-1]))
-    if budget is not None and -budget.left() > max(0.5, 0.05 * budget.seconds):
-        hardly = len(log.history) < WORTH
-        words = "; the picture is hardly painted, give it more" if hardly else ""
-        logger.warning("the time budget was too short: over by %.1f s%s", -budget.left(), words)
+    if budget is not None and (over := budget.overrun(len(log.history))):
+        logger.warning(over)
     repeatable = not extra_losses and all(scale.reason != OUT_OF_MEMORY for scale in log.scales)
     repeatable = repeatable and log.stopped in REPEATABLE
     recipe = told(pixels=picture.pixels_sha256(), reproducible=repeatable)
