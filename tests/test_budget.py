@@ -88,3 +88,12 @@ def test_a_scale_whose_targets_leave_no_time_is_not_begun(clock) -> None:
     spend(clock, limit, 1, 0.4)
     assert clock.now - began == pytest.approx(60.0, rel=0.05)  # the time is not kept for the third
     assert not limit.enough_for(2)
+
+
+def test_what_is_said_of_a_budget_that_was_too_short(clock) -> None:
+    limit = Budget(100.0, [1.0])
+    clock.now += 104.0
+    assert limit.overrun(50) == ""
+    clock.now += 2.0
+    assert limit.overrun(50) == "the time budget was too short: over by 6.0 s"
+    assert limit.overrun(1).endswith("hardly painted, give it more")

@@ -16,6 +16,7 @@ from impasto.evaluation import Evaluation
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
 WORTH = 3  # evaluations below which a finer scale is not begun; the first only measures its start
+SLACK = 0.05  # share of a budget by which a run may be over it without a word
 COARSE = 0.5  # share of the time that coarse scales may take where it is short
 MOST = 100_000  # evaluations; time ends a scale before
 REASON = "budget"
@@ -34,7 +35,7 @@ class Budget:
     def __init__(
         self, seconds: float, costs: Sequence[float], before: Sequence[float] | None = None
     ) -> None:
-        self.seconds = seconds
+        self._asked = seconds
         self._end = time.perf_counter() + seconds
         self._costs = list(costs)
         self._before = [0.0] * len(self._costs) if before is None else list(before)
@@ -45,6 +46,14 @@ class Budget:
     def left(self) -> float:
         """Return the seconds left."""
         return self._end - time.perf_counter()
+
+    def overrun(self, evaluations: int) -> str:
+        """Return what is to be said where so many evaluations took clearly more than there was; else nothing."""
+        over = -self.left()
+        if over <= max(0.5, SLACK * self._asked):
+            return ""
+        words = "; the picture is hardly painted, give it more" if evaluations < WORTH else ""
+        return f"the time budget was too short: over by {over:.1f} s{words}"
 
     def enough_for(self, number: int) -> bool:
         """Return whether a scale is worth beginning in the time left; the first one always is."""
