@@ -48,7 +48,7 @@ class Budget:
         return self._end - time.perf_counter()
 
     def overrun(self, evaluations: int) -> str:
-        """Return what is to be said where so many evaluations took clearly more than there was; else nothing."""
+        """Return what is to be said where so many evaluations took clearly more time; else nothing."""
         over = -self.left()
         if over <= max(0.5, SLACK * self._asked):
             return ""
