@@ -339,7 +339,11 @@ def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
     assert found(size=1024, min_size=1024).seconds == pytest.approx(0.5 * 10 * 16)
     assert found(size=512, min_size=256).seconds == pytest.approx(0.5 * 10 * 5)
     assert found(size=1024, min_size=1024).memory > found(size=512, min_size=512).memory > 100
-    assert found(size=1024, min_size=1024, history=100).memory > found(size=1024).memory
+    longer = {"size": 1024, "evaluations": 200}
+    assert found(**longer, history=100).memory > found(**longer).memory
+    assert (
+        found(size=1024, history=100).memory == found(size=1024, history=8).memory
+    )  # nine make eight
 
 
 # --- layers ----

@@ -1,8 +1,10 @@
 from itertools import pairwise
 
 import pytest
+import torch
 
 from impasto import planner
+from impasto.chain import WIDE
 from impasto.errors import ResourceError
 from impasto.planner import kept, memory, plan, slowdown, smaller
 from impasto.pyramid import Scale
@@ -25,6 +27,17 @@ def test_what_a_pass_keeps_counted_by_hand() -> None:
     assert kept(["pool1"], "fp32") == 16 * 6 + 64 * 4
     assert kept(["relu1_2"], "bf16") == 2 * 64 * 2
     assert kept([], "fp32") == 0
+
+
+def test_kernels_counted_by_hand() -> None:
+    assert planner.kernels([], "bf16") == planner.kernels(["relu1_2"], "bf16") == 0
+    assert planner.kernels(["relu2_2"], "bf16") == 36 * 2 * (64 * 128 + 128 * 128)
+    assert planner.kernels(["relu2_2"], "fp32") == 36 * 4 * 128 * 128
+
+
+def test_the_planner_knows_where_winograd_is_used() -> None:
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        assert planner.NARROWEST[precision] == WIDE[dtype]
 
 
 def test_memory_grows_with_what_it_is_made_of() -> None:

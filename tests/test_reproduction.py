@@ -262,5 +262,5 @@ def test_a_large_folder_is_not_read_for_ever(inputs, monkeypatch) -> None:
     monkeypatch.setattr(module, "MOST_FILES", 3)
     for number in range(20):
         Path(f"folder/{number}.png").write_bytes(b"x")
-    seen = list(module._candidates(made_up().content, [inputs / "folder"]))
+    seen = list(module._candidates(made_up().content, [inputs / "folder"], 1000))
     assert len(seen) == 1 + 3

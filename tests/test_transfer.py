@@ -271,11 +271,11 @@ def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(
     from impasto import planner
 
     monkeypatch.setattr(planner, "EDGES", (64, 32))
-    monkeypatch.setattr(planner, "TILED", 0)  # more than a picture of this size takes
+    monkeypatch.setattr(planner, "TILED", (0, 0))  # more than a picture of this size takes
     scale = [impasto.pyramid.Scale(160, 120)]
     layers = {"content_layers": "relu2_1", "style_layers": "relu1_1"}
     whole = planner.plan(scale, Settings(**layers), ["relu1_1", "relu2_1"], "fp32", 10**12)
-    runtime = FP32.changed(memory_limit=whole.memory - 1)
+    runtime = FP32.changed(memory_limit=whole.memory - 1, compact=False, pairs=10)
     result = run(png(160, 120), settings={"size": 160, "min_size": 160} | layers, runtime=runtime)
     assert result.recipe.runtime.tile in (64, 32)
     assert result.recipe.runtime.memory_limit is None

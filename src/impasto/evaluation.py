@@ -24,8 +24,8 @@ def blocks(flat: Tensor) -> list[slice]:
 
 
 def all_finite(values: Tensor) -> Tensor:
-    """Return whether all values of a contiguous tensor are finite, on its device."""
-    flat = values.view(-1)
+    """Return whether all values of a tensor are finite, on its device."""
+    flat = values.reshape(-1)
     return torch.stack([torch.isfinite(flat[part]).all() for part in blocks(flat)]).all()
 
 

@@ -110,12 +110,10 @@ class Objective:
         return Evaluation(total, gradient, shares, bool(finite))
 
     def _in_turn(self, canvas: Tensor, parts: Sequence[Tile]) -> Iterator[Tile]:
-        """Yield the tiles; what one left does not lie about when the next has another size."""
-        before = 0
+        """Yield the tiles; of a large canvas, what one left does not lie about when the next begins."""
         for tile in parts:
-            if self._large(canvas) and tile.pixels != before:
+            if self._large(canvas):
                 machine.give_back_freed_memory()
-            before = tile.pixels
             yield tile
 
     def _large(self, canvas: Tensor) -> bool:

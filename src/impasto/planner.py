@@ -16,12 +16,13 @@ from impasto.pyramid import Scale
 from impasto.settings import Settings
 from impasto.tiles import tiles
 
-PROGRAM = {"fp32": 590_000_000, "bf16": 470_000_000}  # bytes; Python, torch and the network
+PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
+NARROWEST = {"fp32": 128, "bf16": 64}  # channels that come in, from which on Winograd is used
 VECTORS = 5  # canvas, trial, two gradients, direction; float32
 BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
 PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
-TILED = 90_000_000  # bytes that parts of different sizes leave unused between them
+TILED = 90_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
 FEWER = {
     6: 1.03,
@@ -29,7 +30,7 @@ FEWER = {
     3: 1.15,
     2: 1.3,
 }  # curvature pairs where memory is short: evaluations more
-MARGIN = 0.95  # of the limit that a plan may take; it is not exact
+MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 SORTING = 60_000_000  # bytes that the sorted projections of `sliced` take for a moment
 FORWARD = 0.5  # of an evaluation: a pass without its way back
@@ -137,12 +138,24 @@ def memory(
     targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
     part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
-    passing += TILED if part < pixels else 0
+    passing += TILED[0] + TILED[1] * part if part < pixels else 0
     if _sorts(settings):  # gradients of the layers wait while others are measured
         values = _values(settings.style_layers)
         passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
-    program = PROGRAM[precision] + SOLVERS[settings.solver]
+    program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
     return program + vectors + targets + max(passing, vector * BETWEEN)
+
+
+def kernels(layers: Sequence[str], precision: str) -> int:
+    """Return the bytes of the kernels that Winograd's convolutions make: 36 numbers a pair of channels."""
+    total, incoming = 0, 3
+    for layer in LAYERS[: ORDER[deepest(layers)] + 1] if layers else ():
+        if layer.startswith("conv"):
+            outgoing = CHANNELS[block_of(layer) - 1]
+            if incoming >= NARROWEST[precision] and outgoing >= 128:
+                total += 36 * incoming * outgoing * (2 if precision == "bf16" else 4)
+            incoming = outgoing
+    return total
 
 
 def kept(layers: Sequence[str], precision: str) -> int:
