@@ -290,8 +290,7 @@ def _share_processors() -> None:
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line and return the exit code."""
     if isinstance(error, Interrupted):
-        how = "ended at once" if signals.running else "nothing was saved yet"
-        return complain(f"interrupted; {how}", signals.code or ExitCode.INTERRUPTED)
+        return int(signals.code or ExitCode.INTERRUPTED)
     if isinstance(error, SystemExit):
         raise error
     if isinstance(error, KeyboardInterrupt):

@@ -9,11 +9,10 @@ import time
 from dataclasses import dataclass
 
 from impasto import machine
-from impasto.budget import MOST
 from impasto.inputs import Inputs, Targets
 from impasto.objective import Objective, network_of
 from impasto.planner import Plan, slowdown
-from impasto.planner import plan as fitting
+from impasto.provision import plan_of
 from impasto.pyramid import Scale, fit
 from impasto.settings import Runtime, Settings
 from impasto.targets import bind, layers_of
@@ -55,12 +54,8 @@ def estimate(
         targets = inputs.tensors(trial, runtime.device)
         objective = Objective(network, bind(network, targets, settings))
         seconds = _seconds(objective, targets)
-    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
-    limit = runtime.memory_limit or machine.free_memory(str(runtime.device))
-    strict = runtime.memory_limit is not None
-    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
-    asked = (plan, counted, wanted, str(runtime.precision), limit, fixed)
-    found = fitting(*asked, strict=strict, inputs=inputs.held_bytes(plan[-1]))
+    held = inputs.held_bytes(plan[-1])
+    found, _ = plan_of(runtime, settings, plan, wanted, held)
     each = seconds / (trial.width * trial.height)
     work = sum(
         scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan

@@ -32,12 +32,7 @@ def definite(
         log.warning(
             "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
         )
-    limit = runtime.memory_limit or machine.free_memory(runtime.device)
-    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
-    strict = runtime.memory_limit is not None
-    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
-    given = (scales, counted, layers, str(runtime.precision), limit, fixed)
-    chosen = planner.plan(*given, strict=strict, inputs=inputs)
+    chosen, limit = plan_of(runtime, settings, scales, layers, inputs)
     if chosen.memory > limit:
         log.warning(
             "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
@@ -63,6 +58,26 @@ def definite(
 def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
     """Return what an evaluation costs, in pixels computed whole."""
     return scale.width * scale.height * planner.slowdown(scale, layers, runtime.tile or 0)
+
+
+def plan_of(
+    runtime: Runtime,
+    settings: Settings,
+    scales: Sequence[Scale],
+    layers: Sequence[str],
+    inputs: int,
+) -> tuple[planner.Plan, int]:
+    """Return the plan for a runtime, and the bytes it had to stay under.
+
+    Raises:
+        ResourceError: Nothing fits into the limit that was given.
+    """
+    limit = runtime.memory_limit or machine.free_memory(str(runtime.device))
+    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
+    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
+    given = (scales, counted, layers, str(runtime.precision), limit, fixed)
+    strict = runtime.memory_limit is not None
+    return planner.plan(*given, strict=strict, inputs=inputs), limit
 
 
 def beforehand(

@@ -1,7 +1,6 @@
 """`impasto report`: a page about a picture made by impasto, from its recipe and a replay of its run."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +60,8 @@ def report(picture: str, **given: Any) -> int:
             check_reproducible(recipe)
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
-    job = Job(None, "", (Path(picture),), Output(), limits_of(given), force=force, report=True)
-    job = replace(job, quiet=bool(given.get("quiet")))
+    quiet, inputs = bool(given.get("quiet")), (Path(picture),)
+    job = Job(None, "", inputs, Output(), limits_of(given), force=force, report=True, quiet=quiet)
     folders = [*map(Path, given.get("inputs") or []), Path(picture).parent, Path()]
     with paint.shown(job) as progress:
         from impasto.picture import Picture

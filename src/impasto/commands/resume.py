@@ -56,7 +56,7 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
         job = _job(run, given)
         with paint.shown(job) as progress:
             machine.keep_no_pictures()
-            found = run.inputs(given.get("inputs") or [], _limits(run, given))
+            found = run.inputs(given.get("inputs") or [], job.limits)
             if job.target is not None:
                 for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
@@ -69,11 +69,6 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
                 on_part=paint.stopper(progress),
             )
         return paint.finish(job, progress, result, run.keeper, course, [BEFORE])
-
-
-def _limits(run: "Unfinished", given: Mapping[str, Any]) -> Input:
-    """Return the limits of the flags and the environment, else those that the run began with."""
-    return limits_of(given, Asked(**run.checkpoint.head.note).limits)
 
 
 def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
@@ -96,7 +91,7 @@ def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
             options["output"] = str(_free(target, options))
     options["force"] = replaces or bool(options.get("force"))
     job = plan_job(stem, [], asked.output, options)
-    return replace(job, resumed=True, limits=_limits(run, given))
+    return replace(job, resumed=True, limits=limits_of(given, asked.limits))
 
 
 def _free(target: Path, options: Mapping[str, Any]) -> Path:
