@@ -54,7 +54,7 @@ ORDER = (  # a module imports from rows above its own only
     {"protection", "regions", "distributions"},
     {"paintings"},
     {"budget", "canvas", "history", "objective", "planner", "targets"},
-    {"checkpoint", "faults", "provision", "result"},
+    {"checkpoint", "faults", "provision", "result", "steering"},
     {"keeper", "strength"},
     {"transfer"},
     {"reproduction", "estimate", "experiment", "gridplan"},

@@ -80,7 +80,7 @@ class Stretch(Model):
 
     `scale` counts from 1. `after` evaluations of that scale the ratio of the neutral terms, style to content,
     was `ratio`, and from there on the weights were these; at the last one of a scale the ratio is what was
-    achieved. None: it was not measured, as at the beginning of a scale.
+    achieved. None: it was not measured, as at the beginning of a scale, or the photo was unchanged.
     """
 
     scale: int = Field(ge=1)

@@ -26,7 +26,7 @@ from impasto.result import Result
 from impasto.settings import Style
 from impasto.sources import read_recipe
 from impasto.style import REST, Mask
-from impasto.transfer import WeightsLike, load, replay
+from impasto.transfer import FINISHED, WeightsLike, load, replay
 from impasto.weights import identity
 
 MOST_FILES = 10_000  # of a folder that are looked at
@@ -104,7 +104,7 @@ def check_reproducible(recipe: Recipe) -> None:
         InputError: Its run had a loss or was ended by a callback of the caller's own.
     """
     if not recipe.reproducible:
-        why = "was stopped by" if recipe.stopped not in ("evaluations", "tolerance") else "used"
+        why = "was stopped by" if recipe.stopped not in FINISHED else "used"
         what = "a callback" if why == "was stopped by" else "a loss"
         raise InputError(
             f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
