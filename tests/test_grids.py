@@ -84,9 +84,8 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
 
     monkeypatch.setattr("impasto.grids.Workshop", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
-    assert (
-        len(made) == 1 + 2 * 3
-    )  # the network; at two scales inputs, photo's and painting's targets
+    # What is said of the inputs; the network; at two scales inputs, photo's and painting's targets.
+    assert len(made) == 1 + 1 + 2 * 3
 
 
 def test_a_workshop_keeps_no_more_than_its_limit() -> None:
