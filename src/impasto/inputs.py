@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from impasto.recipe import InputRecord
 from impasto.recolour import AS_PAINTED, Recolour
 from impasto.settings import Settings, Style
 from impasto.style import REST, Mask
+from impasto.workshop import Workshop
 
 StyleLike = PictureLike | Style
 MaskLike = PictureLike | Mask
@@ -340,19 +341,24 @@ def as_recorded(given: StyleLike, recorded: InputRecord) -> Style:
     return style
 
 
-def warn_of(inputs: Inputs, scale: Scale) -> None:
-    """Say what of the inputs is not as one might think: regions that overlap, paintings too small."""
+def remark(inputs: Inputs, scale: Scale, workshop: Workshop) -> None:
+    """Say what of the inputs is not as one might think: regions that overlap, paintings too small.
+
+    Runs that share a workshop say it once.
+    """
+    found = []
     for (style, use), shape in zip(inputs._used(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            log.warning(
-                "the painting %s (%d x %d px) is enlarged %.1f times for strokes of this size; a larger "
-                "file of it has finer ones",
-                printable(style.name), style.width, style.height, factor,
-            )  # fmt: skip
+            found.append(
+                f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
+                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
+            )
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
-        log.warning("%s", masks.told([use.mask for use in inputs.uses], names, inputs.content))
+        found.append(masks.told([use.mask for use in inputs.uses], names, inputs.content))
+    for said in found:
+        workshop.once(("said", said), partial(log.warning, "%s", said))
 
 
 def record(picture: Picture, weight: float = 1.0, use: Use | None = None) -> InputRecord:

@@ -22,6 +22,7 @@ PALETTE = 512  # px; long edge at which a segmentation's colours are counted
 APART = 48  # levels in some channel between two colours of a segmentation
 FEW = 0.004  # of the pixels: below it a colour is the edge between two others
 MOST_COLOURS = 32
+STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
 OPAQUE = 0.999
 
 Opened = Mask | str | None  # of a `Picture`; REST; or everywhere
@@ -55,7 +56,7 @@ def check(mask: Opened, over: Picture, role: str) -> None:
     if not _same_shape((picture.width, picture.height), (over.width, over.height)):
         turned = _same_shape((picture.height, picture.width), (over.width, over.height))
         hint = "turn it" if turned else "make it of the same shape, at any size"
-        upright = " (upright)" if turned else ""
+        upright = ", upright" if turned else ""
         raise InputError(
             f"the mask {shown} ({sizes}) has another shape than the {role} ({over.width} x "
             f"{over.height} px{upright}); {hint}"
@@ -67,8 +68,12 @@ def check(mask: Opened, over: Picture, role: str) -> None:
         )
     largest = float(tensor(mask, *proof(picture)).max())
     if largest < 0.5 / 255:
-        what = f"has no pixel of {mask.color}" if mask.color else "is black all over"
-        raise InputError(f"the mask {shown} {what}: nothing would count; paint white what should")
+        if mask.color:
+            has = ", ".join(colours(picture))
+            raise InputError(f"the segmentation {shown} has nothing of {mask.color}; it has {has}")
+        raise InputError(
+            f"the mask {shown} is black all over: nothing would count; paint white what should"
+        )
 
 
 def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
@@ -153,7 +158,15 @@ def colours(picture: Picture) -> list[str]:
             f"{printable(picture.name)} has {len(found)} colours, too many for a segmentation (at most "
             f"{MOST_COLOURS}); paint each region in one flat colour"
         )
-    return ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    names = ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    nearest = torch.stack([_distance(image[0], _levels(name)) for name in names]).amin(dim=0)
+    stray = float((nearest > 3 * (APART / 255) ** 2).float().mean())
+    if stray > STRAY:
+        raise InputError(
+            f"{printable(picture.name)} is no segmentation: {100 * stray:.0f} % of it are in no flat colour; "
+            "paint each region in one"
+        )
+    return names
 
 
 def _flat(image: Tensor) -> Tensor:
@@ -234,7 +247,9 @@ def told(masks: Sequence[Opened], names: Sequence[str], photo: Picture) -> str:
         return said
     if everywhere:
         return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
-    return f"{said}: not painted; --mask rest gives that a style"
+    coloured = any(isinstance(mask, Mask) and mask.color for mask in masks)
+    way = "rest in --segment-colors" if coloured else "--mask rest"
+    return f"{said}: not painted; {way} gives that a style"
 
 
 def key(mask: Opened) -> object:

@@ -7,9 +7,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import InputError, PictureError, SettingsError, counted
+from impasto.errors import InputError, PictureError, SettingsError, counted, did_you_mean
 from impasto.flags import shares_of
 from impasto.folders import files_in, is_folder
 from impasto.limits import Input
@@ -226,15 +227,23 @@ def _each(flag: str, names: Sequence[str] | None, count: int, *words: str) -> li
         raise InputError(
             f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
         )
+    for name in map(str, names):
+        if name == REST and REST not in words:
+            raise InputError(
+                f"--{flag}: {REST} is for the photo's regions; give a picture or {NONE}"
+            )
+        hint = did_you_mean(name.lower(), (NONE, *words))
+        if hint and name not in (NONE, *words) and not Path(name).exists():
+            raise InputError(f"--{flag}: {printable(name)} does not exist.{hint}")
     return [None if name == NONE else str(name) for name in names]
 
 
-def _parts(flag: str, text: str, between: str, count: int) -> list[str]:
+def _parts(flag: str, text: str, between: str, count: int, also: str = "") -> list[str]:
     """Return the parts of a list with one entry for each style."""
     parts = [part.strip() for part in text.split(between)]
     if len(parts) != count:
         raise InputError(
-            f"{flag}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}"
+            f"{flag}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
         )
     return parts
 
@@ -263,7 +272,7 @@ def _colors(text: str | None, count: int) -> tuple[str | None, ...] | None:
     if text is None:
         return None
     found: list[str | None] = []
-    for part in _parts("--segment-colors", text, ",", count):
+    for part in _parts("--segment-colors", text, ",", count, f" or {REST}"):
         if part in (NONE, REST):
             found.append(None if part == NONE else REST)
             continue

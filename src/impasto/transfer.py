@@ -34,7 +34,7 @@ from impasto.inputs import (
     Targets,
     as_recorded,
     open_inputs,
-    warn_of,
+    remark,
 )
 from impasto.keeper import CheckpointLike, Keeper, keeper_of
 from impasto.losses import Loss
@@ -172,7 +172,7 @@ def run(
     wanted = layers_of(settings, extra_losses, inputs)
     plan = inputs.scales(settings, wanted)
     workshop = workshop or Workshop(0)
-    workshop.once(("said", inputs.uses, plan[-1]), lambda: warn_of(inputs, plan[-1]))
+    remark(inputs, plan[-1], workshop)
     asked = runtime
     if since is None:
         runtime = provision.definite(runtime, settings, plan, wanted, inputs.held_bytes(plan[-1]))
