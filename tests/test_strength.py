@@ -308,7 +308,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number
     assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy"])
 def test_a_scale_ends_at_the_goal(small, narrow, monkeypatch, solver) -> None:
     """It is made again, and resumed from before its end, to the same bytes."""
     monkeypatch.setattr(strength, "enough", lambda count, ratio, passes: count >= 14)
