@@ -497,7 +497,7 @@ MUTANTS = (
     ),
     Mutant(
         "equal neighbours have a slope",
-        "losses.py",
+        "variation.py",
         "(across.square() + down.square() + FAINT**2).sqrt() - FAINT",
         "(across.square() + down.square()).sqrt()",
         ("tests/test_clean.py",),
