@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "an empty mask is refused",
         "masks.py",
-        "    if largest < 0.5 / 255:",
+        "    if largest < FAINT:",
         "    if False:",
         ("tests/test_masks.py",),
         "empty",

@@ -22,6 +22,7 @@ PALETTE = 512  # px; long edge at which a segmentation's colours are counted
 APART = 48  # levels in some channel between two colours of a segmentation
 FEW = 0.004  # of the pixels: below it a colour is the edge between two others
 MOST_COLOURS = 32
+FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 where white is 255
 STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
 OPAQUE = 0.999
 
@@ -67,12 +68,14 @@ def check(mask: Opened, over: Picture, role: str) -> None:
             "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
         )
     largest = float(tensor(mask, *proof(picture)).max())
-    if largest < 0.5 / 255:
+    if largest < FAINT:
         if mask.color:
             has = ", ".join(colours(picture))
             raise InputError(f"the segmentation {shown} has nothing of {mask.color}; it has {has}")
+        level = round(255 * largest)
+        nearly = f" (its lightest is {level} of 255)" if level else ""
         raise InputError(
-            f"the mask {shown} is black all over: nothing would count; paint white what should"
+            f"the mask {shown} is black all over{nearly}: nothing would count; paint white what should"
         )
 
 
