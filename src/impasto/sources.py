@@ -145,9 +145,9 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
             origins["weights"] = call("weights")
     weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
     left = tuple(_flag(name) for name in sheet.beside if name not in flags)
-    notes = (f"{shown} was painted with {' and '.join(left)}: give that again",) if left else ()
-    notes += tuple(f"not as in {named}: {limit}" for limit in base.limits)
-    return Chosen(settings, runtime, output, input, named, weights, origins, notes)
+    notes = [f"{shown} was painted with {' and '.join(left)}: give that again"] if left else []
+    notes += [f"not as in {named}: {limit}" for limit in base.limits]
+    return Chosen(settings, runtime, output, input, named, weights, origins, tuple(notes))
 
 
 def read_file(path: str | os.PathLike[str]) -> Sheet:
