@@ -163,6 +163,8 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--segments seg.png --segment-colors #0f0,#00f", "has nothing of #00ff00; it has #"),
         ("--segments left.png --segment-colors #fff,none --source-segments a-seg.png", "1 given"),
         ("--protect a-mask.png", "has another shape than the photo"),
+        ("--protect Rest", "--protect: Rest does not exist. Did you mean rest?"),
+        ("--protect rest", "give every style a mask"),
         ("--protect-feather 60", "--protect-feather: must be 50 or less"),
     ],
 )

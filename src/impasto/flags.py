@@ -192,7 +192,8 @@ BASE = [
         "rest as for --mask. [default: the largest region is the first painting's, and so on]", "Regions"),
     parameter("source_segments", list[str], "The segmentation of a painting, in the photo's colours; once "
         "for each painting: a file or none. [default: none]", "Regions", negative=""),
-    parameter("protect", Path, "What stays the photo, white on black. [default: not set]", "Regions"),
+    parameter("protect", str, "What stays the photo, white on black; or rest: what no mask covers. "
+        "[default: not set]", "Regions"),
 ]  # fmt: skip
 
 
