@@ -159,7 +159,8 @@ SAVING = [
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
     parameter("preset", str, "Settings with a name: default, paper (Gatys, Ecker and Bethge, to the "
-        "letter), or one of your own; impasto presets lists them; single flags go before. "
+        "letter), a look (sketchy, balanced, bold, tinted, wild) or one of your own; impasto presets lists "
+        "them; single flags go before. "
         "[default: default]", "Look"),
     parameter("like", Literal[sheets.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "

@@ -230,7 +230,8 @@ def _each(flag: str, names: Sequence[str] | None, count: int, *words: str) -> li
     if len(names) != count:
         also = "".join(f" or {word}" for word in words)
         raise InputError(
-            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
+            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
+            f"each after a --{flag} of its own"
         )
     for name in map(str, names):
         if name == REST and REST not in words:
