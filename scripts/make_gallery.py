@@ -134,6 +134,10 @@ def draw_masks(folder: Path) -> None:
     colours = np.zeros((400, 600, 3), np.uint8)
     colours[~saucer], colours[saucer], colours[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
     save(colours, folder / "segments.png")
+    for name, part in (("sky", slice(0, 280)), ("fields", slice(340, 512))):  # of swirl.jpg
+        mask = np.zeros((512, 640), np.uint8)
+        mask[part] = 255
+        save(mask, folder / f"{name}.png")
     (folder / "folder").mkdir(exist_ok=True)
     for name in ("swirl", "ember"):
         (folder / "folder" / f"{name}.jpg").write_bytes(sample(name).read_bytes())

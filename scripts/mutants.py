@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "an empty mask is refused",
         "masks.py",
-        "    if largest < 0.5 / 255:",
+        "    if largest < FAINT:",
         "    if False:",
         ("tests/test_masks.py",),
         "empty",
@@ -497,7 +497,7 @@ MUTANTS = (
     ),
     Mutant(
         "equal neighbours have a slope",
-        "losses.py",
+        "variation.py",
         "(across.square() + down.square() + FAINT**2).sqrt() - FAINT",
         "(across.square() + down.square()).sqrt()",
         ("tests/test_clean.py",),

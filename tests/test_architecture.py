@@ -49,7 +49,7 @@ ORDER = (  # a module imports from rows above its own only
     {"guides", "masks", "folders"},
     {"vgg", "losses", "solvers", "recolour", "contact"},
     {"inputs"},
-    {"pooling", "clean", "moments", "structure"},
+    {"pooling", "clean", "moments", "structure", "variation"},
     {"chain", "sliced"},
     {"protection", "regions", "distributions"},
     {"paintings"},

@@ -88,13 +88,15 @@ def test_a_photo_that_its_file_turns_takes_an_upright_mask(tmp_path) -> None:
 def test_empty_and_coloured_masks_are_refused() -> None:
     with pytest.raises(InputError, match="black all over"):
         opened(left(value=0))
+    with pytest.raises(InputError, match=r"black all over \(its lightest is 1 of 255\)"):
+        opened(left(value=1))  # 0 and 1, as programs keep labels
     with pytest.raises(InputError, match="has colours, but a mask is white"):
         opened(PHOTO)
     with pytest.raises(InputError, match=r"nothing of #00ff00; it has #fa0a0a, #0a0afa"):
         opened(Mask(segmentation(), "#0f0"))
     with pytest.raises(InputError, match="what the masks of other styles leave"):
         opened("rest")
-    with pytest.raises(InputError, match="protect: needs a mask"):
+    with pytest.raises(InputError, match="give every style a mask"):
         open_inputs(PHOTO, PAINTING, Settings(), None, "rest")
 
 

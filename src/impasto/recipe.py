@@ -137,9 +137,9 @@ class Recipe(Model):
     @property
     def pictures(self) -> tuple[InputRecord, ...]:
         """All that went in: the photo, the paintings with their masks, the start, what is protected."""
-        others = (self.init_picture, self.protect)
+        others = [item for item in (self.init_picture, self.protect) if item is not None]
         painted = [picture for style in self.styles for picture in style.pictures]
-        return (self.content, *painted, *(item for item in others if item is not None))
+        return (self.content, *painted, *(item for item in others if item.kind != "rest"))
 
     def to_json(self) -> str:
         """Return the recipe as indented JSON, ending in a newline."""

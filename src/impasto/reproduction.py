@@ -43,7 +43,7 @@ class Found:
     init_picture: Picture | None
     paths: tuple[Path, ...]
     painted: tuple[Style, ...] = ()
-    protect: Mask | None = None
+    protect: Mask | str | None = None
 
 
 def reproduce(
@@ -154,14 +154,17 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
 
 def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
     """Return a style as it was used."""
-    mask = REST if record.mask and record.mask.kind == REST else _mask(record.mask, have)
-    source = _mask(record.source_mask, have)
+    mask, source = _mask(record.mask, have), _mask(record.source_mask, have)
     picture = have[record.sha256][0]
     return Style(picture, record.weight, mask, source, record.stroke, record.layers)
 
 
-def _mask(record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]) -> Mask | None:
-    return None if record is None else Mask(have[record.sha256][0], record.color)
+def _mask(
+    record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
+) -> Mask | str | None:
+    if record is None or record.kind == REST:
+        return None if record is None else REST
+    return Mask(have[record.sha256][0], record.color)
 
 
 def search(
