@@ -1,9 +1,10 @@
 """Make docs/gallery.md and its pictures: every control, shown, by impasto's own commands on its own samples.
 
-    python scripts/make_gallery.py [--only PART] [--check]
+    python scripts/make_gallery.py [--only PART] [--check] [--inputs FOLDER]
 
 Each `scripts/gallery/PART.toml` holds rows: a title, a text, and pictures with their flags. The page prints
-the commands, so that every picture can be made again by hand. `--check` only tells whether it is up to date.
+the commands, so that every picture can be made again by hand: `--inputs` writes what they read into a folder.
+`--check` only tells whether the page is up to date.
 """
 
 import argparse
@@ -24,7 +25,16 @@ from impasto.samples import sample
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = Path(__file__).resolve().parent / "gallery"
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
-PARTS = ("strength", "colour", "styles", "regions", "statistics", "content", "clean", "knobs")
+PARTS = {  # title, and the page that explains it
+    "strength": ("How strongly", "control/strength.md"),
+    "colour": ("Colour", "control/colour.md"),
+    "styles": ("Strokes and several styles", "control/styles.md"),
+    "regions": ("Regions", "control/regions.md"),
+    "statistics": ("What counts as style", "control/statistics.md"),
+    "content": ("The photo's structure", "control/content.md"),
+    "clean": ("Clean pictures", "control/clean.md"),
+    "knobs": ("The other knobs", "control/strength.md#the-knobs"),
+}
 SIZE = "256"
 HEIGHT = 220  # px of a picture on the page
 INTRO = """\
@@ -32,7 +42,8 @@ INTRO = """\
 # Gallery
 
 Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`,
-`swirl.jpg` and `ember.jpg` are the samples that come with impasto, `scripts/make_gallery.py` draws the masks.
+`swirl.jpg` and `ember.jpg` are the samples that come with impasto. `python scripts/make_gallery.py` makes all
+of this; with `--inputs FOLDER` it writes the samples and the masks there, to try the commands by hand.
 """
 
 
@@ -41,11 +52,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--inputs", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     parts = {name: rows(name) for name in PARTS if (ROWS / f"{name}.toml").exists()}
     text = page(parts)
     if options.check:
         sys.exit(0 if PAGE.read_text() == text else "docs/gallery.md: run scripts/make_gallery.py")
+    if options.inputs is not None:
+        options.inputs.mkdir(parents=True, exist_ok=True)
+        draw_masks(options.inputs)
+        return
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         draw_masks(Path(name))
@@ -64,10 +80,12 @@ def rows(part: str) -> list[dict[str, Any]]:
 def page(parts: dict[str, list[dict[str, Any]]]) -> str:
     """Return the page, in Markdown."""
     lines = [INTRO]
-    for found in parts.values():
+    for part, found in parts.items():
+        title, more = PARTS[part]
+        lines += [f"## {title}", "", f"[What it does, and how to use it]({more})", ""]
         for row in found:
             captions = ", ".join(picture["caption"] for picture in row["picture"])
-            lines += [f"## {row['title']}", "", row["text"].strip(), ""]
+            lines += [f"### {row['title']}", "", row["text"].strip(), ""]
             lines += [
                 f"![{captions}](pictures/gallery/{row['name']}.jpg)",
                 "",
@@ -116,6 +134,10 @@ def draw_masks(folder: Path) -> None:
     colours = np.zeros((400, 600, 3), np.uint8)
     colours[~saucer], colours[saucer], colours[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
     save(colours, folder / "segments.png")
+    for name, part in (("sky", slice(0, 280)), ("fields", slice(340, 512))):  # of swirl.jpg
+        mask = np.zeros((512, 640), np.uint8)
+        mask[part] = 255
+        save(mask, folder / f"{name}.png")
     (folder / "folder").mkdir(exist_ok=True)
     for name in ("swirl", "ember"):
         (folder / "folder" / f"{name}.jpg").write_bytes(sample(name).read_bytes())

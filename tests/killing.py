@@ -40,7 +40,7 @@ FILE = "run.checkpoint"
 class Stub:
     """An objective without a network: each pixel to a place of its own, the stiffer the later."""
 
-    tile, scale = None, 1.0
+    tile, scale, losses = None, 1.0, ()
 
     def __init__(self, *arguments, **options) -> None:
         pass

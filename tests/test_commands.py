@@ -57,6 +57,7 @@ def test_show_tells_how_a_picture_was_made(capsys) -> None:
     capsys.readouterr()
     assert main(["show", "out.jpg"]) == 0
     said = capsys.readouterr().out
+    single = " ".join(said.split())
     for words in (
         f"made by       impasto {impasto.__version__}, 20",
         "photo         photo.png (64 x 48 px, SHA-256 ",
@@ -65,10 +66,10 @@ def test_show_tells_how_a_picture_was_made(capsys) -> None:
         "ended: evaluations",
         "computed on   cpu, 1 threads",
         "reproducible  yes: impasto reproduce out.jpg",
-        "style_weight     300   (default: 1000)",
-        "content_weight   1\n",
+        "style_weight 300 (default: 1000)",
+        "content_weight 1 style_weight",
     ):
-        assert words in said
+        assert words in said or words in single
     for name in Settings.model_fields:
         assert f"\n  {name} " in said
 

@@ -79,8 +79,8 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     importlib.import_module("make_gallery").draw_masks(tmp_path)
-    swirl = Image.open("swirl.jpg")
-    half = np.repeat([[255, 0]], swirl.height, axis=0).repeat(swirl.width // 2, axis=1)
+    with Image.open("swirl.jpg") as swirl:
+        half = np.repeat([[255, 0]], swirl.height, axis=0).repeat(swirl.width // 2, axis=1)
     Image.fromarray(half.astype(np.uint8)).save("left-half.png")
     text = (ROOT / "docs" / "control" / f"{page}.md").read_text()
     blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
@@ -138,6 +138,17 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     Path("x.toml").write_text(table)
     chosen = gather({"settings": "x.toml"}, {}).settings
     assert (chosen.color, chosen.color_amount) == ("luminance", 0.5)
+
+
+def test_the_gallery_is_made_of_its_rows(monkeypatch):
+    """The page is what the script makes; its pictures are those of the rows."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    gallery = importlib.import_module("make_gallery")
+    parts = {name: gallery.rows(name) for name in gallery.PARTS}
+    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert text == gallery.page(parts), "run scripts/make_gallery.py"
+    shown = {row["name"] for rows in parts.values() for row in rows}
+    assert shown == {path.stem for path in (ROOT / "docs" / "pictures" / "gallery").iterdir()}
 
 
 CONTROL = ["strength"]  # pages of docs/control
@@ -218,10 +229,12 @@ def test_no_figure_is_left_open():
         assert "@@" not in page.read_text(), page
 
 
-def test_options_named_in_the_readme_exist():
+def test_options_named_in_the_readme_and_about_control_exist():
     ours = set(re.findall(r"--[a-z][a-z-]+", CLI_PAGE)) | {"--help"}
-    named = set(re.findall(r"(?<!pip)\s?`?(--[a-z][a-z-]+)", README))
-    assert named <= ours, named - ours
+    pages = [ROOT / "docs" / "gallery.md", *(ROOT / "docs" / "control").iterdir()]
+    for text in (README, *(page.read_text(encoding="utf-8") for page in pages)):
+        named = set(re.findall(r"(?<!pip)\s?`?(--[a-z][a-z-]+)", text))
+        assert named <= ours, named - ours
 
 
 def test_commands_named_in_the_readme_exist():

@@ -84,9 +84,19 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
 
     monkeypatch.setattr("impasto.grids.Workshop", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
-    assert (
-        len(made) == 1 + 2 * 3
-    )  # the network; at two scales inputs, photo's and painting's targets
+    # The network; at two scales inputs, photo's and painting's targets.
+    assert len(made) == 1 + 2 * 3
+
+
+def test_regions_are_told_once(files, narrow, caplog) -> None:
+    caplog.set_level("INFO")
+    """Though each cell has strokes of its own."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, :32] = 255
+    photo, painting = files
+    styles = [Style(painting, mask=mask), Style(painting, mask="rest")]
+    grid(photo, styles, {"stroke": [0.9, 1]}, BASE, runtime=ONE, weights=narrow)
+    assert caplog.text.count("regions: ") == 1
 
 
 def test_a_workshop_keeps_no_more_than_its_limit() -> None:

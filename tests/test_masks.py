@@ -88,13 +88,15 @@ def test_a_photo_that_its_file_turns_takes_an_upright_mask(tmp_path) -> None:
 def test_empty_and_coloured_masks_are_refused() -> None:
     with pytest.raises(InputError, match="black all over"):
         opened(left(value=0))
+    with pytest.raises(InputError, match=r"black all over \(its lightest is 1 of 255\)"):
+        opened(left(value=1))  # 0 and 1, as programs keep labels
     with pytest.raises(InputError, match="has colours, but a mask is white"):
         opened(PHOTO)
-    with pytest.raises(InputError, match=r"has no pixel of #00ff00"):
+    with pytest.raises(InputError, match=r"nothing of #00ff00; it has #fa0a0a, #0a0afa"):
         opened(Mask(segmentation(), "#0f0"))
     with pytest.raises(InputError, match="what the masks of other styles leave"):
         opened("rest")
-    with pytest.raises(InputError, match="protect: needs a mask"):
+    with pytest.raises(InputError, match="give every style a mask"):
         open_inputs(PHOTO, PAINTING, Settings(), None, "rest")
 
 
@@ -108,6 +110,14 @@ def test_the_colours_of_a_segmentation_by_size() -> None:
     assert masks.colours(Picture.of(segmentation())) == ["#fa0a0a", "#0a0afa"]
     with pytest.raises(InputError, match="too many for a segmentation"):
         masks.colours(Picture.of(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)))
+
+
+def test_a_photo_is_no_segmentation() -> None:
+    """Even one with a flat sky, half of it."""
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    photo[:20] = (80, 130, 190)
+    with pytest.raises(InputError, match=r"no segmentation: \d\d % of it are in no flat colour"):
+        masks.colours(Picture.of(photo))
 
 
 def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:

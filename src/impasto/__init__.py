@@ -33,20 +33,21 @@ if TYPE_CHECKING:
         ContentLoss,
         GramLoss,
         Penalty,
-        TotalVariation,
         gram_matrix,
-        total_variation,
     )
+    from impasto.output import Output
     from impasto.picture import Picture
     from impasto.recipe import Recipe
     from impasto.reproduction import reproduce
     from impasto.result import Result
     from impasto.resumption import resume
-    from impasto.settings import Output, Runtime, Settings, Style
+    from impasto.runtime import Runtime
+    from impasto.settings import Settings
     from impasto.solvers import minimize
     from impasto.sources import read_recipe
-    from impasto.style import Mask
+    from impasto.style import Mask, Style
     from impasto.transfer import stylize
+    from impasto.variation import TotalVariation, total_variation
     from impasto.vgg import VGG19
     from impasto.weights import Weights, import_weights, load_weights
 
@@ -63,7 +64,7 @@ _HOMES = {
     "InputError": "errors",
     "Mask": "style",
     "NumericalError": "errors",
-    "Output": "settings",
+    "Output": "output",
     "OutputError": "errors",
     "Penalty": "losses",
     "Picture": "picture",
@@ -71,14 +72,14 @@ _HOMES = {
     "Recipe": "recipe",
     "ResourceError": "errors",
     "Result": "result",
-    "Runtime": "settings",
+    "Runtime": "runtime",
     "Settings": "settings",
     "SettingsError": "errors",
     "Solution": "evaluation",
     "Step": "history",
     "Stop": "errors",
-    "Style": "settings",
-    "TotalVariation": "losses",
+    "Style": "style",
+    "TotalVariation": "variation",
     "VGG19": "vgg",
     "Weights": "weights",
     "WeightsError": "errors",
@@ -92,7 +93,7 @@ _HOMES = {
     "reproduce": "reproduction",
     "resume": "resumption",
     "stylize": "transfer",
-    "total_variation": "losses",
+    "total_variation": "variation",
 }
 
 __all__ = [

@@ -110,16 +110,25 @@ class Solution:
     fault: str = ""
 
 
+# The tensors by whose names the state of another solver is known.
+_OWN: Mapping[SolverName, tuple[str, ...]] = {
+    "lbfgs": ("step.", "change."),
+    "scipy": ("scipy.",),
+    "adam": ("mean", "square"),
+}
+
+
 def check_state(state: State, solver: SolverName, like: Tensor) -> None:
     """Refuse a state that this solver cannot go on from, for a canvas like this one.
 
     Raises:
         InputError: Something is missing or has another shape.
     """
+    foreign = tuple(part for other, own in _OWN.items() if other != solver for part in own)
+    if any(name.startswith(foreign) for name in state.tensors):
+        raise InputError("the state does not fit: it is another solver's")
     needed = {"canvas": like.shape} if solver != "scipy" or not state.count else {}
-    weighed = (
-        "loss" in state.numbers or "gradient" in state.tensors
-    )  # with the weights as they are now
+    weighed = "loss" in state.numbers or "gradient" in state.tensors  # as the weights are now
     if state.count and solver == "lbfgs":
         if weighed:
             needed["gradient"] = like.shape
@@ -136,9 +145,8 @@ def check_state(state: State, solver: SolverName, like: Tensor) -> None:
         found = state.tensors.get(name)
         if found is None or found.shape != shape or not found.is_floating_point():
             raise InputError(f"the state does not fit: {name} is missing or of another size")
-    known = {"lbfgs": {"loss", "failures"} if weighed else set(), "adam": {"steps"}}.get(
-        solver, set()
-    )
+    numbers = {"lbfgs": {"loss", "failures"} if weighed else set(), "adam": {"steps"}}
+    known = numbers.get(solver, set())
     missing = known | {"best_loss"} if state.count else set()
     if state.count < 0 or missing - set(state.numbers):
         raise InputError("the state does not fit: numbers are missing")

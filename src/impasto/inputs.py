@@ -7,13 +7,13 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from impasto import masks
-from impasto.errors import InputError, PictureError
+from impasto.errors import NOTE, InputError, PictureError
 from impasto.folders import files_in, is_folder
 from impasto.layers import LAYERS
 from impasto.limits import Input
@@ -25,6 +25,7 @@ from impasto.recipe import InputRecord
 from impasto.recolour import AS_PAINTED, Recolour
 from impasto.settings import Settings, Style
 from impasto.style import REST, Mask
+from impasto.workshop import Workshop
 
 StyleLike = PictureLike | Style
 MaskLike = PictureLike | Mask
@@ -76,8 +77,8 @@ class Targets:
 class Inputs:
     """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`.
 
-    `uses` has one for each style. `protect` is what stays the photo, `feather` its soft edge in percent of
-    the long edge.
+    `uses` has one for each style. `protect` is what stays the photo, "rest" what no mask covers; `feather`
+    is its soft edge in percent of the long edge.
     """
 
     content: Picture
@@ -85,7 +86,7 @@ class Inputs:
     weights: tuple[float, ...]
     start: Picture | None
     uses: tuple[Use, ...] = ()
-    protect: Mask | None = None
+    protect: masks.Opened = None
     feather: float = 0.0
     recolour: Recolour = AS_PAINTED
 
@@ -193,8 +194,10 @@ class Inputs:
 
     def kept(self, width: int, height: int) -> Tensor:
         """Return how much of each pixel of the canvas stays the photo, (1, 1, height, width)."""
-        assert self.protect is not None
-        mask = masks.tensor(self.protect, width, height)
+        if isinstance(self.protect, Mask):
+            mask = masks.tensor(self.protect, width, height)
+        else:
+            mask = masks.left_by([use.mask for use in self.uses], width, height)
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
     def picture(self, canvas: Tensor) -> Picture:
@@ -235,10 +238,12 @@ def open_inputs(
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
     photo = Picture.of(content)
     kept = masks.opened(protect)
-    if kept is not None and not isinstance(kept, Mask):
-        raise InputError("protect: needs a mask that is a picture")
     masks.check(kept, photo, f"photo {printable(photo.name)}")
-    if kept is not None and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
+    if kept == REST and any(item.mask in (None, REST) for item in styles):
+        raise InputError(
+            'protect: "rest" is what no mask covers; give every style a mask that is a picture'
+        )
+    if isinstance(kept, Mask) and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
         name = printable(kept.picture.name)
         raise InputError(f"protect: {name} is white all over: nothing is left to paint")
     for item in styles:
@@ -340,19 +345,26 @@ def as_recorded(given: StyleLike, recorded: InputRecord) -> Style:
     return style
 
 
-def warn_of(inputs: Inputs, scale: Scale) -> None:
-    """Say what of the inputs is not as one might think: regions that overlap, paintings too small."""
+def remark(inputs: Inputs, scale: Scale, workshop: Workshop) -> None:
+    """Say what of the inputs is not as one might think: regions that overlap, paintings too small.
+
+    Runs that share a workshop say it once.
+    """
+    found: list[tuple[int, str]] = []
     for (style, use), shape in zip(inputs._used(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            log.warning(
-                "the painting %s (%d x %d px) is enlarged %.1f times for strokes of this size; a larger "
-                "file of it has finer ones",
-                printable(style.name), style.width, style.height, factor,
-            )  # fmt: skip
+            said = (
+                f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
+                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
+            )
+            found.append((logging.WARNING, said))
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
-        log.warning("%s", masks.told([use.mask for use in inputs.uses], names, inputs.content))
+        used = [use.mask for use in inputs.uses]
+        found.append((NOTE, masks.told(used, names, inputs.content, inputs.protect)))
+    for level, said in found:
+        workshop.once(("said", said), partial(log.log, level, "%s", said))
 
 
 def record(picture: Picture, weight: float = 1.0, use: Use | None = None) -> InputRecord:

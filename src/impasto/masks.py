@@ -3,7 +3,7 @@
 Form: `Mask` with an opened `Picture` -> (1, 1, h, w) float32 in [0, 1], 1 where all of it counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ PALETTE = 512  # px; long edge at which a segmentation's colours are counted
 APART = 48  # levels in some channel between two colours of a segmentation
 FEW = 0.004  # of the pixels: below it a colour is the edge between two others
 MOST_COLOURS = 32
+FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 where white is 255
+STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
 OPAQUE = 0.999
 
 Opened = Mask | str | None  # of a `Picture`; REST; or everywhere
@@ -55,7 +57,7 @@ def check(mask: Opened, over: Picture, role: str) -> None:
     if not _same_shape((picture.width, picture.height), (over.width, over.height)):
         turned = _same_shape((picture.height, picture.width), (over.width, over.height))
         hint = "turn it" if turned else "make it of the same shape, at any size"
-        upright = " (upright)" if turned else ""
+        upright = ", upright" if turned else ""
         raise InputError(
             f"the mask {shown} ({sizes}) has another shape than the {role} ({over.width} x "
             f"{over.height} px{upright}); {hint}"
@@ -66,9 +68,15 @@ def check(mask: Opened, over: Picture, role: str) -> None:
             "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
         )
     largest = float(tensor(mask, *proof(picture)).max())
-    if largest < 0.5 / 255:
-        what = f"has no pixel of {mask.color}" if mask.color else "is black all over"
-        raise InputError(f"the mask {shown} {what}: nothing would count; paint white what should")
+    if largest < FAINT:
+        if mask.color:
+            has = ", ".join(colours(picture))
+            raise InputError(f"the segmentation {shown} has nothing of {mask.color}; it has {has}")
+        level = round(255 * largest)
+        nearly = f" (its lightest is {level} of 255)" if level else ""
+        raise InputError(
+            f"the mask {shown} is black all over{nearly}: nothing would count; paint white what should"
+        )
 
 
 def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
@@ -153,7 +161,15 @@ def colours(picture: Picture) -> list[str]:
             f"{printable(picture.name)} has {len(found)} colours, too many for a segmentation (at most "
             f"{MOST_COLOURS}); paint each region in one flat colour"
         )
-    return ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    names = ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    nearest = torch.stack([_distance(image[0], _levels(name)) for name in names]).amin(dim=0)
+    stray = float((nearest > 3 * (APART / 255) ** 2).float().mean())
+    if stray > STRAY:
+        raise InputError(
+            f"{printable(picture.name)} is no segmentation: {100 * stray:.0f} % of it are in no flat colour; "
+            "paint each region in one"
+        )
+    return names
 
 
 def _flat(image: Tensor) -> Tensor:
@@ -206,14 +222,27 @@ def of_all(masks: Sequence[Opened], width: int, height: int) -> list[Tensor | No
         found.append(made[key(mask)] if isinstance(mask, Mask) else None)
     if REST not in masks:
         return found
-    left = torch.ones((1, 1, height, width))
-    for one in made.values():
-        left -= one
-    left.clamp_(min=0.0)
+    left = _left(made.values(), width, height)
     return [left if mask == REST else one for mask, one in zip(masks, found, strict=True)]
 
 
-def told(masks: Sequence[Opened], names: Sequence[str], photo: Picture) -> str:
+def left_by(masks: Sequence[Opened], width: int, height: int) -> Tensor:
+    """Return what no mask covers, (1, 1, height, width) in [0, 1]."""
+    return _left(
+        [found for found in of_all(masks, width, height) if found is not None], width, height
+    )
+
+
+def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
+    left = torch.ones((1, 1, height, width))
+    for one in masks:
+        left -= one
+    return left.clamp_(min=0.0)
+
+
+def told(
+    masks: Sequence[Opened], names: Sequence[str], photo: Picture, protect: Opened = None
+) -> str:
     """Say in one line how much of the photo each region takes, where they overlap, and what they leave."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
     size = proof(photo)
@@ -232,9 +261,16 @@ def told(masks: Sequence[Opened], names: Sequence[str], photo: Picture) -> str:
     said = f"regions: {parts}; {_percent(overlap)} in more than one, {_percent(gap)} in none"
     if float(gap.mean()) < 0.0005:
         return said
+    if protect == REST:
+        return f"{said}: stays the photo"
     if everywhere:
         return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
-    return f"{said}: not painted; --mask rest gives that a style"
+    coloured = any(isinstance(mask, Mask) and mask.color for mask in masks)
+    way = "rest in --segment-colors" if coloured else "--mask rest"
+    return (
+        f"{said}: not painted, but strokes reach in; {way} gives that a style, --protect rest keeps it "
+        "the photo"
+    )
 
 
 def key(mask: Opened) -> object:

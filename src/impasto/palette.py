@@ -28,6 +28,8 @@ TURNS = 6  # of the axes
 QUANTILES = 256  # of a curve
 MOST = 1 << 16  # colours that curves are made of
 STRIP = 1 << 18  # pixels moved at once
+AGAIN = 30  # times at most that colours cut off at the ends of the range are matched again
+CLOSE = 1e-4  # of mean and covariance, in the range 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,32 @@ class Palette:
 
 
 def matched(painting: Palette, photo: Palette) -> Move:
+    """Return the map that gives the painting the photo's mean and covariance, limited to [0, 1].
+
+    It is `linear`. Where that leaves the range, what is cut off changes mean and covariance: so the limited
+    colours are moved to them again, until they stay.
+    """
+    steps = [linear(painting, photo)]
+    wanted = Palette(steps[0](painting.values), painting.counts)
+    found = wanted
+    for _ in range(AGAIN):
+        found = Palette(found.values.clip(0.0, 1.0), painting.counts)
+        apart = np.abs(found.covariance() - wanted.covariance()).max()
+        if max(apart, np.abs(found.mean() - wanted.mean()).max()) < CLOSE:
+            break
+        steps.append(linear(found, wanted))
+        found = Palette(steps[-1](found.values), painting.counts)
+
+    def moved(colours: Values) -> Values:
+        colours = steps[0](colours)
+        for step in steps[1:]:
+            colours = step(colours.clip(0.0, 1.0))
+        return colours
+
+    return moved
+
+
+def linear(painting: Palette, photo: Palette) -> Move:
     """Return the linear map that gives the painting the photo's mean and covariance.
 
     Of all such maps the one that moves the colours least: T = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric.
@@ -74,11 +102,11 @@ def matched(painting: Palette, photo: Palette) -> Move:
     root, inverse = _power(spread, 0.5), _power(spread, -0.5)
     found = inverse @ _power(root @ photo.covariance() @ root, 0.5) @ inverse
     gains, axes = np.linalg.eigh((found + found.T) / 2)
-    linear = (axes * gains.clip(0.0, GAIN)) @ axes.T
+    limited = (axes * gains.clip(0.0, GAIN)) @ axes.T
     before, after = painting.mean(), photo.mean()
 
     def moved(colours: Values) -> Values:
-        found: Values = (colours - before) @ linear + after
+        found: Values = (colours - before) @ limited + after
         return found
 
     return moved
@@ -87,11 +115,11 @@ def matched(painting: Palette, photo: Palette) -> Move:
 def histogram(painting: Palette, photo: Palette) -> Move:
     """Return the map that gives the painting the photo's histogram, along many axes of the colours.
 
-    It goes on from `matched`: along the photo's principal axes, and then along turned ones, each value
+    It goes on from `linear`: along the photo's principal axes, and then along turned ones, each value
     takes that of the same rank in the photo. Only directions in which the painting has colours take part, so
     that a gray one does not become a rainbow.
     """
-    move = matched(painting, photo)
+    move = linear(painting, photo)
     spread, axes = np.linalg.eigh(painting.covariance())
     basis = axes[:, spread > ALIVE**2]  # (3, R)
     painting, photo, middle = painting.thinned(), photo.thinned(), photo.mean()

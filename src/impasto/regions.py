@@ -60,19 +60,29 @@ def groups(targets: Targets, settings: Settings) -> list[Group]:
     weights = [general if use.layers is None else dict(use.layers) for use in targets.uses]
     names = _names(targets)
     found: list[Group] = []
+    small: dict[str, list[str]] = {}  # layers by region
     for layer in dict.fromkeys(name for own in weights for name, weight in own.items() if weight):
-        found += _at(layer, targets, [own.get(layer, 0.0) for own in weights], names)
+        found += _at(layer, targets, [own.get(layer, 0.0) for own in weights], names, small)
     missing = [number for number in everyone if not any(number in group.styles for group in found)]
     for number in missing:
         if float(targets.shares[number]) > 0:
-            raise InputError(_too_small(targets.uses[number]))
+            raise InputError(_too_small(targets, number))
+    for region, layers in small.items():
+        log.warning("the region %s is too small for %s: left out there", region, ", ".join(layers))
     return found
 
 
 def _at(
-    layer: str, targets: Targets, weights: Sequence[float], names: Sequence[str]
+    layer: str,
+    targets: Targets,
+    weights: Sequence[float],
+    names: Sequence[str],
+    small: dict[str, list[str]],
 ) -> list[Group]:
-    """Return the losses of one layer, one for each mask; `weights` are those of the layer by style."""
+    """Return the losses of one layer, one for each mask; `weights` are those of the layer by style.
+
+    Regions that are too small for it are added to `small`.
+    """
     shares = targets.shares.tolist()
     active = [n for n, weight in enumerate(weights) if weight > 0 and shares[n] > 0]
     guides: dict[object, Tensor | None] = {}
@@ -83,9 +93,7 @@ def _at(
         guide = guides[region]
         if guide is not None and float(guide.sum()) < LEAST:
             use = next(use for use in targets.uses if key(use.mask) == region)
-            log.warning(
-                "the region %s is too small for %s: left out there", called(use.mask), layer
-            )
+            small.setdefault(called(use.mask), []).append(layer)
             del guides[region]
     active = [number for number in active if key(targets.uses[number].mask) in guides]
     parts = _factors([(key(targets.uses[n].mask), shares[n]) for n in active], guides)
@@ -130,9 +138,10 @@ def check_source(guide: Tensor, use: Use, painting: str, layer: str) -> None:
         )
 
 
-def _too_small(use: Use) -> str:
+def _too_small(targets: Targets, number: int) -> str:
+    but = "" if targets.kept is None else ", but for what is protected,"
     return (
-        f"the region {called(use.mask)}, but for what is protected, is less than one position of every "
+        f"the region {called(targets.uses[number].mask)}{but} is less than one position of every "
         "layer; make it larger, or use a larger --size"
     )
 

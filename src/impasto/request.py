@@ -7,9 +7,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import InputError, PictureError, SettingsError, counted
+from impasto.errors import InputError, PictureError, SettingsError, counted, did_you_mean
 from impasto.flags import shares_of
 from impasto.folders import files_in, is_folder
 from impasto.limits import Input
@@ -33,7 +34,7 @@ class Opened:
     photo: "Picture"
     styles: list[Style]
     start: "Picture | None"
-    protect: Mask | None
+    protect: Mask | str | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Request:
             found += self.folders.get(style.picture, (style.picture,))
             found += [name for name in (style.mask, style.source_mask) if name not in (None, REST)]
         others = (self.segments, self.protect, self.start)
-        return list(dict.fromkeys([*found, *(name for name in others if name), self.content]))
+        found += [name for name in others if name not in (None, REST)]
+        return list(dict.fromkeys([*found, self.content]))
 
     def read(self, limits: Input) -> None:
         """Read all files."""
@@ -109,7 +111,9 @@ class Request:
                 raise InputError(f"the folder {shown} has no picture that can be read")
             weight = style.weight / len(opened)
             styles += [Style(one, weight, *masks, style.stroke, style.layers) for one in opened]
-        protect = Mask(picture(self.protect)) if self.protect else None
+        protect: Mask | str | None = self.protect
+        if self.protect not in (None, REST):
+            protect = Mask(picture(self.protect))
         start = picture(self.start) if self.start else None
         return Opened(picture(self.content), styles, start, protect)
 
@@ -181,6 +185,8 @@ def request_of(content: str, styles: Sequence[str], given: Mapping[str, Any]) ->
         _layers(given.get("style_layers_of"), count),
         strict=True,
     )
+    if "protect" in given:
+        _check_word("protect", given["protect"], (REST,))
     if "rest" in masks and all(mask == REST for mask in masks):
         raise InputError(
             "--mask rest is what the masks of other styles leave; give one of them a picture"
@@ -224,17 +230,31 @@ def _each(flag: str, names: Sequence[str] | None, count: int, *words: str) -> li
     if len(names) != count:
         also = "".join(f" or {word}" for word in words)
         raise InputError(
-            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
+            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
+            f"each after a --{flag} of its own"
         )
+    for name in map(str, names):
+        if name == REST and REST not in words:
+            raise InputError(
+                f"--{flag}: {REST} is for the photo's regions; give a picture or {NONE}"
+            )
+        _check_word(flag, name, (NONE, *words))
     return [None if name == NONE else str(name) for name in names]
 
 
-def _parts(flag: str, text: str, between: str, count: int) -> list[str]:
+def _check_word(flag: str, name: str, words: Sequence[str]) -> None:
+    """Refuse a file that does not exist and is called almost as one of the words."""
+    hint = did_you_mean(name.lower(), words)
+    if hint and name not in words and not Path(name).exists():
+        raise InputError(f"--{flag}: {printable(name)} does not exist.{hint}")
+
+
+def _parts(flag: str, text: str, between: str, count: int, also: str = "") -> list[str]:
     """Return the parts of a list with one entry for each style."""
     parts = [part.strip() for part in text.split(between)]
     if len(parts) != count:
         raise InputError(
-            f"{flag}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}"
+            f"{flag}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
         )
     return parts
 
@@ -263,7 +283,7 @@ def _colors(text: str | None, count: int) -> tuple[str | None, ...] | None:
     if text is None:
         return None
     found: list[str | None] = []
-    for part in _parts("--segment-colors", text, ",", count):
+    for part in _parts("--segment-colors", text, ",", count, f" or {REST}"):
         if part in (NONE, REST):
             found.append(None if part == NONE else REST)
             continue

@@ -104,7 +104,7 @@ def _input(record: InputRecord) -> str:
     return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...)"
 
 
-INPUTS = parameter("inputs", list[Path], "Folders with the photo and the paintings, searched first. "
+INPUTS = parameter("inputs", list[Path], "Folders with photo, paintings and masks, searched first. "
     "[default: beside the picture, then the current folder]", "Look", negative="",
     consume_multiple=True)  # fmt: skip
 WEIGHTS = parameter("weights", Path, "The weights, if they are not found by name: a name or a file. "
