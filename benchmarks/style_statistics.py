@@ -1,7 +1,7 @@
 """The style statistics beside one another: time, memory, and what the saved files are worth.
 
     python benchmarks/style_statistics.py [--size 256] [--rounds 5] [--threads 2] [--precision auto]
-        [--keep FOLDER] [--json FILE] [FLAG ...]
+        [--kinds gram,moments,wasserstein,sliced] [--keep FOLDER] [--json FILE] [FLAG ...]
 
 For each pair: one evaluation of each statistic, in turn, the ratio being the median of those of neighbours;
 then whole commands with the defaults and the flags given, their peak memory, and the neutral evaluator's two
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of the whole commands")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--json", type=Path)
     options, flags = parser.parse_known_args()
@@ -45,7 +46,7 @@ def main() -> None:
         for photo, painting in pairs():
             inputs = [scaled(path, options.size, Path(name)) for path in (photo, painting)]
             spent = evaluations(inputs, options)
-            for kind in KINDS:
+            for kind in options.kinds.split(","):
                 row = {"pair": f"{photo.stem} + {painting.stem}", "statistic": kind}
                 row |= {"evaluation s": statistics.median(spent[kind])}
                 row |= {"of gram's": ratio(spent[kind], spent["gram"])}

@@ -11,15 +11,14 @@ from impasto.losses import (
     ContentLoss,
     GramLoss,
     Penalty,
-    TotalVariation,
     gram_matrix,
     squared_distance,
-    total_variation,
 )
 from impasto.objective import Objective, prepare
 from impasto.settings import Settings
 from impasto.targets import bind
 from impasto.transfer import stylize
+from impasto.variation import TotalVariation, total_variation
 from impasto.vgg import VGG19
 from reference import straight
 

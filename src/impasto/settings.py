@@ -81,7 +81,7 @@ class Settings(Model):
     )
     total_variation: float = option(
         0.0,
-        "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e7.",
+        "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e9.",
         "Look",
         ge=0,
     )

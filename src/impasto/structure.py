@@ -24,8 +24,8 @@ from impasto.losses import Features, Statistics, Windows
 from impasto.tiles import IMAGE
 
 # What the means are multiplied by, so that a weight of 1 shows and leaves the style alive; by eye.
-LAPLACIAN = 1e9
-SIMILARITY = 1e8
+LAPLACIAN = 5e10
+SIMILARITY = 3e8
 PLACES = 1024  # of a layer that are compared, at most
 SHORTEST = 1e-3  # length of a feature that has a direction
 ALIKE = 1e-4  # mean distance of one place from all others below which it is none
