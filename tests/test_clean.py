@@ -8,10 +8,11 @@ import torch
 from impasto import targets as bound
 from impasto.clean import TAPS, Grain, fine_detail, grain_of
 from impasto.inputs import Targets
-from impasto.losses import TotalVariation, add_statistics
+from impasto.losses import add_statistics
 from impasto.objective import Objective, prepare
 from impasto.settings import Settings
 from impasto.tiles import tiles
+from impasto.variation import TotalVariation
 
 OPTIONS = {"pooling": "max", "padding": "zero", "precision": "fp32", "device": "cpu"}
 FORMS = ("mean_steps", "mean_length")
@@ -50,38 +51,6 @@ def test_only_what_is_finer_than_the_inputs_counts() -> None:
         loss = Grain(1.0, allowed, (32, 32))
         found = float(loss.value(loss.measure({"image": rough})))
         assert found == pytest.approx(expected, abs=1e-8)
-
-
-def tv(image: np.ndarray, form: str) -> float:
-    across, down = np.zeros_like(image), np.zeros_like(image)
-    across[..., :-1] = np.diff(image, axis=-1)
-    down[..., :-1, :] = np.diff(image, axis=-2)
-    if form == "mean_steps":
-        return (np.abs(across) + np.abs(down)).mean()
-    faint = 1 / 2550
-    return (np.sqrt(across**2 + down**2 + faint**2) - faint).mean()
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_total_variation_against_numpy(form) -> None:
-    x = rand(1, 3, 9, 7)
-    loss = TotalVariation(1.0, form=form)
-    found = float(loss.value(loss.measure({"image": x})))
-    assert found == pytest.approx(tv(x.numpy(), form), rel=1e-10)
-    assert float(loss.value(loss.measure({"image": torch.full((1, 3, 1, 1), 0.3)}))) == 0
-
-
-def test_a_diagonal_edge_costs_the_anisotropic_form_more() -> None:
-    rows, columns = torch.arange(80.0).view(-1, 1), torch.arange(80.0)  # edges some pixels wide
-    slanted = torch.sigmoid((rows - columns) / 2**0.5 / 3).expand(1, 3, 80, 80).double()
-    upright = torch.sigmoid((columns - 40) / 3).expand(1, 3, 80, 80).double()
-
-    def cost(form: str, image: torch.Tensor) -> float:
-        loss = TotalVariation(1.0, form=form)
-        return float(loss.value(loss.measure({"image": image})))
-
-    ratios = [cost(form, slanted) / cost(form, upright) for form in FORMS]
-    assert ratios[0] / ratios[1] == pytest.approx(2**0.5, rel=0.02)
 
 
 @pytest.mark.parametrize("edge", [10, 16, 37])

@@ -16,13 +16,14 @@ from impasto.conventions import (
 from impasto.history import named
 from impasto.inputs import Targets
 from impasto.layers import CHANNELS, stride
-from impasto.losses import ContentLoss, GramLoss, TotalVariation, add_statistics, gram_matrix
+from impasto.losses import ContentLoss, GramLoss, add_statistics, gram_matrix
 from impasto.machine import resolve
 from impasto.objective import Objective, prepare
 from impasto.picture import Picture
 from impasto.settings import Runtime, Settings
 from impasto.targets import bind
 from impasto.transfer import stylize
+from impasto.variation import TotalVariation
 from reference import peers
 from test_losses import tiles
 

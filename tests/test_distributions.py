@@ -242,7 +242,7 @@ def test_sums_of_bfloat16_are_float32() -> None:
 def test_directions_are_orthonormal_and_follow_the_seed() -> None:
     for channels in (3, 64, 100):
         found = directions(channels, 5)
-        assert found.shape == (min(channels, 64), channels)
+        assert found.shape == (channels, channels)
         torch.testing.assert_close(found @ found.T, torch.eye(len(found)), atol=1e-5, rtol=0)
     assert torch.equal(directions(8, 5), directions(8, 5))
     assert not torch.equal(directions(8, 5), directions(8, 6))
@@ -377,4 +377,4 @@ def test_memory_of_sorting_is_counted() -> None:
     assert need(style_statistic="wasserstein") == need()
     values = 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256
     more = need(style_statistic="sliced") - need()
-    assert more == pytest.approx(60e6 + 4 * values * 2048 * 1536, rel=1e-6)
+    assert more == pytest.approx(84e6 + 4 * values * 2048 * 1536, rel=1e-6)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from impasto.faults import blame
-from impasto.losses import Penalty, TotalVariation
+from impasto.losses import Penalty
 from impasto.objective import Objective, prepare
+from impasto.variation import TotalVariation
 
 OPTIONS = {"pooling": "max", "padding": "zero", "precision": "fp32", "device": "cpu"}
 FLAT = torch.full((1, 3, 16, 16), 0.5)

@@ -89,6 +89,7 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
 
 
 def test_regions_are_told_once(files, narrow, caplog) -> None:
+    caplog.set_level("INFO")
     """Though each cell has strokes of its own."""
     mask = np.zeros((48, 64), np.uint8)
     mask[:, :32] = 255

@@ -7,13 +7,12 @@ from impasto.losses import (
     ContentLoss,
     GramLoss,
     Penalty,
-    TotalVariation,
     Window,
     add_statistics,
     gram_matrix,
-    total_variation,
 )
 from impasto.objective import Objective
+from impasto.variation import TotalVariation, total_variation
 from impasto.vgg import VGG19
 
 TWO = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, -1.0], [2.0, 1.0]]]])  # (1, 2, 2, 2)
@@ -74,16 +73,6 @@ def test_style_of_equal_sizes_is_the_papers_equation_4() -> None:
     loss = GramLoss("s", 1.0, "l", gram_matrix(a) / 20, torch.ones(1), "paper")
     expected = (gram_matrix(x) - gram_matrix(a)).square().sum() / (4 * 3**2 * 20**2)
     assert evaluated(loss, {"l": x}) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_total_variation_by_hand() -> None:
-    image = torch.zeros(1, 3, 2, 3)
-    image[0, 0] = torch.tensor([[0.0, 1.0, 3.0], [0.0, 0.0, 0.0]])
-    # across 1 + 4, down 0 + 1 + 9: 15 over 18 values
-    assert float(total_variation(image)) == pytest.approx(15 / 18)
-    assert evaluated(TotalVariation(1.0), {"image": image}) == pytest.approx(15 / 18)
-    assert float(total_variation(torch.full((1, 3, 5, 5), 0.3))) == 0.0
-    assert float(total_variation(torch.rand(1, 3, 1, 1))) == 0.0
 
 
 # --- properties ----------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_empty_and_coloured_masks_are_refused() -> None:
         opened(Mask(segmentation(), "#0f0"))
     with pytest.raises(InputError, match="what the masks of other styles leave"):
         opened("rest")
-    with pytest.raises(InputError, match="protect: needs a mask"):
+    with pytest.raises(InputError, match="give every style a mask"):
         open_inputs(PHOTO, PAINTING, Settings(), None, "rest")
 
 

@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from impasto.losses import ContentLoss, GramLoss, Penalty, TotalVariation
+from impasto.losses import ContentLoss, GramLoss, Penalty
 from impasto.objective import Objective, prepare
+from impasto.variation import TotalVariation
 
 OPTIONS = {"pooling": "max", "padding": "zero", "device": "cpu"}
 

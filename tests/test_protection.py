@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.errors import Stop
+from impasto.errors import NOTE, InputError, Stop
 from impasto.evaluation import Evaluation
 from impasto.picture import Picture
 from impasto.protection import Protection
-from impasto.settings import Runtime, Settings
+from impasto.settings import Runtime, Settings, Style
 from impasto.transfer import stylize
 from test_transfer import PAINTING, PHOTO
 
@@ -21,10 +21,10 @@ INSIDE = MASK > 0
 
 @pytest.fixture
 def run(narrow):
-    def make(settings=None, **options):
+    def make(settings=None, style=PAINTING, **options):
         values = {"size": 64, "min_size": 32, "evaluations": 4} | (settings or {})
         options = {"weights": narrow, "runtime": FP32, "protect": MASK} | options
-        return stylize(PHOTO, PAINTING, Settings(**values), checkpoint=False, **options)
+        return stylize(PHOTO, style, Settings(**values), checkpoint=False, **options)
 
     return make
 
@@ -46,6 +46,25 @@ def test_inside_it_is_the_photo_to_the_last_bit(case, run) -> None:
     found = run(settings, **options).picture.array(8)
     assert np.array_equal(found[INSIDE], PHOTO_PIXELS[INSIDE])
     assert np.abs(found.astype(int) - PHOTO_PIXELS)[~INSIDE].max() > 10
+
+
+def test_rest_protects_what_no_mask_covers(run, caplog) -> None:
+    caplog.set_level(NOTE)
+    style = Style(PAINTING, mask=255 - MASK)
+    found = run(style=style, protect="rest")
+    same = run(style=style, protect=MASK)
+    assert found.recipe.pixels_sha256 == same.recipe.pixels_sha256
+    assert np.array_equal(found.picture.array(8)[INSIDE], PHOTO_PIXELS[INSIDE])
+    assert (found.recipe.protect.kind, found.recipe.protect.name) == ("rest", "rest")
+    assert len(found.recipe.pictures) == 3  # photo, painting and its mask
+    assert "25.0 % in none: stays the photo" in caplog.text
+
+
+@pytest.mark.parametrize("mask", [None, "rest"])
+def test_rest_wants_a_mask_of_every_style(mask, run) -> None:
+    styles = [Style(PAINTING, mask=MASK), Style(PHOTO, mask=mask)]
+    with pytest.raises(InputError, match="give every style a mask that is a picture"):
+        run(style=styles, protect="rest")
 
 
 def test_at_another_size_it_is_the_scaled_photo(run) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.errors import InputError
+from impasto.errors import NOTE, InputError
 from impasto.guides import at_layer
 from impasto.inputs import Targets, Use, open_inputs
 from impasto.losses import GramLoss, guided_gram
@@ -287,6 +287,7 @@ def run(narrow):
 
 
 def test_two_regions_run_and_are_recorded(run, caplog) -> None:
+    caplog.set_level(NOTE)
     source = np.full((64, 50), 200, np.uint8)
     styles = [Style(PAINTING, mask=grey(), source_mask=source), Style(OTHER, mask="rest")]
     result = run(styles)
@@ -303,6 +304,7 @@ def test_two_regions_run_and_are_recorded(run, caplog) -> None:
 
 
 def test_gaps_and_overlaps_are_told(run, caplog) -> None:
+    caplog.set_level(NOTE)
     run([Style(PAINTING, mask=grey()), Style(OTHER, mask=grey(columns=32))])
     assert "25.0 % in more than one, 50.0 % in none: not painted" in caplog.text
     caplog.clear()

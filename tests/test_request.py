@@ -103,6 +103,18 @@ def test_a_folder_is_one_style(capsys) -> None:
     assert "left out of the style folder: notes.txt" in capsys.readouterr().err
 
 
+def test_the_settings_of_a_picture_say_what_they_are_not(capsys) -> None:
+    """Masks and shares are no settings: a picture's are not taken silently without them."""
+    flags = ["--mask", "left.png", "--mask", "rest", "--protect", "corner.png", "--strokes", "1,2"]
+    assert main([*TWO, *flags]) == 0
+    capsys.readouterr()
+    again = ["photo.png", "a.png", "b.png", "--settings", "out.png", "-o", "again.png"]
+    assert main([*again, "--mask", "left.png", "--mask", "none"]) == 0
+    said = capsys.readouterr().err
+    assert "out.png was painted with --protect and --strokes: give that again\n" in said
+    assert Recipe.from_json(Path("out.json").read_text()).protect
+
+
 def test_an_input_is_never_written_over(capsys) -> None:
     for name in ("left.png", "folder/1.png"):
         words = ["photo.png", "folder", "--mask", "left.png", "-o", name, "--force"]
@@ -151,6 +163,8 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--segments seg.png --segment-colors #0f0,#00f", "has nothing of #00ff00; it has #"),
         ("--segments left.png --segment-colors #fff,none --source-segments a-seg.png", "1 given"),
         ("--protect a-mask.png", "has another shape than the photo"),
+        ("--protect Rest", "--protect: Rest does not exist. Did you mean rest?"),
+        ("--protect rest", "give every style a mask"),
         ("--protect-feather 60", "--protect-feather: must be 50 or less"),
     ],
 )

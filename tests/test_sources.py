@@ -29,7 +29,7 @@ def test_nothing_given_is_the_default() -> None:
     chosen = gather({}, {})
     assert chosen.models() == (Settings(), Runtime(), Output(), Input())
     assert {origin for *_, origin in chosen.rows()} == {"default"}
-    assert (chosen.preset, chosen.weights, chosen.limits) == ("default", None, ())
+    assert (chosen.preset, chosen.weights, chosen.notes) == ("default", None, ())
 
 
 def test_flag_before_environment_before_file_before_default() -> None:
@@ -176,7 +176,7 @@ def test_like_is_a_preset_with_its_limits() -> None:
     chosen = gather({"like": "crowsonkb"}, {})
     assert isinstance(chosen, Chosen)
     assert chosen.preset == "crowsonkb"
-    assert chosen.limits
+    assert chosen.notes
     assert chosen.origins["preset"] == "--like"
     assert chosen.settings == Settings.preset("crowsonkb")
 

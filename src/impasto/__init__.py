@@ -33,9 +33,7 @@ if TYPE_CHECKING:
         ContentLoss,
         GramLoss,
         Penalty,
-        TotalVariation,
         gram_matrix,
-        total_variation,
     )
     from impasto.output import Output
     from impasto.picture import Picture
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from impasto.sources import read_recipe
     from impasto.style import Mask, Style
     from impasto.transfer import stylize
+    from impasto.variation import TotalVariation, total_variation
     from impasto.vgg import VGG19
     from impasto.weights import Weights, import_weights, load_weights
 
@@ -80,7 +79,7 @@ _HOMES = {
     "Step": "history",
     "Stop": "errors",
     "Style": "style",
-    "TotalVariation": "losses",
+    "TotalVariation": "variation",
     "VGG19": "vgg",
     "Weights": "weights",
     "WeightsError": "errors",
@@ -94,7 +93,7 @@ _HOMES = {
     "reproduce": "reproduction",
     "resume": "resumption",
     "stylize": "transfer",
-    "total_variation": "losses",
+    "total_variation": "variation",
 }
 
 __all__ = [

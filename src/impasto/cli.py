@@ -150,8 +150,8 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
         save_settings(job.save_settings, chosen, force=job.force)
     with paint.kept(job) as keeper:
         with paint.shown(job) as progress:
-            for limit in chosen.limits:
-                progress.say(f"not as in {chosen.preset}: {limit}")
+            for note in chosen.notes:
+                progress.say(note)
             found = request.open(chosen.input, progress)
             course = paint.course_of(job, found.photo, found.styles)
             inputs = found.photo, found.styles, found.start

@@ -39,7 +39,7 @@ Kind = Literal["moments", "wasserstein", "sliced"]
 RIDGE = 1e-4  # of the painting's mean square, added to variances
 # The factor besides: with it an untouched photo has about the style loss that it has with Gram matrices. The
 # inverse of the geometric mean of three pairs at 128 and 256 px; docs/control/statistics.md has the figures.
-STRENGTH: dict[Kind, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0.85}
+STRENGTH: dict[Kind, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0.88}
 
 
 @dataclass(frozen=True)

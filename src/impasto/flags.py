@@ -26,6 +26,11 @@ WITH_UNITS = (
     "max_text",
 )  # numbers that may be written with a unit
 
+NEEDS = {  # what an option is nothing without: a field, its value then, and what to give
+    "color_amount": ("color", "style", "--color luminance, match or histogram"),
+    "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
+    "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
+}
 OPTIONS_OF = {  # which solvers an option is for
     "history": ("lbfgs", "scipy"),
     "bounded": ("lbfgs", "adam"),
@@ -154,7 +159,8 @@ SAVING = [
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
     parameter("preset", str, "Settings with a name: default, paper (Gatys, Ecker and Bethge, to the "
-        "letter), or one of your own; impasto presets lists them; single flags go before. "
+        "letter), a look (sketchy, balanced, bold, tinted, wild) or one of your own; impasto presets lists "
+        "them; single flags go before. "
         "[default: default]", "Look"),
     parameter("like", Literal[sheets.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "
@@ -187,7 +193,8 @@ BASE = [
         "rest as for --mask. [default: the largest region is the first painting's, and so on]", "Regions"),
     parameter("source_segments", list[str], "The segmentation of a painting, in the photo's colours; once "
         "for each painting: a file or none. [default: none]", "Regions", negative=""),
-    parameter("protect", Path, "What stays the photo, white on black. [default: not set]", "Regions"),
+    parameter("protect", str, "What stays the photo, white on black; or rest: what no mask covers. "
+        "[default: not set]", "Regions"),
 ]  # fmt: skip
 
 
@@ -233,7 +240,16 @@ def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
 
 
 def check_options(chosen: Settings, given: Mapping[str, Any], varied: Collection[str] = ()) -> None:
-    """Refuse flags that would do nothing with the solver or start chosen, unless that is varied."""
+    """Refuse flags that would do nothing with what else was chosen, unless that is varied."""
+    for name in {*given, *varied} & set(NEEDS):
+        other, nothing, wanted = NEEDS[name]
+        if getattr(chosen, other) == nothing and other not in varied:
+            flags = (f"--{word.replace('_', '-')}" for word in (name, other))
+            raise InputError(
+                "{} does nothing without {}: leave it out, or give {}".format(*flags, wanted)
+            )
+    if "protect" not in given and "protect_feather" in {*given, *varied}:
+        raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
     if "solver" not in varied:
         for name, solvers in OPTIONS_OF.items():
             if given.get(name) and chosen.solver not in solvers:

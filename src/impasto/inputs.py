@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impasto import masks
-from impasto.errors import InputError, PictureError
+from impasto.errors import NOTE, InputError, PictureError
 from impasto.folders import files_in, is_folder
 from impasto.layers import LAYERS
 from impasto.limits import Input
@@ -77,8 +77,8 @@ class Targets:
 class Inputs:
     """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`.
 
-    `uses` has one for each style. `protect` is what stays the photo, `feather` its soft edge in percent of
-    the long edge.
+    `uses` has one for each style. `protect` is what stays the photo, "rest" what no mask covers; `feather`
+    is its soft edge in percent of the long edge.
     """
 
     content: Picture
@@ -86,7 +86,7 @@ class Inputs:
     weights: tuple[float, ...]
     start: Picture | None
     uses: tuple[Use, ...] = ()
-    protect: Mask | None = None
+    protect: masks.Opened = None
     feather: float = 0.0
     recolour: Recolour = AS_PAINTED
 
@@ -194,8 +194,10 @@ class Inputs:
 
     def kept(self, width: int, height: int) -> Tensor:
         """Return how much of each pixel of the canvas stays the photo, (1, 1, height, width)."""
-        assert self.protect is not None
-        mask = masks.tensor(self.protect, width, height)
+        if isinstance(self.protect, Mask):
+            mask = masks.tensor(self.protect, width, height)
+        else:
+            mask = masks.left_by([use.mask for use in self.uses], width, height)
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
     def picture(self, canvas: Tensor) -> Picture:
@@ -236,10 +238,12 @@ def open_inputs(
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
     photo = Picture.of(content)
     kept = masks.opened(protect)
-    if kept is not None and not isinstance(kept, Mask):
-        raise InputError("protect: needs a mask that is a picture")
     masks.check(kept, photo, f"photo {printable(photo.name)}")
-    if kept is not None and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
+    if kept == REST and any(item.mask in (None, REST) for item in styles):
+        raise InputError(
+            'protect: "rest" is what no mask covers; give every style a mask that is a picture'
+        )
+    if isinstance(kept, Mask) and float(masks.tensor(kept, *masks.proof(photo)).min()) >= 0.5:
         name = printable(kept.picture.name)
         raise InputError(f"protect: {name} is white all over: nothing is left to paint")
     for item in styles:
@@ -346,19 +350,21 @@ def remark(inputs: Inputs, scale: Scale, workshop: Workshop) -> None:
 
     Runs that share a workshop say it once.
     """
-    found = []
+    found: list[tuple[int, str]] = []
     for (style, use), shape in zip(inputs._used(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            found.append(
+            said = (
                 f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
                 f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
             )
+            found.append((logging.WARNING, said))
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
-        found.append(masks.told([use.mask for use in inputs.uses], names, inputs.content))
-    for said in found:
-        workshop.once(("said", said), partial(log.warning, "%s", said))
+        used = [use.mask for use in inputs.uses]
+        found.append((NOTE, masks.told(used, names, inputs.content, inputs.protect)))
+    for level, said in found:
+        workshop.once(("said", said), partial(log.log, level, "%s", said))
 
 
 def record(picture: Picture, weight: float = 1.0, use: Use | None = None) -> InputRecord:

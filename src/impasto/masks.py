@@ -3,7 +3,7 @@
 Form: `Mask` with an opened `Picture` -> (1, 1, h, w) float32 in [0, 1], 1 where all of it counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -222,14 +222,27 @@ def of_all(masks: Sequence[Opened], width: int, height: int) -> list[Tensor | No
         found.append(made[key(mask)] if isinstance(mask, Mask) else None)
     if REST not in masks:
         return found
-    left = torch.ones((1, 1, height, width))
-    for one in made.values():
-        left -= one
-    left.clamp_(min=0.0)
+    left = _left(made.values(), width, height)
     return [left if mask == REST else one for mask, one in zip(masks, found, strict=True)]
 
 
-def told(masks: Sequence[Opened], names: Sequence[str], photo: Picture) -> str:
+def left_by(masks: Sequence[Opened], width: int, height: int) -> Tensor:
+    """Return what no mask covers, (1, 1, height, width) in [0, 1]."""
+    return _left(
+        [found for found in of_all(masks, width, height) if found is not None], width, height
+    )
+
+
+def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
+    left = torch.ones((1, 1, height, width))
+    for one in masks:
+        left -= one
+    return left.clamp_(min=0.0)
+
+
+def told(
+    masks: Sequence[Opened], names: Sequence[str], photo: Picture, protect: Opened = None
+) -> str:
     """Say in one line how much of the photo each region takes, where they overlap, and what they leave."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
     size = proof(photo)
@@ -248,11 +261,16 @@ def told(masks: Sequence[Opened], names: Sequence[str], photo: Picture) -> str:
     said = f"regions: {parts}; {_percent(overlap)} in more than one, {_percent(gap)} in none"
     if float(gap.mean()) < 0.0005:
         return said
+    if protect == REST:
+        return f"{said}: stays the photo"
     if everywhere:
         return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
     coloured = any(isinstance(mask, Mask) and mask.color for mask in masks)
     way = "rest in --segment-colors" if coloured else "--mask rest"
-    return f"{said}: not painted; {way} gives that a style"
+    return (
+        f"{said}: not painted, but strokes reach in; {way} gives that a style, --protect rest keeps it "
+        "the photo"
+    )
 
 
 def key(mask: Opened) -> object:

@@ -79,7 +79,7 @@ def paint(
     start: "Picture | None",
     keeper: "Keeper",
     course: "Course | None" = None,
-    protect: "Mask | None" = None,
+    protect: "Mask | str | None" = None,
 ) -> "Result":
     """Say the choice of size, run, and show how it goes; `course` watches for the page."""
     from impasto import machine, pyramid, transfer

@@ -32,7 +32,7 @@ FEWER = {
 }  # curvature pairs where memory is short: evaluations more
 MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
-SORTING = 60_000_000  # bytes that the sorted projections of `sliced` take for a moment
+SORTING = 84_000_000  # bytes: what `sliced` sorts at a time, and the quantiles of a painting
 FORWARD = 0.5  # of an evaluation: a pass without its way back
 SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
 

@@ -80,7 +80,7 @@ class Stretch(Model):
 
     `scale` counts from 1. `after` evaluations of that scale the ratio of the neutral terms, style to content,
     was `ratio`, and from there on the weights were these; at the last one of a scale the ratio is what was
-    achieved. None: it was not measured, as at the beginning of a scale.
+    achieved. None: it was not measured, as at the beginning of a scale, or the photo was unchanged.
     """
 
     scale: int = Field(ge=1)
@@ -137,9 +137,9 @@ class Recipe(Model):
     @property
     def pictures(self) -> tuple[InputRecord, ...]:
         """All that went in: the photo, the paintings with their masks, the start, what is protected."""
-        others = (self.init_picture, self.protect)
+        others = [item for item in (self.init_picture, self.protect) if item is not None]
         painted = [picture for style in self.styles for picture in style.pictures]
-        return (self.content, *painted, *(item for item in others if item is not None))
+        return (self.content, *painted, *(item for item in others if item.kind != "rest"))
 
     def to_json(self) -> str:
         """Return the recipe as indented JSON, ending in a newline."""

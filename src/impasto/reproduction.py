@@ -26,7 +26,7 @@ from impasto.result import Result
 from impasto.settings import Style
 from impasto.sources import read_recipe
 from impasto.style import REST, Mask
-from impasto.transfer import WeightsLike, load, replay
+from impasto.transfer import FINISHED, WeightsLike, load, replay
 from impasto.weights import identity
 
 MOST_FILES = 10_000  # of a folder that are looked at
@@ -43,7 +43,7 @@ class Found:
     init_picture: Picture | None
     paths: tuple[Path, ...]
     painted: tuple[Style, ...] = ()
-    protect: Mask | None = None
+    protect: Mask | str | None = None
 
 
 def reproduce(
@@ -104,7 +104,7 @@ def check_reproducible(recipe: Recipe) -> None:
         InputError: Its run had a loss or was ended by a callback of the caller's own.
     """
     if not recipe.reproducible:
-        why = "was stopped by" if recipe.stopped not in ("evaluations", "tolerance") else "used"
+        why = "was stopped by" if recipe.stopped not in FINISHED else "used"
         what = "a callback" if why == "was stopped by" else "a loss"
         raise InputError(
             f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
@@ -154,14 +154,17 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
 
 def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
     """Return a style as it was used."""
-    mask = REST if record.mask and record.mask.kind == REST else _mask(record.mask, have)
-    source = _mask(record.source_mask, have)
+    mask, source = _mask(record.mask, have), _mask(record.source_mask, have)
     picture = have[record.sha256][0]
     return Style(picture, record.weight, mask, source, record.stroke, record.layers)
 
 
-def _mask(record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]) -> Mask | None:
-    return None if record is None else Mask(have[record.sha256][0], record.color)
+def _mask(
+    record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
+) -> Mask | str | None:
+    if record is None or record.kind == REST:
+        return None if record is None else REST
+    return Mask(have[record.sha256][0], record.color)
 
 
 def search(

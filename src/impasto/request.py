@@ -34,7 +34,7 @@ class Opened:
     photo: "Picture"
     styles: list[Style]
     start: "Picture | None"
-    protect: Mask | None
+    protect: Mask | str | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Request:
             found += self.folders.get(style.picture, (style.picture,))
             found += [name for name in (style.mask, style.source_mask) if name not in (None, REST)]
         others = (self.segments, self.protect, self.start)
-        return list(dict.fromkeys([*found, *(name for name in others if name), self.content]))
+        found += [name for name in others if name not in (None, REST)]
+        return list(dict.fromkeys([*found, self.content]))
 
     def read(self, limits: Input) -> None:
         """Read all files."""
@@ -110,7 +111,9 @@ class Request:
                 raise InputError(f"the folder {shown} has no picture that can be read")
             weight = style.weight / len(opened)
             styles += [Style(one, weight, *masks, style.stroke, style.layers) for one in opened]
-        protect = Mask(picture(self.protect)) if self.protect else None
+        protect: Mask | str | None = self.protect
+        if self.protect not in (None, REST):
+            protect = Mask(picture(self.protect))
         start = picture(self.start) if self.start else None
         return Opened(picture(self.content), styles, start, protect)
 
@@ -182,6 +185,8 @@ def request_of(content: str, styles: Sequence[str], given: Mapping[str, Any]) ->
         _layers(given.get("style_layers_of"), count),
         strict=True,
     )
+    if "protect" in given:
+        _check_word("protect", given["protect"], (REST,))
     if "rest" in masks and all(mask == REST for mask in masks):
         raise InputError(
             "--mask rest is what the masks of other styles leave; give one of them a picture"
@@ -225,17 +230,23 @@ def _each(flag: str, names: Sequence[str] | None, count: int, *words: str) -> li
     if len(names) != count:
         also = "".join(f" or {word}" for word in words)
         raise InputError(
-            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
+            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
+            f"each after a --{flag} of its own"
         )
     for name in map(str, names):
         if name == REST and REST not in words:
             raise InputError(
                 f"--{flag}: {REST} is for the photo's regions; give a picture or {NONE}"
             )
-        hint = did_you_mean(name.lower(), (NONE, *words))
-        if hint and name not in (NONE, *words) and not Path(name).exists():
-            raise InputError(f"--{flag}: {printable(name)} does not exist.{hint}")
+        _check_word(flag, name, (NONE, *words))
     return [None if name == NONE else str(name) for name in names]
+
+
+def _check_word(flag: str, name: str, words: Sequence[str]) -> None:
+    """Refuse a file that does not exist and is called almost as one of the words."""
+    hint = did_you_mean(name.lower(), words)
+    if hint and name not in words and not Path(name).exists():
+        raise InputError(f"--{flag}: {printable(name)} does not exist.{hint}")
 
 
 def _parts(flag: str, text: str, between: str, count: int, also: str = "") -> list[str]:

@@ -147,7 +147,7 @@ class Settings(Model):
         le=10,
     )
     protect_feather: float = option(
-        2.0,
+        0.5,
         "Width of the soft edge around what --protect keeps, in percent of the long edge.",
         "Regions",
         "%",

@@ -41,6 +41,7 @@ class Sheet:
     preset: str | None = None
     weights: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()  # flags, as fields, that a picture was painted with besides
 
     def tables(self) -> tuple[Mapping[str, Any], ...]:
         """Return the values of each model."""

@@ -14,7 +14,6 @@ from impasto.losses import Features, Statistics, Windows
 from impasto.moments import LEAST, summed_in
 
 QUANTILES = 4096  # levels at most that are kept of a painting's sorted projections
-DIRECTIONS = 64  # of projections, at most; never more than channels
 SORTED = 1_000_000  # values that are sorted at a time
 
 
@@ -57,14 +56,17 @@ class SlicedLoss:
 
 
 def directions(channels: int, seed: int) -> Tensor:
-    """Return (K, C): directions at right angles to one another, drawn with a seed; float32."""
+    """Return (C, C): directions at right angles to one another, drawn with a seed; float32.
+
+    As many as channels, for what differs along others would not be seen.
+    """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
     rotation, triangle = torch.linalg.qr(drawn)
     turned: Tensor = (
         rotation * triangle.diagonal().sign()
     )  # so that all rotations are equally likely
-    return turned.T[:DIRECTIONS].float().contiguous()
+    return turned.T.float().contiguous()
 
 
 def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> Tensor:

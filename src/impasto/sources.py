@@ -35,7 +35,7 @@ class Chosen:
     preset: str = "default"
     weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
-    limits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what of a preset or of a picture's settings is not in these
 
     def rows(self) -> Iterator[tuple[str, str, Any, str]]:
         """Yield (group, field, value, origin) of everything."""
@@ -144,7 +144,10 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
         if values.get("weights"):
             origins["weights"] = call("weights")
     weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
-    return Chosen(settings, runtime, output, input, named, weights, origins, base.limits)
+    left = tuple(_flag(name) for name in sheet.beside if name not in flags)
+    notes = [f"{shown} was painted with {' and '.join(left)}: give that again"] if left else []
+    notes += [f"not as in {named}: {limit}" for limit in base.limits]
+    return Chosen(settings, runtime, output, input, named, weights, origins, tuple(notes))
 
 
 def read_file(path: str | os.PathLike[str]) -> Sheet:
@@ -157,7 +160,9 @@ def read_file(path: str | os.PathLike[str]) -> Sheet:
     if name.suffix.lower() == ".toml":
         return sheets.read_sheet(path)
     recipe = read_recipe(path)
-    return Sheet(recipe.settings.model_dump(), weights=_weights(recipe), about={"title": shown})
+    about = {"title": shown}
+    found = recipe.settings.model_dump()
+    return Sheet(found, weights=_weights(recipe), about=about, beside=_beside(recipe))
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -180,6 +185,22 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
             "made by impasto, or the recipe beside it (--recipe)"
         )
     return Recipe.from_json(text, shown)
+
+
+def _beside(recipe: Recipe) -> tuple[str, ...]:
+    """Return the flags, as fields, for what the pictures of a recipe have beside its settings."""
+    styles = recipe.styles
+    masks = [style.mask for style in styles if style.mask]
+    sources = [style.source_mask for style in styles if style.source_mask]
+    found = {
+        "segments" if any(mask.color for mask in masks) else "mask": masks,
+        "source_segments" if any(mask.color for mask in sources) else "source_mask": sources,
+        "protect": recipe.protect is not None,
+        "style_weights": len({style.weight for style in styles}) > 1,
+        "strokes": any(style.stroke is not None for style in styles),
+        "style_layers_of": any(style.layers is not None for style in styles),
+    }
+    return tuple(name for name, there in found.items() if there)
 
 
 def _weights(recipe: Recipe) -> str | None:

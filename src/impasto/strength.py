@@ -7,9 +7,9 @@ neutral evaluator, whatever network, layers and formulas the run itself has:
     features of the original VGG-19 with max pooling and zero padding.
 
 No fixed weights reach one ratio at every size: it depends on size, pair, pooling and evaluations. So the
-ratio is measured now and then, and the weight of the style corrected. `steer` is the law; it is worked out
-from measurements in docs/decisions. All that was set is kept in the recipe, which is the calibration: a run
-that is made again takes its weights from there and measures nothing.
+ratio is measured now and then, and the weight of the style corrected, as `steering` says. All that was set
+is kept in the recipe, which is the calibration: a run that is made again takes its weights from there and
+measures nothing.
 """
 
 import contextlib
@@ -21,7 +21,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from impasto.budget import MOST
 from impasto.chain import Chain
 from impasto.checkpoint import Checkpoint
 from impasto.errors import NOTE, Stop
@@ -30,29 +29,22 @@ from impasto.history import Log
 from impasto.inputs import Targets
 from impasto.losses import GramLoss, Loss
 from impasto.objective import Objective, network_of
+from impasto.protection import protection_of
 from impasto.recipe import Calibration, Stretch
 from impasto.settings import Runtime, Settings
+from impasto.steering import SPAN, begun, enough, resting, steer
 from impasto.targets import bind
 from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
 
 # Layers, formulas and network of the neutral evaluator, and its weights.
 NEUTRAL = Settings(content_weight=5.0, style_weight=100.0)
-GOAL = (
-    0.5  # the ratio that strength 1 asks for; 60 evaluations reach it at 256 px with either pooling
-)
+GOAL = 0.6  # the ratio that strength 1 asks for; 60 evaluations reach it at 256 px, average pooling too
 POWER = 2.0  # of the strength with which the ratio falls; by eye
 TURN = "strength"  # why a solver is stopped whose weights are to change
+REACHED = "strength reached"  # or whose ratio is as asked for
 FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
 LAST, SOON = 0.9, 0.8  # shares of the evaluations: the last correction; none between it and this
-# Of the course of the ratio; all measured, at 128 to 512 px (docs/decisions/0016).
-ELASTICITY = 3.4  # at ratio 1, by how many percent style is worse where content is better by one
-FALL = 1.4  # exponent with which the ratio falls while only the style counts
-RESPONSE = 0.75  # of the ratio to the weight near rest; logarithms both
-GAIN, STEP, STILL = 0.9, 1.2, 0.06  # of a correction, its largest and its smallest; logarithms
-SPAN = 4.0  # how far, likewise, corrections lead away from the weight of rest
-FARTHEST = 6.0  # times the evaluations so far that the course is foreseen
-BLIND = 1.5  # likewise under a time budget, whose end is not known
 MISSED = 0.15  # relative deviation from the goal that is said
 
 logger = logging.getLogger(__name__)
@@ -83,12 +75,17 @@ class Meter:
         compact: bool = False,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        losses = bind(network, targets, NEUTRAL, tile=tile, compact=compact, on_part=on_part)
+        uses = tuple(replace(use, layers=None) for use in targets.uses)  # all five
+        asked = replace(targets, uses=uses), NEUTRAL
+        losses = bind(network, *asked, tile=tile, compact=compact, on_part=on_part)
         blended = [_blended(loss) for loss in losses]
         self._objective = Objective(network, blended, tile or None, on_part=on_part)
+        self._protection = protection_of(targets)
 
     def __call__(self, canvas: Tensor) -> tuple[float, float]:
-        """Return content and style of a canvas (1, 3, H, W)."""
+        """Return content and style of a canvas (1, 3, H, W), each region beside its own paintings."""
+        if self._protection is not None:
+            canvas = self._protection.shown(canvas)
         terms = {"content": 0.0, "style": 0.0}
         for name, value in self._objective.parts(canvas).items():
             terms[name.partition(".")[0]] += value
@@ -140,63 +137,11 @@ def _neutral(
     return network_of(packaged, NEUTRAL, runtime, Workshop(0))
 
 
-def ratio_of(terms: tuple[float, float]) -> float:
-    """Return style over content; inf where the photo is unchanged."""
+def ratio_of(terms: tuple[float, float]) -> float | None:
+    """Return style over content; None where the photo is unchanged, or as good as that."""
     content, style = terms
-    return style / content if content > 0 else math.inf
-
-
-def resting(own: tuple[float, float], terms: tuple[float, float], goal: float) -> float | None:
-    """Return the style's weight with which the ratio comes to rest at the goal; None where unknown.
-
-    At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
-    power of content, the weighted style is then 1 / that power of the weighted content. The power itself
-    grows as the ratio falls: `ELASTICITY` / sqrt(ratio).
-
-    Args:
-        own: The run's own content, weighted, and its style for a weight of 1, of some canvas.
-        terms: The neutral ones of the same canvas.
-        goal: The ratio wanted.
-    """
-    if not all(0 < value < math.inf for value in (*own, *terms)):
-        return None
-    found = own[0] / terms[0] / (own[1] / terms[1]) / (ELASTICITY * math.sqrt(goal))
-    return found if 0 < found < math.inf else None
-
-
-def foreseen(count: int, ratio: float, away: float, passes: int) -> float:
-    """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
-
-    d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
-    counts, 0 at rest, +FALL while only the content does.
-
-    Args:
-        count: Evaluations so far.
-        ratio: Measured now, over the goal.
-        away: The weight, over the one that rests at the goal.
-        passes: Evaluations in all.
-    """
-    times = BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count))
-    now, parts = _log(ratio), 32
-    for _ in range(parts):
-        excess = away * math.exp(now / 2)
-        now -= FALL * (excess - 1) / (excess + 1) * math.log(times) / parts
-    return now
-
-
-def steer(count: int, ratio: float, away: float, passes: int) -> float:
-    """Return the correction of the style's weight, a natural logarithm; see `foreseen`.
-
-    The weight does the less, the more the style is all that counts.
-    """
-    off = foreseen(count, ratio, away, passes)
-    excess = max(1.0, away * math.exp(_log(ratio) / 2))
-    step = GAIN * off / RESPONSE * (1 + (excess - 1) / 4)
-    return 0.0 if abs(off) < STILL else max(-STEP, min(STEP, step))
-
-
-def _log(ratio: float) -> float:
-    return math.log(min(max(ratio, 1e-9), 1e9))
+    found = style / content if content > 0 else math.inf
+    return found if found < math.inf else None
 
 
 class Dial:
@@ -274,7 +219,7 @@ class Dial:
         return [item for item in self._here() if item.after <= count][-1].style_weight
 
     def watch(self, keep: Keep | None, passes: int, spent: int) -> Keep:
-        """Return what a solver tells its states: `keep`, and then whether to stop, with `TURN`.
+        """Return what a solver tells its states: `keep`, and then whether to stop: `TURN`, `REACHED`.
 
         Args:
             keep: Called first.
@@ -289,6 +234,9 @@ class Dial:
             due = _next(self._here()[-1].after, passes) <= count < passes
             if due and self._meter is not None:
                 self._measure(count, passes, state)
+                ratio = self._calibration.achieved
+                if ratio is not None and enough(count, ratio / self._calibration.goal, passes):
+                    raise Stop(REACHED)
             self._wanted = self._weight(count)
             if self._wanted != self._now:
                 raise Stop(TURN)
@@ -303,9 +251,9 @@ class Dial:
         content, style = (_term(state.parts, name) for name in ("content", "style"))
         goal, ratio, weight = self._calibration.goal, ratio_of(terms), self._now
         rest = resting((content, style / weight), terms, goal)
-        if rest is not None and self._scale == 1 and len(self._here()) == 1:
-            weight = rest * (1 + 0.5 / goal)  # not at rest yet
-        elif rest is not None:
+        if rest is not None and ratio is not None and self._scale == 1 and len(self._here()) == 1:
+            weight = rest * begun(count, ratio / goal, passes)
+        elif rest is not None and ratio is not None:
             step = steer(count, ratio / goal, weight / rest, passes)
             away = math.log(weight / rest) + step
             weight = rest * math.exp(max(-SPAN, min(SPAN, away))) if step else weight
@@ -330,7 +278,7 @@ class Dial:
     def end(self, canvas: Tensor, count: int) -> None:
         """Note what was achieved at a scale, after all its evaluations."""
         meter, self._meter = self._meter, None
-        if meter is not None:
+        if meter is not None and self._here()[-1].after != count:
             with contextlib.suppress(Stop):  # the run is over in any case
                 self._add(count, self._now, ratio_of(meter(canvas)))
 
@@ -339,6 +287,10 @@ class Dial:
         strength, achieved = self._settings.strength, self._calibration.achieved
         logger.log(NOTE, "strength %g: %s", strength, self._calibration)
         if achieved is None:
+            if self._calibration.stretches[-1].after:
+                logger.warning(
+                    "strength %g has nothing to balance: the photo is unchanged", strength
+                )
             return
         if achieved > self._calibration.goal * (1 + MISSED):
             logger.warning(

@@ -10,10 +10,11 @@ from impasto.chain import Chain
 from impasto.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.inputs import Inputs, Targets
 from impasto.layers import LAYERS, NEUTRAL, stride
-from impasto.losses import ContentLoss, GramLoss, Loss, TotalVariation
+from impasto.losses import ContentLoss, GramLoss, Loss
 from impasto.paintings import Parts, features, paintings
 from impasto.regions import groups
 from impasto.settings import Settings
+from impasto.variation import TotalVariation
 from impasto.vgg import VGG19
 from impasto.workshop import Workshop
 

@@ -46,13 +46,14 @@ from impasto.recipe import Calibration, Recipe
 from impasto.result import Result
 from impasto.settings import Runtime, Settings, Style
 from impasto.solvers import OUT_OF_MEMORY, minimize
-from impasto.strength import TURN, Dial, dial_of
+from impasto.strength import REACHED, TURN, Dial, dial_of
 from impasto.targets import bind, layers_of
 from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
 
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
-FINISHED = ("evaluations", "tolerance", "no further decrease", REASON)  # another scale may follow
+# Another scale may follow.
+FINISHED = ("evaluations", "tolerance", "no further decrease", REASON, REACHED)
 REPEATABLE = (*FINISHED, "interrupted", NOT_FINITE)  # what counting evaluations repeats
 
 logger = logging.getLogger(__name__)
@@ -164,9 +165,8 @@ def run(
     """Compute, with a resolved `runtime`.
 
     `spent` are the evaluations at each scale, else they are those of the settings; `calibration` goes with
-    them where there is a strength. Runs on the same
-    pictures and weights may share a `workshop`; the pixels are the same without. With `since` the run goes on
-    from there, with the runtime of that checkpoint.
+    them where there is a strength. Runs on the same pictures and weights may share a `workshop`; the pixels
+    are the same without. With `since` the run goes on from there, with the runtime of that checkpoint.
     """
     keeper = keeper or Keeper(wanted=False)
     wanted = layers_of(settings, extra_losses, inputs)

@@ -116,8 +116,8 @@ def _grid(
         from impasto.gridplan import plan_grid
         from impasto.grids import run_grid
 
-        for limit in chosen.limits:
-            progress.say(f"not as in {chosen.preset}: {limit}")
+        for note in chosen.notes:
+            progress.say(note)
         opened = request.open(chosen.input, progress)
         plan = plan_grid(
             axes,
