@@ -73,7 +73,7 @@ class Settings(Model):
     )
     strength: float | None = option(
         None,
-        "One dial for how strongly to paint: 1 is normal, each doubling a step bolder. Sets the weights "
+        "One dial for how strongly to paint: 1 is moderate, each doubling a step bolder. Sets the weights "
         "by measurement, so that it means the same at every size.",
         "Look",
         ge=0.1,
