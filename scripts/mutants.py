@@ -249,6 +249,14 @@ MUTANTS = (
         "mean_and_covariance",
     ),
     Mutant(
+        "a painting shown large is softened",
+        "recolour.py",
+        "        if stroke > 1:\n",
+        "        if False:\n",
+        ("tests/test_recolour.py",),
+        "large_strokes",
+    ),
+    Mutant(
         "the noise of a gray painting is raised once",
         "palette.py",
         "        steps.append(linear(found, wanted))",

@@ -11,6 +11,7 @@ from impasto import grids, keeper
 from impasto.cli import main
 from impasto.inputs import open_inputs
 from impasto.picture import Picture
+from impasto.recolour import softened
 from impasto.reproduction import reproduce
 from impasto.resumption import resume
 from impasto.settings import Runtime, Settings, Style
@@ -252,3 +253,29 @@ def test_strips_are_the_tensor(monkeypatch) -> None:
             assert torch.equal(torch.cat([part for _, part in parts], 2), picture.tensor(*size))
             assert [rows.start for rows, _ in parts[1:]] == [rows.stop for rows, _ in parts[:-1]]
             assert parts[-1][0].stop == size[1]
+
+
+@pytest.mark.parametrize(
+    ("factor", "variance"), [(0.3, 0.0), (0.5, 0.0), (0.75, 5 / 24), (1.0, 0.5)]
+)
+def test_a_painting_shown_large_is_softened(factor, variance) -> None:
+    """By hand: at 0.75, 0.75^2 * 2/3 - 1/6 = 5/24; at most w = 1/4, of variance 1/2."""
+    spot = torch.zeros(1, 3, 9, 9, dtype=torch.float64)
+    spot[..., 4, 4] = 1
+    found = softened(spot, factor)[0, 0]
+    away = torch.arange(9.0, dtype=torch.float64) - 4
+    assert found.sum().item() == pytest.approx(1)
+    for line in (found.sum(0), found.sum(1)):
+        assert (line * away**2).sum().item() == pytest.approx(variance, abs=1e-12)
+    assert torch.allclose(
+        softened(torch.full((1, 3, 4, 5), 0.3), factor), torch.full((1, 3, 4, 5), 0.3)
+    )
+
+
+def test_only_large_strokes_are_softened() -> None:
+    """A painting of 50 x 64 px, shown 48 px high, 24, and 96."""
+    painting = Picture.of(PAINTING)
+    for stroke, same in ((1.0, True), (0.5, True), (2.0, False)):
+        seen = targets(PHOTO, PAINTING, stroke=stroke)[-1].styles[0]
+        plain = painting.tensor(seen.shape[3], seen.shape[2], kernel="linear")
+        assert torch.equal(seen, plain) == same

@@ -308,7 +308,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number
     assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy"])
 def test_a_scale_ends_at_the_goal(small, narrow, monkeypatch, solver) -> None:
     """It is made again, and resumed from before its end, to the same bytes."""
     monkeypatch.setattr(strength, "enough", lambda count, ratio, passes: count >= 14)
@@ -420,7 +420,7 @@ def test_the_same_ratio_at_every_size_and_pooling(images, tmp_path) -> None:
     """By the neutral evaluator, in the saved file; within 15 % of one another."""
     found = {}
     for size, pooling in ((128, "max"), (128, "average"), (256, "average")):
-        settings = Settings(strength=1, size=size, pooling=pooling)
+        settings = Settings(strength=0.5, size=size, pooling=pooling)
         names = []
         for name in ("tubingen", "starry_night"):
             picture = Picture.open(images / f"{name}.jpg")
@@ -433,4 +433,4 @@ def test_the_same_ratio_at_every_size_and_pooling(images, tmp_path) -> None:
         score = neutral.score(out, *names)
         found[size, pooling] = score["style"] / score["content"]
     assert max(found.values()) < 1.15 * min(found.values()), found
-    assert found[128, "max"] == pytest.approx(goal_of(1), rel=0.15)
+    assert found[128, "max"] == pytest.approx(goal_of(0.5), rel=0.15)

@@ -163,8 +163,11 @@ class Inputs:
         canvas grow a fine weave. Chosen by eye; see docs/decisions.
         """
         sizes = [shape.at(scale.long_edge) for shape in self.shapes]
-        styles = zip(self.styles, self._moves, sizes, strict=True)
-        seen = [self.recolour.seen(style, move, at.width, at.height) for style, move, at in styles]
+        styles = zip(self._used(), self._moves, sizes, strict=True)
+        seen = [
+            self.recolour.seen(style, move, at.width, at.height, use.stroke)
+            for (style, use), move, at in styles
+        ]
         size = (scale.width, scale.height)
         targets = Targets(
             self.content.tensor(*size).to(device),
