@@ -1,6 +1,6 @@
 """Make docs/gallery.md and its pictures: every control, shown, by impasto's own commands on its own samples.
 
-    python scripts/make_gallery.py [--only PART] [--check] [--inputs FOLDER]
+    python scripts/make_gallery.py [--only PART] [--row NAME] [--check] [--inputs FOLDER]
 
 Each `scripts/gallery/PART.toml` holds rows: a title, a text, and pictures with their flags. The page prints
 the commands, so that every picture can be made again by hand: `--inputs` writes what they read into a folder.
@@ -51,6 +51,7 @@ def main() -> None:
     """Make the parts asked for, and the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--row", metavar="NAME")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--inputs", type=Path, metavar="FOLDER")
     options = parser.parse_args()
@@ -67,7 +68,8 @@ def main() -> None:
         draw_masks(Path(name))
         for part, found in parts.items():
             for row in found if options.only in (None, part) else []:
-                make(row, Path(name))
+                if options.row in (None, row["name"]):
+                    make(row, Path(name))
     PAGE.write_text(text)
 
 

@@ -177,6 +177,8 @@ def test_the_weight_goes_where_the_ratio_has_to() -> None:
     assert steer(50, 0.5, 1.4, 60) < 0
     assert steer(30, 1.0, 1.0, 60) == 0.0
     assert steer(20, 1.5, 3.0, 60) < 0  # above the goal, but it would fall below
+    # Below the goal at rest: as much as the ratio answers to the weight, 0.75 of it in logarithms.
+    assert steer(30, 0.8, 0.8**-0.5, 60) == pytest.approx(math.log(0.8) / 0.75)
     for ratio in (0.0, math.inf, 1e300):
         for away in (1e-9, 1.0, 1e9):
             assert abs(steer(9, ratio, away, 60)) <= 1.2
@@ -204,8 +206,9 @@ def test_when_it_is_measured() -> None:
             found.append(strength._next(found[-1], passes))
         return found[1:-1]
 
-    assert all_of(60) == [10, 15, 22, 32, 46, 54]
-    assert all_of(25) == [10, 15, 23]
+    assert all_of(60) == [10, 15, 22, 32, *range(45, 60, 2)]
+    assert all_of(25) == [10, 15, 19, 21, 23]
+    assert all_of(200)[-9:] == [133, 150, 157, 164, 171, 178, 185, 192, 199]
     assert all_of(9) == []
     assert len(all_of(100_000)) < 50
 
@@ -259,7 +262,7 @@ def test_the_recipe_says_what_was_set_and_reached(small, caplog) -> None:
     last = calibration.stretches[-1]
     assert len(said) == 1
     assert said[0].startswith("strength 2: content weight 1, style weight ")
-    assert f", then {last.style_weight:g}; style to content {last.ratio:.3g} of 0.15" in said[0]
+    assert f", then {last.style_weight:g}; style to content {last.ratio:.3g} of 0.5" in said[0]
 
 
 def test_the_reported_losses_are_in_the_weights_of_their_time(small) -> None:

@@ -69,11 +69,14 @@ def begun(count: int, ratio: float, passes: int) -> float:
 def steer(count: int, ratio: float, away: float, passes: int) -> float:
     """Return the correction of the style's weight, a natural logarithm; see `foreseen`.
 
-    The weight does the less, the more the style is all that counts.
+    The weight does the less, the more the style is all that counts. A ratio below the goal says by itself
+    that the weight is above that of rest, whatever the network, and by how much if it has settled.
     """
     off = foreseen(count, ratio, away, passes)
     excess = max(1.0, away * math.exp(_log(ratio) / 2))
     step = GAIN * off / RESPONSE * (1 + (excess - 1) / 4)
+    if _log(ratio) < -STILL:
+        return max(-STEP, min(step, _log(ratio) / RESPONSE))
     return 0.0 if abs(off) < STILL else max(-STEP, min(STEP, step))
 
 

@@ -13,6 +13,7 @@ measures nothing.
 """
 
 import contextlib
+import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ from impasto.objective import Objective, network_of
 from impasto.protection import protection_of
 from impasto.recipe import Calibration, Stretch
 from impasto.settings import Runtime, Settings
-from impasto.steering import SPAN, begun, enough, resting, steer
+from impasto.steering import LATE, SPAN, begun, enough, resting, steer
 from impasto.targets import bind
 from impasto.weights import identity, load_weights
 from impasto.workshop import Workshop
@@ -44,7 +45,8 @@ POWER = 2.0  # of the strength with which the ratio falls; by eye
 TURN = "strength"  # why a solver is stopped whose weights are to change
 REACHED = "strength reached"  # or whose ratio is as asked for
 FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
-LAST, SOON = 0.9, 0.8  # shares of the evaluations: the last correction; none between it and this
+LAST, PAUSE = 0.9, 0.1  # shares of the evaluations: the last correction; between two late ones
+OFTEN = 1 / 30  # likewise: between two measurements once a scale may end
 MISSED = 0.15  # relative deviation from the goal that is said
 
 logger = logging.getLogger(__name__)
@@ -253,7 +255,7 @@ class Dial:
         rest = resting((content, style / weight), terms, goal)
         if rest is not None and ratio is not None and self._scale == 1 and len(self._here()) == 1:
             weight = rest * begun(count, ratio / goal, passes)
-        elif rest is not None and ratio is not None:
+        elif rest is not None and ratio is not None and _may_correct(count, self._here(), passes):
             step = steer(count, ratio / goal, weight / rest, passes)
             away = math.log(weight / rest) + step
             weight = rest * math.exp(max(-SPAN, min(SPAN, away))) if step else weight
@@ -334,8 +336,20 @@ def _term(parts: Mapping[str, float], term: str) -> float:
 
 def _next(count: int, passes: int) -> int:
     """Return after how many evaluations of a scale the next measurement comes."""
-    last = math.ceil(LAST * passes)
-    if count >= last:
+    late = math.ceil(LATE * passes)
+    if passes < FIRST:
         return passes
-    following = FIRST if not count else math.ceil(count * GROWTH) + 1
-    return last if following > SOON * passes else following
+    if count >= late:
+        return min(passes, count + max(2, round(OFTEN * passes)))
+    return min(FIRST if not count else math.ceil(count * GROWTH) + 1, late)
+
+
+def _may_correct(count: int, before: Sequence[Stretch], passes: int) -> bool:
+    """Return whether the weight may change here, or what the last change did has to be seen first.
+
+    Each change costs an evaluation, so late ones, between frequent measurements, keep apart.
+    """
+    if count < LATE * passes:
+        return True
+    changes = [b.after for a, b in itertools.pairwise(before) if a.style_weight != b.style_weight]
+    return count <= LAST * passes and count - max(changes, default=0) >= PAUSE * passes
