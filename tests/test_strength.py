@@ -294,10 +294,8 @@ class KilledError(BaseException):
     """In place of a kill."""
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
-@pytest.mark.parametrize("number", [8, 9, 10, 14, 20, 21, 30])
-def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number) -> None:
-    whole = small({"solver": solver})
+def killed_and_resumed(small, narrow, solver, number):
+    """Return the result of a run that is killed after so many evaluations and then gone on with."""
 
     def kill(step):
         if step.evaluations == number:
@@ -305,7 +303,14 @@ def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number
 
     with contextlib.suppress(KilledError):
         small({"solver": solver}, checkpoint=NAME, on_step=kill)
-    found = resume(NAME, weights=narrow)
+    return resume(NAME, weights=narrow)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize("number", [8, 9, 10, 14, 20, 21, 30])
+def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number) -> None:
+    whole = small({"solver": solver})
+    found = killed_and_resumed(small, narrow, solver, number)
     assert found.recipe.pixels_sha256 == whole.recipe.pixels_sha256
     assert found.recipe.calibration == whole.recipe.calibration
     assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
@@ -323,14 +328,7 @@ def test_a_scale_ends_at_the_goal(small, narrow, monkeypatch, solver) -> None:
     whole.save("out.png")
     again = reproduce("out.png", weights=narrow)
     assert again.recipe.pixels_sha256 == whole.recipe.pixels_sha256
-
-    def kill(step):
-        if step.evaluations == ended[0] + 1:
-            raise KilledError
-
-    with contextlib.suppress(KilledError):
-        small({"solver": solver}, checkpoint=NAME, on_step=kill)
-    found = resume(NAME, weights=narrow)
+    found = killed_and_resumed(small, narrow, solver, ended[0] + 1)
     assert found.recipe.pixels_sha256 == whole.recipe.pixels_sha256
     assert found.recipe.calibration == whole.recipe.calibration
 

@@ -241,14 +241,14 @@ def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
 
 def check_options(chosen: Settings, given: Mapping[str, Any], varied: Collection[str] = ()) -> None:
     """Refuse flags that would do nothing with what else was chosen, unless that is varied."""
-    for name in {*given, *varied} & set(NEEDS):
-        other, nothing, wanted = NEEDS[name]
-        if getattr(chosen, other) == nothing and other not in varied:
+    named = {*given, *varied}
+    for name, (other, nothing, wanted) in NEEDS.items():
+        if name in named and other not in varied and getattr(chosen, other) == nothing:
             flags = (f"--{word.replace('_', '-')}" for word in (name, other))
             raise InputError(
                 "{} does nothing without {}: leave it out, or give {}".format(*flags, wanted)
             )
-    if "protect" not in given and "protect_feather" in {*given, *varied}:
+    if "protect" not in given and "protect_feather" in named:
         raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
     if "solver" not in varied:
         for name, solvers in OPTIONS_OF.items():
