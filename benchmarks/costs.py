@@ -21,16 +21,20 @@ from common import scaled, timed
 from contenders import Job
 from torch import Tensor
 
-from impasto import Runtime, Settings, anatomy, machine
-from impasto.canvas import start
-from impasto.evaluation import Evaluation
-from impasto.inputs import open_inputs
-from impasto.layers import LAYERS
-from impasto.objective import Objective, network_of
-from impasto.solvers import minimize
-from impasto.targets import bind, layers_of
-from impasto.transfer import load, targets_of
-from impasto.workshop import Workshop
+from impasto import Runtime, Settings
+from impasto.inputs.canvas import start
+from impasto.inputs.open import open_inputs
+from impasto.inputs.shared import Workshop
+from impasto.losses.build import bind, layers_of
+from impasto.losses.objective import Objective, network_of
+from impasto.network import layers
+from impasto.network.layers import LAYERS
+from impasto.network.weights.load import load
+from impasto.optim.evaluation import Evaluation
+from impasto.optim.minimize import minimize
+from impasto.system import hardware
+from impasto.transfer import runtime as runtime_module
+from impasto.transfer.stylize import targets_of
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -51,7 +55,7 @@ def operations(width: int, height: int) -> dict[str, float]:
     forward did, as the weights have no gradient; so it is with a Gram matrix.
     """
     reached = LAYERS[: LAYERS.index(LAST) + 1]
-    parts = {part.name: part for part in anatomy.parts(width, height)}
+    parts = {part.name: part for part in layers.parts(width, height)}
     convolutions = sum(parts[name].operations for name in reached if name.startswith("conv"))
     shapes = [parts[f"conv{block}_1"] for block in range(1, 6)]
     grams = sum(part.channels**2 * part.width * part.height for part in shapes)
@@ -104,7 +108,7 @@ def ratio(many: Sequence[float], few: Sequence[float]) -> float:
 def objective(job: Job, precision: str) -> tuple[Objective, Tensor, Tensor, str]:
     """Return impasto's objective, a canvas for timing, the photo, and the precision decided."""
     settings = Settings(**contenders.impasto_settings(job, {}))
-    runtime = machine.resolve(
+    runtime = runtime_module.resolve(
         Runtime.model_validate({"threads": job.threads, "precision": precision}), settings
     )
     inputs = open_inputs(job.photo, job.style, settings, None)
@@ -119,7 +123,7 @@ def objective(job: Job, precision: str) -> tuple[Objective, Tensor, Tensor, str]
 
 def evaluation(job: Job, rounds: int) -> Tables:
     """Return the seconds of loss and gradient, the machine's peak, and the share of it that is used."""
-    with machine.threads(job.threads):
+    with hardware.threads(job.threads):
         resolved, canvas, _, precision = objective(job, job.precision)
         ours = {f"impasto, {precision}": (resolved, precision)}
         if precision != "fp32":
@@ -174,7 +178,7 @@ def evaluation(job: Job, rounds: int) -> Tables:
 def _overheads(job: Job) -> Rows:
     """Return what a step of each solver takes beside its evaluations."""
     rows = []
-    with machine.threads(job.threads):
+    with hardware.threads(job.threads):
         for name, run, pairs in (
             ("impasto", _our_steps, Settings().history),
             ("plain", _plain_steps, STEPS - 1),
@@ -319,8 +323,8 @@ def _too_much(before: list[tuple[int, float]], size: int) -> str:
         smaller, less = before[-2]
         a_square = (expected - less) / (edge**2 - smaller**2)
     expected += a_square * (size**2 - edge**2)
-    if expected * 1e6 > ENOUGH * machine.memory():
-        return f"not run: about {expected / 1e3:.0f} GB of {machine.memory() / 1e9:.0f}"
+    if expected * 1e6 > ENOUGH * hardware.memory():
+        return f"not run: about {expected / 1e3:.0f} GB of {hardware.memory() / 1e9:.0f}"
     return ""
 
 

@@ -34,8 +34,8 @@ from PIL import Image
 from runs import settings_of
 from tests.reference import neutral
 
-from impasto.machine import usable_threads
-from impasto.weights import load_weights
+from impasto.network.weights.load import load_weights
+from impasto.system.hardware import usable_threads
 
 PARTS = ("evaluation", "race", "equal", "memory", "startup", "growth")
 GOALS = (1.0, 1.02)  # times the rival's best score: its last percents take long

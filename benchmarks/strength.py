@@ -18,7 +18,7 @@ from typing import Any
 from common import pairs, report, scaled, timed
 from tests.reference import neutral
 
-from impasto.strength import goal_of
+from impasto.transfer.callbacks.strength import goal_of
 
 
 def main() -> None:

@@ -20,13 +20,16 @@ from common import pairs, report, scaled, timed
 from costs import in_turn, ratio
 from tests.reference import neutral
 
-from impasto import Runtime, Settings, machine
-from impasto.canvas import start
-from impasto.inputs import open_inputs
-from impasto.objective import Objective, network_of
-from impasto.targets import bind, layers_of
-from impasto.transfer import load, targets_of
-from impasto.workshop import Workshop
+from impasto import Runtime, Settings
+from impasto.inputs.canvas import start
+from impasto.inputs.open import open_inputs
+from impasto.inputs.shared import Workshop
+from impasto.losses.build import bind, layers_of
+from impasto.losses.objective import Objective, network_of
+from impasto.network.weights.load import load
+from impasto.system import hardware
+from impasto.transfer import runtime as runtime_module
+from impasto.transfer.stylize import targets_of
 
 KINDS = ("gram", "moments", "wasserstein", "sliced")
 
@@ -59,13 +62,13 @@ def main() -> None:
 def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, list[float]]:
     """Return the seconds of evaluations of each statistic at the full size, called in turn."""
     given: dict[str, Any] = {"threads": options.threads, "precision": options.precision}
-    with machine.threads(options.threads):
+    with hardware.threads(options.threads):
         calls = {}
         for kind in KINDS:
             settings = Settings.model_validate(
                 {"size": options.size, "min_size": options.size, "style_statistic": kind}
             )
-            runtime = machine.resolve(Runtime.model_validate(given), settings)
+            runtime = runtime_module.resolve(Runtime.model_validate(given), settings)
             opened = open_inputs(*inputs, settings, None)
             (scale,) = opened.scales(settings, layers_of(settings, ()))
             network = network_of(load(None), settings, runtime, Workshop(0))

@@ -6,7 +6,7 @@ python examples/own_loss.py [OUTPUT]
 import sys
 
 import impasto
-from impasto.samples import sample
+from impasto.cli.samples import sample
 
 
 def brightness(features):

@@ -6,7 +6,7 @@ python examples/simple.py [OUTPUT]
 import sys
 
 import impasto
-from impasto.samples import sample
+from impasto.cli.samples import sample
 
 output = sys.argv[1] if len(sys.argv) > 1 else "simple.png"
 settings = impasto.Settings(size=128, quality="draft")

@@ -18,18 +18,19 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["impasto"]):
-    from impasto import checkpoint
     from impasto.errors import ImpastoError
+    from impasto.transfer.callbacks import checkpoint_file
 
 import torch
 
 from impasto._version import __version__
-from impasto.checkpoint import Checkpoint, Head
-from impasto.evaluation import Evaluation
-from impasto.history import Record
-from impasto.recipe import InputRecord, Recipe
-from impasto.settings import Runtime, Settings
-from impasto.solvers import minimize
+from impasto.config.recipe import InputRecord, Recipe
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.optim.evaluation import Evaluation
+from impasto.optim.minimize import minimize
+from impasto.transfer.callbacks.checkpoint_file import Checkpoint, Head
+from impasto.transfer.result import Record
 
 FOLDER = Path(
     tempfile.mkdtemp(prefix="impasto-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
@@ -80,13 +81,13 @@ GOOD = {solver: good(solver) for solver in SOLVERS}
 def packed(tensors, text: str) -> bytes:
     """Return a file with a right checksum."""
     file = io.BytesIO()
-    checkpoint._save(tensors, text, file)
+    checkpoint_file._save(tensors, text, file)
     return file.getvalue()
 
 
 def table(rows: int = 1) -> torch.Tensor:
     """Return a history with one loss."""
-    return torch.ones((rows, checkpoint.ROW + 1), dtype=torch.float64)
+    return torch.ones((rows, checkpoint_file.ROW + 1), dtype=torch.float64)
 
 
 def made(data: bytes) -> bytes:
@@ -131,9 +132,9 @@ def one(data: bytes) -> None:
     path = FOLDER / "a"
     path.write_bytes(made(data))
     try:
-        found = checkpoint.load(path)
-        checkpoint.write(FOLDER / "b", found)
-        if not same(checkpoint.read(FOLDER / "b"), found):
+        found = checkpoint_file.load(path)
+        checkpoint_file.write(FOLDER / "b", found)
+        if not same(checkpoint_file.read(FOLDER / "b"), found):
             raise Finding("what was read is not what was written")
         go_on(found)
     except ImpastoError as error:

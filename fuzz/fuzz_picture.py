@@ -19,9 +19,9 @@ import atheris
 with atheris.instrument_imports(include=["impasto", "PIL"]):
     from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
 
+    from impasto.config.limits import Input
     from impasto.errors import ImpastoError
-    from impasto.limits import Input
-    from impasto.picture import Picture
+    from impasto.image.picture import Picture
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared" / "corpus"  # used where it is

@@ -14,10 +14,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["impasto", "tomllib", "json"]):
-    from impasto import decode, sheets, sources, xmp
+    from impasto.cli import settings_sources
+    from impasto.config import settings_file as settings_file_module
+    from impasto.config.output import Output
+    from impasto.config.recipe import InputRecord, Recipe, ScaleRecord
+    from impasto.config.runtime import Runtime
+    from impasto.config.settings import Settings
     from impasto.errors import ImpastoError
-    from impasto.recipe import InputRecord, Recipe, ScaleRecord
-    from impasto.settings import Output, Runtime, Settings
+    from impasto.image import decode, xmp
 
 SHOWN = "x.toml"
 
@@ -28,20 +32,20 @@ class Finding(Exception):
 
 def settings_file(data: bytes) -> None:
     """Read a settings file as `gather` does, write it, and read that."""
-    sheet = sheets.parse(data, SHOWN)
+    sheet = settings_file_module.parse(data, SHOWN)
     if not isinstance(sheet.title, str) or not all(isinstance(line, str) for line in sheet.limits):
         raise Finding("title or limits are no text")
     chosen = _chosen(sheet)
-    again = _chosen(sheets.parse(sources.to_toml(chosen).encode(), SHOWN))
+    again = _chosen(settings_file_module.parse(settings_sources.to_toml(chosen).encode(), SHOWN))
     if again.models() != chosen.models() or again.weights != chosen.weights:
         raise Finding(f"{again.models()} is not {chosen.models()}")
 
 
-def _chosen(sheet: sheets.Sheet) -> sources.Chosen:
-    layers = sources._Layers()
+def _chosen(sheet: settings_file_module.Sheet) -> settings_sources.Chosen:
+    layers = settings_sources._Layers()
     layers.add_sheet(sheet, SHOWN)
-    models = [layers.build(model) for model in sources.MODELS]
-    return sources.Chosen(*models, "default", sheet.weights, layers.origins)
+    models = [layers.build(model) for model in settings_sources.MODELS]
+    return settings_sources.Chosen(*models, "default", sheet.weights, layers.origins)
 
 
 def recipe_json(data: bytes) -> None:
@@ -78,9 +82,9 @@ def picture(data: bytes) -> None:
 
 def variables(data: bytes) -> None:
     """Give one setting as text, as flags and variables of the environment do."""
-    fields = [name for model in sources.MODELS for name in model.model_fields]
+    fields = [name for model in settings_sources.MODELS for name in model.model_fields]
     name, text = fields[data[0] % len(fields)], data[1:].decode("utf-8", "surrogateescape")
-    values = sources.gather({}, {f"IMPASTO_{name.upper()}": text}).settings.model_dump()
+    values = settings_sources.gather({}, {f"IMPASTO_{name.upper()}": text}).settings.model_dump()
     for value in values.values():
         numbers = value.values() if isinstance(value, dict) else [value]
         if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
@@ -127,14 +131,14 @@ def examples() -> list[bytes]:
         reproducible=True,
         machine={"system": "Linux"},
     )
-    whole = sources.Chosen(Settings(), Runtime(), Output())
-    found = [b"\0" + path.read_bytes() for path in sheets.known().values()]
-    found += [b"\0" + sources.to_toml(whole).encode(), b"\x01" + recipe.to_json().encode()]
+    whole = settings_sources.Chosen(Settings(), Runtime(), Output())
+    found = [b"\0" + path.read_bytes() for path in settings_file_module.known().values()]
+    found += [b"\0" + settings_sources.to_toml(whole).encode(), b"\x01" + recipe.to_json().encode()]
     found += [bytes([number]) + xmp.pack(recipe.to_line()) for number in (2, 4)]
     found += [b"\x03" + text.encode("utf-8", "surrogatepass") for text in ("a", "\0\ud800", "]]>")]
     found += [b"\0size=" + b"9" * 5000, b"\0size=0x" + b"f" * 5000, b'\0"a\\nb"=1']
     values = ("1", "relu1_1=2,relu4_2", "4GB", "1h30m", "auto", "1e12", "true")
-    fields = range(sum(len(model.model_fields) for model in sources.MODELS))
+    fields = range(sum(len(model.model_fields) for model in settings_sources.MODELS))
     found += [bytes([5, field]) + value.encode() for field in fields for value in values]
     return found
 

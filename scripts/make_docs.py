@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
-from impasto.cli import EXAMPLES, app
-from impasto.doctor import EXIT_CODES
-from impasto.models import PREFIX
-from impasto.sources import MODELS, PLACES, WORDS
+from impasto.cli.app import EXAMPLES, app
+from impasto.cli.commands.doctor import EXIT_CODES
+from impasto.cli.settings_sources import MODELS, PLACES, WORDS
+from impasto.config.model import PREFIX
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 ABOUT = {

@@ -20,7 +20,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from impasto.samples import sample
+from impasto.cli.samples import sample
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = Path(__file__).resolve().parent / "gallery"

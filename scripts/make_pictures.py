@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyvips
 
-from impasto.samples import sample
+from impasto.cli.samples import sample
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 SIZE = "256"

@@ -1,4 +1,4 @@
-"""Makes the pictures shipped in `impasto.samples`: one photo and two invented paintings.
+"""Makes the pictures shipped in `impasto.cli.samples`: one photo and two invented paintings.
 
 The photo is `coffee.png` as scikit-image ships it (CC0), saved as a JPEG. The paintings are
 painted here, stroke by stroke: a plan says for every spot which family of pigments it takes, how
@@ -730,7 +730,9 @@ PICTURES: dict[str, tuple[str, Callable[[np.random.Generator], Image.Image]]] = 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Makes the pictures and says what was made."""
-    parser = argparse.ArgumentParser(description="Make the pictures shipped in impasto.samples.")
+    parser = argparse.ArgumentParser(
+        description="Make the pictures shipped in impasto.cli.samples."
+    )
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     parser.add_argument("--seed", type=int, default=1889, help="seed of the paintings")
     parser.add_argument("--only", choices=sorted(PICTURES), help="make only this picture")

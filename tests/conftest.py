@@ -38,7 +38,7 @@ def data_folder(tmp_path_factory, monkeypatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def weights(cache_folder: Path) -> Mapping[str, Tensor]:
     """The real VGG-19."""
-    from impasto.weights import load_weights
+    from impasto.network.weights.load import load_weights
 
     return load_weights()
 
@@ -46,7 +46,7 @@ def weights(cache_folder: Path) -> Mapping[str, Tensor]:
 @pytest.fixture(scope="session")
 def narrow() -> Mapping[str, Tensor]:
     """A random VGG-19 with few channels, for what does not depend on the numbers."""
-    from impasto.vgg import narrow_weights
+    from impasto.network.vgg import narrow_weights
 
     return narrow_weights()
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from impasto.errors import ImpastoError
-from impasto.picture import Picture
+from impasto.image.picture import Picture
 
 EDGE = 512  # px
 CPU = 20  # seconds of processor after which one is killed

@@ -23,10 +23,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-import impasto.transfer
-from impasto import checkpoint, cli, keeper
-from impasto.evaluation import Evaluation
-from impasto.vgg import narrow_weights
+import impasto.network.weights.load
+import impasto.transfer.stylize
+from impasto.cli import app
+from impasto.network.vgg import narrow_weights
+from impasto.optim.evaluation import Evaluation
+from impasto.transfer.callbacks import checkpoint_file, checkpoint_folder, checkpoints
 
 PLANS = {  # flags of a run that takes some tenths of a second
     "real": ["--size", "48", "--min-size", "32", "--evaluations", "6"],
@@ -57,13 +59,13 @@ class Stub:
 def prepare(network: str) -> None:
     """Write a checkpoint at every iteration; put the network asked for in place."""
     torch.set_num_threads(1)
-    keeper.EVERY, keeper.SHARE, keeper.LONG = 0.0, 1.0, 0.0
+    checkpoints.EVERY, checkpoints.SHARE, checkpoints.LONG = 0.0, 1.0, 0.0
     if network != "real":
         weights = narrow_weights()
-        impasto.transfer.load_weights = lambda *name: weights
+        impasto.network.weights.load.load_weights = lambda *name: weights
     if network == "stub":
-        impasto.transfer.Objective = Stub
-        impasto.transfer.bind = lambda *arguments, **options: []
+        impasto.transfer.stylize.Objective = Stub
+        impasto.transfer.stylize.bind = lambda *arguments, **options: []
 
 
 def child(
@@ -77,7 +79,7 @@ def child(
         os.dup2(os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         if at_call is not None:
             die_at(at_call)
-        os._exit(cli.main(arguments))
+        os._exit(app.main(arguments))
     while (
         after is not None and time.perf_counter() - began < after
     ):  # a thread would spoil the next fork
@@ -125,21 +127,21 @@ class Trial:
         """Return where the checkpoint is, if there is one."""
         if not self.automatic:
             path = Path(FILE)
-            return path if path.exists() or checkpoint.previous(path).exists() else None
-        found = keeper.unfinished()
+            return path if path.exists() or checkpoint_file.previous(path).exists() else None
+        found = checkpoint_folder.unfinished()
         return found[-1] if found else None
 
     def look(self) -> bool:
         """Count what is torn; return whether the picture is there."""
         for path in (
             Path(FILE),
-            checkpoint.previous(Path(FILE)),
-            *keeper.folder().glob("*.safetensors*"),
+            checkpoint_file.previous(Path(FILE)),
+            *checkpoint_folder.folder().glob("*.safetensors*"),
         ):
             if path.exists():
                 self.counts["checkpoints read"] += 1
                 try:
-                    checkpoint.read(path)
+                    checkpoint_file.read(path)
                 except Exception as error:
                     self.counts["torn"] += 1
                     print(f"torn: {error!r}", file=sys.stderr)
@@ -225,7 +227,7 @@ def new_folder(base: Path, name: str) -> Path:
     folder = base.absolute() / name
     folder.mkdir()
     make_pictures(folder)
-    keeper.cache_folder = lambda: folder / "cache"
+    checkpoints.cache_folder = lambda: folder / "cache"
     return folder
 
 

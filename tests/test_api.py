@@ -30,9 +30,12 @@ def test_star_import_and_modules() -> None:
     space: dict[str, object] = {}
     exec("from impasto import *", space)
     assert set(impasto.__all__) <= set(space)
-    code = "import impasto.settings, impasto; print(impasto.Settings, impasto.settings.__name__)"
+    code = (
+        "import impasto.config.settings, impasto;"
+        "print(impasto.Settings, impasto.config.settings.__name__)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "impasto.settings" in done.stdout
+    assert "impasto.config.settings" in done.stdout
 
 
 def test_no_name_is_that_of_a_module() -> None:

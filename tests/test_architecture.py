@@ -205,14 +205,14 @@ def test_files_are_written_by_publish_alone() -> None:
 
 
 def test_light_modules_do_not_import_torch() -> None:
-    light = ["impasto", "impasto.errors", "impasto.layers", "impasto.settings"]
+    light = ["impasto", "impasto.errors", "impasto.network.layers", "impasto.config.settings"]
     light += [
         f"impasto.{n}"
         for n in ("publish", "rescue", "pyramid", "store", "download", "fetch", "page", "figures")
         if (SOURCE / f"{n}.py").exists()
     ]
     if (SOURCE / "cli.py").exists():
-        light.append("impasto.cli")
+        light.append("impasto.cli.app")
     code = f"import sys, {', '.join(light)}; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == "False"

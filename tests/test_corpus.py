@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import PictureError
-from impasto.picture import Picture
+from impasto.image.picture import Picture
 from reference import careful
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"

@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import impasto.strength
-import impasto.transfer
-from impasto.cli import app, main
-from impasto.samples import sample
-from impasto.settings import QUALITY, Output, Runtime, Settings
-from impasto.sources import gather
-from impasto.vgg import narrow_weights
+import impasto.transfer.callbacks.strength
+import impasto.network.weights.load
+import impasto.transfer.stylize
+from impasto.cli.app import app, main
+from impasto.cli.samples import sample
+from impasto.cli.settings_sources import gather
+from impasto.config.output import Output
+from impasto.config.runtime import Runtime
+from impasto.config.settings import QUALITY, Settings
+from impasto.network.vgg import narrow_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
@@ -47,7 +50,7 @@ LEFT_OUT = (  # downloads, and what test_experiment.py runs
 
 def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
-    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
     monkeypatch.chdir(tmp_path)
@@ -69,7 +72,7 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", ["regions", "styles"])
 def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network, with masks as the gallery draws them."""
-    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     for name, value in (
         ("EVALUATIONS", "1"),
         ("SIZE", "96"),
@@ -98,7 +101,7 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", ["statistics", "content", "clean"])
 def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network."""
-    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     cache = str(tmp_path / "cache")
     for name, value in (("EVALUATIONS", "1"), ("SIZE", "96"), ("CACHE_DIR", cache)):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
@@ -118,7 +121,7 @@ def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
 
 def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     """Its commands, its snippet and its settings file, small and on a narrow network."""
-    monkeypatch.setattr(impasto.transfer, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     for name, value in (("EVALUATIONS", "1"), ("CACHE_DIR", str(tmp_path / "cache"))):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
     monkeypatch.chdir(tmp_path)

@@ -6,20 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto.inputs import Targets
-from impasto.losses import (
-    ContentLoss,
-    GramLoss,
-    Penalty,
-    gram_matrix,
-    squared_distance,
-)
-from impasto.objective import Objective, prepare
-from impasto.settings import Settings
-from impasto.targets import bind
-from impasto.transfer import stylize
-from impasto.variation import TotalVariation, total_variation
-from impasto.vgg import VGG19
+from impasto.config.settings import Settings
+from impasto.inputs.pictures import Targets
+from impasto.losses.build import bind
+from impasto.losses.content import ContentLoss, squared_distance
+from impasto.losses.gram import GramLoss, gram_matrix
+from impasto.losses.loss import Penalty
+from impasto.losses.objective import Objective, prepare
+from impasto.losses.smoothness import TotalVariation, total_variation
+from impasto.network.vgg import VGG19
+from impasto.transfer.stylize import stylize
 from reference import straight
 
 SEVERAL = {

@@ -12,12 +12,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from impasto import store
 from impasto.errors import ExitCode, InputError, OutputError, WeightsError
-from impasto.layers import LAYERS
-from impasto.layouts import ORIGINAL, TORCHVISION
-from impasto.vgg import VGG19
-from impasto.weights import (
+from impasto.network.layers import LAYERS
+from impasto.network.vgg import ORIGINAL, TORCHVISION, VGG19
+from impasto.network.weights import store
+from impasto.network.weights.load import (
     DECODED_SHA256,
     NAME,
     Weights,

@@ -14,12 +14,14 @@ import pytest
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
-from impasto import strength
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.config.styles import Style
 from impasto.errors import ImpastoError, NumericalError
-from impasto.layers import LAYERS, smallest_edge
-from impasto.result import Result
-from impasto.settings import Runtime, Settings, Style
-from impasto.transfer import stylize
+from impasto.network.layers import LAYERS, smallest_edge
+from impasto.transfer.callbacks import strength
+from impasto.transfer.result import Result
+from impasto.transfer.stylize import stylize
 
 EDGE = 32  # px at most
 SMALLEST = 20  # px of an edge before it is scaled

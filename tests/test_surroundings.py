@@ -12,20 +12,21 @@ import pytest
 import pyvips
 
 import impasto
-from impasto import places
-from impasto import weights as weights_module
-from impasto.cli import main
-from impasto.picture import Picture
-from impasto.sources import read_recipe
+from impasto.cli.app import main
+from impasto.image.picture import Picture
+from impasto.image.xmp import read_recipe
+from impasto.network.weights import load as weights_module
+from impasto.system import app_dirs
 
 # Runs many commands in one process, each given as its arguments between bytes 1, on a narrow network.
 DRIVER = r"""
 import sys
-import impasto.transfer
-from impasto.cli import main
-from impasto.vgg import narrow_weights
+import impasto.network.weights.load
+import impasto.transfer.stylize
+from impasto.cli.app import main
+from impasto.network.vgg import narrow_weights
 
-impasto.transfer.load_weights = narrow_weights
+impasto.network.weights.load.load_weights = narrow_weights
 for group in sys.argv[1:]:
     code = main(group.split("\x01"))
     for stream in (sys.stdout, sys.stderr):
@@ -186,7 +187,7 @@ def test_without_a_home_the_weights_are_cached_among_temporary_files(
     with caplog.at_level(logging.WARNING):
         assert weights_module.load_weights().sha256 == weights.sha256
     assert caplog.text == ""
-    assert (places.temporary_folder() / weights_module.CACHE_FILE).exists()
+    assert (app_dirs.temporary_folder() / weights_module.CACHE_FILE).exists()
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
 
 
@@ -200,7 +201,7 @@ class Watch:
             print("GOMP_SPINCOUNT", os.environ.get("GOMP_SPINCOUNT"))
             sys.exit()
 sys.meta_path.insert(0, Watch())
-from impasto.cli import main
+from impasto.cli.app import main
 main(["doctor"])
 """
 

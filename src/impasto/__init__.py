@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from impasto._version import __version__
 
 if TYPE_CHECKING:
-    from impasto.contact import contact_sheet
+    from impasto.config.limits import Input
+    from impasto.config.output import Output
+    from impasto.config.recipe import Recipe
+    from impasto.config.runtime import Runtime
+    from impasto.config.settings import Settings
+    from impasto.config.styles import Mask, Style
     from impasto.errors import (
         ExitCode,
         ImpastoError,
@@ -25,75 +30,66 @@ if TYPE_CHECKING:
         Stop,
         WeightsError,
     )
-    from impasto.evaluation import Evaluation, Evaluator, Solution
-    from impasto.grids import Cell, Grid, grid
-    from impasto.history import Step
-    from impasto.limits import Input
-    from impasto.losses import (
-        ContentLoss,
-        GramLoss,
-        Penalty,
-        gram_matrix,
-    )
-    from impasto.output import Output
-    from impasto.picture import Picture
-    from impasto.recipe import Recipe
-    from impasto.reproduction import reproduce
-    from impasto.result import Result
-    from impasto.resumption import resume
-    from impasto.runtime import Runtime
-    from impasto.settings import Settings
-    from impasto.solvers import minimize
-    from impasto.sources import read_recipe
-    from impasto.style import Mask, Style
-    from impasto.transfer import stylize
-    from impasto.variation import TotalVariation, total_variation
-    from impasto.vgg import VGG19
-    from impasto.weights import Weights, import_weights, load_weights
+    from impasto.image.contact_sheet import contact_sheet
+    from impasto.image.picture import Picture
+    from impasto.image.xmp import read_recipe
+    from impasto.losses.content import ContentLoss
+    from impasto.losses.gram import GramLoss, gram_matrix
+    from impasto.losses.loss import Penalty
+    from impasto.losses.smoothness import TotalVariation, total_variation
+    from impasto.network.vgg import VGG19
+    from impasto.network.weights.load import Weights, import_weights, load_weights
+    from impasto.optim.evaluation import Evaluation, Evaluator, Solution
+    from impasto.optim.minimize import minimize
+    from impasto.transfer.grid import Cell, Grid, grid
+    from impasto.transfer.reproduce import reproduce
+    from impasto.transfer.result import Result, Step
+    from impasto.transfer.resume import resume
+    from impasto.transfer.stylize import stylize
 
 _HOMES = {
-    "Cell": "grids",
-    "ContentLoss": "losses",
-    "Evaluation": "evaluation",
-    "Evaluator": "evaluation",
+    "Cell": "transfer.grid",
+    "ContentLoss": "losses.content",
+    "Evaluation": "optim.evaluation",
+    "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
-    "GramLoss": "losses",
-    "Grid": "grids",
+    "GramLoss": "losses.gram",
+    "Grid": "transfer.grid",
     "ImpastoError": "errors",
-    "Input": "limits",
+    "Input": "config.limits",
     "InputError": "errors",
-    "Mask": "style",
+    "Mask": "config.styles",
     "NumericalError": "errors",
-    "Output": "output",
+    "Output": "config.output",
     "OutputError": "errors",
-    "Penalty": "losses",
-    "Picture": "picture",
+    "Penalty": "losses.loss",
+    "Picture": "image.picture",
     "PictureError": "errors",
-    "Recipe": "recipe",
+    "Recipe": "config.recipe",
     "ResourceError": "errors",
-    "Result": "result",
-    "Runtime": "runtime",
-    "Settings": "settings",
+    "Result": "transfer.result",
+    "Runtime": "config.runtime",
+    "Settings": "config.settings",
     "SettingsError": "errors",
-    "Solution": "evaluation",
-    "Step": "history",
+    "Solution": "optim.evaluation",
+    "Step": "transfer.result",
     "Stop": "errors",
-    "Style": "style",
-    "TotalVariation": "variation",
-    "VGG19": "vgg",
-    "Weights": "weights",
+    "Style": "config.styles",
+    "TotalVariation": "losses.smoothness",
+    "VGG19": "network.vgg",
+    "Weights": "network.weights.load",
     "WeightsError": "errors",
-    "contact_sheet": "contact",
-    "gram_matrix": "losses",
-    "grid": "grids",
-    "import_weights": "weights",
-    "load_weights": "weights",
-    "minimize": "solvers",
-    "read_recipe": "sources",
-    "reproduce": "reproduction",
-    "resume": "resumption",
-    "stylize": "transfer",
-    "total_variation": "variation",
+    "contact_sheet": "image.contact_sheet",
+    "gram_matrix": "losses.gram",
+    "grid": "transfer.grid",
+    "import_weights": "network.weights.load",
+    "load_weights": "network.weights.load",
+    "minimize": "optim.minimize",
+    "read_recipe": "image.xmp",
+    "reproduce": "transfer.reproduce",
+    "resume": "transfer.resume",
+    "stylize": "transfer.stylize",
+    "total_variation": "losses.smoothness",
 }
 
 __all__ = [

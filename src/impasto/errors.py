@@ -19,8 +19,6 @@ Every message is one line: what is wrong, in which file or field, and what to do
         print(error)
 """
 
-import difflib
-from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -79,9 +77,6 @@ class NumericalError(ImpastoError):
     exit_code = ExitCode.NUMERICAL
 
 
-NOTE = 25  # level of the log for what everybody wants to know and is no warning
-
-
 class Stop(Exception):
     """Raise this in an `on_step` callback: the run ends and returns its best picture.
 
@@ -92,14 +87,3 @@ class Stop(Exception):
     def __init__(self, reason: str = "stop") -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def counted(count: int, what: str) -> str:
-    """Return `1 cell`, `2 cells`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean X?"` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""

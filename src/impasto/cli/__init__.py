@@ -1,0 +1,1 @@
+"""The command line: flags in, files out. The only package that prints."""

@@ -1,0 +1,215 @@
+"""The command line: parse, call, print. The only module that prints results and ends the program.
+
+Flags, ranges and defaults are made from `Settings` and `Runtime`. torch is imported only after everything
+that can be checked without it was checked. Results go to standard output, all else to standard error.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+from pydantic import ValidationError
+
+from impasto._version import __version__
+from impasto.cli.commands import doctor as doctor_command
+from impasto.cli.commands import estimate, experiment, grid, reproduce, show
+from impasto.cli.commands import report as report_command
+from impasto.cli.commands import resume as resume_command
+from impasto.cli.commands import settings as settings_commands
+from impasto.cli.commands import stylize as stylize_command
+from impasto.cli.commands.stylize import DASH
+from impasto.cli.commands.weights import app as weights_app
+from impasto.cli.console import complain, escape, mute, out
+from impasto.cli.run import signals
+from impasto.cli.signals import Interrupted
+from impasto.config.model import plain
+from impasto.errors import ExitCode, ImpastoError, InputError
+from impasto.messages import did_you_mean, printable
+
+HELP_WIDTH = 100  # columns
+SPINS = "3000"  # of a waiting thread of GNU's OpenMP
+PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # as messages name what Python calls a flag
+
+EXAMPLES = """\
+Examples:
+  impasto photo.jpg painting.jpg             paint; writes photo-painting.png
+  impasto photo.jpg painting.jpg -o out.tif --bits 16
+  impasto photo.jpg painting.jpg --size 1024 --style-weight 300
+  impasto photo.jpg a.jpg b.jpg --style-weights 0.7,0.3
+  impasto photo.jpg painting.jpg --preset paper
+  impasto other.jpg painting.jpg --settings out.png   as an earlier picture
+  impasto show out.png                       how a picture was made
+  impasto reproduce out.png                  the same picture again
+  impasto report out.png                     a page about it, out.html
+  impasto resume                             go on after an interruption
+
+Settings come from flags, IMPASTO_... variables, --settings and --preset, in
+this order; see impasto settings. Presets: impasto presets. Layers: impasto
+layers. Exit codes and limits: impasto doctor. Weights: impasto weights."""
+
+app = App(
+    name="impasto",
+    help="Paint a photo in the style of a painting.",
+    usage="Usage: impasto [stylize] CONTENT STYLE [STYLE ...] [OPTIONS]\n       impasto COMMAND [OPTIONS]",
+    help_epilogue=EXAMPLES,
+    version=__version__,
+    help_format="plaintext",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+OTHERS = {"help_epilogue": ""}
+app.default(stylize_command.stylize)
+app.command(stylize_command.stylize, name="stylize")
+app.command(show.show, usage="Usage: impasto show FILE [--json]", **OTHERS)
+app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **OTHERS)
+app.command(resume_command.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **OTHERS)
+app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **OTHERS)
+app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **OTHERS)
+app.command(settings_commands.presets, **OTHERS)
+app.command(
+    estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **OTHERS
+)
+app.command(
+    experiment.experiment,
+    usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
+    **OTHERS,
+)
+app.command(
+    grid.grid,
+    usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]",
+    **OTHERS,
+)
+weights_app.help_epilogue = ""
+app.command(weights_app)
+app.command(doctor_command.layers, **OTHERS)
+app.command(doctor_command.doctor, **OTHERS)
+app.command(stylize_command.demo, **OTHERS)
+
+
+@app.command(help_epilogue="")
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print the completion of this program for a shell.
+
+    For example: impasto completion bash > ~/.local/share/bash-completion/completions/impasto
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    out(app.generate_completion(prog_name="impasto", shell=shell).rstrip())
+    return ExitCode.DONE
+
+
+# --- the program ---------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        argv: The arguments; those of the process if None.
+    """
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    _share_processors()
+    escape()
+    try:
+        with signals.watched():
+            if not tokens or {"--help", "-h"} & set(tokens):
+                app.console = _help_console()
+            if tokens == ["help"]:
+                tokens = ["--help"]
+            if not tokens:
+                raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
+            tokens = [DASH if token == "-" else token for token in tokens]
+            code = app(tokens, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+            return int(code or ExitCode.DONE)
+    except BaseException as error:
+        return _failed(error)
+
+
+def _share_processors() -> None:
+    """Have threads that wait for each other sleep soon, before torch starts any.
+
+    By default they spin for a millisecond, which costs other programs, such as a second impasto, half of
+    the processor, and both of them the time. Measured in docs/performance.md.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong in one line and return the exit code."""
+    if isinstance(error, Interrupted):
+        return int(signals.code or ExitCode.INTERRUPTED)
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error, KeyboardInterrupt):
+        return int(ExitCode.INTERRUPTED)
+    if isinstance(error, BrokenPipeError):
+        mute()
+        return int(ExitCode.RESOURCE)
+    if isinstance(error, CycloptsError):
+        said = " ".join(_said(error).replace(DASH, "-").split())
+        return complain(
+            said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
+        )
+    if isinstance(error, ImpastoError):
+        said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
+        if printable(DASH) in printable(said):  # and it is no name of a file
+            said = "- is standard input or output, and not for this; give the name of a file"
+        return complain(said, error.exit_code)
+    if _out_of_memory(error):
+        return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
+    traceback.print_exception(error)
+    return complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
+
+
+def _said(error: CycloptsError) -> str:
+    """Return what the parser says, some of it in our words."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        given = ", ".join(printable(token) for token in error.unused_tokens)
+        near = did_you_mean(error.unused_tokens[0], error.app or ()) if error.app else ""
+        return f"unexpected: {given}.{near}"
+    if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
+        return f"{error.argument.name.lstrip('-').upper()} is missing."
+    if isinstance(error, UnknownOptionError):
+        given = error.token.keyword or error.token.value
+        if os.path.lexists(given):
+            return (
+                f"{printable(given)} is taken for a flag; write the file as ./{printable(given)}."
+            )
+    if isinstance(error, CoercionError) and error.target_type is bool and error.token:
+        flag, value = error.token.keyword or "", printable(error.token.value)
+        return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} is given twice, also as {printable(error.token.value)}; give it once."
+    cause, name = error.__cause__, error.argument.name if error.argument else ""
+    if isinstance(cause, ValidationError):
+        item = cause.errors()[0]
+        return f"{name}: {plain(item)}, not {item['input']!r}."
+    return str(error)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    known = isinstance(error, RuntimeError) and re.search(
+        r"allocate|out of memory", str(error), re.IGNORECASE
+    )
+    return isinstance(error, MemoryError) or bool(known)
+
+
+def _help_console() -> Any:
+    from rich.console import Console
+
+    return Console(width=min(HELP_WIDTH, Console().width))

@@ -1,0 +1,207 @@
+"""What impasto can tell of itself: its layers, and what `impasto doctor` finds. It only looks.
+
+torch is imported only where the machine is examined.
+"""
+
+import hashlib
+from dataclasses import asdict
+from importlib import metadata
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto._version import __version__
+from impasto.cli.console import dumps, out
+from impasto.cli.flags import raw, whole
+from impasto.config.limits import FORMATS
+from impasto.config.model import LARGEST_EDGE
+from impasto.config.settings import DEFAULT_LONG_EDGE
+from impasto.errors import ExitCode, WeightsError
+from impasto.network.layers import CHANNELS, LAYERS, block_of, dense, parts, stride
+
+PACKAGES = ("torch", "numpy", "scipy", "pyvips", "safetensors", "pydantic", "cyclopts", "rich")
+
+EXIT_CODES = {
+    ExitCode.DONE: "done",
+    ExitCode.BUG: "a bug of ours",
+    ExitCode.USAGE: "wrong usage or bad input",
+    ExitCode.RESOURCE: "memory, disk or output",
+    ExitCode.WEIGHTS: "the weights of the network",
+    ExitCode.NUMERICAL: "numerical trouble; the best picture so far is saved",
+    ExitCode.INTERRUPTED: "Ctrl-C; the best picture so far, if there is one, is saved",
+    ExitCode.TERMINATED: "SIGTERM; the best picture so far, if there is one, is saved",
+}
+
+
+def layer_rows() -> list[dict[str, Any]]:
+    """Return what `impasto layers` lists."""
+    what = {"conv": "convolution, before the ReLU", "relu": "after the ReLU", "pool": "pooled"}
+    return [
+        {
+            "name": name,
+            "channels": CHANNELS[block_of(name) - 1],
+            "stride": stride(name),
+            "what": f"block {block_of(name)}: {what[name[:4]]}",
+        }
+        for name in LAYERS
+    ]
+
+
+def examine() -> dict[str, Any]:
+    """Return all facts, grouped by topic, in types that JSON knows."""
+    from impasto.config import limits
+    from impasto.image import formats
+    from impasto.system import files, hardware
+    from impasto.transfer.callbacks import checkpoint_folder
+
+    found = hardware.devices()
+    return {
+        "versions": {"impasto": __version__, **{name: _version(name) for name in PACKAGES}},
+        "machine": {
+            **hardware.describe(),
+            "threads": hardware.usable_threads(),
+            "devices": found,
+            "bf16 is fast": {name: hardware.fast_at_bf16(name) for name in found},
+        },
+        "weights": _weights(),
+        "pictures": {
+            "read": formats.READABLE,
+            "write": list(files.WRITABLE),
+            "default size (px)": DEFAULT_LONG_EDGE,
+            "largest size (px)": LARGEST_EDGE,
+        },
+        "checkpoints": {
+            "folder": str(checkpoint_folder.folder()),
+            "unfinished runs": len(checkpoint_folder.unfinished()),
+            "kept in the folder": f"{checkpoint_folder.KEPT} runs, {checkpoint_folder.MOST // 10**6} MB",
+        },
+        "limits": _limits(limits.Input),
+        "exit codes": {str(int(code)): meaning for code, meaning in EXIT_CODES.items()},
+    }
+
+
+def usable(facts: dict[str, Any]) -> bool:
+    """Whether the network's weights can be had here."""
+    found = facts["weights"]
+    return "genuine" in (found["cached"], found["packaged"])
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """Return the facts as aligned lines."""
+    shown: list[str] = []
+    for topic, values in facts.items():
+        shown += ["" if not shown else "\n", f"{topic}\n"]
+        width = max(len(name) for name in values)
+        shown += [f"  {name:{width}}  {_plain(value)}\n" for name, value in values.items()]
+    return shown
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _limits(model: Any) -> dict[str, Any]:
+    """Say what is refused before it is unpacked, and what changes it."""
+    found = model.from_environment()
+    changed = f"flags such as --max-pixels, variables such as {model.variable('max_pixels')}"
+    return {
+        **found.model_dump(exclude={"formats"}),
+        "formats": found.formats or ",".join(FORMATS),
+        "frames read": 1,
+        "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
+        "changed by": f"{changed}, or [input] in a settings file",
+    }
+
+
+def _weights() -> dict[str, str]:
+    """Say where the weights are and whether they are genuine; nothing is decoded or written."""
+    from impasto.network.weights import load, store
+    from impasto.system import app_dirs
+
+    cached = app_dirs.cache_folder() / load.CACHE_FILE
+    state = {"name": load.NAME, "cache": str(cached), "cached": "no (made at the first run)"}
+    try:
+        with cached.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        genuine = digest == load.DECODED_SHA256
+        state["cached"] = "genuine" if genuine else "damaged (made again at the next run)"
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        state["cached"] = f"cannot be read ({error.strerror})"
+    try:
+        data = load.packed_path().read_bytes()
+        genuine = hashlib.sha256(data).hexdigest() == load.PACKED_SHA256
+        state["packaged"] = "genuine" if genuine else f"damaged; reinstall {load.PACKAGE} 1.6.0"
+    except (WeightsError, OSError) as error:
+        state["packaged"] = str(error)
+    state["imported"] = ", ".join(store.installed()) or "none"
+    return state
+
+
+def layers(
+    *,
+    costs: Annotated[int | None, Parameter(show_default=False, converter=raw)] = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """List the layers of the network.
+
+    Args:
+        costs: Count parameters, operations and memory at a square picture of so many px instead.
+        json: Print JSON.
+    """
+    rows = layer_rows()
+    if costs is not None:
+        return _costs(str(costs), json=json)
+    if json:
+        out(dumps(rows))
+        return ExitCode.DONE
+    out(f"{'layer':8}  channels  stride (px)  what it is")
+    for row in rows:
+        out(f"{row['name']:8}  {row['channels']:8}  {row['stride']:11}  {row['what']}")
+    return ExitCode.DONE
+
+
+def _costs(edge: str, *, json: bool) -> int:
+    """Print what each layer costs at a square picture."""
+    size = whole("--costs", edge, 1, LARGEST_EDGE, unit=" of px")
+    found = [*parts(size, size), *dense()]
+    if json:
+        out(dumps([asdict(part) for part in found]))
+        return ExitCode.DONE
+    out(
+        f"{'layer':8}  {'output':>16}  {'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
+    )
+    for part in found:
+        shape = f"{part.channels} x {part.height} x {part.width}"
+        memory = f"{part.activation / 1e6:.2f}"
+        out(
+            f"{part.name:8}  {shape:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
+        )
+    total = sum(part.parameters for part in found)
+    out(
+        f"{total:,} parameters in all; the fc layers, which style transfer leaves out, are for 224 px"
+    )
+    return ExitCode.DONE
+
+
+def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+    """Tell what this machine has: versions, devices, weights, limits, exit codes.
+
+    Args:
+        json: Print JSON.
+    """
+    facts = examine()
+    out(dumps(facts) if json else "".join(lines(facts)).rstrip())
+    return ExitCode.DONE if usable(facts) else ExitCode.WEIGHTS

@@ -1,0 +1,104 @@
+"""`impasto settings` and `impasto presets`: every value, where it came from, and what has a name."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto.cli.console import dumps, out
+from impasto.cli.flags import SOURCES, generated, switch, takes
+from impasto.cli.output import save_settings, settings_target
+from impasto.cli.settings_sources import Chosen, gather
+from impasto.config import settings_file
+from impasto.config.model import shown
+from impasto.config.settings import Settings
+from impasto.errors import ExitCode, ImpastoError
+from impasto.messages import printable
+from impasto.system.files import check_target
+
+DEFAULT_WEIGHTS = "vgg19-original-8bit"  # known here without torch; a test compares
+JSON = switch("json", "Print JSON.")
+FORCE = switch("force", "Replace the file of --save-settings if it exists.")
+
+
+@takes([*SOURCES, JSON, FORCE, *generated()])
+def settings(**given: Any) -> int:
+    """Show every setting, its value and where it came from; --save-settings writes them to a file.
+
+    Flags go before environment variables (IMPASTO_SIZE for --size), these before the file of --settings, that
+    before the preset, and that before the default.
+    """
+    chosen = gather(given)
+    if "save_settings" in given:
+        path, force = settings_target(given["save_settings"]), bool(given.get("force"))
+        inputs = [Path(given["settings"])] if "settings" in given else []
+        save_settings(check_target(path, inputs=inputs, overwrite=force), chosen, force=force)
+    out(dumps(_facts(chosen)) if given.get("json") else "\n".join(_lines(chosen)))
+    return ExitCode.DONE
+
+
+def _rows(chosen: Chosen) -> list[tuple[str, Any, str]]:
+    """Return (name, value, origin) of everything, the words first."""
+    origins = {"weights": "default", **chosen.origins}
+    words = [("preset", chosen.preset), ("weights", chosen.weights or DEFAULT_WEIGHTS)]
+    rows = [(name, value, origins[name]) for name, value in words]
+    return rows + [(name, value, origin) for _, name, value, origin in chosen.rows()]
+
+
+def _facts(chosen: Chosen) -> dict[str, Any]:
+    return {name: {"value": value, "from": origin} for name, value, origin in _rows(chosen)}
+
+
+def _lines(chosen: Chosen) -> list[str]:
+    rows = [
+        (name, printable(shown(value)), printable(where)) for name, value, where in _rows(chosen)
+    ]
+    names = max(len(name) for name, _, _ in rows)
+    values = min(44, max(len(value) for _, value, _ in rows))
+    return [f"{name:{names}}  {value:{values}}  {origin}" for name, value, origin in rows]
+
+
+def _all() -> tuple[dict[str, settings_file.Sheet], list[str]]:
+    """Return all presets that can be read, and what is wrong with the others."""
+    found, bad = {}, []
+    for name in settings_file.known():
+        try:
+            found[name] = settings_file.read(name)
+            Settings.preset(name)
+        except ImpastoError as error:
+            found.pop(name, None)
+            bad.append(str(error))
+    shipped = {path.stem for path in settings_file.SHIPPED.glob("*.toml")}
+    bad += [
+        f"{path}: the name {path.stem} is taken"
+        for path in settings_file.mine()
+        if path.stem in shipped
+    ]
+    return found, bad
+
+
+def presets(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+    """List the presets, and say where your own go.
+
+    Args:
+        json: Print JSON.
+    """
+    found, bad = _all()
+    if json:
+        about = {
+            name: {"title": sheet.title, "limits": sheet.limits} for name, sheet in found.items()
+        }
+        out(
+            dumps({"folder": str(settings_file.preset_folder()), "presets": about, "not used": bad})
+        )
+        return ExitCode.DONE
+    width = max(map(len, found))
+    for name, sheet in found.items():
+        out(f"{name:{width}}  {printable(sheet.title or 'your own')}")
+        for limit in sheet.limits:
+            out(f"{'':{width}}  - {printable(limit)}")
+    for message in bad:
+        out(f"not used: {printable(message)}")
+    folder = printable(settings_file.preset_folder())
+    out(f"Your own: save with --save-settings {folder}/NAME.toml, use with --preset NAME.")
+    return ExitCode.DONE

@@ -1,0 +1,221 @@
+"""`impasto weights`: which weights there are, and how others come in. No torch until a file is opened."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from impasto.cli.console import dumps, out
+from impasto.errors import ExitCode, InputError, WeightsError
+from impasto.messages import printable
+from impasto.network.weights import sources
+from impasto.network.weights.store import check_name, installed, read_record, tensor_file
+from impasto.system.app_dirs import cache_folder
+from impasto.system.digests import forget
+
+PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+app = App(
+    name="weights",
+    help="List, import, download and verify weights of VGG-19.",
+    usage="Usage: impasto weights [COMMAND] [OPTIONS]",
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+
+@app.default
+@app.command(name="list")
+def list_weights(*, json: Flag = False) -> int:
+    """List the weights that are here, and those that can be fetched.
+
+    Args:
+        json: Print JSON.
+    """
+    here = [_packaged_row(), *map(_row, installed())]
+    known = {row["name"] for row in here}
+    others = [source for source in sources.SOURCES.values() if source.name not in known]
+    if json:
+        out(dumps({"installed": here, "to fetch": [asdict(source) for source in others]}))
+        return ExitCode.DONE
+    width = max(map(len, [*(row["name"] for row in here), *sources.SOURCES]))
+    for row in here:
+        verified = row["verified"]
+        state = f"NOT VERIFIED: {verified[4:]}" if verified.startswith("no: ") else verified
+        out(f"{row['name']:{width}}  {row['family']}; {state}")
+    if others:
+        out("\nto fetch (impasto weights fetch NAME):")
+    for source in others:
+        out(f"{source.name:{width}}  {source.size_words}; {source.licence}; check: {source.check}")
+    return ExitCode.DONE
+
+
+@app.command(name="import", usage="Usage: impasto weights import FILE [OPTIONS]")
+def import_file(file: Path, *, name: str | None = None, force: Flag = False) -> int:
+    """Recognise, verify and keep weights from a file (.pth, .h5 or .safetensors).
+
+    Args:
+        file: In the names of torchvision, of vgg_conv.pth or of Keras.
+        name: Keep them under this name.
+        force: Replace other weights of the same name.
+    """
+    if name is not None:
+        check_name(name)
+    from impasto.network.weights.load import import_weights
+
+    _tell(asdict(import_weights(file, name=name, force=force)))
+    return ExitCode.DONE
+
+
+@app.command(usage="Usage: impasto weights fetch [NAME] [OPTIONS]")
+def fetch(
+    name: str = "vgg19-original",
+    *,
+    url: str | None = None,
+    offline: Flag = False,
+    yes: Flag = False,
+    force: Flag = False,
+) -> int:
+    """Download weights, check and keep them. Goes on where an earlier try broke off.
+
+    Args:
+        name: vgg19-original, vgg19-original-caffe or vgg19-torchvision.
+        url: Another place of the same file; the check stays the same.
+        offline: Use no network; say how to get the file otherwise (also IMPASTO_OFFLINE=1).
+        yes: Do not ask.
+        force: Replace other weights of the same name.
+    """
+    with _Bar() as bar:
+        found = sources.fetch(
+            name,
+            url=url,
+            offline=offline,
+            force=force,
+            confirm=lambda source, address: _ask(source, address, yes),
+            on_progress=bar,
+        )
+    _tell(asdict(found))
+    return ExitCode.DONE
+
+
+@app.command(usage="Usage: impasto weights path [NAME]")
+def path(name: str = PACKAGED) -> int:
+    """Print where the file of weights lies.
+
+    Args:
+        name: The packaged weights if not given.
+    """
+    from impasto.network.weights import load
+
+    load.load_weights(name)  # is it there and whole?
+    packaged = cache_folder() / load.CACHE_FILE
+    found = packaged if name == PACKAGED else tensor_file(name)
+    if not found.exists():
+        raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
+    out(str(found))
+    return ExitCode.DONE
+
+
+@app.command(usage="Usage: impasto weights verify [NAME or FILE] [OPTIONS]")
+def verify(which: str = PACKAGED, *, json: Flag = False) -> int:
+    """Verify installed weights or a file; exits with 4 if they are not known to be genuine.
+
+    Args:
+        which: A name or a file; the packaged weights if not given.
+        json: Print JSON.
+    """
+    from impasto.network.weights.load import load_weights
+
+    forget()
+    found = load_weights(which)
+    told = {
+        "name": found.name,
+        "sha256": found.sha256,
+        "verified": found.verified,
+        "preprocessing": asdict(found.preprocessing),
+    }
+    if json:
+        out(dumps(told))
+    else:
+        out(f"{found.name}\nverified  {found.verified}\nSHA-256   {found.sha256}")
+    return ExitCode.WEIGHTS if found.verified.startswith("no") else ExitCode.DONE
+
+
+def _packaged_row() -> dict[str, Any]:
+    return {
+        "name": PACKAGED,
+        "family": "original",
+        "verified": "comes with impasto (the default); SHA-256 checked on every load",
+    }
+
+
+def _row(name: str) -> dict[str, Any]:
+    try:
+        return {**asdict(read_record(name)), "path": str(tensor_file(name))}
+    except WeightsError as error:
+        return {"name": name, "family": "unknown", "verified": f"no: {error}"}
+
+
+def _tell(record: dict[str, Any]) -> None:
+    """Say on standard output what was kept, and on standard error what to mind."""
+    out(f"{record['name']}: the {record['family']} VGG-19, {record['layout']}")
+    verified = record["verified"]
+    if verified.startswith("no: "):
+        sys.stderr.write(f"impasto: warning: not verified: {verified[4:]}\n")
+    else:
+        out(f"verified: {verified}")
+
+
+def _ask(source: sources.Source, url: str, yes: bool) -> None:
+    """Say what will be downloaded, and ask whether it may be."""
+    sys.stderr.write(
+        f"impasto: {source.name}: {source.size_words} from {printable(url)}\n"
+        f"impasto: licence: {source.licence}\nimpasto: check: {source.check}\n"
+    )
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError("nobody is there to ask whether to download this; add --yes")
+    sys.stderr.write("download it? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError("nothing was downloaded")
+
+
+class _Bar:
+    """Shows the progress on standard error: a bar on a terminal, a line each tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._tenth = -1
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if sys.stderr.isatty():
+            self._draw(done, total)
+            return
+        tenth = done * 10 // total if total else done // 50_000_000
+        if tenth != self._tenth:
+            self._tenth = tenth
+            of = f" of {total / 1e6:.0f}" if total else ""
+            sys.stderr.write(f"impasto: {done / 1e6:.0f}{of} MB\n")
+
+    def _draw(self, done: int, total: int | None) -> None:
+        if self._live is None:  # only now: before this the user is asked
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+            columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            self._live = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._live.add_task("")
+            self._live.start()
+        self._live.update(self._live.task_ids[0], completed=done, total=total)

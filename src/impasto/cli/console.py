@@ -1,0 +1,54 @@
+"""What the command line writes: results on standard output, errors in one line. No torch here."""
+
+import contextlib
+import json
+import os
+import sys
+
+from impasto.errors import OutputError
+from impasto.messages import printable, reason
+
+
+def dumps(value: object) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, indent=2)
+
+
+def out(result: str | bytes) -> None:
+    """Write one line, or the bytes of a picture, to standard output.
+
+    Raises:
+        OutputError: It cannot be written.
+        BrokenPipeError: Nobody reads any more.
+    """
+    try:
+        if isinstance(result, bytes):
+            sys.stdout.buffer.write(result)
+        else:
+            sys.stdout.write(result + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        mute()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"cannot write to standard output: {reason(error)}") from error
+
+
+def escape() -> None:
+    r"""Have characters that the terminal's encoding lacks written as escapes, such as `\u732b`."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def mute() -> None:
+    """Drop what standard output still holds, so that the end of the program is quiet."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(message: str, code: int) -> int:
+    """Write one line of error to standard error and return the exit code."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"impasto: error: {printable(message)}\n")
+    return int(code)

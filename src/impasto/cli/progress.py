@@ -1,0 +1,261 @@
+"""How a run is shown and interrupted: a bar on a terminal, plain lines elsewhere; signals. No torch here.
+
+Scales cost in proportion to their pixels, so shares and remaining time count evaluations times pixels.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from impasto.messages import NOTE, duration
+
+if TYPE_CHECKING:
+    from impasto.transfer.result import Result, Step
+
+
+PLAIN_EVERY = 5.0  # seconds between plain lines
+DRAW_EVERY = 0.1  # seconds between drawings of the bar
+
+
+def named_losses(losses: Mapping[str, float]) -> str:
+    """Return the total and each term, without the single layers."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in losses.items() if "." not in name)
+
+
+class Pace:
+    """Speed and remaining time, from the measured seconds per evaluation and pixel."""
+
+    def __init__(self) -> None:
+        self._scale = 0
+        self._first = (0, 0.0)  # iteration and seconds at the first evaluation of this scale
+        self.per_evaluation: float | None = None  # seconds, at this scale
+        self._per_pixel: float | None = None
+
+    def note(self, step: "Step") -> None:
+        """Take in one evaluation."""
+        pixels = step.width * step.height
+        if step.scale != self._scale:
+            self._scale, self._first = step.scale, (step.iteration, step.seconds)
+            if self._per_pixel is not None:
+                self.per_evaluation = self._per_pixel * pixels
+            return
+        count = step.iteration - self._first[0]
+        if count > 0:
+            self.per_evaluation = (step.seconds - self._first[1]) / count
+            self._per_pixel = self.per_evaluation / pixels
+
+    def work(self, step: "Step") -> tuple[float, float]:
+        """Return work done and work planned, in evaluations at this scale's size or, of a budget, seconds."""
+        if step.left is not None:
+            return step.seconds, step.seconds + max(0.0, step.left)
+        passes = step.planned / step.scales
+        costs = [4.0 ** (scale - step.scale) for scale in range(1, step.scales + 1)]
+        before = sum(costs[: step.scale - 1]) * passes
+        return before + step.iteration, sum(costs) * passes
+
+    def left(self, step: "Step") -> float | None:
+        """Return the seconds that the rest will take, or None before anything was measured."""
+        if step.left is not None:
+            return max(0.0, step.left)
+        done, planned = self.work(step)
+        return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
+
+    def words(self, step: "Step") -> str:
+        """Return speed and remaining time in words."""
+        rate, left = self.per_evaluation, self.left(step)
+        if not rate or left is None:
+            return ""
+        speed = f"{1 / rate:.1f}/s" if rate < 1 else f"{rate:.1f} s each"
+        return f"{speed}  {duration(left)} left"
+
+    def before(self) -> str:
+        """Return what stands before the scale."""
+        return ""
+
+
+class Series(Pace):
+    """The pace of several runs one after the other, such as the cells of a grid.
+
+    Args:
+        works: What each run costs, in any unit; 0 for those that are not run.
+    """
+
+    def __init__(self, works: Sequence[float]) -> None:
+        super().__init__()
+        self._works = list(works)
+        self._index = 0
+        self._began: tuple[float, float] | None = None  # when, and the work done then
+
+    def next(self) -> None:
+        """Go on to the next run."""
+        self._index += 1
+
+    def note(self, step: "Step") -> None:
+        """Take in one evaluation."""
+        if self._began is None:
+            self._began = time.monotonic(), self.work(step)[0]
+
+    def work(self, step: "Step") -> tuple[float, float]:
+        """Return work done and work planned, of all runs."""
+        done, planned = super().work(step)
+        current = self._works[self._index] * done / planned
+        return sum(self._works[: self._index]) + current, sum(self._works)
+
+    def left(self, step: "Step") -> float | None:
+        """Return the seconds that all runs will still take, or None before anything was measured."""
+        done, planned = self.work(step)
+        began, before = self._began or (0.0, done)
+        if done <= before:
+            return None
+        return (planned - done) * (time.monotonic() - began) / (done - before)
+
+    def words(self, step: "Step") -> str:
+        """Return the remaining time in words."""
+        left = self.left(step)
+        return "" if left is None else f"{duration(left)} left"
+
+    def before(self) -> str:
+        """Return which run this is."""
+        return f"cell {self._index + 1}/{len(self._works)}  "
+
+
+class Progress:
+    """Writes messages and progress to one stream, usually standard error.
+
+    Args:
+        stream: Where to write.
+        quiet: Write nothing but errors.
+
+    Attributes:
+        pace: What measures the remaining time; another one for several runs in a row.
+    """
+
+    def __init__(self, stream: IO[str], *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self.pace: Pace = Pace()
+        self._live: Any = None
+        self._plain = not stream.isatty()
+        self._drawn = float("-inf")
+
+    def say(self, text: str) -> None:
+        """Write one line, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._write(text)
+
+    def step(self, step: "Step") -> None:
+        """Show one evaluation."""
+        self.pace.note(step)
+        if self._quiet:
+            return
+        last = step.left is None and step.iteration * step.scales >= step.planned  # of this scale
+        now, every = time.monotonic(), PLAIN_EVERY if self._plain else DRAW_EVERY
+        if now - self._drawn < every and not last:
+            return
+        self._drawn = now
+        if self._plain:
+            words = [self._where(step), named_losses(step.losses), self.pace.words(step)]
+            self._write("  ".join(word for word in words if word))
+        else:
+            self._draw(step)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _where(self, step: "Step") -> str:
+        passes = f"/{step.planned // step.scales}" if step.left is None else ""
+        return (
+            f"{self.pace.before()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
+            f"  evaluation {step.iteration}{passes}"
+        )
+
+    def _draw(self, step: "Step") -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        if self._live is None and not self._start():
+            self._plain = True
+            self.step(step)
+            return
+        done, planned = self.pace.work(step)
+        words = "  ".join(filter(None, [self._where(step), self.pace.words(step)]))
+        bar = ProgressBar(total=planned, completed=done)
+        shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
+        self._live.update(shown, refresh=True)
+
+    def _start(self) -> bool:
+        """Begin to draw; tell whether this terminal can."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream)
+        if console.is_dumb_terminal or not console.is_terminal:
+            return False
+        self._live = Live(
+            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+        return True
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except BrokenPipeError:  # nobody reads any more, which is no reason to lose the picture
+            self._quiet = True
+
+
+class LogHandler(logging.Handler):
+    """Passes the library's log on to `Progress.say`."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as one line."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        self._progress.say(f"impasto: {prefix}{record.getMessage()}")
+
+
+@contextlib.contextmanager
+def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
+    """Show the library's log while the block runs."""
+    logger, handler = logging.getLogger("impasto"), LogHandler(progress)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else NOTE)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def report(result: "Result", target: Path, beside: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return what `--json` prints about a run; `beside` are the files written beside the picture."""
+    written = {path.suffix: str(path) for path in beside}
+    return {
+        "path": str(target),
+        "recipe_path": written.get(".json"),
+        "report_path": written.get(".html"),
+        "width": result.picture.width,
+        "height": result.picture.height,
+        "seconds": round(result.seconds, 3),
+        "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
+        "stopped": result.stopped,
+        "losses": result.recipe.losses,
+        "recipe": json.loads(result.recipe.to_json()),
+    }

@@ -1,0 +1,40 @@
+"""cli.signals."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """End at once: a signal came before the first evaluation, or a second one."""
+
+
+class Signals:
+    """SIGINT and SIGTERM: the first ends a running optimisation cleanly, the second at once."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.code: int | None = None
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        again = self.code is not None
+        self.code = 128 + number
+        if again or not self.running:
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch inside the block, as far as this thread may."""
+        self.running, self.code = False, None
+        before = {}
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._arrived)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

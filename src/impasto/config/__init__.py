@@ -1,0 +1,1 @@
+"""What can be set: settings, runtime, output, limits, presets, recipes. No torch."""

@@ -1,0 +1,328 @@
+"""What is wanted (`Settings`).
+
+The one table of defaults, with `Style`, `Runtime` (how it is computed), `Output` (how it is written) and
+`limits.Input` (what is read): flags, help, documents, settings files and the recipe are made from these
+models.
+No torch here, so that `impasto --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from impasto.config import settings_file
+from impasto.config.conventions import Convention
+from impasto.config.model import LARGEST_EDGE, Model, option
+from impasto.config.output import Metadata, Output
+from impasto.config.runtime import Runtime
+from impasto.config.styles import Style
+from impasto.errors import SettingsError
+from impasto.network.layers import check_layers, parse_layers
+
+__all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
+
+Quality = Literal["draft", "good", "best"]
+Color = Literal["style", "luminance", "match", "histogram"]
+Init = Literal["content", "noise", "gray", "style", "picture"]
+StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced"]
+VariationForm = Literal["squares", "isotropic", "anisotropic"]
+
+QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
+STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
+DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
+LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
+
+
+class Settings(Model):
+    """Everything that decides how the picture looks.
+
+    The defaults are the recommended ones; `Settings.preset("paper")` gives the paper's form to the letter.
+
+    Raises:
+        SettingsError: A value is out of range, of the wrong type, or its name is unknown.
+    """
+
+    content_weight: float = option(
+        1.0, "Weight of the photo (alpha). Higher keeps more of the photo.", "Look", ge=0
+    )
+    style_weight: float = option(
+        1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
+    )
+    laplacian: float = option(
+        0.0,
+        "Weight of the photo's edges and thin lines; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
+    laplacian_pool: int = option(
+        4,
+        "How fine the lines are that --laplacian keeps: means of so many pixels square are compared.",
+        "Look",
+        "px",
+        ge=1,
+        le=64,
+    )
+    self_similarity: float = option(
+        0.0,
+        "Weight of which places of the photo look alike, however they look; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
+    strength: float | None = option(
+        None,
+        "One dial for how strongly to paint: 1 is moderate, each doubling a step bolder. Sets the weights "
+        "by measurement, so that it means the same at every size.",
+        "Look",
+        ge=0.1,
+        le=10,
+    )
+    total_variation: float = option(
+        0.0,
+        "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e9.",
+        "Look",
+        ge=0,
+    )
+    total_variation_form: VariationForm = option(
+        "squares",
+        "What smoothness is: squares of differences (or the convention's own form), or differences along "
+        "slopes (isotropic) or along rows and columns (anisotropic), which keep edges.",
+        "Look",
+    )
+    grain: float = option(
+        0.0,
+        "Weight of a guard against grain finer than photo and paintings have; in --convention mean try 1.",
+        "Look",
+        ge=0,
+    )
+    style_statistic: StyleStatistic = option(
+        "gram",
+        "What style is: Gram matrices, mean and variance of each channel, or Wasserstein distances: of "
+        "normal distributions, or sliced.",
+        "Styles",
+    )
+    color: Color = option(
+        "style",
+        "Whose colours: the style's, the photo's, or the style's after they are matched to the photo's.",
+        "Colour",
+    )
+    color_amount: float = option(
+        1.0,
+        "Share of the photo's colours in --color luminance, match and histogram (0: none).",
+        "Colour",
+        ge=0,
+        le=1,
+    )
+    size: int | None = option(
+        None,
+        f"Long edge of the result. Default: the photo's, at most {DEFAULT_LONG_EDGE}.",
+        "Size",
+        "px",
+        ge=1,
+        le=LARGEST_EDGE,
+    )
+    min_size: int = option(
+        256,
+        "Coarse to fine: each scale doubles, none is below this long edge. As large as --size: one scale.",
+        "Size",
+        "px",
+        ge=1,
+        le=LARGEST_EDGE,
+    )
+    detail: float = option(
+        1.0,
+        "Share of the photo's fine detail brought back when the picture grows to the next scale.",
+        "Size",
+        ge=0,
+        le=1,
+    )
+    stroke: float = option(
+        1.0,
+        "Size of the strokes: how large the painting is shown to the network, whatever the --size.",
+        "Styles",
+        "of the long edge",
+        ge=0.1,
+        le=10,
+    )
+    protect_feather: float = option(
+        0.5,
+        "Width of the soft edge around what --protect keeps, in percent of the long edge.",
+        "Regions",
+        "%",
+        ge=0,
+        le=50,
+    )
+    quality: Quality = option(
+        "good",
+        "How many evaluations at each scale: "
+        + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
+        + ".",
+        "Speed",
+    )
+    evaluations: int | None = option(
+        None,
+        "Network passes at each scale; overrides --quality.",
+        "Speed",
+        "passes",
+        ge=1,
+        le=100_000,
+    )
+    tolerance: float = option(
+        0.0,
+        "End a scale when 20 evaluations lower the loss by less than this share; 0: never.",
+        "Speed",
+        ge=0,
+        lt=1,
+    )
+    init: Init = option(
+        "content",
+        "Start from the photo, white noise, gray noise, the painting or a picture.",
+        "Start",
+    )
+    init_noise: float = option(
+        0.0,
+        "Share of white noise mixed into the start (0: none, 1: only noise).",
+        "Start",
+        ge=0,
+        le=1,
+    )
+    seed: int = option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
+    content_layers: dict[str, float] = option(
+        {"relu4_2": 1.0}, "Layers that keep the photo, as NAME or NAME=WEIGHT, by commas.", "Expert"
+    )
+    style_layers: dict[str, float] = option(
+        STYLE_LAYERS, "Layers that carry the style, as NAME or NAME=WEIGHT, by commas.", "Expert"
+    )
+    convention: Convention = option(
+        "mean",
+        "Formula of the losses: means (size does not matter), the paper's sums, or another program's.",
+        "Expert",
+    )
+    pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
+    padding: Literal["zero", "reflect", "replicate"] = option(
+        "zero", "What the network sees around the picture.", "Expert"
+    )
+    solver: Literal["lbfgs", "scipy", "adam"] = option(
+        "lbfgs", "L-BFGS in torch, SciPy's L-BFGS-B (never bounded), or Adam.", "Expert"
+    )
+    bounded: bool = option(
+        True, "Keep pixels in the range that a file can hold while optimising.", "Expert"
+    )
+    history: int = option(
+        10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000
+    )
+    learning_rate: float = option(
+        0.02, "Step of Adam, in units of the pixel range.", "Expert", gt=0, le=1
+    )
+    adam_beta1: float = option(
+        0.9,
+        "Adam: how much of the mean of past gradients it keeps at a step.",
+        "Expert",
+        ge=0,
+        lt=1,
+    )
+    adam_beta2: float = option(
+        0.999, "Adam: how much of the mean of their squares it keeps.", "Expert", ge=0, lt=1
+    )
+    adam_epsilon: float = option(
+        1e-8, "Adam: added to the root of that mean, below it.", "Expert", gt=0, le=1
+    )
+    line_search: int = option(
+        20, "SciPy: evaluations at most of one line search.", "Expert", "evaluations", ge=1, le=1000
+    )
+
+    @field_validator("content_layers", "style_layers", mode="before")
+    @classmethod
+    def _parse_layers(cls, value: object) -> object:
+        return parse_layers(value)
+
+    @field_validator("content_layers", "style_layers")
+    @classmethod
+    def _check_layers(cls, value: dict[str, float]) -> dict[str, float]:
+        return check_layers(value)
+
+    @model_validator(mode="after")
+    def _check_terms(self) -> Self:
+        if not self.content_term and not self.style_term:
+            raise ValueError(
+                "nothing to do: give content_weight or style_weight (with a layer) a value above 0"
+            )
+        if self.strength is not None and not (self.content_term and self.style_term):
+            raise ValueError(
+                "strength balances photo and painting: content_weight and style_weight (with a layer) must "
+                "be above 0"
+            )
+        for name, weight in self._products():
+            if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{name} comes to {weight:g}; it must lie between {1 / LARGEST_WEIGHT:g} and "
+                    f"{LARGEST_WEIGHT:g}, or be 0"
+                )
+        return self
+
+    def _products(self) -> Iterator[tuple[str, float]]:
+        """Yield what each loss is multiplied by, with its name for messages; nothing for those left out."""
+        for term, alpha, layers in (
+            ("content_weight", self.content_weight, self.content_layers),
+            ("style_weight", self.style_weight, self.style_layers),
+            ("self_similarity", self.self_similarity, self.content_layers),
+        ):
+            for layer, weight in layers.items():
+                if alpha and weight:
+                    yield f"{term} times the weight of layer {layer}", alpha * weight
+        for name in ("laplacian", "total_variation", "grain"):
+            if weight := getattr(self, name):
+                yield name, weight
+
+    @property
+    def content_term(self) -> bool:
+        """Whether the photo takes part in the loss."""
+        return self.content_weight > 0 and any(self.content_layers.values())
+
+    @property
+    def style_term(self) -> bool:
+        """Whether the painting takes part in the loss."""
+        return self.style_weight > 0 and any(self.style_layers.values())
+
+    @property
+    def passes(self) -> int:
+        """Evaluations at each scale: `evaluations`, or what `quality` stands for."""
+        return QUALITY[self.quality] if self.evaluations is None else self.evaluations
+
+    @property
+    def solver_options(self) -> dict[str, Any]:
+        """What `minimize` is told of the solver, but for what memory decides."""
+        return {
+            "solver": self.solver,
+            "bounds": (0.0, 1.0) if self.bounded else None,
+            "tolerance": self.tolerance,
+            "learning_rate": self.learning_rate,
+            "betas": (self.adam_beta1, self.adam_beta2),
+            "epsilon": self.adam_epsilon,
+            "line_search": self.line_search,
+        }
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Settings:
+        """Return the settings of a preset, with changes.
+
+        Args:
+            name: `default`, `paper` (Gatys, Ecker and Bethge, to the letter), another that ships with
+                impasto, or one of the user's own.
+            changes: Fields that differ from the preset.
+
+        Raises:
+            SettingsError: The preset or a field is unknown, or a value is out of range.
+        """
+        if "quality" in changes:  # a preset's number of evaluations would override it
+            changes.setdefault("evaluations", None)
+        if not {"content_weight", "style_weight"}.isdisjoint(changes):  # as would its strength
+            changes.setdefault("strength", None)
+        base = settings_file.resolved(name).settings
+        try:
+            cls.check_types(base)
+        except SettingsError as error:
+            raise SettingsError(f"preset {name}: {error}") from error
+        return cls(**{**base, **changes})

@@ -1,0 +1,1 @@
+"""Files and pixels. `Picture` is the only way in and out."""

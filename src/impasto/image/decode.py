@@ -1,0 +1,251 @@
+"""From the bytes of a picture file to upright sRGB pixels, and what the file says besides.
+
+    held, facts = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
+
+libvips reads most formats, Pillow and pi-heif the others. Formats are known by content, not by name, and
+all limits hold before anything is unpacked.
+"""
+
+import contextlib
+import logging
+import struct
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyvips
+
+from impasto.config.limits import Input
+from impasto.image import metadata
+from impasto.image.formats import format_of
+from impasto.image.guards import check_size, foreign, translated
+from impasto.image.headers import PARTS, check_claims, frames, packed_text, png_chunks
+from impasto.image.metadata import Facts
+from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
+from impasto.image.pixels import Held, from_pil, is_large
+from impasto.image.srgb import srgb, upright
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_LOADERS = {  # no other loader of libvips is ever reached, so no other needs to be blocked
+    "jpeg": "jpegload_buffer",
+    "png": "pngload_buffer",
+    "tiff": "tiffload_buffer",
+    "gif": "gifload_buffer",
+    "webp": "webpload_buffer",
+    "avif": "heifload_buffer",
+}
+_FLOWING = ("jpeg", "png", "tiff")  # unpacked row by row, so that a large file needs little memory
+_MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
+
+_log = logging.getLogger(__name__)
+
+
+def decode(data: bytes, shown: str, limits: Input) -> tuple[Held, Facts]:
+    """Return the upright sRGB pixels, all of them read once, and what the file says.
+
+    Raises:
+        PictureError: It is damaged, beyond a limit, or not a picture that can be read.
+        ResourceError: There is not enough memory for it.
+    """
+    with translated(shown):
+        kind = format_of(data, shown, limits)
+        check_claims(kind, data, shown, limits)
+        if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
+            image, facts, count = read_rare(kind, data, shown, limits)
+        else:
+            image, facts = _vips(kind, data, shown, limits)
+            count = frames(kind, data, limits.max_frames)
+        if count > 1:
+            part = PARTS.get(kind, "frames")
+            said = f"{shown}: {count} {part}; only the first is used"
+            facts = replace(facts, notes=(*facts.notes, said))
+        if kind in _FLOWING and kind not in RARE and _can_flow(image, kind, data):
+            held, facts = _flowing(kind, data, shown, limits, facts)
+        else:
+            held, facts = _settled(image, facts, shown)
+    for note in facts.notes:
+        _log.warning("%s", note)
+    return held, facts
+
+
+def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Held, Facts]:
+    """Return the same of a picture that Pillow holds."""
+    check_size(*picture.size, shown, limits)
+    with translated(shown):
+        with foreign(shown):
+            picture.load()
+            image = from_pil(picture)
+            facts = Facts(8 if image.format == "uchar" else 16, pil_dpi(picture))
+        return _settled(image, facts, shown)
+
+
+def xmp_in(data: bytes, shown: str) -> bytes:
+    """Return the packet of XMP in a file, without unpacking its pixels; empty if there is none."""
+    with translated(shown):
+        # Pixels stay packed; and what was written under a larger limit is to be read back.
+        limits = Input.from_environment().changed(max_pixels=2**62, max_side=2**31 - 1)
+        kind = format_of(data, shown, limits)
+        check_claims(kind, data, shown, limits)
+        if kind == "heic":
+            with foreign(shown):
+                return bytes(heif_image(data).info.get("xmp") or b"")
+        if kind in RARE:
+            return b""
+        image = _load(kind, data)
+        return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
+
+
+def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[Held, Facts]:
+    """Return the image as it is held; what lies across after turning is said so."""
+    lying = image.get_typeof("orientation") and image.get("orientation") > 4
+    image, notes = srgb(image, shown)
+    dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
+    return Held.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
+
+
+def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
+    """Whether a picture is so large that its file is held instead of its pixels, and can be."""
+    turned = image.get_typeof("orientation") and image.get("orientation") > 1
+    rare = kind == "tiff" and is_rare_tiff(data)
+    return not turned and not rare and is_large(image, len(data))
+
+
+def _flowing(kind: str, data: bytes, shown: str, limits: Input, facts: Facts) -> tuple[Held, Facts]:
+    """Return pixels that are unpacked anew whenever they are asked for; read them once to be sure."""
+
+    def make() -> pyvips.Image:
+        return srgb(_vips(kind, data, shown, limits)[0], shown)[0]
+
+    image, notes = srgb(_vips(kind, data, shown, limits)[0], shown)
+    image.avg()
+    return Held.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
+
+
+def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+    """Return the image as libvips opens it, only the head read, and what it says."""
+    image = _load(kind, data)
+    check_size(image.width, image.height, shown, limits)
+    bits = 8 if image.format == "uchar" else 16
+    if kind == "tiff":
+        dpi, described = metadata.stated_dpi(data), metadata.described(data)
+    else:
+        described = _blob(image, "exif-data") or (_png_exif(data) if kind == "png" else b"")
+        dpi = _head_dpi(data) or metadata.stated_dpi(described)
+    xmp = _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
+    iptc = metadata.iptc_records(_blob(image, "iptc-data"))
+    if kind == "png" and bits == 16:
+        image = _keyed(image, data)
+    if kind == "avif" and bits == 16:
+        image = full_range(image, image.get("bits-per-sample"))
+    if kind == "gif":
+        image = _on_canvas(image, data)
+    return _turned(image, kind, data, described, xmp), Facts(bits, dpi, (), described, iptc, xmp)
+
+
+def _turned(
+    image: pyvips.Image, kind: str, data: bytes, described: bytes, xmp: bytes
+) -> pyvips.Image:
+    """Say how the image is turned where libvips does not see it: in XMP, in a profile of ImageMagick's."""
+    if kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536]):
+        return image  # turned already
+    stated = metadata.orientation(data if kind == "tiff" else described)
+    turn = metadata.xmp_orientation(xmp) if stated is None else stated
+    if turn in range(2, 9):
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    return image
+
+
+def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """Put the frame of a GIF onto its canvas, which libvips leaves out if it thinks it too large."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    if (image.width, image.height) == (width, height) or min(width, height) == 0:
+        return image
+    if image.width > width or image.height > height:
+        return image
+    image = image.bandjoin(255) if image.bands in (1, 3) else image
+    return image.embed(0, 0, width, height)
+
+
+def _load(kind: str, data: bytes) -> pyvips.Image:
+    """Open with libvips; help it with TIFFs of 8-bit Lab samples, which version 8.18 refuses."""
+    options = {"fail_on": "error", "access": "sequential"}
+    try:
+        return pyvips.Operation.call(_LOADERS[kind], data, **options)
+    except pyvips.Error as error:
+        if "bad labq format" not in str(error):
+            raise
+    image = pyvips.Operation.call(_LOADERS[kind], _as_rgb(data), **options)
+    tint = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
+    return (image[0] * (100 / 255)).bandjoin(tint).copy(interpretation="lab")
+
+
+def _as_rgb(data: bytes) -> bytes:
+    """Return a TIFF whose three samples are declared to be RGB, whatever they are."""
+    order, changed = "<" if data[:1] == b"I" else ">", bytearray(data)
+    with contextlib.suppress(struct.error):
+        at = struct.unpack_from(f"{order}I", data, 4)[0] + 2
+        while struct.unpack_from(f"{order}H", data, at)[0] < 262:  # the tags are sorted
+            at += 12
+        struct.pack_into(f"{order}H", changed, at + 8, 2)
+    return bytes(changed)
+
+
+def _blob(image: pyvips.Image, field: str) -> bytes:
+    return bytes(image.get(field)) if image.get_typeof(field) else b""
+
+
+def _head_dpi(data: bytes) -> metadata.DPI | None:
+    """Return the resolution in the head of a PNG or a JPEG; libvips does not say if it is one."""
+    across, down, scale = 0, 0, 0.0
+    if data.startswith(b"\x89PNG"):
+        body = next((body for kind, body in png_chunks(data) if kind == b"pHYs"), b"")
+        if len(body) == 9 and body[8] == 1:  # dots a metre; else the shape of a pixel only
+            (across, down), scale = struct.unpack_from(">II", body), 0.0254
+    elif data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0" and len(data) > 17:
+        (across, down), scale = (
+            struct.unpack_from(">HH", data, 14),
+            {1: 1.0, 2: 2.54}.get(data[13], 0.0),
+        )
+    return metadata.sensible_dpi(across * scale, down * scale)
+
+
+def _png_exif(data: bytes) -> bytes:
+    """Return the EXIF that ImageMagick wrote into a text of a PNG, in hexadecimal digits."""
+    for kind, body in png_chunks(data):
+        name, _, text = body.partition(b"\0")
+        if name not in (b"Raw profile type exif", b"Raw profile type APP1"):
+            continue
+        with contextlib.suppress(ValueError, zlib.error):
+            packed = packed_text(kind, body)
+            text = zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
+            digits = b"".join(text.split()[2:])  # after a word and the number of bytes
+            return bytes.fromhex(digits.decode("ascii"))
+    return b""
+
+
+def _png_xmp(data: bytes) -> bytes:
+    """Return the packet of a PNG, wherever it stands: libvips reads only what precedes the pixels."""
+    for kind, body in png_chunks(data):
+        name, _, rest = body.partition(b"\0")
+        if name != b"XML:com.adobe.xmp" or kind not in (b"iTXt", b"zTXt", b"tEXt"):
+            continue
+        packed = packed_text(kind, body)
+        text = rest if kind == b"tEXt" else rest[2:].split(b"\0", 2)[-1]  # after language and name
+        try:
+            return zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
+        except zlib.error:
+            return b""
+    return b""
+
+
+def _keyed(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """Add the alpha of a 16-bit PNG with one transparent colour, which libvips leaves out."""
+    body = next((body for kind, body in png_chunks(data) if kind == b"tRNS"), b"")
+    if not body or len(body) != 2 * image.bands:
+        return image
+    key = list(struct.unpack(f">{image.bands}H", body))
+    opaque = (image != key).bandor() if image.bands > 1 else image != key
+    return image.bandjoin(opaque.cast("ushort") * 257).cast("ushort")

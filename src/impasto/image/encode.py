@@ -1,0 +1,173 @@
+"""From pixels to the bytes of a picture file, with its recipe, its profile and its resolution.
+
+    data = encode(image, facts, ".png", recipe='{"schema": 1}')
+
+libvips writes the pixels. What it leaves out or puts in unasked (the resolution, where none is
+known; a packet of XMP in PNG that others find; EXIF in TIFF) is put right in the file's own terms.
+"""
+
+import logging
+import struct
+import zlib
+from dataclasses import replace
+from typing import Any, get_args
+
+import pyvips
+
+from impasto.config.output import Metadata
+from impasto.errors import ImpastoError, InputError, OutputError, PictureError
+from impasto.image import metadata as metadata_module
+from impasto.image import xmp
+from impasto.image.guards import detail
+from impasto.image.metadata import Facts
+from impasto.image.pixels import over_white, quantised
+from impasto.messages import did_you_mean, printable
+from impasto.system.files import WRITABLE
+
+DEEP = (".png", ".tif")  # can hold 16 bits
+_SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
+_SAVERS: dict[str, dict[str, Any]] = {
+    ".png": {"compression": 6},
+    ".jpg": {"subsample_mode": "off", "optimize_coding": True},
+    ".tif": {"compression": "deflate", "predictor": "horizontal"},
+    ".webp": {"exact": True},  # keeps colours under transparent pixels
+    ".avif": {"compression": "av1", "bitdepth": 8, "subsample_mode": "off"},
+}
+_LOSSY = (".jpg", ".webp", ".avif")
+_KEEP = {"exif": 1, "xmp": 2, "iptc": 4, "icc": 8}  # libvips' flags
+
+_log = logging.getLogger(__name__)
+
+
+def encode(
+    image: pyvips.Image,
+    facts: Facts,
+    suffix: str,
+    *,
+    bits: int | None = None,
+    quality: int = 95,
+    metadata: Metadata = "minimal",
+    recipe: str | None = None,
+    shown: str = "",
+) -> bytes:
+    """Return the bytes of a file; `Picture.encode` says what the arguments mean.
+
+    Raises:
+        InputError: The suffix, the bits, the quality, `metadata` or the recipe are not possible.
+        OutputError: The format cannot hold this picture, or the recipe could not be read back.
+    """
+    suffix = check_suffix(suffix)
+    suffix = _SAME.get(suffix, suffix)
+    deep = suffix in DEEP
+    bits = (facts.bits if deep else 8) if bits is None else bits
+    if bits not in (8, 16) or (bits == 16 and not deep):
+        raise InputError(f"{suffix} cannot have {bits} bits; 8 always works, 16 in .png, .tif")
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality must be 1 to 100, not {quality}")
+    if metadata not in get_args(Metadata):
+        choice = ", ".join(get_args(Metadata))
+        raise InputError(f"metadata must be one of {choice}, not {printable(str(metadata))}")
+    facts = _chosen(facts, metadata, recipe, shown)
+    options = _SAVERS[suffix] | ({"Q": quality} if suffix in _LOSSY else {})
+    if metadata != "strip":
+        options["profile"] = "srgb"
+    try:
+        pixels = over_white(image) if suffix == ".jpg" else image
+        ready, keep = _dressed(quantised(pixels, bits), facts, suffix, metadata)
+        data = bytes(ready.write_to_buffer(suffix, keep=keep, **options))
+    except pyvips.Error as error:
+        what = f"{suffix} of {image.width} x {image.height} pixels"
+        raise OutputError(f"cannot make a {what}: {detail(error)}; try .png") from error
+    data = _finished(data, facts, suffix)
+    if recipe is not None and metadata != "strip":
+        _check_recipe(data, recipe, suffix)
+    return data
+
+
+def check_suffix(suffix: str, where: str = "") -> str:
+    """Return the suffix in lower case, if it can be written."""
+    if suffix.lower() in WRITABLE:
+        return suffix.lower()
+    what = f"{printable(suffix)} files cannot be written" if suffix else "the name has no suffix"
+    hint = did_you_mean(suffix.lower(), WRITABLE)
+    raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
+
+
+def _chosen(facts: Facts, metadata: Metadata, recipe: str | None, shown: str) -> Facts:
+    """Return what the file is to say, with our packet in place of the photo's."""
+    if metadata == "strip":
+        return Facts()
+    if metadata == "minimal":
+        return Facts(dpi=facts.dpi, xmp=xmp.pack(recipe) if recipe is not None else b"")
+    packet, kept = b"", metadata_module.kept(facts.exif, facts.dpi) if facts.exif else b""
+    if facts.exif and not kept:
+        _log.warning("%s: its EXIF could not be kept", shown)
+    try:
+        if facts.xmp or recipe is not None:
+            packet = xmp.pack(recipe, facts.xmp or None)
+    except PictureError as error:
+        _log.warning("%s: its XMP could not be kept (%s)", shown, error)
+        packet = xmp.pack(recipe) if recipe is not None else b""
+    return replace(facts, exif=kept, xmp=packet)
+
+
+def _dressed(
+    image: pyvips.Image, facts: Facts, suffix: str, metadata: Metadata
+) -> tuple[pyvips.Image, int]:
+    """Return the image with what libvips is to write beside the pixels, and which kinds."""
+    keep = 0 if metadata == "strip" else _KEEP["icc"]
+    image = image.copy()
+    block = facts.exif
+    if facts.dpi:
+        image = image.copy(xres=facts.dpi[0] / 25.4, yres=facts.dpi[1] / 25.4)
+        image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
+        if not block and suffix in (".webp", ".avif"):
+            block = metadata_module.minimal(facts.dpi)
+    elif block:  # libvips always puts a resolution there; this one stands for none, in EXIF
+        image = image.copy(xres=72 / 25.4, yres=72 / 25.4)
+    iptc = metadata_module.photoshop_block(facts.iptc) if facts.iptc else b""
+    blobs = {"exif": (block, ".tif"), "xmp": (facts.xmp, ".png"), "iptc": (iptc, ".tif")}
+    for name, (blob, by_hand) in blobs.items():
+        if blob and suffix != by_hand:
+            mark = b"Exif\0\0" if name == "exif" else b""
+            image.set_type(pyvips.GValue.blob_type, f"{name}-data", mark + blob)
+            keep |= _KEEP[name]
+    return image, keep
+
+
+def _finished(data: bytes, facts: Facts, suffix: str) -> bytes:
+    """Put right what libvips cannot say."""
+    if suffix == ".png":
+        return _finished_png(data, facts)
+    if suffix == ".jpg" and facts.dpi:  # libvips writes no density; it comes first, before EXIF
+        across, down = (min(round(one), 65535) for one in facts.dpi)
+        density = struct.pack(">BHHBB", 1, across, down, 0, 0)
+        return data[:2] + b"\xff\xe0\0\x10JFIF\0\x01\x01" + density + data[2:]
+    if suffix == ".tif":
+        return metadata_module.into_tiff(data, dpi=facts.dpi, exif=facts.exif, iptc=facts.iptc)
+    return data
+
+
+def _finished_png(data: bytes, facts: Facts) -> bytes:
+    """Leave out a resolution that nobody stated, and add XMP as its standard wants it."""
+    parts, at = [data[:8]], 8
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if facts.dpi or kind != b"pHYs":
+            parts.append(data[at : at + 12 + size])
+        if kind == b"IHDR" and facts.xmp:
+            body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + facts.xmp
+            check = struct.pack(">I", zlib.crc32(body))
+            parts.append(struct.pack(">I", len(body) - 4) + body + check)
+        at += 12 + size
+    return b"".join(parts)
+
+
+def _check_recipe(data: bytes, recipe: str, suffix: str) -> None:
+    """Read the recipe back from the finished bytes, to be sure."""
+    try:
+        same = xmp.recipe_in(data, f"the {suffix}") == recipe
+    except ImpastoError as error:
+        raise OutputError(f"the recipe cannot be read back: {error}") from error
+    if not same:
+        raise OutputError(f"the recipe is not read back from the {suffix} as it is; try .png")

@@ -1,0 +1,98 @@
+"""What image libraries raise on the files of strangers becomes errors for the user.
+
+with translated("cat.jpg"):
+    image = pyvips.Operation.call("jpegload_buffer", data)
+"""
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pyvips
+
+from impasto.config.limits import Input
+from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
+from impasto.messages import printable
+
+
+def _readable(text: Any) -> str:
+    """Return a text of C, whatever bytes are in it."""
+    return "" if text == pyvips.ffi.NULL else pyvips.ffi.string(text).decode("utf-8", "replace")
+
+
+# pyvips' handler of libvips' log, and nothing else, looks this name up there. Its own fails on the texts of
+# damaged files that are not UTF-8, and such a traceback goes to the terminal from within C.
+pyvips._to_string = _readable
+_terminal = threading.RLock()  # one at a time may turn it off
+
+
+def check_size(width: int, height: int, shown: str, limits: Input) -> None:
+    """Refuse what is too large, before it is unpacked."""
+    size = f"{shown} has {width} x {height} pixels, more than"
+    if width * height > limits.max_pixels:
+        allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
+        raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
+    if max(width, height) > limits.max_side:
+        allowed = f"{limits.max_side} on one side (--max-side)"
+        raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
+
+
+@contextlib.contextmanager
+def translated(shown: str) -> Iterator[None]:
+    """Turn what files, libvips and the memory raise into errors for the user."""
+    try:
+        yield
+    except (pyvips.Error, UnicodeError) as error:
+        raise _damaged(shown, detail(error)) from error
+    except MemoryError as error:
+        raise ResourceError(f"not enough memory for {shown}; give a smaller picture") from error
+    except InputError as error:
+        raise PictureError(str(error)) from error
+
+
+@contextlib.contextmanager
+def foreign(shown: str) -> Iterator[None]:
+    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn besides."""
+    try:
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            yield
+    except (ImpastoError, MemoryError, pyvips.Error):
+        raise
+    except Exception as error:
+        if "memory" in str(error).lower():
+            raise MemoryError from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise _damaged(shown, printable(lines[0])[:120]) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the C libraries below Pillow write to the terminal from it, such as libtiff."""
+    with _terminal, contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):  # nothing to keep quiet where there is no standard error
+            saved = os.dup(2)
+            after.callback(os.close, saved)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            after.callback(os.close, nowhere)
+            os.dup2(nowhere, 2)
+            after.callback(os.dup2, saved, 2)
+        yield
+
+
+def _damaged(shown: str, why: str) -> PictureError:
+    return PictureError(f"{shown} is damaged or of an unknown kind ({why}); export it anew as PNG")
+
+
+def detail(error: pyvips.Error | UnicodeError) -> str:
+    """Return the first complaint of libvips that is not a warning, where it is readable."""
+    if isinstance(error, UnicodeError):  # pyvips could not decode the message, and left it there
+        pyvips.vips_lib.vips_error_clear()
+        return "unreadable text in it"
+    lines = [line.strip() for line in str(error.detail).splitlines()]
+    told = (line for line in lines if line and not any(w in line for w in ("Warning", "bad seek")))
+    said = next(told, error.message)
+    return "its data are damaged" if said.startswith("unable to ") else printable(said)[:120]

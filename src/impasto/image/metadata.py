@@ -1,0 +1,242 @@
+"""What a camera or a scanner says about a picture: EXIF, IPTC and the resolution.
+
+EXIF is a small TIFF file without pixels, so both are read by the same few lines. What comes from
+strangers is never believed: nonsense counts as absent::
+
+    dpi = stated_dpi(exif)                    # (300.0, 300.0), or None
+    block = kept(exif, dpi)                   # upright, without thumbnail
+"""
+
+import contextlib
+import math
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+DPI = tuple[float, float]  # dots an inch, across and down
+_MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
+_LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
+_X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
+_CAMERA, _PLACE, _MAKER_NOTE, _COLOURS = 34665, 34853, 37500, 40961
+_OF_PIXELS = (40962, 40963, 40965)  # sizes and interoperability of the file it came from
+_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
+_IPTC = 33723
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_TURN = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>\s*)([1-8])\b""")
+
+
+class _Entry(NamedTuple):
+    """One entry of a TIFF directory, and its 12 bytes as they stand."""
+
+    tag: int
+    kind: int
+    number: int
+    raw: bytes
+
+
+def stated_dpi(data: bytes) -> DPI | None:
+    """Return the resolution that EXIF, or a whole TIFF file, states; None if it does not."""
+    data = data.removeprefix(_MARK)
+    order, found, unit = _order(data), dict[int, float](), 2
+    try:
+        for entry in _entries(data):
+            if entry.tag in (_X, _Y) and entry.kind == 5 and entry.number == 1:
+                at = struct.unpack_from(f"{order}I", entry.raw, 8)[0]
+                above, below = struct.unpack_from(f"{order}II", data, at)
+                found[entry.tag] = above / below if below else 0
+            elif entry.tag == _UNIT and entry.kind == 3:
+                unit = struct.unpack_from(f"{order}H", entry.raw, 8)[0]
+    except struct.error:
+        return None
+    scale = {2: 1.0, 3: 2.54}.get(unit, 0.0)  # 1 is the shape of a pixel only
+    return sensible_dpi(found.get(_X, 0) * scale, found.get(_Y, 0) * scale)
+
+
+def orientation(data: bytes) -> int | None:
+    """Return how EXIF, or a whole TIFF file, says the picture is turned, 1 to 8; 1 for nonsense.
+
+    None if it does not say anything about it.
+    """
+    data = data.removeprefix(_MARK)
+    with contextlib.suppress(struct.error):
+        for entry in _entries(data):
+            if entry.tag == _ORIENTATION:
+                turn = struct.unpack_from(f"{_order(data)}H", entry.raw, 8)[0]
+                return turn if turn in range(1, 9) else 1
+    return None
+
+
+def xmp_orientation(packet: bytes) -> int | None:
+    """Return how XMP says the picture is turned, 1 to 8; None if it does not."""
+    found = _TURN.search(packet)
+    return int(found[1]) if found else None
+
+
+def sensible_dpi(across: float, down: float) -> DPI | None:
+    """Return the resolution in hundredths, or None if it cannot be one.
+
+    Formats that count whole dots a metre cannot say 120 dots an inch: what is that near is meant.
+    """
+    if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
+        return None
+    near = (float(round(one)) for one in (across, down))
+    pair = zip(near, (across, down), strict=True)
+    first, second = (whole if abs(whole - one) < 0.02 else round(one, 2) for whole, one in pair)
+    return first, second
+
+
+def described(data: bytes) -> bytes:
+    """Return the EXIF of a whole TIFF file; empty if there is none."""
+    try:
+        tags = {entry.tag for entry in _entries(data)}
+    except struct.error:
+        return b""
+    return kept(data, None) if tags & {_CAMERA, _PLACE, *_DESCRIPTIVE} else b""
+
+
+def kept(data: bytes, dpi: DPI | None) -> bytes:
+    """Return EXIF for a picture made of this one: upright, no thumbnail, sizes left out.
+
+    Empty where it cannot be read, or not be made small enough for a file.
+    """
+    from PIL import Image
+
+    old, new = Image.Exif(), Image.Exif()
+    try:
+        with warnings.catch_warnings():  # Pillow warns of damage; what it can read is kept
+            warnings.simplefilter("ignore")
+            old.load(data.removeprefix(_MARK))
+            for tag in _DESCRIPTIVE:
+                if tag in old:
+                    new[tag] = old[tag]
+            camera, place = dict(old.get_ifd(_CAMERA)), dict(old.get_ifd(_PLACE))
+            for tag in _OF_PIXELS:
+                camera.pop(tag, None)
+            if camera:
+                new[_CAMERA] = camera | {_COLOURS: 1}  # sRGB
+            if place:
+                new[_PLACE] = place
+            _set_dpi(new, dpi)
+            new[_ORIENTATION] = 1
+            data = new.tobytes()
+            if len(data) > _LARGEST and camera.pop(_MAKER_NOTE, None):
+                new[_CAMERA] = camera | {_COLOURS: 1}
+                data = new.tobytes()
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises nearly anything on odd values
+        return b""
+    return data.removeprefix(_MARK) if len(data) <= _LARGEST else b""
+
+
+def minimal(dpi: DPI) -> bytes:
+    """Return EXIF that says the resolution and nothing else."""
+    from PIL import Image
+
+    new = Image.Exif()
+    _set_dpi(new, dpi)
+    return bytes(new.tobytes()).removeprefix(_MARK)
+
+
+def iptc_records(block: bytes) -> bytes:
+    """Return the records of IPTC, whether they stand alone or in a block of Photoshop's."""
+    if not block.startswith(_PHOTOSHOP):
+        return block.rstrip(b"\0") if block.startswith(b"\x1c") else b""
+    at = len(_PHOTOSHOP)
+    while block[at : at + 4] == b"8BIM" and at + 7 < len(block):
+        kind = struct.unpack_from(">H", block, at + 4)[0]
+        at += 6 + (block[at + 6] + 2) // 2 * 2  # a name, made even
+        if at + 4 > len(block):
+            break
+        size = struct.unpack_from(">I", block, at)[0]
+        if kind == 0x0404:
+            return block[at + 4 : at + 4 + size]
+        at += 4 + (size + 1) // 2 * 2
+    return b""
+
+
+def photoshop_block(records: bytes) -> bytes:
+    """Return the records of IPTC as a JPEG holds them."""
+    size = struct.pack(">I", len(records))
+    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + size + records + b"\0" * (len(records) % 2)
+
+
+def into_tiff(data: bytes, *, dpi: DPI | None, exif: bytes = b"", iptc: bytes = b"") -> bytes:
+    """Return a TIFF file with this resolution, EXIF and IPTC; libvips writes the first only.
+
+    A new directory is put at the end. All other entries point to where they did.
+    """
+    order, drop = _order(data), set() if dpi else {_X, _Y, _UNIT}
+    entries = {entry.tag: entry.raw for entry in _entries(data) if entry.tag not in drop}
+    data += b"\0" * (len(data) % 2)
+    if exif:
+        block = _relocated(exif, len(data), order)
+        for entry in _entries(data + block, len(data)):
+            entries.setdefault(entry.tag, entry.raw)
+        data += block + b"\0" * (len(block) % 2)
+    if iptc:
+        iptc += b"\0" * (4 - len(iptc) % 4 if len(iptc) < 5 else len(iptc) % 2)
+        entries[_IPTC] = struct.pack(f"{order}HHII", _IPTC, 7, len(iptc), len(data))
+        data += iptc
+    body = b"".join(raw for _, raw in sorted(entries.items()))
+    directory = struct.pack(f"{order}H", len(entries)) + body + bytes(4)
+    return data[:4] + struct.pack(f"{order}I", len(data)) + data[8:] + directory
+
+
+def _relocated(exif: bytes, offset: int, order: str) -> bytes:
+    """Return the directories of EXIF as they have to be at this offset of a file."""
+    from PIL import Image, TiffImagePlugin
+
+    old = Image.Exif()
+    old.load(exif)
+    head = b"II*\0\x08\0\0\0" if order == "<" else b"MM\0*\0\0\0\x08"
+    new = TiffImagePlugin.ImageFileDirectory_v2(ifh=head)
+    for tag, value in old.items():
+        new[tag] = dict(old.get_ifd(tag)) if tag in (_CAMERA, _PLACE) else value
+    return bytes(new.tobytes(offset))
+
+
+def _set_dpi(exif: "object", dpi: DPI | None) -> None:
+    """Put the resolution into Pillow's EXIF."""
+    if dpi:
+        exif[_X], exif[_Y], exif[_UNIT] = *dpi, 2  # type: ignore[index]
+
+
+def _order(data: bytes) -> str:
+    return "<" if data[:1] == b"I" else ">"
+
+
+def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
+    """Yield the entries of a directory, by default the first; of a BigTIFF none."""
+    order = _order(data)
+    if data[2:4] not in (b"*\0", b"\0*"):
+        return
+    at = struct.unpack_from(f"{order}I", data, 4)[0] if at is None else at
+    for place in range(struct.unpack_from(f"{order}H", data, at)[0]):
+        start = at + 2 + 12 * place
+        tag, kind, number = struct.unpack_from(f"{order}HHI", data, start)
+        yield _Entry(tag, kind, number, data[start : start + 12])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says besides its pixels.
+
+    Attributes:
+        bits: 8 or 16.
+        dpi: Dots an inch across and down, where it is stated.
+        notes: What was not used or could not be, one sentence each.
+        exif: As it stands there, a TIFF structure.
+        iptc: Its records.
+        xmp: The packet.
+    """
+
+    bits: int = 8
+    dpi: DPI | None = None
+    notes: tuple[str, ...] = ()
+    exif: bytes = b""
+    iptc: bytes = b""
+    xmp: bytes = b""

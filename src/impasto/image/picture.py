@@ -1,0 +1,388 @@
+"""The only door for pixels: they come in and go out as a `Picture`.
+
+Inside, a picture is upright, sRGB, three colours and perhaps alpha, of 8 or 16 bits or floating point.
+All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is dealt with on entry::
+
+    photo = Picture.open("cat.jpg")
+    image = photo.tensor(512, 384)                      # (1, 3, 384, 512) in [0, 1]
+    Picture.from_tensor(image).save("cat-small.png")
+    Picture.of(np.zeros((48, 64, 3), np.uint8)).pil()
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+import torch
+from torch import Tensor
+
+from impasto.config.limits import Input
+from impasto.config.model import LARGEST_EDGE
+from impasto.config.output import Metadata
+from impasto.errors import InputError, PictureError
+from impasto.image.decode import decode, decode_pil
+from impasto.image.encode import check_suffix, encode
+from impasto.image.guards import check_size, translated
+from impasto.image.metadata import Facts
+from impasto.image.pixels import TOP, Held, digest, from_array, over_white, strips, to_array
+from impasto.image.xmp import forget
+from impasto.messages import as_text, printable
+from impasto.system.files import check_length, check_target, publish, read_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source = str | os.PathLike[str] | bytes  # a path, or the bytes of a picture file
+PictureLike: TypeAlias = Union[Source, "Picture", npt.NDArray[Any], Tensor, "Image"]
+_SHOWN = 1024  # pixels of the long edge in a notebook
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture, held in memory. Make it with `open`, `of` or `from_tensor`.
+
+    Attributes:
+        name: File name without its folder, for messages and default names.
+        kind: Whether it came from a "file" or from "pixels" in memory.
+        file_bytes: Length of the file; 0 where there was none.
+    """
+
+    name: str
+    kind: Literal["file", "pixels"]
+    _held: Held = field(repr=False)
+    _facts: Facts = field(repr=False)
+    _file_sha256: str = field(default="", repr=False)
+    file_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", as_text(self.name))
+
+    @classmethod
+    def open(
+        cls, source: Source, *, name: str | None = None, limits: Input | None = None
+    ) -> "Picture":
+        """Read a picture: upright, converted to sRGB, its alpha kept, the first page or frame.
+
+        Args:
+            source: A path, or the bytes of a picture file.
+            name: A name for messages instead of the file's own.
+            limits: What is refused before it is unpacked; by default what the environment says
+                (`IMPASTO_MAX_PIXELS` and others), else the defaults of `Input`.
+
+        Raises:
+            PictureError: It is missing, damaged, beyond a limit, or not a picture that can be read.
+            ResourceError: There is not enough memory for it.
+        """
+        if not isinstance(source, bytes):
+            name = name or Path(source).name
+        name = name or "<bytes>"
+        shown, limits = printable(name), limits or Input.from_environment()
+        with translated(shown):
+            most = limits.max_bytes
+            data = source if isinstance(source, bytes) else read_whole(source, most)
+            check_length(data, most, shown)
+            held, facts = decode(data, shown, limits)
+        return cls(name, "file", held, facts, hashlib.sha256(data).hexdigest(), len(data))
+
+    @classmethod
+    def of(
+        cls, source: PictureLike, name: str | None = None, *, limits: Input | None = None
+    ) -> "Picture":
+        """Make a picture of whatever holds one.
+
+        Args:
+            source: A path; the bytes of a file; a picture of Pillow (turned upright and converted
+                to sRGB); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool
+                or floats in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels of
+                uint8 or floats in [0, 1]; or a `Picture`, which is returned as it is. Numbers are
+                taken as sRGB-encoded, a fourth channel as alpha. They are copied.
+            name: A name for messages.
+            limits: As for `open`.
+
+        Raises:
+            PictureError: It is none of these, or cannot be read.
+            ResourceError: There is not enough memory for it.
+        """
+        if isinstance(source, Picture):
+            return source
+        if isinstance(source, (str, os.PathLike, bytes)):
+            return cls.open(source, name=name, limits=limits)
+        limits = limits or Input.from_environment()
+        if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
+            name = name or Path(getattr(source, "filename", "") or "<image>").name
+            shown = printable(name)
+            return cls(name, "pixels", *decode_pil(source, shown, limits))  # type: ignore[arg-type]
+        tensor = isinstance(source, Tensor)
+        name = name or ("<tensor>" if tensor else "<array>")
+        shown = printable(name)
+        if not isinstance(source, (Tensor, np.ndarray)):
+            what = f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}"
+            raise PictureError(f"{what}; give a path, bytes, an array, a tensor or a PIL image")
+        with translated(shown):
+            array = _channels_last(source, shown) if isinstance(source, Tensor) else source
+            if array.ndim >= 2:
+                check_size(array.shape[1], array.shape[0], shown, limits)
+            image = from_array(array, shown)
+        return cls(name, "pixels", Held.of(image), Facts(16 if image.format == "ushort" else 8))
+
+    @classmethod
+    def from_tensor(
+        cls,
+        tensor: Tensor,
+        *,
+        alpha: Tensor | None = None,
+        name: str = "<result>",
+        source: "Picture | None" = None,
+    ) -> "Picture":
+        """Make a picture of a (1, 3, H, W) tensor, sRGB-encoded; values are clamped to [0, 1].
+
+        Args:
+            tensor: The colours, not multiplied by alpha.
+            alpha: (1, 1, H, W); 0 is transparent.
+            name: A name for messages.
+            source: The photo it was made of, whose depth, resolution, EXIF, IPTC and XMP it takes.
+
+        Raises:
+            PictureError: A shape is wrong or a value is not finite.
+        """
+        for part, bands in ((tensor, 3), (alpha, 1)):
+            shape = (1, bands, *tensor.shape[-2:])
+            if part is not None and (part.shape != shape or not part.numel()):
+                raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
+        array = np.empty((*tensor.shape[-2:], 3 if alpha is None else 4), np.float32)
+        for part, place in ((tensor, slice(3)), (alpha, slice(3, 4))):
+            if part is not None:
+                values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
+                if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
+                    raise PictureError(f"{name}: the picture contains values that are not finite")
+                torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
+        facts = source._facts if source is not None else Facts()
+        facts = replace(facts, notes=(), xmp=forget(facts.xmp))
+        image = pyvips.Image.new_from_array(array, interpretation="srgb")
+        return cls(name, "pixels", Held.of(image), facts)
+
+    @property
+    def _image(self) -> pyvips.Image:
+        return self._held.image()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that it takes: of its pixels, or of its file where that is held instead."""
+        return self.file_bytes if self._held.flows else self._held.nbytes
+
+    @property
+    def width(self) -> int:
+        """Width in pixels, of the upright picture."""
+        return int(self._held.width)
+
+    @property
+    def height(self) -> int:
+        """Height in pixels, of the upright picture."""
+        return int(self._held.height)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether it has an alpha channel, be it opaque all over."""
+        return int(self._held.bands) == 4
+
+    @property
+    def bits(self) -> int:
+        """8 or 16: the depth of what it came from, be it a file, an array or the photo of a run."""
+        return self._facts.bits
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Dots an inch across and down; None where the file does not say."""
+        return self._facts.dpi
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used or could not be, one sentence each."""
+        return self._facts.notes
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 in hexadecimal: of the file's bytes or, where there was none, of the pixels."""
+        return self._file_sha256 or self.pixels_sha256()
+
+    def pixels_sha256(self) -> str:
+        r"""Return SHA-256 of the pixels, in hexadecimal.
+
+        Over the text `WxHxbands\n` in ASCII, then the values in [0, 1] as little-endian float32, row
+        by row, the 3 or 4 bands of a pixel together. The same pixels give the same sum, from whatever
+        file or array, and of whatever depth they are held as.
+        """
+        return digest(self._image)
+
+    def tensor(
+        self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3"
+    ) -> Tensor:
+        """Return the colours as a new (1, 3, H, W) float32 tensor, sRGB-encoded in [0, 1].
+
+        Where there is alpha, the colours are composited over white: what the network sees is what
+        one sees on a white page, and colours hidden under transparent pixels do not leak.
+        Given a size, it is resized to exactly that; `kernel` is libvips' (`linear` is softer).
+        """
+        return self._planes(over_white, width, height, kernel)
+
+    def strips(self, width: int, height: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield what `tensor(width, height)` holds a few rows at a time: which, and (1, 3, h, W)."""
+        with translated(printable(self.name)):
+            for rows, part in strips(self._image, width, height):
+                yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
+
+    def alpha(self, width: int | None = None, height: int | None = None) -> Tensor | None:
+        """Return alpha as a new (1, 1, H, W) float32 tensor in [0, 1], or None if there is none."""
+        return self._planes(lambda image: image[3], width, height) if self.has_alpha else None
+
+    def array(self, bits: Literal[8, 16] | None = None) -> npt.NDArray[Any]:
+        """Return a new (H, W, 3) array, or (H, W, 4) with alpha, of uint8 or uint16.
+
+        Args:
+            bits: 8 or 16; by default the picture's own.
+        """
+        if bits not in (8, 16, None):
+            raise InputError(f"bits must be 8 or 16, not {bits}")
+        return to_array(self._image, bits or self.bits)
+
+    def pil(self) -> "Image":
+        """Return a picture of Pillow, RGB or RGBA of 8 bits; Pillow has no colours of 16."""
+        from PIL import Image
+
+        image = Image.fromarray(self.array(8))
+        if self.dpi:
+            image.info["dpi"] = self.dpi
+        return image
+
+    def encode(
+        self,
+        suffix: str = ".png",
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+        recipe: str | None = None,
+    ) -> bytes:
+        """Return the bytes of a file, in sRGB.
+
+        Alpha is kept, except in JPEG, where the picture is composited over white. JPEG and AVIF
+        are written without chroma subsampling.
+
+        Args:
+            suffix: One of `WRITABLE`; it decides the format.
+            bits: 8 or 16; 16 only for PNG and TIFF. By default the picture's own depth, where the
+                format can hold it.
+            quality: 1 to 100, for JPEG, WebP and AVIF.
+            metadata: "minimal" writes the recipe, the profile and the resolution; "keep" besides
+                EXIF, XMP and, in JPEG and TIFF, IPTC of the photo; "strip" only pixels.
+            recipe: JSON text that goes into the file as XMP; it is read back to be sure.
+
+        Raises:
+            InputError: The suffix, the bits, the quality, `metadata` or the recipe are not possible.
+            OutputError: The format cannot hold this picture.
+        """
+        return encode(
+            self._image,
+            self._facts,
+            suffix,
+            bits=bits,
+            quality=quality,
+            metadata=metadata,
+            recipe=recipe,
+            shown=printable(self.name),
+        )
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        overwrite: bool = False,
+        metadata: Metadata = "minimal",
+        recipe: str | None = None,
+    ) -> Path:
+        """Write what `encode` makes to a file, all of it or nothing, and return the path.
+
+        The suffix decides the format. An existing file is kept unless `overwrite` is set; whenever
+        this raises (the errors of `encode` and of `check_output`) it is untouched.
+        """
+        check_output(path, overwrite=overwrite)
+        options: dict[str, Any] = {"bits": bits, "quality": quality}
+        data = self.encode(Path(path).suffix, metadata=metadata, recipe=recipe, **options)
+        return publish(path, data, overwrite=overwrite)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: a PNG of at most 1024 pixels on the long edge."""
+        scale = _SHOWN / max(self.width, self.height)
+        if scale >= 1:
+            return self.encode(".png", bits=8, metadata="strip")
+        size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        small = Picture.from_tensor(self.tensor(*size), alpha=self.alpha(*size))
+        return small.encode(".png", metadata="strip")
+
+    def _planes(
+        self,
+        part: Callable[[pyvips.Image], pyvips.Image],
+        width: int | None,
+        height: int | None,
+        kernel: str = "lanczos3",
+    ) -> Tensor:
+        """Resize bands, in the encoded values, and return them as a tensor in [0, 1]."""
+        if width is None or height is None:
+            if width != height:
+                raise InputError("give both a width and a height, or neither")
+            width, height = self.width, self.height
+        elif min(width, height) < 1 or max(width, height) > LARGEST_EDGE:
+            raise InputError(f"a picture cannot be made {width} x {height} pixels large")
+        with translated(printable(self.name)):
+            image = part(self._image)
+            if (width, height) == (self.width, self.height):
+                array = image.numpy().reshape(height, width, image.bands)
+            else:
+                scale = width / self.width, height / self.height
+                bands = [image]
+                if self._held.flows:  # one at a time takes a third of the memory
+                    bands = [part(self._image)[band] for band in range(image.bands)]
+                made = [
+                    band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()
+                    for band in bands
+                ]
+                array = np.concatenate([one.reshape(height, width, -1) for one in made], axis=2)
+            planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
+            planes /= np.float32(TOP[self._held.format])
+            return torch.from_numpy(planes).clamp_(0, 1)
+
+
+def check_output(
+    path: str | os.PathLike[str], *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> Path:
+    """Find out, before any work, whether a picture can be written under this name.
+
+    The same as `impasto.system.files.check_target`; besides, the suffix must be one of `WRITABLE`.
+    """
+    check_suffix(Path(path).suffix, f"{printable(path)}: ")
+    return check_target(path, inputs=inputs, overwrite=overwrite)
+
+
+def _channels_last(tensor: Tensor, shown: str) -> npt.NDArray[Any]:
+    """Return (C, H, W) or (1, C, H, W) values as an array (H, W, C)."""
+    planes = tensor.detach()
+    planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
+    if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
+        expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
+        raise PictureError(f"{shown} has the shape {tuple(tensor.shape)}; give {expected}")
+    if not (planes.is_floating_point() or planes.dtype == torch.uint8):
+        given = f"{shown} has values of the type {planes.dtype}"
+        raise PictureError(f"{given}; give uint8 or floats from 0 to 1")
+    if planes.is_floating_point():
+        planes = planes.float()
+    array: npt.NDArray[Any] = planes.cpu().permute(1, 2, 0).numpy()
+    return array

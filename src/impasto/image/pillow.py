@@ -1,0 +1,135 @@
+"""Formats that libvips' wheel does not read: Pillow reads most of them, and pi-heif the photos of telephones.
+
+image, facts = read_rare("bmp", data, "cat.bmp", Input())
+"""
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyvips
+
+from impasto.config.limits import Input
+from impasto.image import metadata
+from impasto.image.guards import check_size, foreign
+from impasto.image.headers import tiff_directories
+from impasto.image.metadata import Facts
+from impasto.image.pixels import from_pil
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_PILLOW = {  # format -> module and class; no other plugin of Pillow is ever reached
+    "bmp": ("BmpImagePlugin", "BmpImageFile"),
+    "jpeg2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "pnm": ("PpmImagePlugin", "PpmImageFile"),
+    "tga": ("TgaImagePlugin", "TgaImageFile"),
+    "qoi": ("QoiImagePlugin", "QoiImageFile"),
+    "sgi": ("SgiImagePlugin", "SgiImageFile"),
+    "psd": ("PsdImagePlugin", "PsdImageFile"),
+    "tiff": ("TiffImagePlugin", "TiffImageFile"),
+}
+RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
+_COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
+_YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
+_PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
+_KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes samples for
+
+
+def read_rare(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, int]:
+    """Return the image, not yet upright or in sRGB, what the file says, and how many pictures it holds.
+
+    Raises:
+        PictureError: It is damaged or too large.
+    """
+    with foreign(shown):
+        if kind == "heic":
+            return _heic(data, shown, limits)
+        read = _pfm if data.startswith(b"PF") else _pillow
+        return (*read(kind, data, shown, limits), 1)
+
+
+def is_rare_tiff(data: bytes) -> bool:
+    """Whether libvips would refuse this TIFF, or take its samples for something else."""
+    tags = next(tiff_directories(data), {})
+    packing, meaning = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
+    apart = tags.get(_PLANAR) == 2 and _TILE in tags
+    alien = meaning not in _KNOWN and (meaning, packing) != (_YCBCR, _JPEG)
+    return bool(tags) and (packing in (_OLD_JPEG, _LZMA) or apart or alien)
+
+
+def heif_image(data: bytes) -> Any:
+    """Open the main picture of a HEIC file; nothing is unpacked until its pixels are asked for."""
+    import pi_heif
+
+    file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    main = file[file.primary_index]
+    main.info["count"] = len(file)
+    return main
+
+
+def pil_dpi(picture: "Image") -> metadata.DPI | None:
+    """Return the resolution that Pillow found."""
+    pair = picture.info.get("dpi")
+    return metadata.sensible_dpi(float(pair[0]), float(pair[1])) if pair else None
+
+
+def full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
+    """Stretch 10 or 12 bits, which fill the upper bits of 16, so that white is white."""
+    if depth >= 16:
+        return image
+    return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
+
+
+def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+    import importlib
+
+    module, name = _PILLOW[kind]
+    reader = getattr(importlib.import_module(f"PIL.{module}"), name)
+    picture: Image = reader(io.BytesIO(data))  # not Image.open, which warns of large pictures
+    check_size(*picture.size, shown, limits)
+    picture.load()
+    check_size(*picture.size, shown, limits)
+    image = from_pil(picture)
+    described = metadata.described(data) if kind == "tiff" else b""
+    return image, Facts(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
+
+
+def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+    """Read floats in three colours, from the bottom up, which Pillow does not."""
+    head = _PFM.match(data)
+    if head is None:
+        raise ValueError("no head of a PFM")
+    width, height = int(head[1]), int(head[2])
+    check_size(width, height, shown, limits)
+    order = "<f4" if float(head[3]) < 0 else ">f4"
+    values = np.frombuffer(data, order, width * height * 3, head.end())
+    array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
+    return pyvips.Image.new_from_array(array, interpretation="srgb"), Facts(16)
+
+
+def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, int]:
+    """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
+    main = heif_image(data)
+    check_size(main.size[0], main.size[1], shown, limits)
+    array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
+    check_size(array.shape[1], array.shape[0], shown, limits)
+    bands = 1 if array.ndim == 2 else array.shape[2]
+    deep = array.dtype == np.uint16
+    grey, wide = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = pyvips.Image.new_from_array(array, interpretation=grey if bands < 3 else wide)
+    depth = int(main.info["bit_depth"])
+    if deep and not main.mode.endswith(";16"):
+        image = (image * (65535 / (2**depth - 1))).rint().cast("ushort")
+    elif deep:
+        image = full_range(image, depth)
+    if main.premultiplied_alpha:
+        kind, top = image.format, 65535 if deep else 255
+        image = image.unpremultiply(max_alpha=top).rint().cast(kind)
+    if profile := main.info.get("icc_profile"):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
+    described = bytes(main.info.get("exif") or b"")
+    xmp = bytes(main.info.get("xmp") or b"")
+    facts = Facts(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
+    return image, facts, main.info["count"]

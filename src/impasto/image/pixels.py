@@ -1,0 +1,181 @@
+"""Pixels that other programs hold in memory: NumPy arrays and pictures of Pillow.
+
+image = from_array(np.zeros((48, 64, 3), np.uint8), "x")     # as libvips holds it
+array = to_array(image, 8)                                   # (48, 64, 3), uint8
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+
+from impasto.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
+_DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
+_ALPHA = ("PA", "La", "RGBa")
+_ROWS = 256  # converted at once for the digest
+_STRIP = 1 << 18  # pixels of a strip
+
+
+def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
+    """Return grey, RGB or RGBA values as an image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        PictureError: The shape, the type or the range of the values is another.
+    """
+    values = array[..., None] if array.ndim == 2 else array
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or not values.size:
+        expected = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+        raise PictureError(f"{shown} has the shape {array.shape}; give {expected}")
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * 255
+    elif values.dtype.kind == "f":
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):  # also where one is not a number
+            raise PictureError(f"{shown} has values from {low:g} to {high:g}; floats lie in 0 to 1")
+        values = values.astype(np.float32)
+    elif values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        given = f"{shown} has values of the type {values.dtype}"
+        raise PictureError(f"{given}; give uint8, uint16, bool or floats from 0 to 1")
+    values = np.array(values, values.dtype.newbyteorder("="), order="C", copy=True)
+    if values.shape[2] == 1:
+        values = values.repeat(3, axis=2)
+    space = "rgb16" if values.dtype == np.uint16 else "srgb"
+    return pyvips.Image.new_from_array(values, interpretation=space)
+
+
+def from_pil(image: "Image") -> pyvips.Image:
+    """Return the bands of Pillow's picture, together with its profile and its orientation."""
+    orientation, profile = image.getexif().get(274, 1), image.info.get("icc_profile")
+    if image.mode.startswith("I;16"):
+        array, space = np.asarray(image).astype(np.uint16), "grey16"
+    else:
+        if image.mode in _ALPHA or "transparency" in image.info:
+            image = image.convert("RGBA")
+        elif image.mode == "1":
+            image = image.convert("L")
+        elif image.mode not in _DIRECT:
+            image = image.convert("RGB")
+        array = np.asarray(image)
+        space = {"L": "b-w", "LA": "b-w", "CMYK": "cmyk"}.get(image.mode, "srgb")
+    made = pyvips.Image.new_from_array(array, interpretation=space)
+    if profile:
+        made.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    if orientation in range(2, 9):
+        made.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return made
+
+
+def quantised(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """Return whole numbers of this depth, rounded to the nearest."""
+    kind, space = ("uchar", "srgb") if bits == 8 else ("ushort", "rgb16")
+    if image.format != kind:
+        image = (image * (TOP[kind] / TOP[image.format])).rint().cast(kind)
+    return image.copy(interpretation=space)
+
+
+def over_white(image: pyvips.Image) -> pyvips.Image:
+    """Composite over white, if there is alpha."""
+    top = TOP[image.format]
+    options = {"background": [top] * 3, "max_alpha": top}
+    return image.cast("float").flatten(**options) if image.bands == 4 else image
+
+
+def strips(
+    image: pyvips.Image, width: int, height: int
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield an image over white, at this size, a few rows at a time: which, and their (h, W, 3).
+
+    It is read once, from top to bottom; of the resized image there is never more than that in memory.
+    """
+    top, step = TOP[image.format], max(1, _STRIP // width)
+    image = over_white(image).cast("float")
+    if (width, height) != (image.width, image.height):
+        image = image.resize(width / image.width, vscale=height / image.height)
+    region = pyvips.Region.new(image)
+    for first in range(0, height, step):
+        rows = slice(first, min(first + step, height))
+        values = np.frombuffer(region.fetch(0, first, width, rows.stop - first), np.float32)
+        yield rows, values.reshape(-1, width, image.bands) / np.float32(top)
+
+
+def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:
+    """Return a new (H, W, 3 or 4) array of uint8 or uint16."""
+    return np.array(quantised(image, bits).numpy(), copy=True)
+
+
+def digest(image: pyvips.Image) -> str:
+    """Return SHA-256 of the pixels, whatever they are held as.
+
+    Over "WxHxbands" and a line feed, then float32 values in [0, 1], little-endian, row by row, the bands of a
+    pixel together.
+    """
+    result = hashlib.sha256(f"{image.width}x{image.height}x{image.bands}\n".encode())
+    values, top = image.numpy(), np.float32(TOP[image.format])
+    for row in range(0, image.height, _ROWS):
+        part = values[row : row + _ROWS].astype(np.float32) / top
+        result.update(np.ascontiguousarray(part, "<f4").data)
+    return result.hexdigest()
+
+
+LARGE = 100_000_000  # bytes of pixels beyond which a file is held instead
+_BYTES = {"uchar": 1, "ushort": 2}  # of a sample; floats are held unpacked, since they are checked
+_FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Pixels: upright, sRGB, 3 or 4 bands.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        bands: 3, or 4 with alpha.
+        format: uchar, ushort or float, as libvips calls them.
+        image: Makes the image; of one that flows it can be read once, from top to bottom.
+        flows: Whether it is unpacked each time.
+    """
+
+    width: int
+    height: int
+    bands: int
+    format: str
+    image: Callable[[], pyvips.Image]
+    flows: bool = False
+
+    @classmethod
+    def of(cls, image: pyvips.Image) -> "Held":
+        """Hold an image that is in memory."""
+        return cls(image.width, image.height, image.bands, image.format, lambda: image)
+
+    @classmethod
+    def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Held":
+        """Hold what makes an image like this one."""
+        return cls(image.width, image.height, image.bands, image.format, make, flows=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels, unpacked."""
+        return self.width * self.height * self.bands * _BYTES.get(self.format, _FLOAT)
+
+
+def is_large(image: pyvips.Image, file_bytes: int) -> bool:
+    """Whether an image takes much memory unpacked, and its file much less."""
+    size = image.width * image.height * max(3, image.bands) * _BYTES.get(image.format, 0)
+    return bool(size > LARGE and size > 2 * file_bytes)
+
+
+def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:
+    """Return the size with that long edge and the same shape, each edge at least 1 px."""
+    factor = long_edge / max(width, height)
+    return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))

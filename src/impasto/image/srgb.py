@@ -1,0 +1,94 @@
+"""Whatever numbers a file holds become upright sRGB.
+
+image, notes = srgb(image, "cat.jpg")  # 3 bands, or 4; uchar, ushort or float
+image = upright(image)                 # all of it read
+"""
+
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from impasto.errors import PictureError
+from impasto.image.guards import detail
+
+
+def srgb(image: pyvips.Image, shown: str) -> tuple[pyvips.Image, tuple[str, ...]]:
+    """Return the image in sRGB, of 8 or 16 bits not yet read, and what could not be done."""
+    notes: list[str] = []
+    image = _srgb(_samples(image, shown), notes)
+    return image, tuple(f"{shown}: {note}" for note in notes)
+
+
+def upright(image: pyvips.Image) -> pyvips.Image:
+    """Return the image turned as it says, all of it read; nothing else that it says stays with it."""
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        image = image.copy_memory().autorot()
+    size, kind, space = (image.width, image.height, image.bands), image.format, image.interpretation
+    plain = pyvips.Image.new_from_memory(image.write_to_memory(), *size, kind)
+    return plain.copy(interpretation=space)
+
+
+def _samples(image: pyvips.Image, shown: str) -> pyvips.Image:
+    """Return 8- or 16-bit samples, floats in [0, 1], or Lab; refuse what is none of them.
+
+    Floats are taken as encoded values, other integers as 16-bit ones where they fit.
+    """
+    if image.format in ("uchar", "ushort") or image.interpretation in ("lab", "labs"):
+        return image
+    image = image.copy_memory()
+    values = image.numpy()
+    if not np.isfinite(values).all():
+        raise PictureError(f"{shown} contains values that are not finite; export it anew")
+    whole = image.format in ("char", "short", "int", "uint")
+    top = 65535 if whole else 1
+    if np.iscomplexobj(values) or values.min() < 0 or values.max() > top:
+        raise PictureError(f"{shown} has values outside 0 to {top}; export it with 8 or 16 bits")
+    return image.cast("ushort" if whole else "float")
+
+
+def _srgb(image: pyvips.Image, notes: list[str]) -> pyvips.Image:
+    """Return three sRGB bands, and a fourth if there is alpha, of the same depth."""
+    lab = image.interpretation in ("lab", "labs")
+    count = 4 if image.interpretation == "cmyk" else 3 if image.bands > 2 else 1
+    colour = image.extract_band(0, n=count)
+    if lab:
+        colour = colour.colourspace("rgb16")
+    elif image.format != "float":
+        colour = _through_profile(colour, notes)
+    if colour.bands == 1:
+        colour = colour.bandjoin([colour, colour])
+    if image.bands > count and not lab:
+        colour = colour.bandjoin(image[count])
+    return colour.copy(interpretation="rgb16" if colour.format == "ushort" else "srgb")
+
+
+def _through_profile(colour: pyvips.Image, notes: list[str]) -> pyvips.Image:
+    """Convert by the embedded profile, or a standard one for CMYK; ignore a broken profile."""
+    cmyk = colour.interpretation == "cmyk"
+    embedded = colour.get_typeof("icc-profile-data") != 0
+    if not (cmyk or embedded):
+        return colour
+    if embedded and not _fits(bytes(colour.get("icc-profile-data")), colour.bands):
+        notes.append("its colour profile is ignored (damaged, or not for these colours)")
+    deep = colour.format == "ushort"
+    options: dict[str, Any] = {"embedded": embedded, "depth": 16 if deep else 8}
+    if cmyk:
+        options["input_profile"] = "cmyk"
+    elif deep:
+        colour = colour.copy(interpretation="grey16" if colour.bands == 1 else "rgb16")
+    try:  # libvips ignores, in silence, most of the profiles that do not fit
+        return colour.icc_transform("srgb", intent="perceptual", **options)
+    except pyvips.Error as error:
+        if cmyk:
+            raise
+        if not notes:
+            notes.append(f"its colour profile is ignored ({detail(error)})")
+        return colour
+
+
+def _fits(profile: bytes, bands: int) -> bool:
+    """Say whether a profile is whole and describes so many bands, as far as its head tells."""
+    kind = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}.get(bands)
+    whole = 128 < int.from_bytes(profile[:4], "big") <= len(profile)
+    return whole and profile[36:40] == b"acsp" and profile[16:20] == kind

@@ -1,0 +1,1 @@
+"""The pictures of a run, at the sizes of its scales."""

@@ -1,0 +1,81 @@
+"""The canvas: the pixels that are optimised. Where it starts, and how it grows to the next scale.
+
+Form: tensors (1, 3, H, W), float32, sRGB-encoded, in [0, 1].
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.config.settings import Init
+from impasto.inputs.pyramid import Scale
+
+GRAY_NOISE = 0.01  # standard deviation of the small noise around mid gray
+
+
+def start(
+    init: Init, *, noise: float, seed: int, content: Tensor, style: Tensor, picture: Tensor | None
+) -> Tensor:
+    """Return the first canvas, of the content's size.
+
+    Args:
+        init: `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little
+            noise; `style` is the painting, scaled to cover the canvas and cropped in the middle.
+        noise: Share of white noise mixed in, 0 to 1.
+        seed: Of the noise. Drawn on the CPU, so that it is the same on every device.
+        content: The photo at this scale, (1, 3, H, W).
+        style: The first painting, any size, (1, 3, h, w).
+        picture: A picture of the user's at this scale, for `picture`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.rand(content.shape, generator=generator).to(content.device)
+    if init == "noise":
+        return white
+    if init == "gray":
+        gray = torch.randn(content.shape, generator=generator).to(content.device)
+        canvas = 0.5 + GRAY_NOISE * gray
+    elif init == "style":
+        canvas = cover(style, content.shape[-2], content.shape[-1])
+    elif init == "picture" and picture is not None:
+        canvas = picture
+    else:
+        canvas = content
+    return torch.lerp(canvas, white, noise).clamp(0.0, 1.0)
+
+
+def cover(image: Tensor, height: int, width: int) -> Tensor:
+    """Scale an image (B, 3, h, w) to cover (height, width) without distortion; crop the middle."""
+    factor = max(height / image.shape[-2], width / image.shape[-1])
+    rows = max(height, round(image.shape[-2] * factor))
+    columns = max(width, round(image.shape[-1] * factor))
+    larger = _resize(image, rows, columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return larger[..., top : top + height, left : left + width].contiguous()
+
+
+def upscale(canvas: Tensor, scale: Scale) -> Tensor:
+    """Return the canvas at another size, (1, 3, H, W), by bicubic interpolation, in [0, 1]."""
+    return _resize(canvas, scale.height, scale.width)
+
+
+def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
+    """Return the canvas at the next scale, with the photo's detail that the last scale could not hold.
+
+    Args:
+        canvas: The result of the last scale, (1, 3, h, w).
+        before: The photo at the last scale, (1, 3, h, w).
+        after: The photo at the next scale, (1, 3, H, W).
+        detail: Share of the detail, after - upscaled(before), that is added; 0 to 1.
+    """
+    height, width = after.shape[-2:]
+    missing = after - _resize(before, height, width)
+    return (_resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
+
+
+def _resize(image: Tensor, height: int, width: int) -> Tensor:
+    if image.shape[-2:] == (height, width):
+        return image
+    resized = functional.interpolate(
+        image, size=(height, width), mode="bicubic", align_corners=False, antialias=True
+    )
+    return resized.clamp(0.0, 1.0)

@@ -1,0 +1,99 @@
+"""Whose colours a picture has: the painting's, or the photo's in one of three ways.
+
+`match` and `histogram` change what the network sees of the paintings, `luminance` what is saved. All of it
+follows from pictures and settings, so a run that is gone on with or made again has the same colours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.config.settings import Color, Settings
+from impasto.image.picture import Picture
+from impasto.image.pixels import fit
+from impasto.inputs.cielab import with_chroma
+from impasto.inputs.color_matching import Move, Palette, histogram, matched, recolour
+from impasto.inputs.pyramid import long_edge
+
+MEASURED = 1024  # px; long edge above which colours are measured on smaller pictures
+SOFT = "linear"  # how paintings are scaled
+
+
+@dataclass(frozen=True)
+class Recolour:
+    """What is done with colours; nothing where `mode` is `style` or `amount` 0.
+
+    Attributes:
+        mode: As in the settings.
+        amount: Share of the photo's colours, 0 to 1.
+        edge: Long edge, in pixels, at which colours are measured: the result's, so that at its size the
+            painting has the photo's mean and covariance, at most `MEASURED`.
+    """
+
+    mode: Color = "style"
+    amount: float = 1.0
+    edge: int = MEASURED
+
+    @classmethod
+    def of(cls, settings: Settings, photo: Picture) -> "Recolour":
+        """Return what the settings ask for."""
+        edge = long_edge(photo.width, photo.height, settings)
+        return cls(settings.color, settings.color_amount, min(edge, MEASURED))
+
+    def moves(self, photo: Picture, paintings: Sequence[Picture]) -> tuple[Move | None, ...]:
+        """Return for each painting how its colours move, the same at every scale; None: not at all."""
+        fitted = {"match": matched, "histogram": histogram}.get(self.mode)
+        if fitted is None or not self.amount:
+            return (None,) * len(paintings)
+        wanted = self._palette(photo, "lanczos3")
+        return tuple(fitted(self._palette(painting, SOFT), wanted) for painting in paintings)
+
+    def _palette(self, picture: Picture, kernel: str) -> Palette:
+        size = fit(picture.width, picture.height, self.edge)
+        return Palette.of(picture.tensor(*size, kernel=kernel), picture.alpha(*size))
+
+    def seen(
+        self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0
+    ) -> Tensor:
+        """Return what the network sees of a painting, (1, 3, H, W), in [0, 1]."""
+        image = painting.tensor(width, height, kernel=SOFT)
+        if stroke > 1:
+            image = softened(image, width / painting.width)
+        if move is None:
+            return image
+        return recolour(image, move, self.amount, painting.alpha(width, height))
+
+    def saved(self, canvas: Tensor, photo: Picture) -> Tensor:
+        """Return what is saved of a canvas (1, 3, H, W), in float32, on the CPU if anything changes."""
+        if self.mode != "luminance" or not self.amount:
+            return canvas
+        height, width = canvas.shape[-2:]
+        result = torch.empty(canvas.shape)
+        for rows, part in photo.strips(width, height):
+            painted = canvas[..., rows, :].detach().to("cpu", torch.float32)
+            result[..., rows, :] = with_chroma(painted.clamp(0, 1), part, self.amount)
+        return result
+
+
+def softened(image: Tensor, factor: float) -> Tensor:
+    """Return a painting (1, 3, H, W), shown `factor` times its own size, as soft as one shown half its size.
+
+    Halving takes the grain and the weave out of a file; shown larger, the canvas grows dots and a weave of
+    them. Variances in pixels of the file: 2/3 by halving (a triangle over four), 1/6 of a shown pixel by
+    any reduction; what is missing is given by weights w, 1 - 2 w, w, of variance 2 w, both ways.
+    """
+    missing = factor**2 * 2 / 3 - (1 / 6 if factor < 1 else 0.0)
+    weight = min(0.25, missing / 2)
+    if weight <= 0:
+        return image
+    for dim in (2, 3):
+        before, after = image.narrow(dim, 0, 1), image.narrow(dim, image.shape[dim] - 1, 1)
+        padded, count = torch.cat([before, image, after], dim), image.shape[dim]
+        sides = padded.narrow(dim, 0, count) + padded.narrow(dim, 2, count)
+        image = (1 - 2 * weight) * image + weight * sides
+    return image
+
+
+AS_PAINTED = Recolour()  # nothing is done

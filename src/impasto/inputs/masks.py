@@ -1,0 +1,330 @@
+"""Masks: which part of a photo or a painting counts, from a grey picture or a colour of a segmentation.
+
+Form: `Mask` with an opened `Picture` -> (1, 1, h, w) float32 in [0, 1], 1 where all of it counts.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.config.styles import REST, Mask
+from impasto.errors import InputError
+from impasto.image.picture import Picture
+from impasto.messages import printable
+
+SOFT = "linear"  # how masks are scaled: never below 0 or above 1
+PROOF = 256  # px; long edge at which masks are looked at before anything runs
+SHAPE = 0.01  # by how much the shapes of a mask and of its picture may differ
+COLOURED = 0.25, 0.02  # of the range between channels; of the pixels: then it is no grey picture
+PALETTE = 512  # px; long edge at which a segmentation's colours are counted
+APART = 48  # levels in some channel between two colours of a segmentation
+FEW = 0.004  # of the pixels: below it a colour is the edge between two others
+MOST_COLOURS = 32
+FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 where white is 255
+STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
+OPAQUE = 0.999
+
+Opened = Mask | str | None  # of a `Picture`; REST; or everywhere
+
+
+def opened(mask: object) -> Opened:
+    """Open a mask: whatever `Style.mask` may be."""
+    if mask is None or (isinstance(mask, str) and mask == REST):
+        return mask
+    if isinstance(mask, Mask):
+        return Mask(Picture.of(mask.picture), mask.color)
+    return Mask(Picture.of(mask))  # type: ignore[arg-type]
+
+
+def check(mask: Opened, over: Picture, role: str) -> None:
+    """Refuse a mask whose shape is not that of its picture, that has colours, or that is empty.
+
+    Args:
+        mask: Opened.
+        over: The photo or the painting it is for.
+        role: What it is for, such as `photo cat.jpg`.
+
+    Raises:
+        InputError: It does not fit.
+    """
+    if not isinstance(mask, Mask):
+        return
+    picture: Picture = mask.picture
+    shown = printable(picture.name)
+    sizes = f"{picture.width} x {picture.height} px"
+    if not _same_shape((picture.width, picture.height), (over.width, over.height)):
+        turned = _same_shape((picture.height, picture.width), (over.width, over.height))
+        hint = "turn it" if turned else "make it of the same shape, at any size"
+        upright = ", upright" if turned else ""
+        raise InputError(
+            f"the mask {shown} ({sizes}) has another shape than the {role} ({over.width} x "
+            f"{over.height} px{upright}); {hint}"
+        )
+    if mask.color is None and _coloured(picture):
+        raise InputError(
+            f"the mask {shown} has colours, but a mask is white where it counts and black where not; "
+            "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
+        )
+    largest = float(tensor(mask, *proof(picture)).max())
+    if largest < FAINT:
+        if mask.color:
+            has = ", ".join(colours(picture))
+            raise InputError(f"the segmentation {shown} has nothing of {mask.color}; it has {has}")
+        level = round(255 * largest)
+        nearly = f" (its lightest is {level} of 255)" if level else ""
+        raise InputError(
+            f"the mask {shown} is black all over{nearly}: nothing would count; paint white what should"
+        )
+
+
+def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
+    """Whether two sizes have the same shape, but for what whole pixels allow."""
+    (a, b), (width, height) = mask, picture
+    pixel = max(a * height / b - width, b * width / a - height)
+    off = abs(a * height / (b * width) - 1)
+    return off <= SHAPE or (pixel <= 1 and off <= 1 / min(a, b))
+
+
+def proof(picture: Picture) -> tuple[int, int]:
+    """Return a small size of the same shape, at which a mask is looked at."""
+    factor = min(1.0, PROOF / max(picture.width, picture.height))
+    return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+
+
+def _coloured(picture: Picture) -> bool:
+    """Whether a picture is clearly not grey; what is transparent is told by alpha, whatever its colours."""
+    if _by_alpha(picture):
+        return False
+    small = picture.tensor(*proof(picture), kernel=SOFT)
+    spread = small.amax(dim=1) - small.amin(dim=1)
+    apart, share = COLOURED
+    return float((spread > apart).float().mean()) > share
+
+
+def _by_alpha(picture: Picture) -> bool:
+    alpha = picture.alpha(*proof(picture))
+    return alpha is not None and float(alpha.min()) < OPAQUE
+
+
+def tensor(mask: Mask, width: int, height: int) -> Tensor:
+    """Return a mask at a size, (1, 1, height, width) in [0, 1]."""
+    picture: Picture = mask.picture
+    if mask.color is not None:
+        return _sized(_of_colour(picture, mask.color), width, height)
+    if _by_alpha(picture):
+        alpha = picture.alpha(width, height)
+        assert alpha is not None
+        return alpha
+    return picture.tensor(width, height, kernel=SOFT).mean(dim=1, keepdim=True)
+
+
+def _sized(image: Tensor, width: int, height: int) -> Tensor:
+    if image.shape[-2:] == (height, width):
+        return image
+    size = (height, width)
+    found = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
+    return found.clamp_(0.0, 1.0)
+
+
+# --- segmentations -------------------------------------------------------------------------------
+
+
+def colours(picture: Picture) -> list[str]:
+    """Return the colours of a segmentation, the largest region first.
+
+    Colours that cover next to nothing, as edges between others do, are none of them; neither are those
+    close to a larger one, as compression leaves them.
+
+    Raises:
+        InputError: There are so many that it is no segmentation.
+    """
+    factor = min(1.0, PALETTE / max(picture.width, picture.height))
+    width, height = (max(1, round(edge * factor)) for edge in (picture.width, picture.height))
+    image = picture.tensor(width, height, "nearest")
+    pixels = (image[0] * 255).round().to(torch.int64)
+    codes = pixels[0] << 16 | pixels[1] << 8 | pixels[2]
+    flat = _flat(image)
+    codes = codes[flat] if flat.any() else codes.flatten()
+    values, counts = torch.unique(codes, return_counts=True)
+    order = torch.argsort(counts, descending=True, stable=True)
+    found: list[tuple[int, int, int]] = []
+    for code, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
+        colour = code >> 16, code >> 8 & 255, code & 255
+        if count < FEW * codes.numel() and found:
+            break
+        if all(max(abs(a - b) for a, b in zip(colour, o, strict=True)) > APART for o in found):
+            found.append(colour)
+    if len(found) > MOST_COLOURS:
+        raise InputError(
+            f"{printable(picture.name)} has {len(found)} colours, too many for a segmentation (at most "
+            f"{MOST_COLOURS}); paint each region in one flat colour"
+        )
+    names = ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    nearest = torch.stack([_distance(image[0], _levels(name)) for name in names]).amin(dim=0)
+    stray = float((nearest > 3 * (APART / 255) ** 2).float().mean())
+    if stray > STRAY:
+        raise InputError(
+            f"{printable(picture.name)} is no segmentation: {100 * stray:.0f} % of it are in no flat colour; "
+            "paint each region in one"
+        )
+    return names
+
+
+def _flat(image: Tensor) -> Tensor:
+    """Return which pixels of (1, 3, h, w) have neighbours of about their colour, (h, w)."""
+    highest, lowest = (functional.max_pool2d(sign * image, 3, 1, 1) * sign for sign in (1, -1))
+    return ((highest - lowest) <= APART / 2 / 255).all(dim=1)[0]
+
+
+def _of_colour(picture: Picture, colour: str) -> Tensor:
+    """Return 1 where a colour is the nearest of a segmentation's, else 0; at its own size."""
+    wanted = _levels(colour)
+    image = picture.tensor()[0]
+    nearest = _distance(image, wanted)
+    inside = torch.ones_like(nearest, dtype=torch.bool)
+    others = [other for other in map(_levels, colours(picture)) if not _close(other, wanted)]
+    for other in others:
+        inside &= nearest < _distance(image, other)
+    if not others:  # one colour: all of it, if it is this one
+        inside &= nearest < (APART / 255) ** 2
+    return inside.float()[None, None]
+
+
+def _levels(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return red, green, blue
+
+
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= APART / 255
+
+
+def _distance(image: Tensor, colour: Sequence[float]) -> Tensor:
+    """Return the squared distance of each pixel of (3, h, w) to a colour, (h, w)."""
+    total = (image[0] - colour[0]).square_()
+    for channel in (1, 2):
+        total += (image[channel] - colour[channel]).square_()
+    return total
+
+
+# --- masks together ------------------------------------------------------------------------------
+
+
+def of_all(masks: Sequence[Opened], width: int, height: int) -> list[Tensor | None]:
+    """Return the masks of all styles at a size, None for everywhere; `REST` is what the others leave."""
+    found: list[Tensor | None] = []
+    made: dict[object, Tensor] = {}
+    for mask in masks:
+        if isinstance(mask, Mask) and key(mask) not in made:
+            made[key(mask)] = tensor(mask, width, height)
+        found.append(made[key(mask)] if isinstance(mask, Mask) else None)
+    if REST not in masks:
+        return found
+    left = _left(made.values(), width, height)
+    return [left if mask == REST else one for mask, one in zip(masks, found, strict=True)]
+
+
+def left_by(masks: Sequence[Opened], width: int, height: int) -> Tensor:
+    """Return what no mask covers, (1, 1, height, width) in [0, 1]."""
+    return _left(
+        [found for found in of_all(masks, width, height) if found is not None], width, height
+    )
+
+
+def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
+    left = torch.ones((1, 1, height, width))
+    for one in masks:
+        left -= one
+    return left.clamp_(min=0.0)
+
+
+def told(
+    masks: Sequence[Opened], names: Sequence[str], photo: Picture, protect: Opened = None
+) -> str:
+    """Say in one line how much of the photo each region takes, where they overlap, and what they leave."""
+    everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
+    size = proof(photo)
+    seen: dict[object, Tensor] = {}
+    users: dict[object, list[str]] = {}
+    for mask, name, found in zip(masks, names, of_all(masks, *size), strict=True):
+        if found is not None:
+            seen.setdefault(key(mask), found)
+            users.setdefault(key(mask), [called(mask)]).append(printable(name))
+    regions = [
+        (f"{users[one][0]} {_percent(found)}", users[one][1:]) for one, found in seen.items()
+    ]
+    parts = ", ".join(f"{said} ({' and '.join(names[:3])})" for said, names in regions)
+    total = torch.stack(list(seen.values())).sum(dim=0)
+    gap, overlap = (1 - total).clamp(min=0), (total - 1).clamp(min=0)
+    said = f"regions: {parts}; {_percent(overlap)} in more than one, {_percent(gap)} in none"
+    if float(gap.mean()) < 0.0005:
+        return said
+    if protect == REST:
+        return f"{said}: stays the photo"
+    if everywhere:
+        return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
+    coloured = any(isinstance(mask, Mask) and mask.color for mask in masks)
+    way = "rest in --segment-colors" if coloured else "--mask rest"
+    return (
+        f"{said}: not painted, but strokes reach in; {way} gives that a style, --protect rest keeps it "
+        "the photo"
+    )
+
+
+def key(mask: Opened) -> object:
+    """Return what two masks have in common that are the same."""
+    return (mask.picture.sha256, mask.color) if isinstance(mask, Mask) else mask
+
+
+def called(mask: Opened) -> str:
+    """Return how a mask is called in messages."""
+    if not isinstance(mask, Mask):
+        return mask or "of what is not protected"
+    name = printable(mask.picture.name)
+    return f"{name} {mask.color}" if mask.color else name
+
+
+def _percent(mask: Tensor) -> str:
+    return f"{100 * float(mask.mean()):.1f} %"
+
+
+# --- what is kept as the photo -------------------------------------------------------------------
+
+
+def feathered(mask: Tensor, feather: float) -> Tensor:
+    """Return how much of each pixel stays the photo: 1 in the region, falling to 0 around it.
+
+    Args:
+        mask: (1, 1, h, w) in [0, 1]; all that is 0.5 or more is the region.
+        feather: Width of the fall outside the region, in pixels.
+    """
+    kept = (mask >= 0.5).float()
+    radius = round(feather / 4)
+    if radius < 1:
+        return kept
+    # As wide as it is then softened: so the region itself stays 1.
+    wide = kept
+    for dim in (2, 3):
+        wide = _spread(wide, 2 * radius, dim)
+    for _ in range(2):
+        for dim in (2, 3):
+            wide = _mean(wide, radius, dim)
+    return torch.where(kept == 1, kept, wide.clamp_(0.0, 1.0))
+
+
+def _spread(image: Tensor, radius: int, dim: int) -> Tensor:
+    """Return the largest value within a radius along one dimension."""
+    size, pad = (
+        ((2 * radius + 1, 1), (radius, 0)) if dim == 2 else ((1, 2 * radius + 1), (0, radius))
+    )
+    padded = functional.pad(image, (pad[1], pad[1], pad[0], pad[0]))
+    return functional.max_pool2d(padded, size, stride=1)
+
+
+def _mean(image: Tensor, radius: int, dim: int) -> Tensor:
+    """Return the mean within a radius along one dimension, the border repeated."""
+    pad = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
+    size = (2 * radius + 1, 1) if dim == 2 else (1, 2 * radius + 1)
+    return functional.avg_pool2d(functional.pad(image, pad, mode="replicate"), size, stride=1)

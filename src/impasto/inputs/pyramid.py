@@ -1,0 +1,111 @@
+"""The coarse-to-fine schedule. Pure arithmetic.
+
+Each scale starts from the result of the one before: coarse scales are cheap and lay down the large
+strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, section 6 (coarse-to-fine).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from impasto.config.model import LARGEST_EDGE
+from impasto.config.settings import DEFAULT_LONG_EDGE, Settings
+from impasto.errors import InputError
+from impasto.image.pixels import fit
+from impasto.network.layers import deepest, smallest_edge
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of the canvas at one scale, in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def long_edge(self) -> int:
+        """The longer of the two edges, in pixels."""
+        return max(self.width, self.height)
+
+
+def long_edge(width: int, height: int, settings: Settings) -> int:
+    """Return the long edge of the result: as asked, or the photo's own up to the default."""
+    return settings.size or min(max(width, height), DEFAULT_LONG_EDGE)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An input's name in messages and its own size in pixels.
+
+    `stroke` is its long edge in units of the canvas'; `layers` are those it goes through the network for,
+    None for all.
+    """
+
+    name: str
+    width: int
+    height: int
+    stroke: float = 1.0
+    layers: tuple[str, ...] | None = None
+
+    def at(self, long_edge: int) -> Scale:
+        """Return its size beside a canvas of that long edge."""
+        edge = long_edge if self.stroke == 1 else max(1, round(long_edge * self.stroke))
+        return Scale(*fit(self.width, self.height, edge))
+
+    def needs(self, layers: Sequence[str]) -> int:
+        """Return the shortest edge, in pixels, that its layers need; `layers` are all."""
+        return smallest_edge(layers if self.layers is None else self.layers)
+
+
+def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
+    """Return the scales of a run, coarsest first; the last one is the size of the result.
+
+    A coarse scale at which any input would be too small for the layers is left out.
+
+    Args:
+        shapes: The photo, then everything else that goes through the network.
+        settings: `size` and `min_size` count.
+        layers: Those the losses read; they need a certain number of pixels.
+
+    Raises:
+        InputError: At the size of the result an input would be too small for the layers.
+    """
+    wanted = list(layers)
+    photo = shapes[0]
+    edge = long_edge(photo.width, photo.height, settings)
+    for shape in shapes:
+        _check_size(shape, edge, wanted)
+    chosen = [photo.at(edge)]
+    coarse = edge / 2
+    while coarse >= settings.min_size:
+        sizes = [shape.at(round(coarse)) for shape in shapes]
+        pairs = zip(sizes, shapes, strict=True)
+        if any(min(size.width, size.height) < shape.needs(wanted) for size, shape in pairs):
+            break
+        chosen.insert(0, sizes[0])
+        coarse /= 2
+    return tuple(chosen)
+
+
+def _check_size(shape: Shape, edge: int, layers: Sequence[str]) -> None:
+    """Raise `InputError`, naming the smallest size that works, if an input gets too small."""
+    needed = shape.needs(layers)
+    size = shape.at(edge)
+    if size.long_edge > LARGEST_EDGE:
+        raise InputError(
+            f"the {shape.name} would be {size.width} x {size.height} px at stroke {shape.stroke:g}, but a "
+            f"picture may have {LARGEST_EDGE} px; give a smaller --stroke"
+        )
+    if min(size.width, size.height) >= needed:
+        return
+    short, long = sorted((shape.width, shape.height))
+    smallest = math.ceil((needed - 0.5) * long / short / shape.stroke)
+    stroke = "" if shape.stroke == 1 else f" at stroke {shape.stroke:g}"
+    said = (
+        f"the {shape.name} ({shape.width} x {shape.height} px) would be {size.width} x "
+        f"{size.height} px{stroke}, but {deepest(shape.layers or layers)} needs {needed} px on the "
+        "shorter edge"
+    )
+    if smallest <= LARGEST_EDGE:
+        raise InputError(f"{said}; the smallest size that works is {smallest} (--size {smallest})")
+    raise InputError(f"{said}; it is too thin for any size: crop it")

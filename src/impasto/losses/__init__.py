@@ -1,0 +1,1 @@
+"""What the canvas is compared with: content, style statistics, smoothness."""

@@ -1,0 +1,153 @@
+"""Total variation: smoothness of the canvas itself, in the forms of `conventions.variation_form`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from impasto.config.conventions import Variation
+from impasto.losses.loss import Features, Statistics, Windows
+from impasto.network.tiles import IMAGE, Window
+
+FAINT = 1 / 2550  # a tenth of a step of 8 bits: a shorter difference counts as its square
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Return the mean over pixels of dx^2 + dy^2, differences of neighbours, a scalar.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of
+            the picture does not change what a weight means.
+
+    Source: the smoother of Mahendran and Vedaldi 2015 with beta = 2; Gatys et al. do without one.
+    """
+    across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
+    down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
+    return (across + down) / image.numel()
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Smoothness of the canvas itself, in one of the forms of `conventions.variation_form`.
+
+    All of them have finite gradients where neighbours are equal: |d| has 0 there, and so has (d^2)^1.25.
+    """
+
+    weight: float
+    name: str = "total_variation"
+    layers: tuple[str, ...] = ()
+    additive: bool = True
+    form: Variation = "mean_squares"
+    factor: float = 1.0
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (sum, number of values) for each mean that `value` takes, or (sum,) for a sum.
+
+        Differences to the right and lower neighbour, which may lie in the halo of a tile.
+        """
+        image, window = features["image"], windows.get("image") if windows else None
+        if window is None and self.form == "mean_squares":
+            return total_variation(image) * image.numel(), _number(image)
+        here, across, down = _differences(image, window)
+        if self.form == "mean_squares":
+            return across.square().sum() + down.square().sum(), _number(here)
+        if self.form == "mean_absolute":
+            return across.abs().sum(), _number(across), down.abs().sum(), _number(down)
+        if self.form == "mean_steps":
+            return across.abs().sum() + down.abs().sum(), _number(here)
+        if self.form == "mean_length":
+            across = pad(across, (0, here.shape[-1] - across.shape[-1]))  # no step over the frame
+            down = pad(down, (0, 0, 0, here.shape[-2] - down.shape[-2]))
+            lengths = (across.square() + down.square() + FAINT**2).sqrt() - FAINT
+            return lengths.sum(), _number(here)
+        # The corners: positions that have both neighbours.
+        squares = across[..., : down.shape[-2], :].square() + down[..., : across.shape[-1]].square()
+        return ((squares if self.form == "corner_squares" else squares.pow(1.25)).sum(),)
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return the sum of the means, or the sum of a form that is one, times the factor."""
+        if (
+            self.form == "mean_absolute"
+        ):  # one row or column has no neighbours: its mean is 0, not 0/0
+            across, columns, down, rows = statistics
+            return (across / columns.clamp(min=1) + down / rows.clamp(min=1)) * self.factor
+        if self.form in ("mean_squares", "mean_steps", "mean_length"):
+            return statistics[0] / statistics[1] * self.factor
+        return statistics[0] * self.factor
+
+
+def _number(values: Tensor) -> Tensor:
+    return torch.tensor(float(values.numel()))
+
+
+def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the window's pixels and their differences to the right and the lower neighbour."""
+    whole = (slice(0, image.shape[-2]), slice(0, image.shape[-1]))
+    rows, columns = whole if window is None else window.inner
+    here = image[..., rows, columns]
+    right = image[..., rows, columns.start + 1 : columns.stop + 1]
+    below = image[..., rows.start + 1 : rows.stop + 1, columns]
+    return here, right - here[..., : right.shape[-1]], below - here[..., : below.shape[-2], :]
+
+
+# A maximally flat half-band filter: its response is 1 at 0, 1/2 at half Nyquist and 0 at Nyquist.
+TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
+AROUND = len(TAPS) // 2  # pixels that it reads to each side
+GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 does what it should; chosen by eye
+LEAST = 1e-12  # added to a mean square, so that its root has a slope
+
+
+def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
+    """Return H of an image (1, 3, H, W), mirrored at its edges; empty where it is too small for that.
+
+    Args:
+        image: All that the filter is to see, but for what lies beyond the picture's edges.
+        beyond: How many pixels of what it sees do, to the left, right, top and bottom; 0 to 3 each.
+    """
+    if min(image.shape[-2:]) <= AROUND:
+        return image.new_zeros((1, 3, 0, 0))
+    image = pad(image, tuple(beyond), mode="reflect")
+    taps = torch.tensor(TAPS, dtype=image.dtype, device=image.device).expand(3, 1, 1, -1)
+    smooth = conv2d(conv2d(image, taps, groups=3), taps.mT, groups=3)
+    return image[..., AROUND:-AROUND, AROUND:-AROUND] - smooth
+
+
+def grain_of(images: Sequence[Tensor]) -> float:
+    """Return r', the largest root mean square of H among images (1, 3, H, W) in [0, 1]."""
+    found = [fine_detail(image) for image in images]
+    return max((float(part.square().mean().sqrt()) for part in found if part.numel()), default=0.0)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Fine detail beyond that of the inputs; `allowed` is r', `size` the canvas' (H, W)."""
+
+    weight: float
+    allowed: float
+    size: tuple[int, int]
+    name: str = "grain"
+    layers: tuple[str, ...] = ()
+    additive: bool = True
+    reach: int = AROUND
+    factor: float = 1.0
+
+    def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
+        """Return (sum of H^2 over the window,)."""
+        image, window = features[IMAGE], windows.get(IMAGE) if windows else None
+        if window is None:
+            return (fine_detail(image).square().sum(),)
+        read, beyond = [], []
+        for inner, outer, length in zip(window.inner, window.outer, self.size, strict=True):
+            first, last = outer.start - AROUND, outer.stop + AROUND
+            offset = outer.start - inner.start
+            read.append(slice(max(0, first) - offset, min(length, last) - offset))
+            beyond.append((max(0, -first), max(0, last - length)))
+        part = image[..., read[0], read[1]]
+        return (fine_detail(part, (*beyond[1], *beyond[0])).square().sum(),)
+
+    def value(self, statistics: Statistics) -> Tensor:
+        """Return (r - r')^2 where r is above r', else 0, times the factor."""
+        mean = statistics[0] / (3 * self.size[0] * self.size[1])
+        return ((mean + LEAST).sqrt() - self.allowed).clamp(min=0).square() * self.factor

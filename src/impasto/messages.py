@@ -1,0 +1,47 @@
+"""messages."""
+
+import difflib
+import os
+from collections.abc import Iterable
+
+NOTE = 25  # level of the log for what everybody wants to know and is no warning
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 cell`, `2 cells`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `" Did you mean X?"` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """Return a name for messages: one line, whatever the name contains."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fspath(name)) or "''"
+
+
+def as_text(name: str) -> str:
+    """Return a name that can be written into any text; bytes of it that are no UTF-8 become escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return why a file operation failed, in a few lower-case words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    return printable(str(error)) or type(error).__name__
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as `45 s`, `1:05 min` or `2:03 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours / 24:.0f} days"

@@ -1,0 +1,1 @@
+"""VGG-19 forward and back."""

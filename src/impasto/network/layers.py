@@ -1,0 +1,150 @@
+"""The names of VGG-19's layers, in order, and what follows from the order. No torch here.
+
+`conv4_2` is the output of a convolution, `relu4_2` the same after rectification (what the paper calls
+"conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from impasto.errors import SettingsError
+from impasto.messages import did_you_mean
+
+CONVOLUTIONS = (2, 2, 4, 4, 4)  # how many in each block
+CHANNELS = (64, 128, 256, 512, 512)  # output channels of each block
+
+
+def _names() -> Iterable[str]:
+    for block, count in enumerate(CONVOLUTIONS, start=1):
+        for index in range(1, count + 1):
+            yield f"conv{block}_{index}"
+            yield f"relu{block}_{index}"
+        yield f"pool{block}"
+
+
+LAYERS: tuple[str, ...] = tuple(_names())
+# What the neutral evaluator reads, with which results are compared whatever the run's own layers are.
+NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
+
+
+def block_of(layer: str) -> int:
+    """Return the block (1 to 5) that a layer belongs to."""
+    return int(layer[4])  # conv, relu and pool all have four letters
+
+
+def stride(layer: str) -> int:
+    """Return how many pixels of the picture one position of the layer stands for, along an edge."""
+    pools = block_of(layer) - (0 if layer.startswith("pool") else 1)
+    return int(2**pools)
+
+
+def deepest(layers: Iterable[str]) -> str:
+    """Return the layer that comes last in the network."""
+    return max(layers, key=ORDER.__getitem__)
+
+
+def smallest_edge(layers: Iterable[str]) -> int:
+    """Return the shortest picture edge, in pixels, for which every layer has a position."""
+    return max((stride(layer) for layer in layers), default=1)
+
+
+def check_layer(layer: str) -> str:
+    """Return the name unchanged, or raise `SettingsError` naming the nearest known layer."""
+    if layer not in ORDER:
+        hint = did_you_mean(layer, LAYERS) or " `impasto layers` lists them."
+        raise SettingsError(f"unknown layer '{layer}'.{hint}")
+    return layer
+
+
+def parse_layers(value: object) -> object:
+    """Turn `"relu1_1, relu2_1=0.5"` or a sequence of such names into `{name: weight}`."""
+    if isinstance(value, str):
+        value = [part for part in value.replace(",", " ").split() if part]
+    if not isinstance(value, (list, tuple)):
+        return value
+    layers: dict[str, object] = {}
+    for part in value:
+        name, equals, weight = str(part).partition("=")
+        if name in layers:
+            raise ValueError(f"layer '{name}' is given twice; leave one out")
+        try:
+            layers[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise ValueError(f"the weight of layer '{name}' must be a number") from None
+    return layers
+
+
+def check_layers(layers: Mapping[str, float]) -> dict[str, float]:
+    """Return layers with their weights in the network's order.
+
+    Raises:
+        ValueError: A name is unknown, or a weight negative.
+    """
+    for name, weight in layers.items():
+        try:
+            check_layer(name)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        if weight < 0:
+            raise ValueError(f"the weight of layer '{name}' must not be negative")
+    return dict(sorted(layers.items(), key=lambda item: ORDER[item[0]]))
+
+
+KERNEL = 3 * 3  # positions of a convolution's kernel
+TRAINED_AT = 224  # px; the size that the fully connected layers are made for
+DENSE = (("fc6", 4096), ("fc7", 4096), ("fc8", 1000))  # fully connected layers and their outputs
+FLOAT = 4  # bytes of a float32
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer of the network at a picture's size.
+
+    Attributes:
+        name: `conv1_1`, `pool1`, ..., `fc6`.
+        channels: Of its output.
+        width: Of its output, in positions.
+        height: Of its output, in positions.
+        parameters: Weights and biases.
+        operations: Multiplications with an addition, for one picture.
+        activation: Bytes of its output in float32.
+    """
+
+    name: str
+    channels: int
+    width: int
+    height: int
+    parameters: int
+    operations: int
+    activation: int
+
+
+def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]:
+    """Return the convolutions and poolings at a picture's size in px, in order."""
+    return tuple(_parts(width, height))
+
+
+def _parts(width: int, height: int) -> Iterator[Part]:
+    incoming = 3
+    for name in (layer for layer in LAYERS if not layer.startswith("relu")):
+        channels = CHANNELS[block_of(name) - 1]
+        columns, rows = width // stride(name), height // stride(name)
+        positions = columns * rows
+        convolution = name.startswith("conv")
+        parameters = (KERNEL * incoming + 1) * channels if convolution else 0
+        operations = KERNEL * incoming * channels * positions if convolution else 0
+        activation = channels * positions * FLOAT
+        yield Part(name, channels, columns, rows, parameters, operations, activation)
+        incoming = channels
+
+
+def dense() -> tuple[Part, ...]:
+    """Return the fully connected layers, which style transfer leaves out."""
+    last = parts()[-1]
+    incoming, found = last.channels * last.width * last.height, []
+    for name, outgoing in DENSE:
+        parameters = (incoming + 1) * outgoing
+        found.append(Part(name, outgoing, 1, 1, parameters, incoming * outgoing, outgoing * FLOAT))
+        incoming = outgoing
+    return tuple(found)

@@ -1,0 +1,109 @@
+"""Tiles: parts of a picture that are computed one by one and add up to exactly the whole.
+
+Pure arithmetic. Each tile has an inner part, and the inner parts cover the picture once. Around it lies a
+halo as wide as the network's receptive field, so that the features of the inner part are those that the
+whole picture has there. All borders inside the picture lie on the grid of the deepest pooling.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from impasto.network.layers import LAYERS, ORDER, deepest, stride
+
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of a layer counts, and where that part lies in the whole picture.
+
+    `inner` selects the counting positions from the features handed over (which may carry a halo around
+    them); `outer` is the place of the same positions in the whole layer. Both are (rows, columns).
+    """
+
+    inner: tuple[slice, slice]
+    outer: tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The pixels that a tile reads, (rows, columns) with the halo, and what counts of each layer."""
+
+    rows: slice
+    columns: slice
+    windows: dict[str, Window]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels read, the halo included."""
+        return int(self.rows.stop - self.rows.start) * int(self.columns.stop - self.columns.start)
+
+
+def grid(layers: Iterable[str]) -> int:
+    """Return the multiple of pixels on which tiles may begin and end."""
+    strides = [stride(layer) for layer in layers if layer in ORDER]
+    return max(strides, default=1)
+
+
+def halo(layers: Iterable[str], reach: int = 1) -> int:
+    """Return how many pixels around a tile its features depend on, rounded up to the grid.
+
+    A convolution of 3 x 3 reads one position of its own layer to each side; pooling reads none beyond its
+    cell, as tiles begin and end on cells. `reach` pixels at least, for losses on the image itself.
+    """
+    wanted = [layer for layer in layers if layer in ORDER]
+    if wanted:
+        seen = LAYERS[: ORDER[deepest(wanted)] + 1]
+        reach = max(reach, sum(stride(layer) for layer in seen if layer.startswith("conv")))
+    cell = grid(wanted)
+    return -(-reach // cell) * cell
+
+
+def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int = 1) -> list[Tile]:
+    """Return the tiles of a picture, row by row; the inner part of each is at most about `edge` long.
+
+    Args:
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+        edge: Wanted edge of the inner part, in pixels; rounded up to the grid.
+        layers: Those that the losses read.
+        reach: How many pixels around its own positions a loss on the image reads.
+    """
+    wanted = sorted({IMAGE, *layers})
+    cell, around = grid(wanted), halo(wanted, reach)
+    found = []
+    for top, bottom in _spans(height, edge, cell):
+        for left, right in _spans(width, edge, cell):
+            rows = slice(max(0, top - around), min(height, bottom + around))
+            columns = slice(max(0, left - around), min(width, right + around))
+            windows = {
+                layer: _window(layer, (top, bottom, rows, height), (left, right, columns, width))
+                for layer in wanted
+            }
+            found.append(Tile(rows, columns, windows))
+    return found
+
+
+def _spans(length: int, edge: int, cell: int) -> Iterator[tuple[int, int]]:
+    """Cut a length into equal parts that begin on the grid."""
+    parts = max(1, -(-length // max(edge, cell)))
+    step = -(-length // (parts * cell)) * cell
+    for start in range(0, length, step):
+        yield start, min(length, start + step)
+
+
+def _window(
+    layer: str, vertical: tuple[int, int, slice, int], horizontal: tuple[int, int, slice, int]
+) -> Window:
+    """Return what counts of a layer: the positions whose cell begins in the inner part."""
+    rows, columns = (_part(layer, *span) for span in (vertical, horizontal))
+    return Window((rows[0], columns[0]), (rows[1], columns[1]))
+
+
+def _part(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
+    step = stride(layer) if layer in ORDER else 1
+    first = start // step
+    last = length // step if stop == length else stop // step  # pooling drops what fills no cell
+    last = max(first, last)
+    offset = read.start // step
+    return slice(first - offset, last - offset), slice(first, last)

@@ -1,0 +1,189 @@
+"""VGG-19: a picture goes in, the features of the layers asked for come out.
+
+Form: `forward(image (B, 3, H, W) sRGB in [0, 1], layers) -> {"relu4_2": (B, C, h, w), ..., "image": image}`.
+Means, BGR order and the range [0, 255] belong to the weights (their `Preprocessing`) and do not leave this
+module.
+Source: Simonyan and Zisserman 2014 (configuration E); used as in Gatys, Ecker and Bethge 2016, section 2.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from impasto.errors import InputError
+from impasto.network.convolution import Padding, pad
+from impasto.network.layers import CHANNELS, LAYERS, block_of, check_layer, deepest, smallest_edge
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects: `(scale * image - mean) / std`, its channels then put into `order`.
+
+    Args:
+        order: Of the channels at the network's input.
+        scale: The white of the pictures it was trained on; ours is 1.
+        mean: Of red, green and blue, in units of `scale`.
+        std: Of red, green and blue, in units of `scale`.
+    """
+
+    order: Literal["bgr", "rgb"]
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+ORIGINAL = Preprocessing("bgr", 255.0, (123.68, 116.779, 103.939))
+TORCHVISION = Preprocessing("rgb", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+Pooling = Literal["max", "average", "l2"]
+MEAN_RGB = ORIGINAL.mean  # of the training pictures, in [0, 255]
+
+
+class VGG19(nn.Module):
+    """The convolutional part of VGG-19, frozen, with layers by name.
+
+    Args:
+        weights: `conv1_1.weight`, `conv1_1.bias`, ... as `weights.load_weights` returns them. Where they
+            have an attribute `preprocessing`, that is done; else that of the original weights.
+        pooling: `max` (as trained), `average` (the paper's suggestion for smoother pictures) or `l2`.
+            The weights were trained with `max`; the other two change the size of the features.
+        padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
+            position cannot be reflected and is replicated instead.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        *,
+        pooling: Pooling = "max",
+        padding: Padding = "zero",
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.padding = padding
+        self.preprocessing: Preprocessing = getattr(weights, "preprocessing", ORIGINAL)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.kernels = nn.ParameterDict(
+            {
+                name.replace(".", "/"): nn.Parameter(tensor, requires_grad=False)
+                for name, tensor in weights.items()
+            }
+        )
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Return the features of the layers asked for, and the image itself as `"image"`.
+
+        Args:
+            image: (B, 3, H, W), RGB, sRGB-encoded, in [0, 1].
+            layers: Names such as `relu4_2`; the pass stops at the deepest of them.
+
+        Returns:
+            For each layer (B, C, H // s, W // s), s being the layer's stride, in the kernels' precision.
+
+        Raises:
+            SettingsError: A layer is unknown.
+            InputError: The picture is smaller than the deepest layer can see.
+        """
+        wanted = {check_layer(layer) for layer in layers}
+        features = {"image": image}
+        if not wanted:
+            return features
+        self.check_size(image, wanted)
+        hidden = self.preprocess(image)
+        last = deepest(wanted)
+        for layer in LAYERS:
+            hidden = self._layer(layer, hidden, keep_input=f"conv{layer[4:]}" in wanted)
+            if layer in wanted:
+                features[layer] = hidden
+            if layer == last:
+                break
+        return features
+
+    def check_size(self, image: Tensor, layers: Iterable[str]) -> None:
+        """Raise `InputError` if the picture is smaller than the deepest of the layers can see."""
+        needed = smallest_edge(layers)
+        height, width = image.shape[-2:]
+        if min(height, width) < needed:
+            raise InputError(
+                f"a picture of {width} x {height} px is too small for {deepest(layers)}, "
+                f"which needs {needed} px on the shorter edge; use a larger size or shallower layers"
+            )
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """Return the image (B, 3, H, W) in [0, 1] as the first convolution wants it."""
+        expected = self.preprocessing
+        centred = image * expected.scale - self.mean
+        if expected.std != (1.0, 1.0, 1.0):
+            centred = centred / self.std
+        if expected.order == "bgr":
+            centred = centred.flip(1)  # RGB -> BGR, as the weights were trained
+        return centred.to(dtype=self.kernels["conv1_1/weight"].dtype)
+
+    def unprocess(self, gradient: Tensor) -> Tensor:
+        """Return the gradient for the image from that for what `preprocess` returned; at least float32."""
+        expected = self.preprocessing
+        if gradient.dtype == torch.bfloat16:
+            gradient = gradient.float()
+        if expected.order == "bgr":
+            gradient = gradient.flip(1)
+        if expected.std != (1.0, 1.0, 1.0):
+            gradient = gradient / self.std
+        return (gradient * expected.scale).contiguous()
+
+    def _layer(self, layer: str, hidden: Tensor, *, keep_input: bool) -> Tensor:
+        if layer.startswith("conv"):
+            weight, bias = self.kernels[f"{layer}/weight"], self.kernels[f"{layer}/bias"]
+            if self.padding == "zero":
+                return functional.conv2d(hidden, weight, bias, padding=1)
+            return functional.conv2d(pad(hidden, self.padding), weight, bias)
+        if layer.startswith("relu"):
+            # In place saves memory; not where the convolution's own output was asked for.
+            return functional.relu(hidden, inplace=not keep_input)
+        return pool(hidden, self.pooling)
+
+
+def pool(hidden: Tensor, pooling: Pooling) -> Tensor:
+    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, H // 2, W // 2).
+
+    `l2` is the root of the mean square of the four values (a soft maximum).
+    """
+    if pooling == "max":
+        return functional.max_pool2d(hidden, 2)
+    if pooling == "average":
+        return functional.avg_pool2d(hidden, 2)
+    # The small constant keeps the root's gradient finite where all four values are zero.
+    return functional.avg_pool2d(hidden.square(), 2).add(1e-12).sqrt()
+
+
+def narrow_weights(
+    seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)
+) -> dict[str, Tensor]:
+    """Return seeded random weights of a narrow VGG-19, for quick tests and stubs; not trained.
+
+    Args:
+        seed: Of the `torch.Generator` that draws them.
+        channels: Output channels of the five blocks (the real network has 64 to 512).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights: dict[str, Tensor] = {}
+    incoming = 3
+    for name in (layer for layer in LAYERS if layer.startswith("conv")):
+        outgoing = channels[block_of(name) - 1]
+        scale = (2.0 / (9 * incoming)) ** 0.5  # He initialisation keeps the features' size
+        shape = (outgoing, incoming, 3, 3)
+        weights[f"{name}.weight"] = torch.randn(shape, generator=generator) * scale
+        weights[f"{name}.bias"] = torch.randn(outgoing, generator=generator) * 0.1
+        incoming = outgoing
+    return weights
+
+
+__all__ = ["CHANNELS", "MEAN_RGB", "VGG19", "Padding", "Pooling", "narrow_weights", "pool"]

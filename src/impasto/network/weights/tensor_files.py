@@ -1,0 +1,174 @@
+"""Reading files of tensors that come from anywhere: PyTorch's, safetensors and HDF5.
+
+The kind is told by the first bytes. Nothing in a file is run: PyTorch's pickles go through its reader of
+plain tensors (`weights_only=True`), and the other two hold none.
+"""
+
+import hashlib
+import stat
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from impasto.errors import WeightsError
+from impasto.messages import printable, reason
+
+LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
+LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
+NEEDS_KERAS = "reading Keras files needs h5py: pip install h5py"
+_HEAD = 512
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file under the names that they have in it.
+
+    Raises:
+        WeightsError: It is missing, a folder, empty, damaged, too large or of no kind known.
+    """
+    shown = printable(path)
+    head = _head(path, shown)
+    reader: Callable[[Path, str], dict[str, Tensor]]
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        reader = _hdf5
+    elif head.startswith((b"PK\x03\x04", b"\x80\x02")):
+        reader = _torch
+    elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < LIMIT:
+        reader = _safetensors
+    else:
+        raise WeightsError(f"{shown} {_what(head)}; give a .pth, .h5 or .safetensors file")
+    try:
+        return reader(path, shown)
+    except MemoryError as error:
+        raise WeightsError(f"not enough memory to read {shown}; give another file") from error
+    except OSError as error:
+        raise _damaged(shown, reason(error)) from error
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
+
+
+def header(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says of itself; nothing for other files."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
+
+
+def _head(path: Path, shown: str) -> bytes:
+    """Return the first bytes of an ordinary file of a bearable size."""
+    try:
+        info = path.stat()
+        if stat.S_ISDIR(info.st_mode):
+            raise WeightsError(f"{shown} is a folder; give one file of weights")
+        if not stat.S_ISREG(info.st_mode):
+            raise WeightsError(f"{shown} is not an ordinary file; give one that is")
+        if not info.st_size:
+            raise WeightsError(f"{shown} is empty; give another file")
+        if info.st_size > LIMIT:
+            raise WeightsError(f"{shown} is larger than {LIMIT // 10**6} MB; give a smaller file")
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{shown} does not exist; check the path") from error
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {shown}: {reason(error)}; check the path") from error
+
+
+def _what(head: bytes) -> str:
+    start = head.lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
+        return "is a web page, not weights"
+    if start.startswith(b"version https://git-lfs"):
+        return "only points to a file in Git LFS"
+    return "is not a file of weights"
+
+
+def _damaged(shown: str, why: str) -> WeightsError:
+    return WeightsError(f"{shown} is cut off or damaged ({why}); get it again")
+
+
+def _first_line(error: BaseException) -> str:
+    return printable(str(error).strip().partition("\n")[0][:120]) or type(error).__name__
+
+
+def _safetensors(path: Path, shown: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _damaged(shown, _first_line(error)) from error
+
+
+def _torch(path: Path, shown: str) -> dict[str, Tensor]:
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        _check_zip(path, shown)
+    try:
+        found = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # whatever the bytes of a stranger's file bring about in the reader
+        said = str(error)
+        if "Unsupported" in said or "unsupported" in said:
+            raise WeightsError(
+                f"{shown} asks for more than tensors, which could run a stranger's code, and was not loaded; "
+                "give a file of a plain state_dict"
+            ) from error
+        raise _damaged(shown, _first_line(error)) from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping):
+        raise WeightsError(f"{shown} holds no named tensors; give a file of a plain state_dict")
+    return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _check_zip(path: Path, shown: str) -> None:
+    """Refuse what would unpack to more than it is: PyTorch itself never compresses."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise _damaged(shown, _first_line(error)) from error
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > LIMIT:
+        raise WeightsError(f"{shown} is a compressed archive, not a file of PyTorch; unpack it")
+
+
+def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise WeightsError(NEEDS_KERAS) from error
+    tensors: dict[str, Tensor] = {}
+
+    def visit(name: str, item: Any) -> None:
+        # Not the classifier, and nothing whose data would come from elsewhere or unpack to too much.
+        if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+            return
+        if item.ndim in (1, 4) and 0 < item.size <= LARGEST and item.dtype.kind in "fiu":
+            tensors[name] = torch.from_numpy(item[()])
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(shown, _first_line(error)) from error
+    return tensors

@@ -1,0 +1,150 @@
+"""Whether weights are the original ones, told by comparing them with the packaged 8-bit codes.
+
+The rule. The packaged codes were made by optimal k-means in one dimension: each layer's original weights
+were sorted into 256 groups, and a group's entry in the table is the mean of its members. Two things follow.
+A weight lies nearer to its own entry than to the next one, that is, within half the gap to either side;
+and where there is no next entry, at both ends of the table, a member of a group of n lies at most n - 1
+times as far outside as another can lie inside, because the members' mean is the entry (for a group of one
+the half gap is allowed outside too). `MARGIN` of the half gap is allowed on top for rounding. Biases are
+packaged as they are and have to be equal.
+
+What passes differs from the original by no more than the packaged weights can, in each of 20 million
+places. It need not be equal to the original in the last bits: codes cannot tell that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import torch
+from torch import Tensor
+
+from impasto.errors import WeightsError
+from impasto.network.weights.layouts import CONVS, Layout
+
+MARGIN = 0.01  # of half a gap
+PUBLISHED = {  # the first digits of the SHA-256, which the file's own name publishes
+    "torchvision": "dcbb9e9d",  # vgg19-dcbb9e9d.pth
+    "original": "d01eb7cb",  # vgg19-d01eb7cb.pth
+}
+SAME = "every weight lies within the rounding of the packaged 8-bit codes, biases are equal"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where a layer leaves the original: `what` is off by `by`, where `allowed` would pass."""
+
+    what: str
+    by: float
+    allowed: float
+    share: float  # of the numbers of this layer that are off
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} is off by {self.by:.3g}, where {self.allowed:.3g} is allowed "
+            f"({self.share:.2%} of its numbers are off)"
+        )
+
+
+def deviation(
+    conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]
+) -> Deviation | None:
+    """Return how a layer leaves the original by most, or None where it does not.
+
+    Args:
+        conv: Its name, such as `conv3_1`.
+        weight: (out, in, 3, 3).
+        bias: (out,).
+        packed: The codes, tables and biases as `weights.read_packed` returns them.
+    """
+    block, index = conv.removeprefix("conv").split("_")
+    stored = f"block{block}_conv{index}"
+    codes, table = packed[f"{stored}_W_q"].long(), packed[f"{stored}_W_table"]
+    below, above = reach(codes, table)
+    off = weight - table[codes]
+    over = torch.maximum(off - above[codes], -off - below[codes])
+    if over.max() > 0:
+        worst = int(over.argmax())
+        limit = (above if off.flatten()[worst] > 0 else below)[codes.flatten()[worst]]
+        share = (over > 0).float().mean().item()
+        return Deviation(f"{conv}.weight", abs(off.flatten()[worst].item()), limit.item(), share)
+    wrong = (bias - packed[f"{stored}_b"]).abs()
+    if wrong.max() > 0:
+        share = (wrong > 0).float().mean().item()
+        return Deviation(f"{conv}.bias", wrong.max().item(), 0.0, share)
+    return None
+
+
+def reach(codes: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far below and above each entry of a table its weights can lie, (256,) each."""
+    half = table.diff() / 2 * (1 + MARGIN)
+    members = torch.bincount(codes.flatten(), minlength=len(table))
+    outside = (members - 1).clamp(min=1)
+    below = torch.cat([half[:1] * outside[:1], half])
+    above = torch.cat([half, half[-1:] * outside[-1:]])
+    return below, above
+
+
+def judge(
+    weights: Mapping[str, Tensor],
+    layout: Layout,
+    packed: Mapping[str, Tensor],
+    *,
+    digest: str,
+    shown: str,
+) -> tuple[str, str]:
+    """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
+
+    Args:
+        weights: The 16 convolutions under our names.
+        layout: How the file names them.
+        packed: As `weights.read_packed` returns it.
+        digest: The file's SHA-256.
+        shown: The file, for messages.
+
+    Raises:
+        WeightsError: Something says that it holds the original weights, but it does not.
+    """
+    found = {
+        conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed)
+        for conv in CONVS
+    }
+    wrong = {conv: off for conv, off in found.items() if off is not None}
+    if not wrong:
+        published = PUBLISHED["original"]
+        more = f"; SHA-256 starts with the published {published}"
+        return "original", SAME + (more if digest.startswith(published) else "")
+    _check_exchanged(weights, packed, wrong, shown)
+    first = next(iter(wrong.values()))
+    right = len(CONVS) - len(wrong)
+    if right:
+        raise WeightsError(
+            f"{shown} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
+            "give another file"
+        )
+    if layout.only_original or PUBLISHED["original"] in PurePath(shown).name:
+        raise WeightsError(
+            f"{shown} is not the original VGG-19, as files with {layout.what} should be: {first}; "
+            "give another file"
+        )
+    published = PUBLISHED["torchvision"]
+    if digest.startswith(published):
+        return "torchvision", f"SHA-256 starts with the published {published} (8 of 64 digits)"
+    return "torchvision", (
+        f"no: trained anew, and only whole files of SHA-256 {published}... are known; this is {digest[:8]}..."
+    )
+
+
+def _check_exchanged(
+    weights: Mapping[str, Tensor],
+    packed: Mapping[str, Tensor],
+    wrong: Mapping[str, Deviation],
+    shown: str,
+) -> None:
+    """Refuse a first layer whose channels were put into the order RGB."""
+    exchanged = weights["conv1_1.weight"].flip(1)
+    if "conv1_1" in wrong and not deviation("conv1_1", exchanged, weights["conv1_1.bias"], packed):
+        raise WeightsError(
+            f"conv1_1 in {shown} is the original's with red and blue exchanged; "
+            "give a file for input in the order BGR"
+        )

@@ -1,0 +1,1 @@
+"""Solvers. They know tensors and numbers only."""

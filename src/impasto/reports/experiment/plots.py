@@ -1,0 +1,169 @@
+"""The experiment's figures, from plain numbers to PNG and SVG. No torch here.
+
+Colours are those of Okabe and Ito, which differ also for the colour-blind; lines differ by their dashes too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from impasto.reports.experiment.wording import since_first
+from impasto.reports.figures import Drawing, drawn
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
+Rows = Sequence[Mapping[str, float]]
+
+
+def _axes(figure: Any, *place: int, across: str = "both") -> Any:
+    """Return new axes with pale lines behind what is drawn; `across` says which, as matplotlib does."""
+    axes = figure.add_subplot(*place)
+    axes.grid(color="#e4e4e4", axis=across)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def losses(rows: Rows, every: int = 20) -> Drawing:
+    """Draw total, content, style and each layer against evaluations, with the rounds marked."""
+    names = [n for n in dict.fromkeys(k for row in rows for k in row)
+             if n not in ("evaluation", "seconds")]  # fmt: skip
+
+    def draw(figure: Any) -> None:
+        axes = _axes(figure, across="y")  # upright lines are rounds only
+        last = max(row["evaluation"] for row in rows)
+        for end in range(every, int(last) + 1, every):
+            axes.axvline(end, color="#777777", linewidth=0.7, linestyle=":", zorder=0)
+        for number, name in enumerate(names):
+            layer = "." in name
+            dash = DASHES[number % len(DASHES)]
+            mark = "o" if number >= len(DASHES) else None  # once colours and dashes are used up
+            axes.plot(
+                [row["evaluation"] for row in rows if name in row],
+                [row[name] for row in rows if name in row],
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=dash,
+                linewidth=1.5 if layer else 2.4,
+                marker=mark,
+                markevery=max(1, len(rows) // 12),
+                markersize=3,
+                label=name,
+            )
+        axes.set_yscale("log")
+        axes.set_xlabel(f"evaluations (dotted: every round of {every})")
+        axes.set_ylabel("loss, weighted (log scale)")
+        axes.legend(fontsize=8, ncols=2, frameon=False)
+
+    return drawn(8.0, 4.4, draw)
+
+
+def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
+    """Draw, by round, the loss that was optimised and that of the saved picture, for each run."""
+    from matplotlib.ticker import MaxNLocator
+
+    def draw(figure: Any) -> None:
+        axes = _axes(figure)
+        for number, name in enumerate(optimised):
+            rounds = range(len(optimised[name]))
+            colour = COLOURS[1 + number]
+            axes.plot(
+                rounds, optimised[name], color=colour, linewidth=2.0, label=f"{name}: optimised"
+            )
+            axes.plot(rounds, saved[name], color=colour, linestyle="--", linewidth=2.0, marker="o",
+                markersize=4, label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_xlabel("rounds of 20 evaluations")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylabel("total loss (log scale)")
+        axes.legend(fontsize=8, frameon=False)
+
+    return drawn(8.0, 4.0, draw)
+
+
+def solvers(runs: Mapping[str, Rows]) -> Drawing:
+    """Draw the total of several runs against evaluations and, from the first one, seconds, side by side."""
+
+    def draw(figure: Any) -> None:
+        for place, (key, label) in enumerate(
+            (("evaluation", "evaluations"), ("seconds", "seconds since the first evaluation"))
+        ):
+            axes = _axes(figure, 1, 2, place + 1)
+            for number, (name, rows) in enumerate(runs.items()):
+                across = since_first(rows) if key == "seconds" else [row[key] for row in rows]
+                lowest = np.minimum.accumulate([row["total"] for row in rows])
+                axes.plot(across, lowest, color=COLOURS[number],
+                    linestyle=DASHES[number], linewidth=2.0, label=name)  # fmt: skip
+            axes.set_yscale("log")
+            axes.set_xlabel(label)
+            axes.set_ylabel("lowest total so far (log scale)" if not place else "")
+            if not place:
+                axes.legend(fontsize=8, frameon=False)
+
+    return drawn(9.0, 3.8, draw)
+
+
+def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Drawing:
+    """Draw content loss against style loss; `points` are (alpha, content, style), both unweighted."""
+
+    def draw(figure: Any) -> None:
+        axes = _axes(figure)
+        axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
+        for alpha, content, style in points:
+            ours = alpha == marked
+            axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
+                color=COLOURS[2] if ours else COLOURS[1], marker="D" if ours else "o")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.12, 0.15)
+        axes.set_xlabel("content loss, without alpha (log scale)")
+        axes.set_ylabel("style loss, without beta (log scale)")
+        _label(axes, [(f"{alpha:g}", content, style) for alpha, content, style in points])
+
+    return drawn(7.0, 4.2, draw)
+
+
+def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each point's text beside it, where it covers neither a point nor another text."""
+    places = [(8, 4), (8, -13), (-8, -13), (-8, 6), (8, 16), (-8, -26), (8, -26), (20, 28)]
+    scale = 72 / axes.figure.dpi  # from pixels to points
+    dots = [axes.transData.transform((x, y)) * scale for _, x, y in points]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    for (text, *point), (x, y) in zip(points, dots, strict=True):
+        wide = 5.5 * len(text)  # points, about, at the size below
+        boxes = [(x + dx - (wide if dx < 0 else 0), y + dy) for dx, dy in places]
+        free = [
+            not any(
+                left < c and a < left + wide and low < d and b < low + 10 for a, b, c, d in taken
+            )
+            for left, low in boxes
+        ]
+        chosen = free.index(True) if True in free else 0
+        left, low = boxes[chosen]
+        taken.append((left, low, left + wide, low + 10))
+        axes.annotate(text, point, xytext=places[chosen], textcoords="offset points", fontsize=9,
+            ha="right" if places[chosen][0] < 0 else "left")  # fmt: skip
+
+
+def maps(
+    images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, colour: str, unit: str
+) -> Drawing:
+    """Draw matrices as small pictures, each with its name; `unit` stands at the colour bar."""
+    rows = -(-len(images) // columns)
+
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        shown = None
+        for axes, (name, values) in zip(grid.flat, images, strict=False):
+            low, high = float(values.min()), float(values.max())
+            scaled = (values - low) / (high - low or 1.0)
+            shown = axes.imshow(scaled, cmap=colour, vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(name, fontsize=9)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        if shown is not None:
+            bar = figure.colorbar(shown, ax=grid, shrink=0.7, ticks=[0, 1])
+            bar.ax.set_yticklabels(["lowest", "highest"])
+            bar.set_label(unit, fontsize=9)
+
+    return drawn(min(10.0, 1.9 * columns + 1), 1.75 * rows + 0.4, draw)

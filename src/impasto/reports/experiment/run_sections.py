@@ -1,0 +1,215 @@
+"""The sections about runs: the course, the loss, optimisers, starting points, the result."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+from impasto.config.model import shown
+from impasto.config.recipe import Recipe
+from impasto.reports.experiment import plots, trials, wording
+from impasto.reports.experiment.context import DIGITS, Desk, Section, small
+from impasto.reports.experiment.runner import Outcome
+from impasto.reports.html import Block, Figure, Pictures, Table, Text
+from impasto.system.files import publish
+
+FRAME_MS = 400  # of the timelapse
+
+
+def course(desk: Desk) -> Section:
+    """How the picture grows out of noise."""
+    main = desk.outcomes["main"]
+    steps = [(n, max(1, n * trials.ROUND)) for n in trials.SHOWN_ROUNDS]
+    images = [
+        desk.shown(
+            "main", f"round {number}" if number else "start: white noise", "The main run", at
+        )
+        for number, at in steps
+        if at in main.pictures
+    ]
+    frames = [main.pictures[at] for at in sorted(set(main.pictures) - {0})]
+    lapse = timelapse([path.read_bytes() for path in frames])
+    publish(desk.bench.folder / "figures" / "course.webp", lapse, overwrite=True)
+    return [
+        Pictures(images, f"The main run at {desk.scope.size} px, preset paper. Of the fall of its loss over "
+            f"all {desk.scope.rounds} rounds, {first_words(desk.rows('main'), desk.scope.rounds)}"),
+        Pictures([(lapse, "all rounds, one after the other", "Animation: white noise turns into "
+        "the photo in the style of the painting")],
+            "A timelapse of the same run; figures/course.webp beside this page."),
+    ]  # fmt: skip
+
+
+def timelapse(pictures: Sequence[bytes]) -> bytes:
+    """Return an animated WebP of PNG files, the last one shown longer."""
+    from PIL import Image
+
+    frames = [Image.open(io.BytesIO(data), formats=["PNG"]).convert("RGB") for data in pictures]
+    times = [FRAME_MS] * (len(frames) - 1) + [6 * FRAME_MS]
+    page = io.BytesIO()
+    frames[0].save(
+        page, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=85
+    )
+    return page.getvalue()
+
+
+def loss(desk: Desk) -> Section:
+    """The loss curve, where it flattens, and what of it is in the file."""
+    rounds, rows = desk.scope.rounds, desk.rows("main")
+    totals = wording.by_round(rows, rounds)
+    bounded = wording.by_round(desk.rows("lbfgs-bounded"), rounds)
+    saved, bounded_saved = (
+        saved_by_round(desk.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
+    )
+    curve = desk.save("loss", plots.losses(rows))
+    names = ("SciPy, no bounds", "ours, bounded")
+    gap = desk.save("gap", plots.gap({names[0]: totals, names[1]: bounded},
+        {names[0]: saved, names[1]: bounded_saved}))  # fmt: skip
+    table = [
+        {
+            "round": number, "total": totals[number],
+            "fall": 0.0 if not number else 1 - totals[number] / totals[number - 1],
+            "content": wording.by_round(rows, rounds, "content")[number],
+            "style": wording.by_round(rows, rounds, "style")[number],
+            "saved": saved[number], "bounded: total": bounded[number],
+            "bounded: saved": bounded_saved[number],
+        }
+        for number in range(rounds + 1)
+    ]  # fmt: skip
+    return [
+        Text(wording.flattening(totals)),
+        Figure(curve.png, "Total, content, style and the share of each layer against evaluations of the main "
+            f"run. The total falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
+            "Curves of the total, content and style loss and of each layer against evaluations, on a "
+            "logarithmic axis.",
+            curve.svg, "loss"),
+        Text(wording.gap_words(totals, saved, bounded_saved)),
+        Figure(gap.png, wording.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
+            "Four curves by round: the optimised and the saved loss, without and with bounds.",
+            gap.svg, "gap"),
+        desk.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
+            "content, style, and the total of the saved picture; then the bounded run. Weighted "
+            "by alpha and beta."),
+    ]  # fmt: skip
+
+
+def saved_by_round(outcome: Outcome, rounds: int) -> list[float]:
+    """Return the total of the saved picture at the start and after each round; the last one goes on."""
+    found: list[float] = []
+    for number in range(rounds + 1):
+        at = max(1, number * trials.ROUND)
+        found.append(
+            outcome.saved[at]["total"] if at in outcome.saved else outcome.saved[0]["total"]
+        )
+    return found
+
+
+def solvers(desk: Desk) -> Section:
+    """Optimisers side by side on the same objective."""
+    names = {
+        "main": "SciPy L-BFGS-B, no bounds", "lbfgs-unbounded": "ours, no bounds",
+        "lbfgs-bounded": "ours, bounded", "adam": "Adam, bounded",
+    }  # fmt: skip
+    plot = desk.save("solvers", plots.solvers({label: desk.rows(n) for n, label in names.items()}))
+    rows = [
+        {
+            "solver": label,
+            "evaluations": len(desk.rows(name)),
+            "seconds": round(wording.since_first(desk.rows(name))[-1], 3),
+            "lowest total": min(row["total"] for row in desk.rows(name)),
+            "total of the saved picture": desk.outcomes[name].saved[0]["total"],
+        }
+        for name, label in names.items()
+    ]
+    return [
+        Figure(plot.png, "The same objective from the same noise. What counts is the saved picture, in the "
+            "table: a low total outside the range of a file is no result. Seconds depend on the "
+            "machine and on "
+            "what else it did.", "Lowest total so far of four solvers, against evaluations and "
+            "against seconds.",
+            plot.svg, "solvers"),
+        Pictures([desk.shown(name, label, "The saved result") for name, label in names.items()],
+            "What each of them saved."),
+        desk.table("solvers", rows, "The solvers at the end of their runs; seconds since the "
+        "first evaluation."),
+    ]  # fmt: skip
+
+
+def starts(desk: Desk) -> Section:
+    """Starting points and poolings side by side."""
+    shown = [
+        desk.shown(
+            f"start-{init}-{pooling}",
+            f"from {what}, {pooling} pooling",
+            "The photo in the style of the painting",
+        )
+        for pooling in ("max", "average")
+        for init, what in (
+            ("noise", "white noise"),
+            ("content", "the photo"),
+            ("style", "the painting"),
+        )
+    ]
+    return [
+        Pictures(shown, f"After {desk.scope.cell_rounds * trials.ROUND} evaluations at {desk.scope.cell} px. "
+            "After few evaluations the start can still be seen in the result: the forms of the photo, or "
+            "those of the painting. The paper suggests average pooling and finds it smoother.", columns=3)
+    ]  # fmt: skip
+
+
+def result(desk: Desk) -> Section:
+    """The results, large, between what they were made of."""
+    blocks: list[Block] = []
+    recipes: dict[str, Recipe] = {}
+    for number, trial in enumerate(trials.result_trials(desk.scope, len(desk.bench.pairs))):
+        photo, (painting, *_) = desk.bench.pairs[number]
+        outcome = desk.outcomes[trial.name]
+        made = (outcome.picture.read_bytes(), "the result",
+            f"Result: {photo.name} in the style of {painting.name}")  # fmt: skip
+        blocks.append(
+            Pictures(
+                [
+                    (small(photo), photo.name, f"The photo {photo.name}"),
+                    made,
+                    (small(painting), painting.name, f"The painting {painting.name}"),
+                ],
+                f"{photo.name} in the style of {painting.name}.",
+                large=1,
+            )
+        )
+        recipes[f"{photo.name} + {painting.name}"] = outcome.recipe
+    return [*blocks, *_made(recipes)]
+
+
+def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
+    """Return how the results were made: what all have in common once, then what differs by pair."""
+    columns = [_facts(recipe) for recipe in recipes.values()]
+    same = [name for name in columns[0] if len({facts.get(name) for facts in columns}) == 1]
+    other = [name for facts in columns for name in facts if name not in same]
+    return [
+        Table(["what", "value"], [[name, columns[0][name]] for name in same if name != "seconds"],
+            "Settings, machine and versions" + (" of all results." if len(columns) > 1 else "."),
+            whole=True),
+        Table(["pair", "seconds", *(names := [n for n in dict.fromkeys(other) if n != "seconds"])],
+            [[pair, recipe.seconds, *(facts.get(name, "") for name in names)]
+             for (pair, recipe), facts in zip(recipes.items(), columns, strict=True)],
+            "Time of each result; it depends on the machine and on what else it did.", digits=DIGITS),
+    ]  # fmt: skip
+
+
+def _facts(recipe: Recipe) -> dict[str, str]:
+    """Return the settings and what a result was made with, as text by name."""
+    values = {name: shown(value) for name, value in recipe.settings.model_dump().items()}
+    return values | {
+        "device": recipe.runtime.device,
+        "threads": shown(recipe.runtime.threads),
+        "precision": recipe.runtime.precision,
+        "weights": recipe.weights,
+        "impasto": recipe.impasto,
+        **recipe.machine,
+    }
+
+
+def first_words(rows: wording.Rows, rounds: int) -> str:
+    """Say how much of the whole fall the first round made."""
+    totals = wording.by_round(rows, rounds)
+    whole = totals[0] - totals[-1]
+    share = (totals[0] - totals[1]) / whole if whole else 0.0
+    return f"the first makes {wording.percent(share, 1)}."

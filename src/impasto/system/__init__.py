@@ -1,0 +1,1 @@
+"""Files, folders, memory and processors of this machine."""

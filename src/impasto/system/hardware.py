@@ -1,0 +1,177 @@
+"""What this machine is: processors, devices and the number format it is fast at. `Runtime` made definite."""
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyvips
+import torch
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in malloc.h of glibc
+_PAGEOUT = 21  # of madvise, in mman.h of Linux
+
+
+def usable_threads() -> int:
+    """Return how many processors this process may use: affinity and the control group's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        count = os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    return count
+
+
+def memory() -> int:
+    """Return the bytes of memory this process may use, by machine and control group; 0 if unknown."""
+    found = 0
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):
+        found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return found
+
+
+def free_memory(device: str = "cpu") -> int:
+    """Return the bytes that this process may take in all, by what is free now; very many if unknown."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] * 0.9)
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        free += pages * os.sysconf("SC_PAGE_SIZE")
+        return int(0.9 * min(free, memory() or free))
+    return memory() or 2**62
+
+
+def devices() -> list[str]:
+    """Return the devices that torch can compute on, best first; `cpu` is always there."""
+    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def fast_at_bf16(device: str) -> bool:
+    """Whether bf16 is computed by the hardware and not emulated."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        cpu = torch.cpu
+        return any(
+            getattr(cpu, name, lambda: False)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+    return False
+
+
+def cost_of_bf16(device: str) -> float:
+    """Return how many times as long a convolution takes in bf16 as in fp32, measured now."""
+    image, kernel = (
+        torch.ones(1, 64, 64, 64, device=device),
+        torch.ones(64, 64, 3, 3, device=device),
+    )
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        one, other = (
+            tensor.to(dtype).contiguous(memory_format=torch.channels_last)
+            for tensor in (image, kernel)
+        )
+        spent = []
+        for _ in range(4):  # the first one also prepares
+            began = time.perf_counter()
+            float(torch.nn.functional.conv2d(one, other, padding=1)[0, 0, 0, 0])
+            spent.append(time.perf_counter() - began)
+        seconds.append(min(spent[1:]))
+    return seconds[1] / max(seconds[0], 1e-9)
+
+
+def process_age() -> float:
+    """Return the seconds since this process was started; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    return 0.0
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads inside the block, and keep freed memory; as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    _keep_freed_memory(True)
+    try:
+        yield
+    finally:
+        _keep_freed_memory(False)
+        torch.set_num_threads(before)
+
+
+def give_back_freed_memory() -> None:
+    """Give what was freed back to the system: the next scale's tensors have other sizes."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere than on glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _keep_freed_memory(keep: bool) -> None:
+    """Have the C library keep the memory of freed tensors for the next, or give it back.
+
+    Every evaluation makes the same large tensors again. By default glibc asks the system for each of them,
+    which hands out its pages one by one, all zeroed: up to seven times the time of the arithmetic on them.
+    Elsewhere than on glibc nothing happens.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_MAX, 0 if keep else 65_536)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 128 * 1024)
+        if not keep:
+            give_back_freed_memory()
+    except (OSError, AttributeError, TypeError):
+        return
+
+
+def keep_no_pictures() -> None:
+    """Have libvips keep nothing of what it made. For a program, which reads each picture once."""
+    pyvips.cache_set_max(0)
+
+
+def put_aside(tensor: torch.Tensor) -> None:
+    """Tell the system that a tensor mapped from a file will not be read soon and need not stay in memory.
+
+    It can be read later all the same. Elsewhere than on Linux, and for other tensors, nothing happens.
+    """
+    if tensor.device.type != "cpu" or sys.platform != "linux":
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    start = -(-tensor.data_ptr() // page) * page
+    length = tensor.data_ptr() + tensor.nbytes - start
+    with contextlib.suppress(OSError, AttributeError):
+        if length > 0:
+            madvise = ctypes.CDLL(None).madvise
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _PAGEOUT)
+
+
+def describe() -> dict[str, str]:
+    """Return what the recipe records of the machine; nothing that names its owner."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),  # decodes and scales
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def no_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out: torch has a class for its devices, but none for the CPU."""
+    short = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, short) or "can't allocate memory" in str(error)

@@ -1,0 +1,1 @@
+"""One run from photo and paintings to a result, and what is made of several runs."""

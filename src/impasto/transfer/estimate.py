@@ -1,0 +1,77 @@
+"""What a run will take: seconds and memory, from a few evaluations measured here and now.
+
+The time of an evaluation grows with the pixels, and more in tiles; memory is what the planner counts. It is
+a quick guess: other programs on the machine change it.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.image.pixels import fit
+from impasto.inputs.pictures import Inputs, Targets
+from impasto.inputs.pyramid import Scale
+from impasto.inputs.shared import Workshop
+from impasto.losses.build import bind, layers_of
+from impasto.losses.objective import Objective, network_of
+from impasto.network.weights.load import WeightsLike, load
+from impasto.system import hardware
+from impasto.transfer import runtime as runtime_module
+from impasto.transfer.memory import Plan, plan_of, slowdown
+
+TRIAL_EDGE = 256  # px; long edge of the trial
+TRIALS = 5  # evaluations that are timed, after one that is not
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take: `seconds` of computing and the peak `memory` in bytes of the whole command."""
+
+    scales: tuple[Scale, ...]
+    evaluations: int
+    seconds: float
+    memory: int
+    per_megapixel: float  # seconds of one evaluation, whole
+    plan: Plan  # tiles, curvature pairs and bits that fit
+
+
+def estimate(
+    inputs: Inputs, settings: Settings, runtime: Runtime, weights: WeightsLike | None = None
+) -> Estimate:
+    """Measure a few evaluations at a small size and extrapolate to the scales of this run.
+
+    Raises:
+        InputError: A picture is too small for the layers.
+        WeightsError: The weights are not there.
+    """
+    runtime = runtime_module.resolve(runtime, settings)
+    wanted = layers_of(settings, (), inputs)
+    plan = inputs.scales(settings, wanted)
+    with hardware.threads(runtime.threads or 1):
+        network = network_of(load(weights), settings, runtime, Workshop(0))
+        size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
+        trial = Scale(*size)
+        targets = inputs.tensors(trial, runtime.device)
+        objective = Objective(network, bind(network, targets, settings))
+        seconds = _seconds(objective, targets)
+    held = inputs.held_bytes(plan[-1])
+    found, _ = plan_of(runtime, settings, plan, wanted, held)
+    each = seconds / (trial.width * trial.height)
+    work = sum(
+        scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan
+    ) * (settings.passes + 1)  # one for targets
+    took = each * work if runtime.budget is None else runtime.budget
+    return Estimate(plan, settings.passes * len(plan), took, found.memory, each * 1e6, found)
+
+
+def _seconds(objective: Objective, targets: Targets) -> float:
+    """Return the median seconds of one evaluation."""
+    objective(targets.content)
+    spent = []
+    for _ in range(TRIALS):
+        began = time.perf_counter()
+        objective(targets.content)
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)

@@ -1,0 +1,343 @@
+"""`grid()`: the same pictures with many settings, one run a cell, and the sheet that compares them.
+
+Each cell is what a run of `stylize` alone would have made, to the byte; only what the cells have in common is
+made once. With a folder, every finished cell is a file with its recipe, and is not made again::
+
+    found = impasto.grid("cat.jpg", "starry.jpg", {"style_weight": [1, 10, 100]}, folder="cells")
+    found.sheet().save("grid.png")
+"""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto.config.recipe import Recipe
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import NumericalError, OutputError, Stop
+from impasto.image.contact_sheet import CELL, contact_sheet
+from impasto.image.picture import Picture, PictureLike
+from impasto.inputs.open import MaskLike, StyleLike
+from impasto.inputs.shared import Workshop
+from impasto.messages import printable, reason
+from impasto.network.weights.load import WeightsLike
+from impasto.system.fallback import published
+from impasto.transfer import grid_axes as varying
+from impasto.transfer import runtime as runtime_module
+from impasto.transfer import stylize
+from impasto.transfer.grid_axes import Axes, Place
+from impasto.transfer.grid_plan import ENDED, Plan, plan_grid
+from impasto.transfer.result import Result, Step
+
+LOSSES = ("content", "style", "total")
+NOTE = "Losses without content_weight and style_weight."  # below the sheet
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grid.
+
+    Attributes:
+        place: Where it stands, and its settings.
+        recipe: What made it; None where it is missing.
+        path: Its file, where the grid has a folder.
+        result: What its run returned, where the grid has no folder.
+        reused: Whether it was there before.
+        problem: Why it could not be made, if it could not, or what was not finite where that ended it.
+    """
+
+    place: Place
+    recipe: Recipe | None = None
+    path: Path | None = None
+    result: Result | None = field(default=None, repr=False)
+    reused: bool = False
+    problem: str = ""
+
+    @property
+    def row(self) -> int:
+        """Its row, the first being 1."""
+        return self.place.row
+
+    @property
+    def column(self) -> int:
+        """Its column, the first being 1."""
+        return self.place.column
+
+    @property
+    def varied(self) -> Mapping[str, Any]:
+        """What is varied, with its values here."""
+        return self.place.varied
+
+    @property
+    def settings(self) -> Settings:
+        """All its settings."""
+        return self.place.settings
+
+    @property
+    def picture(self) -> Picture | None:
+        """The picture; read from its file, if there is one, whenever it is asked for."""
+        if self.result is not None:
+            return self.result.picture
+        return None if self.recipe is None or self.path is None else Picture.open(self.path)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Content, style and total loss as reported: weighted, at the end of the run."""
+        found = self.recipe.losses if self.recipe else {}
+        return {name: found[name] for name in LOSSES if name in found}
+
+    @property
+    def unweighted(self) -> dict[str, float]:
+        """Content and style loss without `content_weight` and `style_weight`, so that cells compare.
+
+        A term whose weight is 0 has none.
+        """
+        weights = {"content": self.settings.content_weight, "style": self.settings.style_weight}
+        return {
+            name: value / weights[name]
+            for name, value in self.losses.items()
+            if weights.get(name, 0.0) > 0
+        }
+
+    @property
+    def seconds(self) -> float | None:
+        """What its run took."""
+        return self.recipe.seconds if self.recipe else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What `grid` returns.
+
+    Attributes:
+        cells: All of them, row by row; those that are missing have no recipe.
+        axes: What was varied.
+        title: What the sheet is called.
+        stopped: Why it ended before all cells were made, if it did.
+    """
+
+    cells: tuple[Cell, ...]
+    axes: Axes
+    title: str
+    stopped: str = ""
+
+    @property
+    def pictures(self) -> list[Picture | None]:
+        """The cells' pictures, row by row; None where one is missing."""
+        return [cell.picture for cell in self.cells]
+
+    @property
+    def missing(self) -> tuple[Cell, ...]:
+        """The cells without a picture."""
+        return tuple(cell for cell in self.cells if cell.recipe is None)
+
+    def at(self, row: int, column: int) -> Cell:
+        """Return one cell, counted from 1."""
+        return self.cells[self.axes.places.index(self.axes.at(row, column))]
+
+    def sheet(self, cell: int = CELL) -> Picture:
+        """Return the contact sheet, its cells at most so many pixels large; missing ones are blank."""
+        rows = self.axes.rows.labels if self.axes.rows else [""]
+        pictures = self.pictures
+        wide = max((min(picture.width, cell) for picture in pictures if picture), default=cell)
+        return contact_sheet(
+            pictures,
+            columns=self.axes.columns.labels,
+            rows=rows,
+            captions=[_caption(item, "   " if wide >= 200 else "\n") for item in self.cells],
+            title=self.title,
+            note=NOTE,
+            cell=cell,
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: the sheet."""
+        return self.sheet()._repr_png_()
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row of numbers for each cell: where, what is varied, losses, seconds, file.
+
+        `content` and `style` are without `content_weight` and `style_weight`, and so can be compared from
+        cell to cell; `weighted_content`, `weighted_style` and `total` are what the run made small.
+        """
+        rows = []
+        for cell in self.cells:
+            varied = {
+                name: varying.worded(value) if isinstance(value, Mapping) else value
+                for name, value in cell.varied.items()
+            }
+            row = {"row": cell.row, "column": cell.column, **varied}
+            row |= {name: cell.unweighted.get(name) for name in ("content", "style")}
+            row |= {f"weighted_{name}": cell.losses.get(name) for name in ("content", "style")}
+            row |= {"total": cell.losses.get("total")}
+            file = cell.path.name if cell.path and cell.recipe else None
+            stopped = cell.recipe.stopped if cell.recipe else cell.problem or "missing"
+            rows.append(row | {"seconds": cell.seconds, "stopped": stopped, "file": file})
+        return rows
+
+    def to_csv(self) -> str:
+        """Return `table` as CSV."""
+        rows, text = self.table(), io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or not value else f"{value:.2e}"
+
+
+def _caption(cell: Cell, between: str) -> str:
+    if cell.recipe is None:
+        return "failed" if cell.problem else "missing"
+    losses = [f"{name} {_short(value)}" for name, value in cell.unweighted.items()]
+    note = ["not finite"] if cell.recipe.stopped == "not finite" else []
+    return between.join(losses + note)
+
+
+# --- computing -------------------------------------------------------------------------------------
+
+
+def grid(
+    content: PictureLike,
+    style: StyleLike | Sequence[StyleLike],
+    vary: Mapping[str, Iterable[Any]],
+    settings: Settings | None = None,
+    *,
+    runtime: Runtime | None = None,
+    weights: WeightsLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    on_cell: Callable[[Cell], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
+    many: bool = False,
+    overwrite: bool = False,
+) -> Grid:
+    """Run the same pictures with every combination of one or two settings' values.
+
+    Args:
+        content: The photo, as for `stylize`.
+        style: The painting or paintings, as for `stylize`.
+        vary: Values by setting, such as `{"content_weight": [0.1, 1], "size": [256, 512]}`: the first goes
+            along the columns, the second along the rows.
+        settings: All other settings; the defaults if None.
+        runtime: How to compute; decided for this machine if None.
+        weights: Other weights than the packaged ones, as for `stylize`.
+        folder: Where finished cells are kept, each a PNG file with its recipe. Those that are there
+            already are not made again. None keeps the results in memory.
+        on_cell: Called with every cell that is there, made now or before. `raise impasto.Stop` in it, or
+            in `on_step`, ends the grid cleanly; a cell that was not finished is dropped.
+        on_step: Called after every evaluation, as by `stylize`.
+        init_picture: The start of cells with `init="picture"`.
+        protect: A mask of what stays the photo, as for `stylize`.
+        many: Whether more than 400 cells are fine.
+        overwrite: Whether files of the cells' names that hold something else may be replaced.
+
+    Raises:
+        InputError: A setting, a value or a picture is wrong; said before anything runs.
+        OutputError: A cell cannot be written there; says where it is instead. Those before remain.
+        WeightsError: The network's weights are not there.
+    """
+    axes = varying.plan(vary, settings or Settings(), many=many)
+    plan = plan_grid(
+        axes,
+        content,
+        style,
+        runtime=runtime,
+        weights=weights,
+        folder=folder,
+        init_picture=init_picture,
+        protect=protect,
+        overwrite=overwrite,
+    )
+    return run_grid(plan, on_step=on_step, on_cell=on_cell)
+
+
+def run_grid(
+    plan: Plan,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    on_cell: Callable[[Cell], None] | None = None,
+) -> Grid:
+    """Make the cells that are not there yet, row by row."""
+    if plan.folder is not None:
+        try:
+            plan.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder {printable(plan.folder)}: {reason(error)}; give another place"
+            ) from error
+    cells = [Cell(place, path=plan.path(place)) for place in plan.axes.places]
+    workshop, stopped = Workshop(), ""
+    for index, place in enumerate(plan.axes.places):
+        if index in plan.done:
+            cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
+        else:
+            cells[index], stopped = _run_cell(plan, index, on_step, workshop)
+        if on_cell is not None and (cells[index].recipe or not stopped):
+            try:
+                on_cell(cells[index])
+            except Stop as stop:
+                stopped = stopped or stop.reason
+        if stopped:
+            break
+    for index in range(len(cells)):  # those after the last one made may be there, too
+        if cells[index].recipe is None and index in plan.done:
+            place = plan.axes.places[index]
+            cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
+    first = plan.inputs[0]
+    styles = ", ".join(style.name for style in first.styles)
+    title = f"{first.content.name} in the style of {styles}"
+    return Grid(tuple(cells), plan.axes, title, stopped)
+
+
+def _run_cell(
+    plan: Plan, index: int, on_step: Callable[[Step], None] | None, workshop: Workshop
+) -> tuple[Cell, str]:
+    """Make one cell; return it, and why the grid ends here if it does."""
+    place = plan.axes.places[index]
+    path = plan.path(place)
+    runtime = runtime_module.resolve(plan.runtime, place.settings)
+    late = ""  # why the grid ends after this cell
+
+    def watched(step: Step) -> None:
+        nonlocal late
+        try:
+            if on_step is not None:
+                on_step(step)
+        except Stop as stop:
+            if not _last(step):
+                raise
+            late = stop.reason  # all that was planned is done: the cell is kept
+
+    try:
+        result = stylize.run(
+            plan.inputs[index],
+            place.settings,
+            runtime,
+            plan.weights,
+            watched,
+            (),
+            workshop=workshop,
+        )
+    except NumericalError as error:
+        return Cell(place, path=path, problem=str(error)), late
+    if result.stopped not in ENDED:
+        return Cell(place, path=path), result.stopped
+    if path is None:
+        return Cell(place, result.recipe, problem=result.fault, result=result), late
+    data = result.encode(path.suffix, bits=plan.output.bits, metadata=plan.output.metadata)
+    published(path, data, overwrite=plan.overwrite)
+    return Cell(place, result.recipe, path, problem=result.fault), late
+
+
+def _last(step: Step) -> bool:
+    """Whether a step is the last evaluation that is planned for its run."""
+    at_end = step.scale == step.scales and step.iteration * step.scales >= step.planned
+    return step.left is None and at_end

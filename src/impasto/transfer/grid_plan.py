@@ -1,0 +1,203 @@
+"""A grid before it runs: its pictures opened, every cell checked, and those found that are there already.
+
+A cell is there when the file of its name holds the recipe of the same settings, pictures and weights, run to
+its end. Any other file of that name is somebody else's, and left alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto.config.output import Output
+from impasto.config.recipe import Recipe
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import InputError, OutputError, PictureError
+from impasto.image.picture import Picture, PictureLike
+from impasto.image.xmp import read_recipe
+from impasto.inputs import masks
+from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
+from impasto.inputs.pictures import Inputs, record_mask
+from impasto.inputs.pyramid import Scale
+from impasto.losses import build
+from impasto.messages import counted, printable
+from impasto.network.weights import load
+from impasto.network.weights.load import WeightsLike, identity
+from impasto.system.files import check_target
+from impasto.transfer import runtime as runtime_module
+from impasto.transfer import stylize
+from impasto.transfer.grid_axes import Axes, Place
+
+ENDED = (*stylize.FINISHED, "not finite")  # a run that will not get any further
+SUFFIX = ".png"  # of the cells' files
+PNG = b"\x89PNG\r\n\x1a\n"  # how they begin
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid that was checked: all that its cells need, and those that are there already."""
+
+    axes: Axes
+    inputs: tuple[Inputs, ...]
+    scales: tuple[tuple[Scale, ...], ...]
+    runtime: Runtime
+    weights: Mapping[str, Tensor]
+    folder: Path | None
+    output: Output
+    overwrite: bool
+    done: Mapping[int, Recipe]
+
+    @property
+    def work(self) -> list[float]:
+        """What each cell costs, in evaluations times pixels; 0 for those that are there."""
+        pairs = zip(self.axes.places, self.scales, strict=True)
+        return [
+            0.0 if index in self.done else float(_pixels(scales) * place.settings.passes)
+            for index, (place, scales) in enumerate(pairs)
+        ]
+
+    def path(self, place: Place) -> Path | None:
+        """Return the file of a cell."""
+        return None if self.folder is None else self.folder / (place.stem + SUFFIX)
+
+
+def plan_grid(
+    axes: Axes,
+    content: PictureLike,
+    style: StyleLike | Sequence[StyleLike],
+    *,
+    runtime: Runtime | None = None,
+    weights: WeightsLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    init_picture: PictureLike | None = None,
+    protect: MaskLike | None = None,
+    output: Output | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Open the pictures and the weights, and check every cell, before anything is computed."""
+    runtime = runtime or Runtime()
+    photo, start = Picture.of(content), None if init_picture is None else Picture.of(init_picture)
+    styles, kept = open_styles(style), masks.opened(protect)
+    inputs, scales = [], []
+    for place in axes.places:
+        runtime_module.resolve(runtime, place.settings)
+        inputs.append(open_inputs(photo, styles, place.settings, start, kept))
+        try:
+            wanted = build.layers_of(place.settings, (), inputs[-1])
+            scales.append(inputs[-1].scales(place.settings, wanted))
+        except InputError as error:
+            raise type(error)(f"{place.label}: {error}") from error
+    where = None if folder is None else Path(folder)
+    loaded = load.load(weights)
+    plan = Plan(
+        axes,
+        tuple(inputs),
+        tuple(scales),
+        runtime,
+        loaded,
+        where,
+        output or Output(),
+        overwrite,
+        {},
+    )
+    if where is None:
+        return plan
+    _check_folder(where)
+    return replace(plan, done=_finished(plan))
+
+
+def _check_folder(folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise OutputError(
+            f"{printable(folder)} is a file; the cells go into a folder of that name: give another name"
+        )
+    if not os.path.exists(folder):  # noqa: PTH110  it does not raise for a name that is too long
+        check_target(folder)  # whether a name can be made there
+
+
+def _finished(plan: Plan) -> dict[int, Recipe]:
+    """Return the recipes of the cells that are there; refuse files of their names that are another's."""
+    done, other = {}, 0
+    digest = identity(plan.weights)[1]
+    for index, place in enumerate(plan.axes.places):
+        path = plan.path(place)
+        if path is None or not os.path.lexists(path):
+            continue
+        recipe, damaged = _read(path, place.settings, plan.inputs[index], plan.runtime, digest)
+        if recipe is not None:
+            if plan.output.bits in (None, _bits(path)):
+                done[index] = recipe
+            else:
+                other += 1
+        elif damaged and not plan.overwrite:
+            raise OutputError(
+                f"{printable(path)} cannot be read, perhaps it is cut off; give another name, or "
+                "--force (overwrite=True) to make this cell again"
+            )
+        elif not plan.overwrite:
+            raise OutputError(
+                f"{printable(path)} exists already and is not this cell of this grid; give another "
+                "name, or --force (overwrite=True) to replace it"
+            )
+    if other and not plan.overwrite:
+        bits = 24 - (plan.output.bits or 8)  # the other of 8 and 16
+        raise OutputError(
+            f"{counted(other, 'cell')} of this grid {'is' if other == 1 else 'are'} there already with "
+            f"{bits} bits, not {plan.output.bits}; --force (overwrite=True) to make "
+            f"{'it' if other == 1 else 'them'} again, or give another name"
+        )
+    return done
+
+
+def _read(
+    path: Path, settings: Settings, inputs: Inputs, asked: Runtime, digest: str
+) -> tuple[Recipe | None, bool]:
+    """Return the recipe of a cell that is there, and whether its file is damaged."""
+    if not path.is_file() or _start(path)[: len(PNG)] != PNG:
+        return None, False  # somebody else's
+    try:
+        Picture.open(path)
+        recipe = read_recipe(path)
+    except PictureError:
+        return None, True
+    except InputError:
+        return None, False
+    return (recipe if _same(recipe, settings, inputs, asked, digest) else None), False
+
+
+def _start(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(25)
+    except OSError:
+        return b""
+
+
+def _bits(path: Path) -> int:
+    """Return the depth that a PNG file has."""
+    return _start(path)[24]
+
+
+def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, digest: str) -> bool:
+    """Whether a recipe is that of a cell, run to its end, on what was asked for of the machine."""
+    kept = record_mask(inputs.protect)
+    start = inputs.start.sha256 if inputs.start else None
+    return (
+        recipe.stopped in ENDED
+        and recipe.settings == settings
+        and recipe.weights_sha256 == digest
+        and recipe.content.sha256 == inputs.content.sha256
+        and [item.wanted for item in recipe.styles] == [item.wanted for item in inputs.records()]
+        and (recipe.protect.region if recipe.protect else None) == (kept.region if kept else None)
+        and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
+        and asked.precision in ("auto", recipe.runtime.precision)
+        and (asked.device == "auto" or recipe.runtime.device.startswith(asked.device))
+    )
+
+
+def _pixels(scales: Iterable[Scale]) -> int:
+    return sum(scale.width * scale.height for scale in scales)

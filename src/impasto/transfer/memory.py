@@ -1,0 +1,345 @@
+"""What a run may hold in memory: whole or in tiles, how many curvature pairs, in how many bits.
+
+Pure arithmetic. The constants were fitted to the peak memory of finished commands (docs/performance.md);
+everything that grows with the picture is counted, not guessed. What costs least comes first: tiles cost time,
+16 bits cost digits, fewer pairs cost evaluations; all three are counted as time.
+"""
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import ResourceError
+from impasto.inputs.pyramid import Scale, Shape
+from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
+from impasto.network.tiles import tiles
+from impasto.system import hardware
+from impasto.system.hardware import no_memory
+from impasto.transfer.callbacks.time_budget import MOST, Budget
+
+PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
+SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
+NARROWEST = {"fp32": 128, "bf16": 64}  # channels that come in, from which on Winograd is used
+VECTORS = 5  # canvas, trial, two gradients, direction; float32
+BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
+PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
+TILED = 90_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
+EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
+FEWER = {
+    6: 1.03,
+    4: 1.08,
+    3: 1.15,
+    2: 1.3,
+}  # curvature pairs where memory is short: evaluations more
+MARGIN = 0.93  # of the limit that a plan may take; it is not exact
+DIGITS = 1.02  # what 16 bits beside fp32 count for
+SORTING = 84_000_000  # bytes: what `sliced` sorts at a time, and the quantiles of a painting
+FORWARD = 0.5  # of an evaluation: a pass without its way back
+SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is held in memory. `tile` is 0 for whole pictures, `memory` the expected peak in bytes."""
+
+    tile: int
+    pairs: int
+    compact: bool
+    memory: int
+
+
+def plan(
+    scales: Sequence[Scale],
+    settings: Settings,
+    layers: Iterable[str],
+    precision: str,
+    limit: int,
+    fixed: Mapping[str, int | bool | None] | None = None,
+    *,
+    strict: bool = True,
+    inputs: int = 0,
+) -> Plan:
+    """Return the first of all ways, from the fastest to the leanest, that stays under the limit.
+
+    Args:
+        scales: Of the run; the largest decides.
+        settings: Solver, history and content layers count.
+        layers: Those the losses read.
+        precision: `fp32` or `bf16`.
+        limit: Bytes of the whole program.
+        fixed: `tile`, `pairs` or `compact` where they are given, and not to be chosen.
+        strict: Refuse where nothing fits; else return the leanest.
+        inputs: Bytes that the opened pictures hold.
+
+    Raises:
+        ResourceError: Not even the leanest fits.
+    """
+    wanted = list(layers)
+    largest = max(scales, key=lambda scale: scale.width * scale.height)
+    leanest: Plan | None = None
+
+    def cost(way: tuple[int, int, bool]) -> float:
+        tile, pairs, compact = way
+        time = slowdown(largest, wanted, tile) * FEWER.get(pairs, 1.0)
+        return time * (DIGITS if compact and precision != "bf16" else 1.0)
+
+    for tile, pairs, compact in sorted(_ways(settings, precision, fixed or {}), key=cost):
+        need = inputs + memory(largest, settings, wanted, precision, tile, pairs, compact)
+        found = Plan(tile, pairs, compact, need)
+        if need <= MARGIN * limit:
+            return found
+        if leanest is None or need < leanest.memory:
+            leanest = found
+    assert leanest is not None
+    if not strict:
+        return leanest
+    raise ResourceError(
+        f"memory_limit: {largest.width} x {largest.height} px needs about "
+        f"{leanest.memory / MARGIN / 1e6:.0f} MB "
+        f"at least, more than {limit / 1e6:.0f} MB; use a smaller --size or a larger --memory-limit"
+        + (", or another --style-statistic, as sliced has no tiles" if _sorts(settings) else "")
+    )
+
+
+def _ways(
+    settings: Settings, precision: str, fixed: Mapping[str, int | bool | None]
+) -> Iterable[tuple[int, int, bool]]:
+    """Yield (tile, pairs, compact). Beside bf16 features, pairs of 16 bits lose nothing."""
+    given = fixed.get("pairs")
+    most = min(settings.history, int(given)) if given else settings.history
+    tile, compact = fixed.get("tile"), fixed.get("compact")
+    edges = (0, *EDGES) if tile is None else (int(tile),)
+    if _sorts(settings):  # ranks are known of the whole picture only
+        edges = (0,)
+    kinds: tuple[bool, ...] = (True,) if precision == "bf16" else (False, True)
+    if compact is not None:
+        kinds = (bool(compact),)
+    fewer = [count for count in FEWER if count < most]
+    numbers = [most, *fewer] if given is None and settings.solver == "lbfgs" else [most]
+    return itertools.product(edges, numbers, kinds)
+
+
+def memory(
+    scale: Scale,
+    settings: Settings,
+    layers: Sequence[str],
+    precision: str,
+    tile: int,
+    pairs: int,
+    compact: bool,
+) -> int:
+    """Return the peak memory of a whole command but for its inputs, in bytes, as far as can be foreseen."""
+    pixels = scale.width * scale.height
+    pairs = min(pairs, max(0, settings.passes - 1))  # the first evaluation makes none
+    vector = 4 * 3 * pixels
+    vectors = vector * VECTORS
+    if settings.solver == "lbfgs":
+        vectors += 2 * pairs * 3 * pixels * (2 if compact else 4)
+    elif settings.solver == "scipy":
+        vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
+    targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
+    part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
+    passing = part * (kept(layers, precision) + PASSING[precision])
+    passing += TILED[0] + TILED[1] * part if part < pixels else 0
+    if _sorts(settings):  # gradients of the layers wait while others are measured
+        values = _values(settings.style_layers)
+        passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
+    program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
+    return program + vectors + targets + max(passing, vector * BETWEEN)
+
+
+def kernels(layers: Sequence[str], precision: str) -> int:
+    """Return the bytes of the kernels that Winograd's convolutions make: 36 numbers a pair of channels."""
+    total, incoming = 0, 3
+    for layer in LAYERS[: ORDER[deepest(layers)] + 1] if layers else ():
+        if layer.startswith("conv"):
+            outgoing = CHANNELS[block_of(layer) - 1]
+            if incoming >= NARROWEST[precision] and outgoing >= 128:
+                total += 36 * incoming * outgoing * (2 if precision == "bf16" else 4)
+            incoming = outgoing
+    return total
+
+
+def kept(layers: Sequence[str], precision: str) -> int:
+    """Return the bytes a pixel that a pass keeps for the way back: features, gates and pooled values."""
+    if not layers:
+        return 0
+    size, total = (2 if precision == "bf16" else 4), 0.0
+    for layer in LAYERS[: ORDER[deepest(layers)] + 1]:
+        positions = CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
+        if layer.startswith("pool"):
+            total += positions * (size + 2)  # what was taken, and where
+        elif layer in layers or (layer.startswith("relu") and not _before_pool(layer)):
+            total += positions * size
+    return round(total)
+
+
+def _before_pool(layer: str) -> bool:
+    return LAYERS[ORDER[layer] + 1].startswith("pool")
+
+
+def _content(settings: Settings) -> float:
+    """Return the values a pixel of the photo's features that are kept as targets."""
+    return _values(settings.content_layers) if settings.content_term else 0.0
+
+
+def _values(layers: Mapping[str, float]) -> float:
+    """Return the values a pixel of the features of those layers that have a weight."""
+    return sum(
+        CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
+        for layer, weight in layers.items()
+        if weight
+    )
+
+
+def _sorts(settings: Settings) -> bool:
+    """Whether a style loss needs the whole picture at once."""
+    return settings.style_term and settings.style_statistic == "sliced"
+
+
+def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
+    """Return how much longer an evaluation takes in tiles than whole: forward twice, and the halos."""
+    parts = _read(scale, tuple(layers), tile) if tile else ()
+    if len(parts) < 2:
+        return 1.0
+    return SECOND_PASS * sum(parts) / (scale.width * scale.height)
+
+
+@lru_cache(maxsize=256)
+def _read(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
+    """Return the pixels that each tile reads."""
+    return tuple(part.pixels for part in tiles(scale.height, scale.width, tile, layers))
+
+
+def once(picture: Scale, layers: Sequence[str], tile: int) -> float:
+    """Return what reading a picture and its features costs, in pixels of evaluations of a whole picture."""
+    parts = _read(picture, tuple(layers), tile) if tile and layers else ()
+    return FORWARD * (sum(parts) or picture.width * picture.height)
+
+
+def seconds_to_save(scale: Scale) -> float:
+    """Return about how long it takes to write the canvas into a file and to end the program."""
+    return 0.9 + 0.5e-6 * scale.width * scale.height
+
+
+def smaller(tile: int, scale: Scale) -> int | None:
+    """Return the next smaller tile after memory ran out, or None where there is none."""
+    edge = tile or scale.long_edge + 1
+    return next((choice for choice in EDGES if choice < edge and 2 * choice <= edge + 1), None)
+
+
+log = logging.getLogger(__name__)
+
+
+def definite(
+    runtime: Runtime,
+    settings: Settings,
+    scales: Sequence[Scale],
+    layers: Sequence[str],
+    inputs: int = 0,
+) -> Runtime:
+    """Return the runtime with the plan for its memory in it; `inputs` are the bytes of the open pictures.
+
+    What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
+    and the evaluations spent say the same.
+    """
+    device = str(runtime.device)
+    if runtime.precision == "bf16" and not hardware.fast_at_bf16(device):
+        cost = hardware.cost_of_bf16(device)
+        log.warning(
+            "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
+        )
+    chosen, limit = plan_of(runtime, settings, scales, layers, inputs)
+    if chosen.memory > limit:
+        log.warning(
+            "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
+        )
+    tile = chosen.tile if chosen.tile < scales[-1].long_edge else 0
+    slower = slowdown(scales[-1], layers, tile)
+    if slower > 1 and not runtime.tile:
+        log.warning(
+            "in tiles of %d px, to stay under %.0f MB: an evaluation takes about %.1f times as long",
+            tile, limit / 1e6, slower,
+        )  # fmt: skip
+    if chosen.compact and not runtime.compact and runtime.precision != "bf16":
+        log.warning("in 16 bits and %d curvature pairs, to stay under that", chosen.pairs)
+    return runtime.changed(
+        memory_limit=None,
+        budget=None,
+        tile=tile or runtime.tile,
+        pairs=None if chosen.pairs == settings.history else chosen.pairs,
+        compact=chosen.compact or runtime.compact,
+    )
+
+
+def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
+    """Return what an evaluation costs, in pixels computed whole."""
+    return scale.width * scale.height * slowdown(scale, layers, runtime.tile or 0)
+
+
+def plan_of(
+    runtime: Runtime,
+    settings: Settings,
+    scales: Sequence[Scale],
+    layers: Sequence[str],
+    inputs: int,
+) -> tuple[Plan, int]:
+    """Return the plan for a runtime, and the bytes it had to stay under.
+
+    Raises:
+        ResourceError: Nothing fits into the limit that was given.
+    """
+    limit = runtime.memory_limit or hardware.free_memory(str(runtime.device))
+    fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
+    counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
+    given = (scales, counted, layers, str(runtime.precision), limit, fixed)
+    strict = runtime.memory_limit is not None
+    return plan(*given, strict=strict, inputs=inputs), limit
+
+
+def beforehand(
+    scale: Scale, shapes: Sequence[Shape], layers: Sequence[str], runtime: Runtime
+) -> float:
+    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
+
+    Args:
+        scale: With the photo's size.
+        shapes: The paintings' as they are.
+        layers: Those the losses read.
+        runtime: Its tile counts.
+    """
+    pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
+    return sum(once(picture, layers, runtime.tile or 0) for picture in pictures)
+
+
+def budget(
+    asked: Runtime,
+    scales: Sequence[Scale],
+    costs: Sequence[float],
+    before: Sequence[float],
+    left: float | None,
+) -> Budget | None:
+    """Return the time budget asked for, or, of an interrupted run, the seconds `left` of it."""
+    if left is not None:
+        return Budget(left, costs, before)
+    if asked.budget is None:
+        return None
+    return Budget(asked.budget - seconds_to_save(scales[-1]), costs, before)
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what is raised where memory runs out, and nothing can be done, into an error of one line."""
+    try:
+        yield
+    except Exception as error:
+        if not no_memory(error):
+            raise
+        raise ResourceError(
+            "memory ran out; use a smaller --size, or --memory-limit to compute in smaller parts"
+        ) from error

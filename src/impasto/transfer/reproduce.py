@@ -1,0 +1,282 @@
+"""Make a picture again from its recipe: find its inputs by hash, replay its run, compare the pixels.
+
+On the same machine with the same versions the pixels are the same, before they are encoded::
+
+    result = impasto.reproduce("out.png")
+    assert result.recipe.pixels_sha256 == impasto.read_recipe("out.png").pixels_sha256
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto._version import __version__
+from impasto.config.limits import Input
+from impasto.config.recipe import InputRecord, Recipe
+from impasto.config.styles import REST, Mask, Style
+from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
+from impasto.image.picture import Picture
+from impasto.image.xmp import read_recipe
+from impasto.messages import printable
+from impasto.network.weights.load import WeightsLike, identity, load
+from impasto.system import hardware
+from impasto.transfer import runtime
+from impasto.transfer.callbacks.checkpoints import Keeper
+from impasto.transfer.result import Result, Step
+from impasto.transfer.stylize import FINISHED, replay
+
+MOST_FILES = 10_000  # of a folder that are looked at
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The inputs of a recipe, opened, and the files they were found in; `painted` are styles with masks."""
+
+    content: Picture
+    styles: tuple[Picture, ...]
+    init_picture: Picture | None
+    paths: tuple[Path, ...]
+    painted: tuple[Style, ...] = ()
+    protect: Mask | str | None = None
+
+
+def reproduce(
+    source: str | os.PathLike[str] | Recipe,
+    *,
+    folders: Sequence[str | os.PathLike[str]] = (),
+    weights: WeightsLike | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Result:
+    """Make a picture again: settings, runtime and evaluations at each scale are those of its recipe.
+
+    Whether the pixels are the same, the two recipes' `pixels_sha256` say; `differences` says what is not
+    as it was.
+
+    Args:
+        source: A picture made by impasto, the JSON file of its recipe, or the recipe.
+        folders: Where to look for the inputs first; then beside the picture, then in the current folder.
+        weights: The weights, if they are not found by the recipe's name for them.
+        on_step: Called after every evaluation, as by `stylize`.
+
+    Raises:
+        InputError: There is no recipe, it is not reproducible, or an input is not found.
+        WeightsError: The weights are not here.
+    """
+    recipe = source if isinstance(source, Recipe) else read_recipe(source)
+    beside = [] if isinstance(source, Recipe) else [Path(source).parent]
+    found = find_inputs(recipe, [*map(Path, folders), *beside, Path()])
+    return repeat(recipe, found, weights=weights, on_step=on_step)
+
+
+def repeat(
+    recipe: Recipe,
+    found: Found,
+    *,
+    weights: WeightsLike | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    keeper: Keeper | None = None,
+    on_part: Callable[[], None] | None = None,
+) -> Result:
+    """Replay a recipe whose inputs were found; see `reproduce`."""
+    return replay(
+        definite(recipe),
+        found.content,
+        list(found.painted),
+        on_step=on_step,
+        init_picture=found.init_picture,
+        protect=found.protect,
+        weights=find_weights(recipe, weights),
+        keeper=keeper,
+        on_part=on_part,
+    )
+
+
+def check_reproducible(recipe: Recipe) -> None:
+    """Refuse a recipe that cannot be replayed.
+
+    Raises:
+        InputError: Its run had a loss or was ended by a callback of the caller's own.
+    """
+    if not recipe.reproducible:
+        why = "was stopped by" if recipe.stopped not in FINISHED else "used"
+        what = "a callback" if why == "was stopped by" else "a loss"
+        raise InputError(
+            f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
+        )
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+def find_inputs(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
+    """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
+
+    Args:
+        recipe: Names the inputs.
+        folders: Where to look, first come first; not in folders inside them.
+        limits: Which files are read; those of the environment if None.
+
+    Raises:
+        InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
+    """
+    check_reproducible(recipe)
+    return locate(recipe, folders, limits)
+
+
+def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
+    """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
+    places = _places(folders)
+    opened = search(recipe, places, limits)
+    missing = [record for record in recipe.pictures if opened[record.sha256] is None]
+    if missing:
+        names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
+        looked = ", ".join(printable(place) for place in places)
+        raise InputError(
+            f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
+        )
+    have = {digest: found for digest, found in opened.items() if found is not None}
+    start = recipe.init_picture
+    return Found(
+        have[recipe.content.sha256][0],
+        tuple(have[record.sha256][0] for record in recipe.styles),
+        have[start.sha256][0] if start else None,
+        tuple(path for _, path in have.values()),
+        tuple(_painted(record, have) for record in recipe.styles),
+        _mask(recipe.protect, have),
+    )
+
+
+def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
+    """Return a style as it was used."""
+    mask, source = _mask(record.mask, have), _mask(record.source_mask, have)
+    picture = have[record.sha256][0]
+    return Style(picture, record.weight, mask, source, record.stroke, record.layers)
+
+
+def _mask(
+    record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
+) -> Mask | str | None:
+    if record is None or record.kind == REST:
+        return None if record is None else REST
+    return Mask(have[record.sha256][0], record.color)
+
+
+def search(
+    recipe: Recipe, folders: Iterable[Path], limits: Input | None = None
+) -> dict[str, tuple[Picture, Path] | None]:
+    """Return each input of a recipe, by its hash, with its file; None where it is in none of the folders.
+
+    Raises:
+        InputError: One is no folder.
+    """
+    places = _places(folders)
+    limits = limits or Input.from_environment()
+    return {record.sha256: _find(record, places, limits) for record in recipe.pictures}
+
+
+def _places(folders: Iterable[Path]) -> list[Path]:
+    folders = list(folders)
+    for folder in folders:
+        if not os.path.isdir(folder):  # noqa: PTH112  it does not raise for a name that is too long
+            raise InputError(
+                f"{printable(folder)} is no folder; --inputs names where the inputs lie"
+            )
+    return list(dict.fromkeys(folder.resolve() for folder in folders))
+
+
+def _described(record: InputRecord, places: Sequence[Path]) -> str:
+    size = f"{record.width} x {record.height} px"
+    other = any((place / Path(record.name).name).is_file() for place in places)
+    there = "; a file of that name is there, but it is another picture now" if other else ""
+    return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...{there})"
+
+
+def _find(
+    record: InputRecord, folders: Sequence[Path], limits: Input
+) -> tuple[Picture, Path] | None:
+    for path in _candidates(record, folders, limits.max_bytes):
+        try:
+            if record.kind == "file" and _digest(path) != record.sha256:
+                continue
+            picture = Picture.open(path, limits=limits)
+        except ImpastoError:
+            if record.kind == "file":
+                raise  # this is the one, but beyond a limit of pictures that are read
+            continue
+        except OSError:
+            continue
+        if record.kind == "file" or picture.pixels_sha256() == record.sha256:
+            return picture, path
+    return None
+
+
+def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> Iterator[Path]:
+    """Yield the files that could be it: those of its name first, then all of its length."""
+    for folder in folders:
+        yield folder / Path(record.name).name
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for _, entry in zip(range(MOST_FILES), entries, strict=False):
+                    size = entry.stat().st_size if entry.is_file() else 0
+                    if 0 < size <= largest and record.bytes in (0, size):
+                        yield Path(entry.path)
+        except OSError:
+            continue
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- weights and machine -------------------------------------------------------------------------
+
+
+def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:
+    """Return the weights of a recipe, known by their hash.
+
+    Raises:
+        WeightsError: They are not here, or those given are others.
+    """
+    name = None if recipe.weights == "given" else recipe.weights
+    try:
+        loaded = load(given if given is not None else name)
+    except WeightsError as error:
+        raise WeightsError(
+            f"this picture was made with the weights {printable(recipe.weights)}: {error}"
+        ) from error
+    if identity(loaded)[1] != recipe.weights_sha256:
+        raise WeightsError(
+            f"this picture was made with other weights ({printable(recipe.weights)}, SHA-256 "
+            f"{recipe.weights_sha256[:12]}...); give them with --weights FILE"
+        )
+    return loaded
+
+
+def definite(recipe: Recipe) -> Recipe:
+    """Return the recipe with a runtime that this machine has; says what had to change."""
+    try:
+        runtime.resolve(recipe.runtime, recipe.settings)
+    except SettingsError:
+        log.warning("there is no %s here; computing on another device", recipe.runtime.device)
+        return recipe.changed(runtime=recipe.runtime.changed(device="auto"))
+    return recipe
+
+
+def differences(recipe: Recipe) -> list[str]:
+    """Return in words what of version and machine is not as it was when the picture was made."""
+    here = {**hardware.describe(), "impasto": __version__}
+    then = {**recipe.machine, "impasto": recipe.impasto}
+    return [
+        f"{name.replace('_', ' ')} was {printable(then.get(name, 'not recorded'))}, is {here[name]}"
+        for name in sorted(here)
+        if then.get(name) != here[name]
+    ]

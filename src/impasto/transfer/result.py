@@ -1,0 +1,337 @@
+"""The course of a run: what a callback sees of each step, what is kept of all, and the recipe of it."""
+
+import base64
+import csv
+import html
+import io
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto._version import __version__
+from impasto.config.output import Metadata
+from impasto.config.recipe import Calibration, Recipe, ScaleRecord
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.image.picture import Picture
+from impasto.image.xmp import MAX_RECIPE
+from impasto.inputs.pictures import Inputs, record, record_mask
+from impasto.inputs.pyramid import Scale
+from impasto.optim.evaluation import Evaluation, Solution
+from impasto.optim.tracking import NOT_FINITE, ROUND
+from impasto.system import hardware
+from impasto.system.files import publish
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an `on_step` callback receives after every evaluation.
+
+    `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
+    of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
+    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start;
+    `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
+    """
+
+    scale: int
+    scales: int
+    width: int
+    height: int
+    iteration: int
+    evaluations: int
+    planned: int
+    losses: Mapping[str, float]
+    seconds: float
+    left: float | None
+    _canvas: Tensor = field(repr=False)
+    _finish: Callable[[Tensor], Picture] = field(repr=False)
+
+    @property
+    def round(self) -> int:
+        """Rounds of 20 evaluations begun at this scale, the first being 1."""
+        return (self.iteration - 1) // ROUND + 1
+
+    def picture(self) -> Picture:
+        """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
+        return self._finish(self._canvas)
+
+    def kept(self) -> "Step":
+        """Return this step with a canvas of its own, to be used later: solvers change theirs in place."""
+        return replace(self, _canvas=self._canvas.detach().clone())
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the history: which scale, which evaluation of the run, the losses, the seconds."""
+
+    scale: int
+    evaluation: int
+    losses: Mapping[str, float]
+    seconds: float
+
+
+class Log:
+    """Collects the history, calls the user's callback, and remembers what each scale took."""
+
+    def __init__(
+        self,
+        plan: Sequence[Scale],
+        passes: int,
+        on_step: Callable[[Step], None] | None,
+        finish: Callable[[Tensor], Picture],
+        left: Callable[[], float] | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self._left = left
+        self.calibration = calibration  # the weights that a strength became, so far
+        self._plan = tuple(plan)
+        self._passes = passes
+        self._on_step = on_step
+        self._finish = finish
+        self._began = self._scale_began = time.perf_counter()
+        self._done = 0
+        self.history: list[Record] = []
+        self.scales: list[ScaleRecord] = []
+        self.losses: dict[str, float] = {}
+        self.stopped = ""
+        self.fault = ""
+        self._scale_before = 0.0  # seconds of this scale before the run was interrupted
+
+    def go_on(self, history: Iterable[Record], before: Recipe, scale_seconds: float) -> None:
+        """Take up what an interrupted run had noted, up to `scale_seconds` after this scale began."""
+        self.history, self.scales = list(history), list(before.scales)
+        self._done = sum(scale.evaluations for scale in self.scales)
+        self._began -= before.seconds
+        self._scale_before = scale_seconds
+
+    def until(self, count: int) -> list[Record]:
+        """Return the history up to so many evaluations of this scale."""
+        return self.history[: self._done + count]
+
+    def seconds(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._began
+
+    def scale_seconds(self) -> float:
+        """Return the seconds since this scale began."""
+        return self._scale_before + time.perf_counter() - self._scale_began
+
+    def at(
+        self, scale: Scale, unit: Callable[[], float]
+    ) -> Callable[[int, Tensor, Evaluation], None]:
+        """Return the solver's callback for one scale; times `unit` losses are in the user's weights."""
+        number = self._plan.index(scale) + 1
+        planned = len(self._plan) * self._passes
+        self._scale_began = time.perf_counter()
+
+        def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
+            losses = named(evaluation, unit())
+            done = self._done + count
+            self.history.append(Record(number, done, losses, self.seconds()))
+            if self._on_step is not None:
+                size = (scale.width, scale.height)
+                where = (number, len(self._plan), *size, count, done, planned)
+                left = None if self._left is None else self._left()
+                self._on_step(Step(*where, losses, self.seconds(), left, canvas, self._finish))
+
+        return callback
+
+    def end(self, fault: str) -> None:
+        """Note that a scale could not even begin, because of what `fault` says; those before count."""
+        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
+
+    def close(self, scale: Scale, solution: Solution, unit: float) -> None:
+        """Note what a scale took and how it ended."""
+        seconds, self._scale_before = self.scale_seconds(), 0.0
+        self._done += solution.evaluations
+        self.losses = named(solution.evaluation, unit)
+        self.stopped, self.fault = solution.reason, solution.fault
+        if self.fault:
+            self.fault += f" stopped being finite at evaluation {self._done}"
+        self.scales.append(
+            ScaleRecord(
+                width=scale.width,
+                height=scale.height,
+                evaluations=solution.evaluations,
+                seconds=round(seconds, 3),
+                reason=solution.reason,
+            )
+        )
+
+
+def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
+    """Return an evaluation's losses by name: `total`, each term, and each term's layers."""
+    losses = {"total": evaluation.loss * unit}
+    for name, value in evaluation.parts.items():
+        term = name.partition(".")[0]
+        losses[term] = losses.get(term, 0.0) + value
+    return losses | {name: value for name, value in evaluation.parts.items() if "." in name}
+
+
+def columns(history: Sequence[Record]) -> dict[str, list[float]]:
+    """Return the history by columns: `scale`, `evaluation`, `seconds`, `total`, terms, then layers.
+
+    What an evaluation has no value of is nan. All columns are as long as the history.
+    """
+    names = list(dict.fromkeys(name for record in history for name in record.losses))
+    names.sort(key=lambda name: (name != "total", "." in name))  # stable: else as they came
+    found: dict[str, list[float]] = {
+        "scale": [record.scale for record in history],
+        "evaluation": [record.evaluation for record in history],
+        "seconds": [record.seconds for record in history],
+    }
+    for name in names:
+        found[name] = [record.losses.get(name, math.nan) for record in history]
+    return found
+
+
+def recipe_of(
+    settings: Settings,
+    runtime: Runtime,
+    inputs: Inputs,
+    log: Log,
+    weights: tuple[str, str],
+    *,
+    pixels: str = "",
+    reproducible: bool = False,
+) -> Recipe:
+    """Return the recipe of a run so far; `weights` are name and SHA-256, `pixels` the result's."""
+    finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
+    return Recipe(
+        impasto=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings,
+        runtime=runtime,
+        content=record(inputs.content),
+        styles=inputs.records(),
+        init_picture=None if inputs.start is None else record(inputs.start),
+        protect=record_mask(inputs.protect),
+        weights=weights[0],
+        weights_sha256=weights[1],
+        scales=tuple(log.scales),
+        losses=finite,
+        seconds=round(log.seconds(), 3),
+        stopped=log.stopped,
+        reproducible=reproducible,
+        machine=hardware.describe(),
+        pixels_sha256=pixels,
+        calibration=log.calibration,
+    )
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `stylize` returns.
+
+    Attributes:
+        picture: The picture; `picture.pil()`, `.array()`, `.tensor()` and `.encode()` give it back as what
+            you work with.
+        recipe: All that is needed to make it again, and what making it took.
+        history: The losses of every evaluation.
+        seconds: What the run took.
+        stopped: Why it ended: `evaluations`, `tolerance`, `no further decrease`, `strength reached`,
+            `not finite`, `stop` (a callback) or `interrupted` (Ctrl-C).
+        fault: Which loss, or whose gradient, was not finite, in a sentence; empty if none ended the run.
+    """
+
+    picture: Picture
+    recipe: Recipe
+    history: tuple[Record, ...] = field(repr=False)
+    seconds: float
+    stopped: str
+    fault: str = ""
+
+    def encode(
+        self,
+        suffix: str = ".png",
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+    ) -> bytes:
+        """Return the bytes of a file with the recipe in it; see `Picture.encode`."""
+        return self.picture.encode(
+            suffix, bits=bits, quality=quality, metadata=metadata, recipe=self._line()
+        )
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        bits: int | None = None,
+        quality: int = 95,
+        metadata: Metadata = "minimal",
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the picture with its recipe, atomically, in the format of the name's ending.
+
+        See `Picture.save` for the arguments and errors.
+        """
+        return self.picture.save(
+            path,
+            bits=bits,
+            quality=quality,
+            metadata=metadata,
+            recipe=self._line(),
+            overwrite=overwrite,
+        )
+
+    def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the recipe as JSON, atomically."""
+        return publish(Path(path), self.recipe.to_json().encode(), overwrite=overwrite)
+
+    def table(self) -> dict[str, list[float]]:
+        """Return the history by columns, for `pandas.DataFrame(result.table())` and the like.
+
+        The columns are `scale`, `evaluation`, `seconds`, `total`, each term (`content`, `style`, ...) and
+        each layer (`style.relu1_1`, ...); losses are weighted, and nan where there is none.
+        """
+        return columns(self.history)
+
+    def to_csv(self) -> str:
+        """Return `table()` as CSV with a line of names; numbers in full, nan as an empty cell."""
+        text, found = io.StringIO(), self.table()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(found)
+        for row in zip(*found.values(), strict=True):
+            writer.writerow("" if math.isnan(value) else repr(value) for value in row)
+        return text.getvalue()
+
+    def _line(self) -> str | None:
+        """Return the recipe for the file; None if it is too long, for the picture is worth more."""
+        line = self.recipe.to_line()
+        if len(line.encode()) <= MAX_RECIPE:
+            return line
+        log.warning(
+            "the recipe is too long to go into the picture; save_recipe (--recipe) keeps it"
+        )
+        return None
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows."""
+        return self.picture._repr_png_()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, what it was made of and what it took."""
+        shown = base64.b64encode(self._repr_png_()).decode("ascii")
+        names = ", ".join(style.name for style in self.recipe.styles)
+        spent = sum(scale.evaluations for scale in self.recipe.scales)
+        size = f"{self.picture.width} x {self.picture.height} px"
+        words = (
+            f"{self.recipe.content.name} in the style of {names}: {size}, {spent} evaluations in "
+        )
+        words = html.escape(f"{words}{self.seconds:.1f} s; ended: {self.stopped}")
+        return (
+            f'<figure><img src="data:image/png;base64,{shown}" alt="{words}">'
+            f"<figcaption>{words}</figcaption></figure>"
+        )

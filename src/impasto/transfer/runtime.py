@@ -1,0 +1,31 @@
+"""transfer.runtime."""
+
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import SettingsError
+from impasto.system.hardware import devices, fast_at_bf16, usable_threads
+
+
+def resolve(runtime: Runtime, settings: Settings) -> Runtime:
+    """Return the runtime with every `auto` decided.
+
+    Only the convention `mean` goes to bf16 by itself. The paper's and other programs' are there to be
+    compared with what computes in fp32, so they are computed in fp32 unless bf16 is asked for.
+
+    Raises:
+        SettingsError: The device does not exist here.
+    """
+    present = devices()
+    device = present[0] if runtime.device == "auto" else runtime.device
+    if device == "cuda":
+        device = "cuda:0"
+    if device not in present:
+        raise SettingsError(
+            f"device: there is no '{device}' here; this machine has {', '.join(present)}"
+        )
+    precision = runtime.precision
+    if precision == "auto":
+        fast = settings.convention == "mean" and fast_at_bf16(device)
+        precision = "bf16" if fast else "fp32"
+    threads = runtime.threads or usable_threads()
+    return runtime.changed(device=device, threads=threads, precision=precision)

@@ -1,0 +1,499 @@
+"""The command line, from outside: what it prints, writes, refuses and returns."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+
+import impasto.network.weights.load
+import impasto.transfer.stylize
+from impasto.cli import app
+from impasto.cli.app import main
+from impasto.cli.flags import describe
+from impasto.cli.settings_sources import gather
+from impasto.config.output import Output
+from impasto.config.recipe import Recipe
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import ExitCode
+from impasto.image.picture import Picture
+from impasto.network.vgg import narrow_weights
+
+SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
+
+
+def picture(path, width=64, height=48, seed=0, solid=False):
+    rng = np.random.default_rng(seed)
+    size = (height, width, 3)
+    pixels = np.full(size, 90) if solid else rng.integers(0, 256, size)
+    image = pyvips.Image.new_from_array(pixels.astype(np.uint8), interpretation="srgb")
+    Path(path).write_bytes(image.write_to_buffer(Path(path).suffix))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test starts in a folder of its own, with a photo and a painting, on a narrow network."""
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", narrow_weights)
+    monkeypatch.setenv("PYTHONPATH", str(Path(impasto.__file__).parents[1]))  # of subprocesses
+    monkeypatch.chdir(tmp_path)
+    picture("photo.png")
+    picture("painting.png", seed=1)
+    return tmp_path
+
+
+def files():
+    return sorted(path.name for path in Path().iterdir())
+
+
+def run(*arguments):
+    return main(["photo.png", "painting.png", *SMALL, *arguments])
+
+
+# --- without torch -------------------------------------------------------------------------------
+
+WITHOUT_TORCH = """
+import sys
+from impasto.cli.app import main
+try:
+    code = main(sys.argv[1:])
+finally:
+    assert "torch" not in sys.modules, "torch was imported"
+    assert "numpy" not in sys.modules, "numpy was imported"
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["layers"], 0),
+        ([], 2),
+        (["photo.png"], 2),
+        (["photo.png", "painting.png", "--nonsense"], 2),
+        (["photo.png", "painting.png", "--size", "big"], 2),
+        (["photo.png", "painting.png", "--content-layers", "relu9_9"], 2),
+        (["photo.png", "missing.png"], 2),
+        (["photo.png", "painting.png", "-o", "photo.png"], 2),
+        (["photo.png", "painting.png", "-o", "no/such/folder.png"], 3),
+    ],
+)
+def test_torch_is_not_imported(arguments, code):
+    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [None, "80", "200"])
+def test_help_shows_every_field_with_its_range_and_default(capsys, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    flat = re.sub("^│   [A-Z|]+ ", "", text, flags=re.MULTILINE)  # kinds below their flags
+    flat = "".join(re.sub("[│╭╮╰╯─]", " ", flat).split())
+    for model in (Settings, Runtime, Output):
+        for name, field in model.model_fields.items():
+            assert f"--{name.replace('_', '-')}" in text
+            assert "default" in describe(field).lower()
+            assert "".join(describe(field).split()) in flat
+    for group in ("Look", "Size", "Speed", "Start", "Expert", "Machine", "Output"):
+        assert f"─ {group} ─" in text
+
+
+def test_help_names_the_values_themselves():
+    fields = Settings.model_fields
+    assert describe(fields["size"]).endswith("[px; 1 to 30000]")
+    assert "[above 0 to 1; default: 0.02]" in describe(fields["learning_rate"])
+    assert "[draft, good, best; default: good]" in describe(fields["quality"])
+    assert "default: yes" in describe(fields["bounded"])
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == impasto.__version__
+
+
+# --- pictures come out ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [[], ["stylize"]])
+def test_a_picture_is_made_and_its_name_printed(capsys, verb):
+    assert main([*verb, "photo.png", "painting.png", *SMALL]) == 0
+    said = capsys.readouterr()
+    assert said.out == "photo-painting.png\n"
+    assert "48 x 36 px (the photo is 64 x 48; --size 64 for all of it)" in said.err
+    made = Picture.open("photo-painting.png")
+    assert (made.width, made.height) == (48, 36)
+
+
+def test_default_names_are_always_new():
+    assert [run(), run(), run("--recipe")] == [0, 0, 0]
+    assert {f"photo-painting{n}.png" for n in ("", "-2", "-3")} <= set(files())
+    assert "photo-painting-3.json" in files()
+
+
+def test_an_existing_output_is_kept_without_force(capsys):
+    Path("out.png").write_bytes(b"mine")
+    assert run("-o", "out.png") == ExitCode.RESOURCE
+    assert "--force" in capsys.readouterr().err
+    assert Path("out.png").read_bytes() == b"mine"
+    assert run("-o", "out.png", "--force") == 0
+    assert Picture.open("out.png").width == 48
+
+
+def test_an_existing_recipe_is_kept_without_force():
+    Path("out.json").write_text("mine")
+    assert run("-o", "out.png", "--recipe") == ExitCode.RESOURCE
+    assert not Path("out.png").exists()
+    assert run("-o", "out.png", "--recipe", "--force") == 0
+    Recipe.from_json(Path("out.json").read_text())
+
+
+def test_a_name_taken_meanwhile_gives_way(monkeypatch, capsys):
+    def slow_stylize(*arguments, stylize=impasto.transfer.stylize.stylize, **options):
+        Path("out.png").write_bytes(b"theirs")
+        return stylize(*arguments, **options)
+
+    monkeypatch.setattr(impasto.transfer.stylize, "stylize", slow_stylize)
+    assert run("-o", "out.png") == 0
+    assert capsys.readouterr().out == "out-2.png\n"
+    assert Path("out.png").read_bytes() == b"theirs"
+
+
+def test_only_flags_given_change_the_preset():
+    flags = ["--preset", "paper", "--content-weight", "0.5", "--no-bounded"]
+    assert run(*flags, "--recipe", "-o", "out.png") == 0
+    recipe = Recipe.from_json(Path("out.json").read_text())
+    paper = Settings.preset("paper", content_weight=0.5, size=48, evaluations=2)
+    assert recipe.settings == paper
+    assert recipe.runtime.threads == 1
+
+
+def test_quality_overrides_the_evaluations_of_a_preset():
+    assert gather({"preset": "paper", "quality": "draft"}, {}).settings.passes == 25
+
+
+def test_json_is_one_object_on_standard_output(capsys):
+    assert run("--json", "--recipe") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == "photo-painting.png"
+    assert told["recipe_path"] == "photo-painting.json"
+    assert told["evaluations"] == 2
+    assert told["stopped"] == "evaluations"
+    assert {"total", "content", "style"} <= set(told["losses"])
+    assert told["recipe"]["content"]["name"] == "photo.png"
+    assert told["seconds"] > 0
+
+
+def test_standard_input_and_output(monkeypatch):
+    source, result = io.BytesIO(Path("photo.png").read_bytes()), io.BytesIO()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(source))
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(result))
+    assert main(["-", "painting.png", *SMALL, "-o", "-"]) == 0
+    assert Picture.open(result.getvalue()).width == 48
+    assert files() == ["painting.png", "photo.png"]
+
+
+def test_several_styles_and_their_shares():
+    picture("other.png", seed=2)
+    shares = ["--style-weights", "3,1", "--recipe", "-o", "out.png"]
+    assert main(["photo.png", "painting.png", "other.png", *SMALL, *shares]) == 0
+    styles = Recipe.from_json(Path("out.json").read_text()).styles
+    assert [style.weight for style in styles] == [3, 1]
+
+
+def test_a_picture_to_start_from():
+    picture("start.png", seed=3)
+    assert run("--init-picture", "start.png", "--recipe", "-o", "out.png") == 0
+    recipe = Recipe.from_json(Path("out.json").read_text())
+    assert recipe.settings.init == "picture"
+    assert recipe.init_picture is not None
+    assert recipe.init_picture.name == "start.png"
+
+
+def test_intermediate_pictures():
+    few = ["--size", "48", "--evaluations", "4", "--save-every", "2"]
+    assert main(["photo.png", "painting.png", *few, "-o", "out.png"]) == 0
+    assert {"out-0002.png", "out-0004.png", "out.png"} <= set(files())
+    Path("out.png").unlink()
+    assert run("--save-every", "2", "-o", "out.png") == ExitCode.RESOURCE
+
+
+def test_sixteen_bits():
+    assert run("--bits", "16", "-o", "out.tif") == 0
+    assert Picture.open("out.tif").bits == 16
+
+
+def test_quiet_and_verbose(capsys):
+    assert run("-q") == 0
+    assert capsys.readouterr() == ("photo-painting.png\n", "")
+    assert run("-v") == 0
+    assert "cpu, 1 threads, " in capsys.readouterr().err
+
+
+def test_plain_lines_have_no_escapes(capsys):
+    assert run() == 0
+    said = capsys.readouterr().err
+    assert "scale 1/1  48 x 36 px  evaluation 2/2  total " in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("name", ["content equals style", "solid style", "narrow photo"])
+def test_odd_pictures_that_work(name):
+    picture("solid.png", solid=True)
+    picture("narrow.png", 17, 40)
+    arguments = {
+        "content equals style": ["photo.png", "photo.png", *SMALL],
+        "solid style": ["photo.png", "solid.png", *SMALL],
+        "narrow photo": ["narrow.png", "painting.png", *SMALL[2:]],
+    }[name]
+    assert main([*arguments, "-o", "out.png"]) == 0
+    assert Path("out.png").exists()
+
+
+def test_layers_and_doctor(capsys):
+    assert main(["layers", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["relu4_2"]["channels"], rows["relu4_2"]["stride"]) == (512, 8)
+    assert main(["layers"]) == 0
+    assert "conv5_4" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) in (ExitCode.DONE, ExitCode.WEIGHTS)
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts["exit codes"]) == {str(int(code)) for code in ExitCode}
+    assert "cpu" in facts["machine"]["devices"]
+    assert main(["doctor"]) in (ExitCode.DONE, ExitCode.WEIGHTS)
+    assert "threads" in capsys.readouterr().out
+
+
+def test_demo(capsys, monkeypatch):
+    monkeypatch.setattr("impasto.system.hardware.usable_threads", lambda: 1)
+    assert main(["demo", "--size", "48"]) == 0
+    assert capsys.readouterr().out == "demo.png\n"
+    assert main(["demo", "--size", "48"]) == 0
+    assert capsys.readouterr().out == "demo-2.png\n"
+    assert main(["demo", "--size", "48", "--force"]) == 0
+    assert capsys.readouterr().out == "demo.png\n"
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+BAD = [
+    (["missing.jpg", "painting.png"], 2, "missing.jpg"),
+    (["photo.png", "missing.jpg"], 2, "missing.jpg"),
+    (["a-folder", "painting.png"], 2, "a-folder is a folder"),
+    (["text.jpg", "painting.png"], 2, "text.jpg is a text file"),
+    (["cut.jpg", "painting.png"], 2, "cut.jpg"),
+    (["empty.png", "painting.png"], 2, "empty.png is empty"),
+    (["thin.png", "painting.png"], 2, "size"),
+    (["dot.png", "painting.png"], 2, "smallest size that works is 16"),
+    (["photo.png", "dot.png", "--size", "9"], 2, "smallest size"),
+    (["photo.png"], 2, "no painting"),
+    (["doctr"], 2, "Did you mean doctor?"),
+    ([], 2, "no photo"),
+    (["", "painting.png"], 2, "is empty ('')"),
+    (["photo.png", "-"], 2, "only the photo"),
+    (["photo.png", "painting.png", "--style-layers", "relu1_11"], 2, "Did you mean relu1_1?"),
+    (["photo.png", "painting.png", "--style-layers", "relu1_1=x"], 2, "relu1_1"),
+    (["photo.png", "painting.png", "--style-layers", "relu1_1=-1"], 2, "relu1_1"),
+    (["photo.png", "painting.png", "--content-weight", "-1"], 2, "--content-weight: "),
+    (["photo.png", "painting.png", "--style-weight", "nan"], 2, "--style-weight: "),
+    (["photo.png", "painting.png", "--content-weight=0", "--style-weight=0"], 2, "nothing to do"),
+    (["photo.png", "painting.png", "--quality", "goood"], 2, "good"),
+    (["photo.png", "painting.png", "--size", "0"], 2, "size"),
+    (["photo.png", "painting.png", "--size", "3.5"], 2, "--size"),
+    (["photo.png", "painting.png", "--contnt-weight", "1"], 2, "Did you mean --content-weight?"),
+    (["photo.png", "painting.png", "--preset", "papr"], 2, "Did you mean paper?"),
+    (["photo.png", "painting.png", "--device", "tpu"], 2, "device"),
+    (["photo.png", "painting.png", "--device", "cuda:99"], 2, "cuda:99"),
+    (["photo.png", "painting.png", "--style-weights", "1,2"], 2, "--style-weights"),
+    (["photo.png", "painting.png", "--style-weights", "x"], 2, "--style-weights"),
+    (["photo.png", "painting.png", "--style-weights", "-1"], 2, "negative"),
+    (["photo.png", "painting.png", "--style-weights", "0"], 2, "above 0"),
+    (["photo.png", "painting.png", "--init", "picture"], 2, "--init-picture"),
+    (["photo.png", "painting.png", "--init-picture", "missing.png"], 2, "missing.png"),
+    (["photo.png", "painting.png", "--init-picture=photo.png", "--init=noise"], 2, "--init noise"),
+    (["photo.png", "painting.png", "-o", "photo.png", "--force"], 2, "photo.png is also an input"),
+    (["photo.png", "painting.png", "-o", "out.pgn"], 2, "Did you mean .png?"),
+    (["photo.png", "painting.png", "-o", "out"], 2, "suffix"),
+    (["photo.png", "painting.png", "-o", "--force"], 2, "--force"),
+    (["photo.png", "painting.png", "-o", "no/out.png"], 3, "the folder no does not exist"),
+    (["photo.png", "painting.png", "-o", "a-folder"], 3, "a-folder is a folder"),
+    (["photo.png", "painting.png", "-o", "/proc/out.png"], 3, "/proc"),
+    (["photo.png", "painting.png", "-o", "-", "--recipe"], 2, "--recipe"),
+    (["photo.png", "painting.png", "-o", "o.jpg", "--bits", "16"], 2, "16 bits"),
+    (["photo.png", "painting.png", "--bits", "12"], 2, "--bits"),
+    (["photo.png", "painting.png", "--save-every", "0"], 2, "--save-every"),
+    (["layers", "x"], 2, "x"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "word"), BAD, ids=lambda value: str(value)[:60])
+def test_bad_input_gives_one_line_and_leaves_nothing(arguments, code, word, capsys):
+    Path("a-folder").mkdir()
+    Path("text.jpg").write_text("not a picture at all\n")
+    Path("empty.png").touch()
+    picture("whole.jpg", 200, 200)
+    Path("cut.jpg").write_bytes(Path("whole.jpg").read_bytes()[:2000])
+    picture("thin.png", 10_000, 1)
+    picture("dot.png", 1, 1)
+    if "dot.png" == (arguments or [""])[0]:
+        arguments = [*arguments, "--size", "1"]
+    before = files()
+    assert main(arguments) == code
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("impasto: error: ")
+    assert word in lines[0]
+    assert said.out == ""
+    assert files() == before
+
+
+def test_one_pixel_is_enlarged():
+    picture("dot.png", 1, 1)
+    assert main(["dot.png", "painting.png", *SMALL, "-o", "out.png"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (MemoryError(), 3, "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 3, "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried"), 3, "not enough memory"),
+        (BrokenPipeError(), 3, ""),
+        (ZeroDivisionError("ours"), 1, "please report"),
+    ],
+)
+def test_what_breaks_inside(monkeypatch, capsys, error, code, word):
+    def broken(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(impasto.transfer.stylize, "stylize", broken)
+    assert run() == code
+    said = capsys.readouterr().err
+    assert word in said
+    assert ("Traceback" in said) == (code == 1)
+    assert files() == ["painting.png", "photo.png"]
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+DRIVER = """
+import sys
+import impasto.network.weights.load
+import impasto.transfer.stylize
+from impasto.cli.app import main
+from impasto.network.vgg import narrow_weights
+impasto.network.weights.load.load_weights = narrow_weights
+sys.exit(main())
+"""
+
+
+@contextlib.contextmanager
+def started(*arguments):
+    """A long run in a process of its own, whose progress can be read line by line."""
+    long = ["--size", "64", "--evaluations", "100000", "--save-every", "3", "--threads", "1"]
+    command = [sys.executable, "-u", "-c", DRIVER, "photo.png", "painting.png", *long]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "-o", "out.png", *arguments], **pipes, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_best(number, code):
+    with started() as process:
+        for line in process.stderr:
+            if "evaluation" in line:
+                break
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == code
+    assert out == "out.png\n"
+    assert "interrupted; the best picture so far is saved" in err
+    assert "Traceback" not in err
+    assert Picture.open("out.png").width == 64
+
+
+def test_a_second_signal_ends_at_once(monkeypatch, capsys):
+    def twice(*arguments, on_step, **options):
+        app.signals.running = True
+        signal.raise_signal(signal.SIGINT)  # sets a flag
+        signal.raise_signal(signal.SIGINT)  # ends
+        raise AssertionError("still running")
+
+    monkeypatch.setattr(impasto.transfer.stylize, "stylize", twice)
+    assert run() == 130
+    assert capsys.readouterr() == ("", "")
+    assert files() == ["painting.png", "photo.png"]
+
+
+def test_numerical_trouble_saves_the_best(monkeypatch, capsys):
+    def troubled(*arguments, stylize=impasto.transfer.stylize.stylize, **options):
+        return dataclasses.replace(
+            stylize(*arguments, **options),
+            stopped="not finite", fault="the loss content.relu4_2 stopped being finite at evaluation 3",
+        )  # fmt: skip
+
+    monkeypatch.setattr(impasto.transfer.stylize, "stylize", troubled)
+    assert run("-q") == 5
+    said = capsys.readouterr()
+    assert said.out == "photo-painting.png\n"
+    assert said.err.startswith("impasto: error: the loss content.relu4_2 stopped being finite")
+    assert "photo-painting.png" in files()
+
+
+def test_a_signal_while_starting_ends_quietly():
+    # the photo comes from a pipe that stays open, so the run waits for it
+    command = [sys.executable, "-c", DRIVER, "-", "painting.png", "-o", "out.png"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not _catches_interrupts(process.pid):
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert files() == ["painting.png", "photo.png"]
+
+
+def _catches_interrupts(pid):
+    """Whether SIGTERM, which Python leaves alone, has a handler by now: then main() has begun."""
+    if not os.path.exists("/proc"):  # noqa: PTH110
+        time.sleep(5)
+        return True
+    found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(found and int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, capsys) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert main(["--version"]) == 0
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert main(["--version"]) == 0
+    assert "GOMP_SPINCOUNT" not in os.environ

@@ -1,0 +1,125 @@
+import pytest
+import torch
+
+from impasto.errors import InputError
+from impasto.network import pooling
+from impasto.network.backprop import Chain, added
+from impasto.network.layers import LAYERS
+from impasto.network.vgg import VGG19
+
+SETS = [
+    ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"],
+    ["relu1_2", "relu2_2", "relu3_4"],  # rectifications right before a pooling
+    ["conv1_1", "relu1_1", "conv3_2", "pool1", "pool4"],
+    ["conv4_2"],
+    ["pool2", "relu2_2"],
+    list(LAYERS),
+]
+
+
+def adding(given):
+    """Inject what a function gives for a layer."""
+    return lambda name, so_far: added(so_far, given(name))
+
+
+def autograd(network, image, layers, gradients):
+    leaf = image.clone().requires_grad_(True)
+    features = network(leaf, layers)
+    total = sum((features[layer] * gradients[layer]).sum() for layer in gradients)
+    return features, torch.autograd.grad(total, leaf)[0]
+
+
+@pytest.mark.parametrize("layers", SETS, ids=lambda names: names[0] + f"+{len(names) - 1}")
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize("size", [(32, 48), (37, 45)])
+def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, size) -> None:
+    network = VGG19(narrow, pooling=pooling, padding=padding).double()
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand(1, 3, *size, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        shapes = {name: found.shape for name, found in network(image, layers).items()}
+    gradients = {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for name, shape in shapes.items()
+    }
+    expected, gradient = autograd(network, image, layers, gradients)
+    course = Chain(network).forward(image, layers)
+    assert set(course.features) == {"image", *layers}
+    for name, found in course.features.items():
+        torch.testing.assert_close(found, expected[name].detach())
+    asked: list[str] = []
+    back = course.back(adding(lambda name: asked.append(name) or gradients[name].clone()))
+    torch.testing.assert_close(back, gradient)
+    assert asked == [*reversed([name for name in LAYERS if name in layers]), "image"]
+
+
+def test_layers_without_a_gradient_are_passed_over(narrow) -> None:
+    network = VGG19(narrow).double()
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    one = torch.ones(1, narrow["conv2_1.bias"].numel(), 16, 16).double()
+    _, expected = autograd(network, image, ["relu2_1", "relu3_1"], {"relu2_1": one})
+    course = Chain(network).forward(image, ["relu2_1", "relu3_1"])
+    found = course.back(adding(lambda name: one.clone() if name == "relu2_1" else None))
+    torch.testing.assert_close(found, expected)
+    course = Chain(network).forward(image, ["relu1_1"])
+    assert torch.equal(course.back(adding(lambda _: None)), torch.zeros_like(image))
+
+
+def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow) -> None:
+    network = VGG19(narrow).double()
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
+    number = torch.ones((), dtype=torch.float64)
+    seen = number.expand(1, narrow["conv1_1.bias"].numel(), 16, 16).double()
+    _, expected = autograd(network, image, ["relu1_1"], {"relu1_1": seen})
+    found = (
+        Chain(network)
+        .forward(image, ["relu1_1"])
+        .back(adding(lambda name: seen if name == "relu1_1" else None))
+    )
+    torch.testing.assert_close(found, expected)
+    assert number == 1
+
+
+def test_the_image_is_not_touched_and_too_small_is_refused(narrow, random_image) -> None:
+    chain, image = Chain(VGG19(narrow)), random_image(16, 16)
+    before = image.clone()
+    chain.forward(image, ["relu5_1"]).back(adding(lambda _: None))
+    assert torch.equal(image, before)
+    with pytest.raises(InputError, match="16 px"):
+        chain.forward(random_image(15, 40), ["relu5_1"])
+
+
+def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> None:
+    network = VGG19(weights)
+    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+    layers = ["relu3_3", "relu4_2"]
+    gradients = {name: torch.ones_like(network(image, [name])[name]) for name in layers}
+    expected, gradient = autograd(network, image, layers, gradients)
+    chain = Chain(network)
+    course = chain.forward(image, layers)
+    for name in layers:
+        found, wanted = course.features[name], expected[name].detach()
+        assert (found - wanted).abs().max() < 2e-5 * wanted.abs().max()
+    found = course.back(adding(gradients.get))
+    assert (found - gradient).norm() < 1e-3 * gradient.norm()
+    ways = {name: type(way).__name__ for name, way in chain._convolutions.items()}
+    assert ways["conv1_2"] == "Direct"
+    assert ways["conv4_2"] == "Winograd"
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16)])
+def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height, width) -> None:
+    chain = Chain(VGG19(narrow, padding=padding).double())
+    image = random_image(height, width).double()
+    found = []
+    for rows in (1000, 3, 1):  # of pooled layers in a strip
+        monkeypatch.setattr(pooling, "ROWS", rows)
+        monkeypatch.setattr(pooling, "STRIP", 1)
+        course = chain.forward(image, ["relu3_1"])
+        features = course.features["relu3_1"].clone()
+        found.append((features, course.back(adding({"relu3_1": features.clone()}.get))))
+    for features, gradient in found[1:]:
+        assert torch.allclose(features, found[0][0], rtol=1e-12)
+        assert torch.allclose(gradient, found[0][1], rtol=1e-10)
