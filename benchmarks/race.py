@@ -28,7 +28,7 @@ import numpy
 import plain
 import torch
 from common import Score, pairs, surroundings, table
-from contenders import Course, Job, best, chosen, first_at_or_below, last_within
+from contenders import Course, OutputPlan, best, chosen, first_at_or_below, last_within
 from costs import Rows, Tables
 from PIL import Image
 from runs import settings_of
@@ -51,7 +51,7 @@ class Race:
         folder = options.folder
         folder.mkdir(parents=True, exist_ok=True)
         photo, style = self.full
-        empty = Job(photo, style, 0, options.threads, options.precision, folder)
+        empty = OutputPlan(photo, style, 0, options.threads, options.precision, folder)
         self.job = costs.at_size(empty, options.size, photo, style)
         single = {"init": "content", "evaluations": 80}
         coarse = {"init": "content", "min_size": options.size // 2, "evaluations": 60}

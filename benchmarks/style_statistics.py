@@ -23,7 +23,7 @@ from tests.reference import neutral
 from impasto import Runtime, Settings
 from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
 from impasto.losses.objective import Objective, network_of
 from impasto.network.weights.load import load
@@ -71,8 +71,8 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             runtime = runtime_module.resolve(Runtime.model_validate(given), settings)
             opened = open_inputs(*inputs, settings, None)
             (scale,) = opened.scales(settings, layers_of(settings, ()))
-            network = network_of(load(None), settings, runtime, Workshop(0))
-            targets = targets_of(opened, scale, runtime.device, Workshop(0))
+            network = network_of(load(None), settings, runtime, Shared(0))
+            targets = targets_of(opened, scale, runtime.device, Shared(0))
             photo, painting = targets.content, targets.styles[0]
             canvas = start(
                 "content", noise=0.2, seed=0, content=photo, style=painting, picture=None

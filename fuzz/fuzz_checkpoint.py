@@ -29,7 +29,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.optim.evaluation import Evaluation
 from impasto.optim.minimize import minimize
-from impasto.transfer.callbacks.checkpoint_file import Checkpoint, Head
+from impasto.transfer.callbacks.checkpoint_file import Checkpoint, CheckpointHeader
 from impasto.transfer.result import Record
 
 FOLDER = Path(
@@ -67,7 +67,7 @@ def good(solver: str) -> Checkpoint:
         content=item, styles=(item,), weights="given", weights_sha256="", scales=(), losses={}, seconds=1.0,
         stopped="", reproducible=False, machine={},
     )  # fmt: skip
-    head = Head(
+    head = CheckpointHeader(
         recipe=recipe, scale=0, tile=0, used=0, scale_seconds=0.1, count=count, numbers=numbers,
         parts=parts, columns=("total",), folders=("/tmp",), note={"target": "out.png"},
     )  # fmt: skip

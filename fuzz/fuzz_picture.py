@@ -50,13 +50,13 @@ def tried(data: bytes) -> None:
     """Read all the pixels of one input."""
     try:
         picture = Picture.open(data, limits=LIMITS)
-        colours, alpha = picture.tensor(24, 16), picture.alpha()
+        colors, alpha = picture.tensor(24, 16), picture.alpha()
         picture.array()
     except ImpastoError as error:
         if len(str(error).splitlines()) != 1:
             raise AssertionError(f"not one line: {error!r}") from error
         return
-    if not (colours.isfinite().all() and 0 <= colours.min() and colours.max() <= 1):
+    if not (colors.isfinite().all() and 0 <= colors.min() and colors.max() <= 1):
         raise AssertionError("colours out of range")
     if picture.width * picture.height > LIMITS.max_pixels:
         raise AssertionError("larger than the limit")

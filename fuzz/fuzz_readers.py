@@ -41,11 +41,11 @@ def settings_file(data: bytes) -> None:
         raise Finding(f"{again.models()} is not {chosen.models()}")
 
 
-def _chosen(sheet: settings_file_module.Sheet) -> settings_sources.Chosen:
+def _chosen(sheet: settings_file_module.SettingsFile) -> settings_sources.ResolvedSettings:
     layers = settings_sources._Layers()
     layers.add_sheet(sheet, SHOWN)
     models = [layers.build(model) for model in settings_sources.MODELS]
-    return settings_sources.Chosen(*models, "default", sheet.weights, layers.origins)
+    return settings_sources.ResolvedSettings(*models, "default", sheet.weights, layers.origins)
 
 
 def recipe_json(data: bytes) -> None:
@@ -131,7 +131,7 @@ def examples() -> list[bytes]:
         reproducible=True,
         machine={"system": "Linux"},
     )
-    whole = settings_sources.Chosen(Settings(), Runtime(), Output())
+    whole = settings_sources.ResolvedSettings(Settings(), Runtime(), Output())
     found = [b"\0" + path.read_bytes() for path in settings_file_module.known().values()]
     found += [b"\0" + settings_sources.to_toml(whole).encode(), b"\x01" + recipe.to_json().encode()]
     found += [bytes([number]) + xmp.pack(recipe.to_line()) for number in (2, 4)]

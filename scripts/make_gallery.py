@@ -27,7 +27,7 @@ ROWS = Path(__file__).resolve().parent / "gallery"
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
 PARTS = {  # title, and the page that explains it
     "strength": ("How strongly", "control/strength.md"),
-    "colour": ("Colour", "control/colour.md"),
+    "colour": ("Color", "control/colour.md"),
     "styles": ("Strokes and several styles", "control/styles.md"),
     "regions": ("Regions", "control/regions.md"),
     "statistics": ("What counts as style", "control/statistics.md"),
@@ -133,9 +133,9 @@ def draw_masks(folder: Path) -> None:
     masks = {"cup": cup, "saucer": saucer, "table": ~saucer, "left": columns() < 300}
     for name, mask in masks.items():
         save(np.where(mask, 255, 0).astype(np.uint8), folder / f"{name}.png")
-    colours = np.zeros((400, 600, 3), np.uint8)
-    colours[~saucer], colours[saucer], colours[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
-    save(colours, folder / "segments.png")
+    colors = np.zeros((400, 600, 3), np.uint8)
+    colors[~saucer], colors[saucer], colors[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    save(colors, folder / "segments.png")
     for name, part in (("sky", slice(0, 280)), ("fields", slice(340, 512))):  # of swirl.jpg
         mask = np.zeros((512, 640), np.uint8)
         mask[part] = 255

@@ -77,11 +77,11 @@ def ramp(*names: str) -> Array:
     return np.stack([pigment(name) for name in names])
 
 
-def mix(colours: Array, tone: float) -> Array:
+def mix(colors: Array, tone: float) -> Array:
     """Returns the colour at a place between 0 and 1 along a row of pigments."""
-    place = float(np.clip(tone, 0.0, 1.0)) * (len(colours) - 1)
-    low = min(int(place), len(colours) - 2)
-    return colours[low] + (place - low) * (colours[low + 1] - colours[low])
+    place = float(np.clip(tone, 0.0, 1.0)) * (len(colors) - 1)
+    low = min(int(place), len(colors) - 2)
+    return colors[low] + (place - low) * (colors[low + 1] - colors[low])
 
 
 def grid() -> tuple[Array, Array]:
@@ -128,9 +128,9 @@ class Plan:
     angle: Array = field(default_factory=lambda: np.zeros((ROWS, COLS), np.float32))
     cell: NDArray[np.int32] = field(default_factory=lambda: np.zeros((ROWS, COLS), np.int32))
 
-    def put(self, where: NDArray[np.bool_], colours: Array, tone: Array, angle: Array) -> None:
+    def put(self, where: NDArray[np.bool_], colors: Array, tone: Array, angle: Array) -> None:
         """Plans one shape over what was planned before."""
-        self.ramps.append(colours)
+        self.ramps.append(colors)
         self.region[where] = len(self.ramps) - 1
         self.cell[where] = len(self.ramps) * 1000
         self.tone[where] = tone[where]
@@ -223,8 +223,8 @@ class Canvas:
         paint = 2.2 - brush.dry * (3.2 * s**2) + 0.9 * hair
         alpha = edge * np.clip(paint, 0, 1)
         share = np.clip(0.5 + 0.35 * t + 0.4 * hair, 0, 1)[..., None]
-        colour = first + (second - first) * share
-        colour = colour * (1 + brush.streak * hair[..., None])
+        color = first + (second - first) * share
+        color = color * (1 + brush.streak * hair[..., None])
         ridge = 0.55 * np.exp(-np.square((np.abs(t) - 0.82) / 0.16))
         body = (1 - 0.5 * t**2) * 0.6 + ridge + 0.30 * hair
         thick = brush.load * body * (1 - 0.35 * s) * min(1.0, brush.radius / 7)
@@ -232,7 +232,7 @@ class Canvas:
         inside = (column >= 0) & (column < COLS) & (row >= 0) & (row < ROWS) & (alpha > 0.01)
         at = (row[inside], column[inside])
         a = alpha[inside]
-        self.rgb[at] += a[:, None] * (colour[inside] - self.rgb[at])
+        self.rgb[at] += a[:, None] * (color[inside] - self.rgb[at])
         self.relief[at] += a * (0.35 * self.relief[at] + thick[inside] - self.relief[at])
 
     def finish(self, depth: float = 1.1, gloss: float = 0.16) -> Image.Image:
@@ -340,11 +340,11 @@ def layer(
     bend = rng.normal(0.0, brush.wander, len(starts))
     paths = trace(plan, starts, bend, brush.length * rng.uniform(0.8, 1.2), keep)
     for row, column, path in zip(*pixel(starts), paths, strict=True):
-        colours = plan.ramps[plan.region[row, column]]
+        colors = plan.ramps[plan.region[row, column]]
         tone = float(plan.tone[row, column]) + lift + rng.normal(0.0, brush.spread)
         other = tone + rng.normal(0.0, 0.6 * brush.spread)
         value = 1 + rng.normal(0.0, 0.05)
-        canvas.lay(path, brush, mix(colours, tone) * value, mix(colours, other) * value)
+        canvas.lay(path, brush, mix(colors, tone) * value, mix(colors, other) * value)
     return len(starts)
 
 
@@ -352,7 +352,7 @@ def outline(
     canvas: Canvas,
     points: Points,
     brush: Brush,
-    colours: Array,
+    colors: Array,
     tone: float = 0.5,
     taper: float = 1.0,
     overlap: float = 0.72,
@@ -363,7 +363,7 @@ def outline(
         canvas: The canvas to paint on.
         points: The (x, y) points of the line, in picture heights.
         brush: What to paint with.
-        colours: The row of pigments to take.
+        colors: The row of pigments to take.
         tone: The place along the row of pigments.
         taper: How many times wider the line begins than it ends.
         overlap: Where along a stroke the next one begins.
@@ -380,7 +380,7 @@ def outline(
         shade = tone + canvas.rng.normal(0.0, brush.spread)
         thick = (taper + (1 - taper) * begin / run[-1]) * 2 / (taper + 1)
         tool = replace(brush, radius=max(1.8, brush.radius * thick))
-        canvas.lay(path, tool, mix(colours, shade), mix(colours, shade + 0.15))
+        canvas.lay(path, tool, mix(colors, shade), mix(colors, shade + 0.15))
         begin += (end - begin) * overlap
 
 
@@ -630,14 +630,14 @@ def plan_lake(plan: Plan, rng: np.random.Generator) -> None:
     plan.cell[lake & (apart < 1)] += number[lake & (apart < 1)]
 
 
-def contours(plan: Plan, edges: NDArray[np.bool_], colours: Array, tone: float) -> Plan:
+def contours(plan: Plan, edges: NDArray[np.bool_], colors: Array, tone: float) -> Plan:
     """Returns a plan of one colour whose directions run along the given edges."""
     soft = ndimage.gaussian_filter(edges.astype(np.float32), 3)
     dy, dx = np.gradient(soft)
     xx, yy, xy = (ndimage.gaussian_filter(part, 5) for part in (dx * dx, dy * dy, dx * dy))
     drawn = Plan(cell=plan.cell)
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
-    drawn.put(np.ones_like(edges), colours, np.full_like(plan.tone, tone), angle.astype(np.float32))
+    drawn.put(np.ones_like(edges), colors, np.full_like(plan.tone, tone), angle.astype(np.float32))
     return drawn
 
 
@@ -678,10 +678,10 @@ def paint_trunks(canvas: Canvas) -> None:
             moved = middle + np.stack([shift * half, 0 * half], axis=1)
             brush = Brush(0.5 * (wide + thin) * 0.5, 130, spread=0.12, load=1.2)
             outline(canvas, moved, brush, dark, 0.18, wide / thin)
-        for shift, colours, tone in ((0.66, fire, 0.45), (0.25, fire, 0.0), (-0.55, cold, 0.0)):
+        for shift, colors, tone in ((0.66, fire, 0.45), (0.25, fire, 0.0), (-0.55, cold, 0.0)):
             moved = middle + np.stack([shift * side * half, 0 * half], axis=1)
             brush = Brush(max(1.8, 0.085 * (wide + thin)), 44, spread=0.3, load=1.5, dry=0.8)
-            outline(canvas, moved, brush, colours, tone, wide / thin, 1.5)
+            outline(canvas, moved, brush, colors, tone, wide / thin, 1.5)
 
 
 def paint_ember(rng: np.random.Generator) -> Image.Image:

@@ -36,18 +36,18 @@ def opened(name: str) -> dict[str, object]:
         picture = Picture.open(name)
         scale = EDGE / max(picture.width, picture.height)
         size = [max(1, round(side * scale)) for side in (picture.width, picture.height)]
-        colours, alpha = picture.tensor(*size), picture.alpha(*size)
+        colors, alpha = picture.tensor(*size), picture.alpha(*size)
     except ImpastoError as error:
         return {"error": str(error), "kind": type(error).__name__, "code": int(error.exit_code)}
     sound = [torch.isfinite(part).all() and 0 <= part.min() and part.max() <= 1
-             for part in (colours, alpha) if part is not None]  # fmt: skip
+             for part in (colors, alpha) if part is not None]  # fmt: skip
     return {
         "size": [picture.width, picture.height],
         "alpha": alpha is not None,
         "bits": picture.bits,
         "notes": picture.notes,
         "sound": all(map(bool, sound)),
-        "colour": float((colours.amax(1) - colours.amin(1)).max()),
+        "colour": float((colors.amax(1) - colors.amin(1)).max()),
     }
 
 

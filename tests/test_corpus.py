@@ -251,14 +251,14 @@ def test_bmps_equal_their_references():
     assert seen > 3
 
 
-COLOURS = {  # what `expect` says the picture looks like
+COLORS = {  # what `expect` says the picture looks like
     "valid/lab/pillow__lab-green.tif": (0, 152, 117),
     "valid/lab/pillow__lab-red.tif": (253, 0, 125),
 }
 
 
-@pytest.mark.parametrize("file", COLOURS)
+@pytest.mark.parametrize("file", COLORS)
 def test_colours_that_are_stated(file):
     if file not in ROWS:
         pytest.skip(f"{file} is held back")
-    assert np.abs(pixels(file).mean((0, 1)) * 255 - COLOURS[file]).max() < 8
+    assert np.abs(pixels(file).mean((0, 1)) * 255 - COLORS[file]).max() < 8

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from impasto.config.settings import Settings
-from impasto.inputs.pictures import Targets
+from impasto.inputs.pictures import ScaledInputs
 from impasto.losses.build import bind
 from impasto.losses.content import ContentLoss, squared_distance
 from impasto.losses.gram import GramLoss, gram_matrix
@@ -35,7 +35,7 @@ def settings_of(case: dict) -> Settings:
 
 
 def objective_of(network, content, styles, shares, settings, extra=()):
-    targets = Targets(content, tuple(styles), torch.tensor(shares, dtype=content.dtype), None)
+    targets = ScaledInputs(content, tuple(styles), torch.tensor(shares, dtype=content.dtype), None)
     return Objective(network, [*bind(network, targets, settings), *extra])
 
 

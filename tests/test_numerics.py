@@ -119,8 +119,8 @@ def picture(draw: Draw, square: bool) -> np.ndarray:
     height = width if square else height
     kind = draw.integers(6)
     if kind == 0:
-        colour = draw.choice([(0, 0, 0), (255, 255, 255), (255, 0, 0), (124, 116, 103)])
-        found = np.broadcast_to(colour, (height, width, 3))
+        color = draw.choice([(0, 0, 0), (255, 255, 255), (255, 0, 0), (124, 116, 103)])
+        found = np.broadcast_to(color, (height, width, 3))
     elif kind == 1:  # one pixel of another colour
         found = np.zeros((height, width, 3))
         found[height // 2, width // 2] = 255

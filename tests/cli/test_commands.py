@@ -13,9 +13,9 @@ from PIL import Image
 from test_recipe import recipe
 
 import impasto.inputs.open
+import impasto.network.weights.load
 import impasto.system.hardware
 import impasto.transfer.estimate
-import impasto.network.weights.load
 import impasto.transfer.stylize
 from impasto.cli.app import main
 from impasto.cli.commands.settings import DEFAULT_WEIGHTS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_recipe import recipe
 
-from impasto.cli.settings_sources import Chosen, gather, read_file, to_toml
+from impasto.cli.settings_sources import ResolvedSettings, gather, read_file, to_toml
 from impasto.config.limits import Input
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
@@ -177,7 +177,7 @@ def test_a_file_without_settings_is_refused() -> None:
 
 def test_like_is_a_preset_with_its_limits() -> None:
     chosen = gather({"like": "crowsonkb"}, {})
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ResolvedSettings)
     assert chosen.preset == "crowsonkb"
     assert chosen.notes
     assert chosen.origins["preset"] == "--like"

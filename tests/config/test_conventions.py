@@ -17,7 +17,7 @@ from impasto.config.conventions import (
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.image.picture import Picture
-from impasto.inputs.pictures import Targets
+from impasto.inputs.pictures import ScaledInputs
 from impasto.losses.build import bind
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_matrix
@@ -85,7 +85,7 @@ def test_objective_is_the_programs(weights, random_image, name, size, painting) 
         random_image(*one, seed) for seed, one in enumerate((size, size, painting))
     )
     network = prepare(weights, pooling="max", padding="zero", precision="fp32", device="cpu")
-    targets = Targets(content, (style,), torch.ones(1), None)
+    targets = ScaledInputs(content, (style,), torch.ones(1), None)
     objective = Objective(network, bind(network, targets, settings))
     found = named(objective(canvas), objective.scale)
     with torch.no_grad():

@@ -416,11 +416,11 @@ def test_palette_with_transparency_against_rgba(format):
     """The palette is looked up, and the colour that is clear is clear."""
     indices = np.arange(60, dtype=np.uint8).reshape(6, 10) % 5
     image = Image.fromarray(indices, "P")
-    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (250, 250, 5), (0, 0, 0)]
-    image.putpalette([value for colour in colours for value in colour])
+    colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (250, 250, 5), (0, 0, 0)]
+    image.putpalette([value for color in colors for value in color])
     picture = Picture.open(pil_bytes(image, format, transparency=2))
     twin = np.zeros((6, 10, 4), np.uint8)
-    twin[..., :3], twin[..., 3] = np.array(colours)[indices], np.where(indices == 2, 0, 255)
+    twin[..., :3], twin[..., 3] = np.array(colors)[indices], np.where(indices == 2, 0, 255)
     got = picture.array()
     assert np.array_equal(got[..., 3], twin[..., 3])
     assert np.array_equal(got[indices != 2], twin[indices != 2])

@@ -45,22 +45,22 @@ def pixels(tensor) -> np.ndarray:
 
 
 @pytest.fixture
-def colours() -> np.ndarray:
+def colors() -> np.ndarray:
     random = np.random.default_rng(0).random((600, 3))
     random[:100] **= 4  # dark ones
     return random
 
 
-def test_lab_is_that_of_the_standard(colours) -> None:
-    np.testing.assert_allclose(pixels(to_lab(image(colours, 20))), lab(colours), atol=0.05)
+def test_lab_is_that_of_the_standard(colors) -> None:
+    np.testing.assert_allclose(pixels(to_lab(image(colors, 20))), lab(colors), atol=0.05)
     corners = list(PUBLISHED)
     got = pixels(to_lab(image(corners)))
     np.testing.assert_allclose(got, list(PUBLISHED.values()), atol=0.05)
 
 
-def test_there_and_back_is_far_finer_than_16_bits(colours) -> None:
-    back = from_lab(to_lab(image(colours)))
-    assert (back - image(colours)).abs().max() < 0.5 / 65535
+def test_there_and_back_is_far_finer_than_16_bits(colors) -> None:
+    back = from_lab(to_lab(image(colors)))
+    assert (back - image(colors)).abs().max() < 0.5 / 65535
 
 
 def test_a_colour_that_srgb_lacks_keeps_lightness_and_hue_and_most_of_its_chroma() -> None:
@@ -79,10 +79,10 @@ def test_a_colour_that_srgb_lacks_keeps_lightness_and_hue_and_most_of_its_chroma
     assert (edge < 1e-3).all(), "more chroma would have fitted"
 
 
-def test_chroma_is_the_photos_within_one_in_8_bits(colours) -> None:
+def test_chroma_is_the_photos_within_one_in_8_bits(colors) -> None:
     """The number of the issue; where sRGB has that chroma at that lightness."""
     random = np.random.default_rng(1)
-    photo = 0.5 + (colours - 0.5) * 0.5  # not so vivid that it cannot get lighter
+    photo = 0.5 + (colors - 0.5) * 0.5  # not so vivid that it cannot get lighter
     painted = photo + random.normal(0, 0.1, photo.shape)
     painted = painted.clip(0, 1)
     result = with_chroma(image(painted), image(photo))

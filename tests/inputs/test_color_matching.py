@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from impasto.inputs import color_matching
-from impasto.inputs.color_matching import GAIN, Palette, histogram, linear, matched, recolour
+from impasto.inputs.color_matching import GAIN, Palette, histogram, linear, matched, recolor
 
 
-def colours(mean, spread, count: int = 4000, seed: int = 0) -> np.ndarray:
+def colors(mean, spread, count: int = 4000, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
     turn = np.linalg.qr(random.normal(size=(3, 3)))[0]
     return (mean + random.normal(size=(count, 3)) * spread @ turn).clip(0, 1)
@@ -18,10 +18,10 @@ def equal(values) -> Palette:
     return Palette(values, np.full(len(values), 1 / len(values)))
 
 
-PAINTING = colours([0.4, 0.5, 0.6], [0.2, 0.08, 0.03], seed=1)
-PHOTO = colours([0.6, 0.5, 0.3], [0.15, 0.12, 0.05], 3000, seed=2) ** 1.5
+PAINTING = colors([0.4, 0.5, 0.6], [0.2, 0.08, 0.03], seed=1)
+PHOTO = colors([0.6, 0.5, 0.3], [0.15, 0.12, 0.05], 3000, seed=2) ** 1.5
 GRAY = np.repeat(np.random.default_rng(3).random((2000, 1)) ** 2, 3, axis=1)
-NIGHT = (colours([0.1, 0.2, 0.3], [0.3, 0.1, 0.05], 3000, seed=4) - 0.1).clip(0, 1)
+NIGHT = (colors([0.1, 0.2, 0.3], [0.3, 0.1, 0.05], 3000, seed=4) - 0.1).clip(0, 1)
 PLAIN = np.full((500, 3), [0.2, 0.7, 0.4])
 
 
@@ -165,8 +165,8 @@ def test_recolour_goes_a_share_of_the_way_and_not_where_it_is_transparent(
     flat = image[0].flatten(1).T.double().numpy()
     way = 0.4 * alpha.double().numpy().reshape(-1, 1)
     wanted = (flat + way * (move(flat) - flat)).clip(0, 1).T.reshape(1, 3, 9, 7)
-    got = recolour(image.clone(), move, 0.4, alpha)
+    got = recolor(image.clone(), move, 0.4, alpha)
     np.testing.assert_allclose(got.numpy(), wanted, atol=1e-6)
     assert torch.equal(got[0, :, 0, 0], image[0, :, 0, 0])
     monkeypatch.setattr(color_matching, "STRIP", 15)
-    assert torch.equal(recolour(image.clone(), move, 0.4, alpha), got)
+    assert torch.equal(recolor(image.clone(), move, 0.4, alpha), got)

@@ -107,9 +107,9 @@ def segmentation():
 
 
 def test_the_colours_of_a_segmentation_by_size() -> None:
-    assert masks.colours(Picture.of(segmentation())) == ["#fa0a0a", "#0a0afa"]
+    assert masks.colors(Picture.of(segmentation())) == ["#fa0a0a", "#0a0afa"]
     with pytest.raises(InputError, match="too many for a segmentation"):
-        masks.colours(Picture.of(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)))
+        masks.colors(Picture.of(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)))
 
 
 def test_a_photo_is_no_segmentation() -> None:
@@ -117,7 +117,7 @@ def test_a_photo_is_no_segmentation() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     photo[:20] = (80, 130, 190)
     with pytest.raises(InputError, match=r"no segmentation: \d\d % of it are in no flat colour"):
-        masks.colours(Picture.of(photo))
+        masks.colors(Picture.of(photo))
 
 
 def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
@@ -126,17 +126,17 @@ def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
         tmp_path / "seg.jpg", quality=60
     )  # neither colour is exact any more
     found = [
-        masks.tensor(masks.opened(Mask(tmp_path / "seg.jpg", colour)), 60, 40)
-        for colour in ("#f00", "#0000FF")
+        masks.tensor(masks.opened(Mask(tmp_path / "seg.jpg", color)), 60, 40)
+        for color in ("#f00", "#0000FF")
     ]
     assert torch.allclose(found[0] + found[1], torch.ones(1, 1, 40, 60))
     assert found[0][0, 0, 20].round().tolist() == [1.0] * 40 + [0.0] * 20
 
 
 @pytest.mark.parametrize("colour", ["red", "#12", "#gggggg", 3])
-def test_what_is_no_colour_is_refused(colour) -> None:
+def test_what_is_no_colour_is_refused(color) -> None:
     with pytest.raises(SettingsError, match="a colour is written as"):
-        Mask("seg.png", colour)
+        Mask("seg.png", color)
 
 
 def test_rest_is_what_the_others_leave() -> None:

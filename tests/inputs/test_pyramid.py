@@ -6,14 +6,14 @@ from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import Settings
 from impasto.errors import InputError
 from impasto.image.pixels import fit
-from impasto.inputs.pyramid import Shape, long_edge, scales
+from impasto.inputs.pyramid import PictureShape, long_edge, scales
 from impasto.network.layers import smallest_edge
 
 LAYERS = ["relu4_2", "relu5_1"]
 
 
 def sizes(width: int, height: int, **options) -> list[tuple[int, int]]:
-    found = scales([Shape("photo", width, height)], Settings(**options), LAYERS)
+    found = scales([PictureShape("photo", width, height)], Settings(**options), LAYERS)
     return [(scale.width, scale.height) for scale in found]
 
 

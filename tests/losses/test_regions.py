@@ -11,7 +11,7 @@ from impasto.config.styles import Mask, Style
 from impasto.errors import InputError
 from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
-from impasto.inputs.pictures import Targets, Use
+from impasto.inputs.pictures import ScaledInputs, StyleUse
 from impasto.inputs.pyramid import Scale
 from impasto.losses.build import bind, layers_of
 from impasto.losses.gram import GramLoss, guided_gram
@@ -37,13 +37,13 @@ def targets_of(content, styles, masks, sources=None, shares=None, layers=None):
     count = len(styles)
     layers = layers or [None] * count
     uses = tuple(
-        Use(mask=None if m is None else f"region {n}", layers=own)
+        StyleUse(mask=None if m is None else f"region {n}", layers=own)
         for n, (m, own) in enumerate(zip(masks, layers, strict=True))
     )
     weights = torch.tensor(shares or [1 / count] * count, dtype=content.dtype)
     names = tuple(f"style{n}.png" for n in range(count))
     given = (uses, tuple(masks), tuple(sources or [None] * count), names)
-    return Targets(content, tuple(styles), weights, None, *given)
+    return ScaledInputs(content, tuple(styles), weights, None, *given)
 
 
 def network_of(weights):
@@ -80,8 +80,8 @@ def test_the_gradient_of_a_guided_loss_equals_finite_differences() -> None:
     guide[..., 2:4, :] = 0  # nothing there, and no gradient
     loss = loss_of(guide)
     measured = [s.detach().requires_grad_() for s in loss.measure({"relu1_1": features})]
-    slopes = torch.autograd.grad(loss.value(measured), measured)
-    found = loss.descend({"relu1_1": features}, None, slopes, None)
+    grad_statistics = torch.autograd.grad(loss.value(measured), measured)
+    found = loss.backward({"relu1_1": features}, None, grad_statistics, None)
     step = 1e-5
     for index in np.ndindex(*features.shape):
         values = []
@@ -100,7 +100,7 @@ def test_a_guide_of_ones_equals_none() -> None:
         loss = loss_of(guide, torch.float32)
         measured = [s.detach().requires_grad_() for s in loss.measure(features)]
         value = loss.value(measured)
-        gradients.append(loss.descend(features, None, torch.autograd.grad(value, measured), None))
+        gradients.append(loss.backward(features, None, torch.autograd.grad(value, measured), None))
         values.append(value.item())
     assert values[1] == pytest.approx(values[0], rel=1e-6)
     assert torch.allclose(
@@ -113,7 +113,7 @@ def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_im
     styles = [random_image(40, 64, 3), random_image(64, 50, 4)]
     network = network_of(weights)
     ones = torch.ones(1, 1, 48, 64)
-    plain = Targets(content, tuple(styles), torch.tensor([0.5, 0.5]), None)
+    plain = ScaledInputs(content, tuple(styles), torch.tensor([0.5, 0.5]), None)
     masked = targets_of(content, styles, [ones, ones])
     # The same region under two names: each half of what is there.
     found = [Objective(network, bind(network, t, Settings()))(canvas) for t in (plain, masked)]
@@ -234,8 +234,8 @@ def test_styles_with_the_same_mask_share_a_loss() -> None:
     image = torch.rand(1, 3, 32, 32)
     left, _ = halves()
     targets = targets_of(image, [image] * 2, [left, left], shares=[0.75, 0.25])
-    same = tuple(Use(mask="one") for _ in range(2))
-    targets = Targets(*(getattr(targets, f) for f in ("content", "styles", "shares", "picture")),
+    same = tuple(StyleUse(mask="one") for _ in range(2))
+    targets = ScaledInputs(*(getattr(targets, f) for f in ("content", "styles", "shares", "picture")),
         same, targets.guides, targets.source_guides, ("a.png", "a.png"))  # fmt: skip
     (group,) = [g for g in groups(targets, Settings()) if g.layer == "relu1_1"]
     assert group.name == "style.relu1_1.a"
@@ -385,11 +385,11 @@ def test_layers_of_styles_are_read() -> None:
 def test_a_colour_of_a_segmentation_is_a_region(run) -> None:
     segments = np.zeros((48, 64, 3), np.uint8)
     segments[:, :16], segments[:, 16:] = (255, 0, 0), (0, 0, 255)
-    coloured = [
+    colored = [
         Style(PAINTING, mask=Mask(segments, "#f00")),
         Style(OTHER, mask=Mask(segments, "#00f")),
     ]
     masks = [Style(PAINTING, mask=grey()), Style(OTHER, mask=255 - grey())]
-    found, expected = run(coloured, {"size": 64}), run(masks, {"size": 64})
+    found, expected = run(colored, {"size": 64}), run(masks, {"size": 64})
     assert np.array_equal(found.picture.array(8), expected.picture.array(8))
     assert found.recipe.styles[0].mask.color == "#ff0000"

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from impasto.config.settings import Settings
-from impasto.inputs.pictures import Targets
+from impasto.inputs.pictures import ScaledInputs
 from impasto.losses import build as bound
 from impasto.losses.loss import add_statistics
 from impasto.losses.objective import Objective, prepare
@@ -156,7 +156,9 @@ def test_tiled_equals_whole_on_the_network(narrow, random_image, changes) -> Non
         content_layers="relu2_1 relu3_1=0.5", **changes,
     )  # fmt: skip
     network = prepare(narrow, **OPTIONS)
-    inputs = Targets(random_image(119, 101, 1), (random_image(90, 80, 2),), torch.ones(1), None)
+    inputs = ScaledInputs(
+        random_image(119, 101, 1), (random_image(90, 80, 2),), torch.ones(1), None
+    )
     losses = bound.bind(network, inputs, settings)
     assert {loss.name for loss in losses} > {"laplacian", "self_similarity.relu3_1"}
     canvas = random_image(119, 101, 3)

@@ -10,7 +10,7 @@ import torch
 from impasto.config.conventions import style_factor
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
-from impasto.inputs.pictures import Targets
+from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.pyramid import Scale
 from impasto.losses import build as bound
 from impasto.losses import style_targets as made
@@ -188,15 +188,17 @@ def test_parts_add_up_and_descend_like_autograd(kind, guided) -> None:
     for one, other in zip(whole, added, strict=True):
         torch.testing.assert_close(one.detach(), other, check_dtype=False)
     given = [found.detach().requires_grad_() for found in added]
-    slopes = torch.autograd.grad(loss.value(tuple(given)), given, allow_unused=True)
+    grad_statistics = torch.autograd.grad(loss.value(tuple(given)), given, allow_unused=True)
     gradient = torch.zeros_like(x)
     for read, window in parts:
-        onto = torch.zeros_like(x[..., read, :])
-        gradient[..., read, :] += loss.descend({"l": x[..., read, :]}, {"l": window}, slopes, onto)
+        grad_features = torch.zeros_like(x[..., read, :])
+        gradient[..., read, :] += loss.backward(
+            {"l": x[..., read, :]}, {"l": window}, grad_statistics, grad_features
+        )
     torch.testing.assert_close(gradient, expected)
-    torch.testing.assert_close(loss.descend({"l": x}, None, slopes, None), expected)
+    torch.testing.assert_close(loss.backward({"l": x}, None, grad_statistics, None), expected)
     nothing = [None] * 3
-    assert loss.descend({"l": x}, None, nothing, None) is None
+    assert loss.backward({"l": x}, None, nothing, None) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -310,7 +312,7 @@ def objective(narrow, random_image, settings, size=(64, 80), tile=None, dtype=to
     content, first, second = (random_image(*size, seed, dtype) for seed in (1, 2, 3))
     shares = torch.tensor([0.3, 0.7], dtype=dtype)
     network = VGG19(narrow).double() if dtype == torch.float64 else prepare(narrow, **OPTIONS)
-    losses = bound.bind(network, Targets(content, (first, second), shares, None), settings)
+    losses = bound.bind(network, ScaledInputs(content, (first, second), shares, None), settings)
     return Objective(network, losses, tile)
 
 
@@ -340,7 +342,7 @@ def test_tiled_equals_whole(narrow, random_image, kind) -> None:
 def test_targets_in_tiles_are_those_of_the_whole(narrow, random_image) -> None:
     network = prepare(narrow, **OPTIONS)
     styles = (random_image(90, 70, 1), random_image(64, 96, 2))
-    inputs = Targets(random_image(64, 64, 3), styles, torch.tensor([0.5, 0.5]), None)
+    inputs = ScaledInputs(random_image(64, 64, 3), styles, torch.tensor([0.5, 0.5]), None)
     for kind in KINDS:
         settings = Settings(style_statistic=kind)
         whole, tiled = (bound.bind(network, inputs, settings, tile=tile) for tile in (0, 32))

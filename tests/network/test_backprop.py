@@ -3,7 +3,7 @@ import torch
 
 from impasto.errors import InputError
 from impasto.network import pooling
-from impasto.network.backprop import Chain, added
+from impasto.network.backprop import FeatureExtractor, added
 from impasto.network.layers import LAYERS
 from impasto.network.vgg import VGG19
 
@@ -44,7 +44,7 @@ def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, 
         for name, shape in shapes.items()
     }
     expected, gradient = autograd(network, image, layers, gradients)
-    course = Chain(network).forward(image, layers)
+    course = FeatureExtractor(network).forward(image, layers)
     assert set(course.features) == {"image", *layers}
     for name, found in course.features.items():
         torch.testing.assert_close(found, expected[name].detach())
@@ -59,10 +59,10 @@ def test_layers_without_a_gradient_are_passed_over(narrow) -> None:
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
     one = torch.ones(1, narrow["conv2_1.bias"].numel(), 16, 16).double()
     _, expected = autograd(network, image, ["relu2_1", "relu3_1"], {"relu2_1": one})
-    course = Chain(network).forward(image, ["relu2_1", "relu3_1"])
+    course = FeatureExtractor(network).forward(image, ["relu2_1", "relu3_1"])
     found = course.back(adding(lambda name: one.clone() if name == "relu2_1" else None))
     torch.testing.assert_close(found, expected)
-    course = Chain(network).forward(image, ["relu1_1"])
+    course = FeatureExtractor(network).forward(image, ["relu1_1"])
     assert torch.equal(course.back(adding(lambda _: None)), torch.zeros_like(image))
 
 
@@ -73,7 +73,7 @@ def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow)
     seen = number.expand(1, narrow["conv1_1.bias"].numel(), 16, 16).double()
     _, expected = autograd(network, image, ["relu1_1"], {"relu1_1": seen})
     found = (
-        Chain(network)
+        FeatureExtractor(network)
         .forward(image, ["relu1_1"])
         .back(adding(lambda name: seen if name == "relu1_1" else None))
     )
@@ -82,7 +82,7 @@ def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow)
 
 
 def test_the_image_is_not_touched_and_too_small_is_refused(narrow, random_image) -> None:
-    chain, image = Chain(VGG19(narrow)), random_image(16, 16)
+    chain, image = FeatureExtractor(VGG19(narrow)), random_image(16, 16)
     before = image.clone()
     chain.forward(image, ["relu5_1"]).back(adding(lambda _: None))
     assert torch.equal(image, before)
@@ -96,7 +96,7 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
     layers = ["relu3_3", "relu4_2"]
     gradients = {name: torch.ones_like(network(image, [name])[name]) for name in layers}
     expected, gradient = autograd(network, image, layers, gradients)
-    chain = Chain(network)
+    chain = FeatureExtractor(network)
     course = chain.forward(image, layers)
     for name in layers:
         found, wanted = course.features[name], expected[name].detach()
@@ -111,7 +111,7 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
 @pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16)])
 def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height, width) -> None:
-    chain = Chain(VGG19(narrow, padding=padding).double())
+    chain = FeatureExtractor(VGG19(narrow, padding=padding).double())
     image = random_image(height, width).double()
     found = []
     for rows in (1000, 3, 1):  # of pooled layers in a strip

@@ -26,14 +26,14 @@ def read(path) -> np.ndarray:
         return _rgb(ImageCms.profileToProfile(image, lab, SRGB, outputMode="RGB"))
     clear = "transparency" in image.info or image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA")
     profile = image.info.get("icc_profile")
-    colours, alpha = image, 1.0
+    colors, alpha = image, 1.0
     if clear:
         whole = image.convert("RGBA")
         alpha = np.asarray(whole)[..., 3:] / 255
-        colours = Image.fromarray(np.asarray(whole)[..., :3].copy())
+        colors = Image.fromarray(np.asarray(whole)[..., :3].copy())
     if profile:
-        colours = _through(colours, profile)
-    return _rgb(colours) * alpha + 1 - alpha
+        colors = _through(colors, profile)
+    return _rgb(colors) * alpha + 1 - alpha
 
 
 def _through(image: Image.Image, data: bytes) -> Image.Image:

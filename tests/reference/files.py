@@ -70,9 +70,9 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 def png_pixels(data: bytes) -> np.ndarray:
     """Read a PNG of 8 or 16 bits, RGB or RGBA, straight from the specification."""
     chunks = png_chunks(data)
-    width, height, depth, colour, *rest = struct.unpack(">IIBBBBB", dict(chunks)[b"IHDR"])
+    width, height, depth, color, *rest = struct.unpack(">IIBBBBB", dict(chunks)[b"IHDR"])
     assert rest == [0, 0, 0]
-    bands = {2: 3, 6: 4}[colour]
+    bands = {2: 3, 6: 4}[color]
     step, line = bands * depth // 8, width * bands * depth // 8
     raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
     above, rows = bytearray(line), []

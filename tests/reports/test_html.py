@@ -83,9 +83,9 @@ def check(text: str) -> Reader:
     return page
 
 
-def png(width=8, height=6, colour="red", kind="PNG") -> bytes:
+def png(width=8, height=6, color="red", kind="PNG") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, kind)
+    Image.new("RGB", (width, height), color).save(file, kind)
     return file.getvalue()
 
 
@@ -126,7 +126,7 @@ def test_contents_come_with_more_than_three_sections() -> None:
 
 def test_only_a_slider_brings_a_script_also_when_folded_away() -> None:
     assert "<script" not in Page("x").section("y", Text("z")).html()
-    slider = Slider(png(), png(colour="blue"), ("photo", "result"), "a cup")
+    slider = Slider(png(), png(color="blue"), ("photo", "result"), "a cup")
     text = Page("x").section("y", Details("more", Details("deep", slider))).html()
     page = check(text)
     assert len(page.all("script")) == 1

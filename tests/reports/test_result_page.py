@@ -18,7 +18,7 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import Stop
 from impasto.image.picture import Picture
-from impasto.reports.result_page import LARGE, Course, report, report_of, sentences
+from impasto.reports.result_page import LARGE, RunCapture, report, report_of, sentences
 from impasto.transfer.result import Record, Result
 from impasto.transfer.stylize import stylize
 
@@ -34,9 +34,9 @@ def picture(width=64, height=48, seed=0, name="photo.png") -> Picture:
 def run(narrow):
     """Return a function that paints and returns result and course."""
 
-    def make(name="photo.png", stops=(), **changes) -> tuple[Result, Course]:
+    def make(name="photo.png", stops=(), **changes) -> tuple[Result, RunCapture]:
         photo, painting = picture(name=name), picture(50, 60, 1, "painting.png")
-        course = Course(photo, [painting])
+        course = RunCapture(photo, [painting])
         settings = Settings(**{"size": 64, "min_size": 32, "evaluations": 3, **changes})
         options = {"weights": narrow, "runtime": Runtime(threads=1), "on_step": course.step}
         return stylize(photo, painting, settings, **options), course
@@ -110,12 +110,12 @@ def test_the_course_is_kept_at_round_numbers_and_ends_of_scales(run) -> None:
     assert label == "evaluation 24: end of scale 2, 64 x 48 px"
     assert (last.width, last.height) == (64, 48)
     assert course.strip() == course.strip()
-    assert Course(picture(), []).strip() == []
+    assert RunCapture(picture(), []).strip() == []
     assert result.stopped == "evaluations"
 
 
 def test_a_run_that_was_interrupted_does_not_end_its_scale(narrow) -> None:
-    course = Course(picture(), [])
+    course = RunCapture(picture(), [])
 
     def on_step(step) -> None:
         course.step(step)
@@ -139,7 +139,7 @@ def test_a_page_does_not_say_that_a_picture_carries_what_it_does_not(run) -> Non
 
 def test_the_last_canvas_is_the_one_that_was_evaluated(narrow) -> None:
     """Adam moves its canvas in place, once more after the last evaluation."""
-    course, seen = Course(picture(), []), []
+    course, seen = RunCapture(picture(), []), []
 
     def on_step(step) -> None:
         course.step(step)

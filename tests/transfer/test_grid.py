@@ -19,7 +19,7 @@ from impasto.errors import InputError, NumericalError, OutputError, SettingsErro
 from impasto.image.contact_sheet import layout_of
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.network.vgg import narrow_weights
 from impasto.transfer import grid_axes as varying
 from impasto.transfer.grid import NOTE, _caption, grid
@@ -78,10 +78,10 @@ def test_shares_and_precision_too(files, narrow) -> None:
 def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> None:
     made = []
 
-    class Counted(Workshop):
-        def once(self, key, make):
+    class Counted(Shared):
+        def get(self, key, make):
             before = self.made
-            value = super().once(key, make)
+            value = super().get(key, make)
             made.extend([key] * (self.made - before))
             return value
 
@@ -103,18 +103,16 @@ def test_regions_are_told_once(files, narrow, caplog) -> None:
 
 
 def test_a_workshop_keeps_no_more_than_its_limit() -> None:
-    shop = Workshop(limit=100)
-    one = shop.once("a", lambda: torch.zeros(10))
-    assert shop.once("a", lambda: torch.ones(10)) is one
-    shop.once("b", lambda: {"x": (torch.zeros(10),)})
-    shop.once("c", lambda: torch.zeros(10))
-    shop.once("large", lambda: torch.zeros(1000))
-    assert shop.once("a", lambda: torch.ones(10)) is not one
+    shop = Shared(limit=100)
+    one = shop.get("a", lambda: torch.zeros(10))
+    assert shop.get("a", lambda: torch.ones(10)) is one
+    shop.get("b", lambda: {"x": (torch.zeros(10),)})
+    shop.get("c", lambda: torch.zeros(10))
+    shop.get("large", lambda: torch.zeros(1000))
+    assert shop.get("a", lambda: torch.ones(10)) is not one
     assert shop.made == 5
-    nothing = Workshop(0)
-    assert nothing.once("a", lambda: torch.zeros(1)) is not nothing.once(
-        "a", lambda: torch.zeros(1)
-    )
+    nothing = Shared(0)
+    assert nothing.get("a", lambda: torch.zeros(1)) is not nothing.get("a", lambda: torch.zeros(1))
 
 
 def test_the_sheet_shows_each_cell_in_its_place(files, narrow) -> None:

@@ -138,7 +138,10 @@ def test_a_run_whose_memory_ran_out(run, narrow, monkeypatch) -> None:
 
 def test_a_run_that_is_made_again(run, narrow) -> None:
     first = run(on_step=stopped_at(9))
-    with contextlib.suppress(KilledError), checkpoints_module.Keeper(NAME, folders=["."]) as kept:
+    with (
+        contextlib.suppress(KilledError),
+        checkpoints_module.Checkpoints(NAME, folders=["."]) as kept,
+    ):
         replay(
             first.recipe,
             "photo.png",

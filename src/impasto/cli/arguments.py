@@ -37,7 +37,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Request:
+class PictureArguments:
     """Names as they were typed; `styles` have names for pictures and masks, `colors` those of segments."""
 
     content: str
@@ -145,19 +145,21 @@ class Request:
         """Return the colour of each style in the segmentation: those given, else by size."""
         if self.colors is not None:
             return self.colors
-        from impasto.inputs.masks import colours
+        from impasto.inputs.masks import colors
 
-        found = colours(segments)
+        found = colors(segments)
         if len(found) != len(self.styles):
             raise InputError(
-                f"--segments: {printable(segments.name)} has {counted(len(found), 'colour')} "
+                f"--segments: {printable(segments.name)} has {counted(len(found), 'color')} "
                 f"({', '.join(found)}), but {counted(len(self.styles), 'style picture')}; say with "
                 "--segment-colors which is whose"
             )
         return found
 
 
-def request_of(content: str, styles: Sequence[str], given: Mapping[str, Any]) -> Request:
+def picture_arguments(
+    content: str, styles: Sequence[str], given: Mapping[str, Any]
+) -> PictureArguments:
     """Check the names and numbers that a command was given, before any file is read.
 
     Args:
@@ -190,7 +192,7 @@ def request_of(content: str, styles: Sequence[str], given: Mapping[str, Any]) ->
         raise InputError(
             "--mask rest is what the masks of other styles leave; give one of them a picture"
         )
-    return Request(
+    return PictureArguments(
         content,
         tuple(_style(*item) for item in used),
         given.get("init_picture"),

@@ -1,4 +1,4 @@
-"""Where and how a result is written: `Job`, checked as far as it can be before any work. No torch here."""
+"""Where and how a result is written: `OutputPlan`, checked as far as possible before any work. No torch."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.cli.flags import check_suffix, whole
-from impasto.cli.settings_sources import Chosen, to_toml
+from impasto.cli.settings_sources import ResolvedSettings, to_toml
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Model
@@ -23,7 +23,7 @@ KEPT = ("force", "recipe", "report")
 
 
 @dataclass(frozen=True)
-class Job:
+class OutputPlan:
     """What one run was asked for; `target` is None for standard output.
 
     `troubles` are what could not be written as asked, in one line each.
@@ -48,7 +48,7 @@ class Job:
     troubles: list[str] = field(default_factory=list)
 
 
-class Asked(Model):
+class SavedOutput(Model):
     """What a checkpoint keeps of a job, so that the run is gone on with into the same files."""
 
     target: str | None = None
@@ -68,7 +68,7 @@ def plan_job(
     given: Mapping[str, Any],
     *,
     suffix: str = ".png",
-) -> Job:
+) -> OutputPlan:
     """Check everything about the output that can be checked before any work.
 
     Args:
@@ -87,7 +87,7 @@ def plan_job(
         options["save_every"] = whole("--save-every", given["save_every"], 1)
     if "checkpoint" in given:
         options["checkpoint"] = _checkpoint(given)
-    job = Job(
+    job = OutputPlan(
         target=None if name == "-" else Path(name or "."),
         stem=shortened(stem),
         inputs=tuple(Path(item) for item in inputs if item != "-"),
@@ -129,7 +129,7 @@ def _checkpoint(given: Mapping[str, Any]) -> Path:
     return path
 
 
-def _check_all(job: Job, target: Path) -> None:
+def _check_all(job: OutputPlan, target: Path) -> None:
     """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
     check_target(target, inputs=job.inputs, overwrite=job.force)
     for path in beside(job, target):
@@ -142,13 +142,13 @@ def _check_all(job: Job, target: Path) -> None:
                 check_target(path, inputs=job.inputs, overwrite=job.force)
 
 
-def beside(job: Job, target: Path) -> list[Path]:
+def beside(job: OutputPlan, target: Path) -> list[Path]:
     """Return the files that are written beside the picture: its recipe, its page."""
     asked = {".json": job.recipe, ".html": job.report}
     return [target.with_suffix(suffix) for suffix, wanted in asked.items() if wanted]
 
 
-def with_free_name(job: Job, wanted: Path) -> Job:
+def with_free_name(job: OutputPlan, wanted: Path) -> OutputPlan:
     """Return the job with the first name of `out.png`, `out-2.png`, ... that is free."""
     number = 1
     while True:
@@ -165,11 +165,11 @@ def numbered(target: Path, evaluations: int) -> Path:
     return target.with_name(f"{target.stem}-{evaluations:04d}{target.suffix}")
 
 
-def note_of(job: Job) -> dict[str, Any]:
+def note_of(job: OutputPlan) -> dict[str, Any]:
     """Return what a checkpoint keeps of a job."""
     target = None if job.target is None else str(job.target.absolute())
     same = {name: getattr(job, name) for name in ("stem", "output", "limits", *KEPT)}
-    return Asked(target=target, save_every=job.save_every, **same).model_dump(mode="json")
+    return SavedOutput(target=target, save_every=job.save_every, **same).model_dump(mode="json")
 
 
 def settings_target(name: str) -> Path:
@@ -184,6 +184,6 @@ def settings_target(name: str) -> Path:
     return path
 
 
-def save_settings(path: Path, chosen: Chosen, *, force: bool) -> None:
+def save_settings(path: Path, chosen: ResolvedSettings, *, force: bool) -> None:
     """Write the settings as a TOML file."""
     publish(path, to_toml(chosen).encode(), overwrite=force)

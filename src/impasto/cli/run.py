@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli.console import complain, out
-from impasto.cli.output import Job, beside, note_of, numbered, with_free_name
+from impasto.cli.output import OutputPlan, beside, note_of, numbered, with_free_name
 from impasto.cli.progress import Progress, logged, report
-from impasto.cli.settings_sources import Chosen
+from impasto.cli.settings_sources import ResolvedSettings
 from impasto.cli.signals import Signals
 from impasto.config.limits import Input
 from impasto.config.styles import Style
@@ -28,8 +28,8 @@ from impasto.system.files import check_length, read_whole
 if TYPE_CHECKING:
     from impasto.config.styles import Mask
     from impasto.image.picture import Picture
-    from impasto.reports.result_page import Course
-    from impasto.transfer.callbacks.checkpoints import Keeper
+    from impasto.reports.result_page import RunCapture
+    from impasto.transfer.callbacks.checkpoints import Checkpoints
     from impasto.transfer.result import Result, Step
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
@@ -50,19 +50,19 @@ def read(name: str, limits: Input) -> tuple[str, bytes]:
 
 
 @contextlib.contextmanager
-def shown(job: Job) -> Iterator[Progress]:
+def shown(job: OutputPlan) -> Iterator[Progress]:
     """Show progress and the library's log while the block runs."""
     progress = Progress(sys.stderr, quiet=job.quiet)
     with logged(progress, verbose=job.verbose), contextlib.closing(progress):
         yield progress
 
 
-def kept(job: Job) -> "Keeper":
+def kept(job: OutputPlan) -> "Checkpoints":
     """Return what keeps the checkpoints of the run, in a `with` block until its picture is saved."""
-    from impasto.transfer.callbacks.checkpoints import Keeper
+    from impasto.transfer.callbacks.checkpoints import Checkpoints
 
     folders = dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in job.inputs)  # noqa: PTH100, PTH120
-    return Keeper(
+    return Checkpoints(
         job.checkpoint,
         folders=folders,
         note=note_of(job),
@@ -72,14 +72,14 @@ def kept(job: Job) -> "Keeper":
 
 
 def paint(
-    job: Job,
+    job: OutputPlan,
     progress: Progress,
-    chosen: Chosen,
+    chosen: ResolvedSettings,
     photo: "Picture",
     styles: list[Style],
     start: "Picture | None",
-    keeper: "Keeper",
-    course: "Course | None" = None,
+    keeper: "Checkpoints",
+    course: "RunCapture | None" = None,
     protect: "Mask | str | None" = None,
 ) -> "Result":
     """Say the choice of size, run, and show how it goes; `course` watches for the page."""
@@ -131,17 +131,19 @@ def stopper(progress: Progress) -> Callable[[], None]:
     return on_part
 
 
-def course_of(job: Job, photo: "Picture", styles: "Sequence[Style | Picture]") -> "Course | None":
+def course_of(
+    job: OutputPlan, photo: "Picture", styles: "Sequence[Style | Picture]"
+) -> "RunCapture | None":
     """Return what watches a run for its page, if a page is wanted."""
     if not job.report:
         return None
-    from impasto.reports.result_page import Course
+    from impasto.reports.result_page import RunCapture
 
-    return Course(photo, [item.picture if isinstance(item, Style) else item for item in styles])
+    return RunCapture(photo, [item.picture if isinstance(item, Style) else item for item in styles])
 
 
 def watch(
-    job: Job, progress: Progress, said: str, course: "Course | None" = None
+    job: OutputPlan, progress: Progress, said: str, course: "RunCapture | None" = None
 ) -> "Callable[[Step], None]":
     """Return a callback that shows each step, saves every so many, and ends at a signal."""
     stop = stopper(progress)
@@ -160,7 +162,7 @@ def watch(
     return on_step
 
 
-def _save_step(job: Job, step: "Step", path: Path) -> None:
+def _save_step(job: OutputPlan, step: "Step", path: Path) -> None:
     """Save an intermediate picture; one that cannot be saved does not end the run."""
     try:
         step.picture().save(
@@ -176,11 +178,11 @@ def _save_step(job: Job, step: "Step", path: Path) -> None:
 
 
 def finish(
-    job: Job,
+    job: OutputPlan,
     progress: Progress,
     result: "Result",
-    keeper: "Keeper",
-    course: "Course | None" = None,
+    keeper: "Checkpoints",
+    course: "RunCapture | None" = None,
     notes: Sequence[str] = (),
 ) -> int:
     """Write and say the result, with its page where a course is given; return the exit code."""
@@ -222,7 +224,7 @@ def finish(
     return code
 
 
-def _print_picture(job: Job, result: "Result") -> None:
+def _print_picture(job: OutputPlan, result: "Result") -> None:
     """Write the picture to standard output or, where that fails, to a file."""
     data = result.encode(".png", bits=job.output.bits, metadata=job.output.metadata)
     try:
@@ -233,7 +235,7 @@ def _print_picture(job: Job, result: "Result") -> None:
         job.troubles.append(f"{error}; {where}")
 
 
-def _save(job: Job, progress: Progress, result: "Result") -> Job:
+def _save(job: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
     """Save the picture; a name taken meanwhile gives way to the next free one."""
     assert job.target is not None
     if not job.force and os.path.lexists(job.target):
@@ -256,7 +258,7 @@ def _save(job: Job, progress: Progress, result: "Result") -> Job:
 
 
 def _save_beside(
-    job: Job, path: Path, result: "Result", course: "Course | None", notes: Sequence[str]
+    job: OutputPlan, path: Path, result: "Result", course: "RunCapture | None", notes: Sequence[str]
 ) -> Path | None:
     """Save the recipe or the page; None where it cannot be saved, for the picture is there already."""
     what = "recipe" if path.suffix == ".json" else "page"

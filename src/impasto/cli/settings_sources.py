@@ -16,7 +16,7 @@ from impasto.config.output import Output
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.config.settings_file import TABLES, Sheet
+from impasto.config.settings_file import TABLES, SettingsFile
 from impasto.errors import InputError, SettingsError
 from impasto.image.xmp import read_recipe
 from impasto.messages import did_you_mean, printable
@@ -28,7 +28,7 @@ PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that ar
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ResolvedSettings:
     """What was chosen, and for each field by what: `--size`, `IMPASTO_SIZE`, `my.toml`, `default`, ..."""
 
     settings: Settings
@@ -74,7 +74,7 @@ class _Layers:
             self.origins[name] = shown or origin[name]
             self.names[name] = f"{shown}: {name}" if shown else origin[name]
 
-    def add_sheet(self, sheet: Sheet, shown: str) -> None:
+    def add_sheet(self, sheet: SettingsFile, shown: str) -> None:
         """Lay the values of a file or preset over those before, after checking them."""
         _check_places(sheet, shown)
         for table, model in zip(sheet.tables(), MODELS, strict=True):
@@ -98,7 +98,9 @@ def limits_of(flags: Mapping[str, Any], before: Input | None = None) -> Input:
     return Input.called(values, {name: _flag(name) for name in Input.model_fields})
 
 
-def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Chosen:
+def gather(
+    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> ResolvedSettings:
     """Lay the flags given over the environment, the settings file, the preset and the defaults.
 
     Args:
@@ -116,7 +118,7 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
             )
     variables = _from_environment(os.environ if environment is None else environment)
     file = flags.get("settings") or variables.get("settings")
-    sheet = read_file(file) if file else Sheet({})
+    sheet = read_file(file) if file else SettingsFile({})
     shown = printable(Path(file).name) if file else ""
     named = _preset(flags, variables, sheet)
     layers = _Layers()
@@ -150,10 +152,10 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str] | None = Non
     left = tuple(_flag(name) for name in sheet.beside if name not in flags)
     notes = [f"{shown} was painted with {' and '.join(left)}: give that again"] if left else []
     notes += [f"not as in {named}: {limit}" for limit in base.limits]
-    return Chosen(settings, runtime, output, input, named, weights, origins, tuple(notes))
+    return ResolvedSettings(settings, runtime, output, input, named, weights, origins, tuple(notes))
 
 
-def read_file(path: str | os.PathLike[str]) -> Sheet:
+def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     """Read the settings in a TOML file, in a picture made earlier, or in its recipe.
 
     Raises:
@@ -165,7 +167,7 @@ def read_file(path: str | os.PathLike[str]) -> Sheet:
     recipe = read_recipe(path)
     about = {"title": shown}
     found = recipe.settings.model_dump()
-    return Sheet(found, weights=_weights(recipe), about=about, beside=_beside(recipe))
+    return SettingsFile(found, weights=_weights(recipe), about=about, beside=_beside(recipe))
 
 
 def _beside(recipe: Recipe) -> tuple[str, ...]:
@@ -188,7 +190,7 @@ def _weights(recipe: Recipe) -> str | None:
     return None if recipe.weights == "given" else recipe.weights
 
 
-def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet) -> str:
+def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: SettingsFile) -> str:
     """Return the name of the preset that all else is laid over."""
     if "like" in flags:
         if "preset" in flags:
@@ -203,7 +205,7 @@ def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet
 
 
 def _origin(
-    flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: Sheet, shown: str
+    flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: SettingsFile, shown: str
 ) -> str:
     """Return what named the preset."""
     for name in ("like", "preset"):
@@ -224,7 +226,7 @@ def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _check_places(sheet: Sheet, shown: str) -> None:
+def _check_places(sheet: SettingsFile, shown: str) -> None:
     """Refuse fields of other models among those of `Settings`, saying where they belong."""
     for title, model in zip(TABLES, MODELS[1:], strict=True):
         for name in sheet.settings:
@@ -263,7 +265,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def to_toml(chosen: Chosen) -> str:
+def to_toml(chosen: ResolvedSettings) -> str:
     """Return the settings as a TOML file with every field of `Settings` and its help.
 
     Of the other models, only what was chosen: they belong to a machine and an occasion.

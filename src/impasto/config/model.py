@@ -14,7 +14,7 @@ from impasto.messages import did_you_mean
 Groups = Literal[
     "Output",
     "Look",
-    "Colour",
+    "Color",
     "Styles",
     "Regions",
     "Size",

@@ -76,7 +76,7 @@ class ScaleRecord(Model):
     reason: str
 
 
-class Stretch(Model):
+class WeightChange(Model):
     """A stretch of evaluations with the same weights, as the strength set them.
 
     `scale` counts from 1. `after` evaluations of that scale the ratio of the neutral terms, style to content,
@@ -95,7 +95,7 @@ class Calibration(Model):
     """How a strength became weights: the ratio aimed at, and the weights stretch by stretch."""
 
     goal: float = Field(gt=0)
-    stretches: tuple[Stretch, ...] = ()
+    stretches: tuple[WeightChange, ...] = ()
 
     @property
     def achieved(self) -> float | None:

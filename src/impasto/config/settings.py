@@ -106,12 +106,12 @@ class Settings(Model):
     color: Color = option(
         "style",
         "Whose colours: the style's, the photo's, or the style's after they are matched to the photo's.",
-        "Colour",
+        "Color",
     )
     color_amount: float = option(
         1.0,
         "Share of the photo's colours in --color luminance, match and histogram (0: none).",
-        "Colour",
+        "Color",
         ge=0,
         le=1,
     )

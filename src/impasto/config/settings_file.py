@@ -32,7 +32,7 @@ PEERS = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")  # other progra
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SettingsFile:
     """What a settings file says, not checked against the models yet."""
 
     settings: Mapping[str, Any]
@@ -81,7 +81,7 @@ def mine() -> list[Path]:
         return []
 
 
-def read(name: str) -> Sheet:
+def read(name: str) -> SettingsFile:
     """Return a preset by name.
 
     Raises:
@@ -98,7 +98,7 @@ def read(name: str) -> Sheet:
     return read_sheet(presets[name])
 
 
-def read_sheet(path: str | os.PathLike[str]) -> Sheet:
+def read_sheet(path: str | os.PathLike[str]) -> SettingsFile:
     """Read a settings file.
 
     Raises:
@@ -109,7 +109,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     return parse(read_whole(path, LARGEST_SHEET), shown)
 
 
-def parse(data: bytes, shown: str) -> Sheet:
+def parse(data: bytes, shown: str) -> SettingsFile:
     """Read the bytes of a settings file; `shown` is its name for messages."""
     try:
         values = tomllib.loads(data.decode("utf-8"))
@@ -123,16 +123,16 @@ def parse(data: bytes, shown: str) -> Sheet:
     for name, word in words.items():
         if word is not None and not isinstance(word, str):
             raise SettingsError(f"{shown}: {name} must be a name in quotes, not {given(word)}")
-    return Sheet(values, **tables, **words)
+    return SettingsFile(values, **tables, **words)
 
 
-def resolved(name: str) -> Sheet:
+def resolved(name: str) -> SettingsFile:
     """Return a preset laid over those that it starts from.
 
     Raises:
         SettingsError: It or one below it is unknown, or they start from each other.
     """
-    whole = Sheet({})
+    whole = SettingsFile({})
     seen: list[str] = []
     current: str | None = name
     while current is not None:
@@ -140,7 +140,7 @@ def resolved(name: str) -> Sheet:
             raise SettingsError(f"the presets {' and '.join(seen)} start from each other")
         seen.append(current)
         sheet = read(current)
-        whole = Sheet(
+        whole = SettingsFile(
             {**sheet.settings, **whole.settings},
             {**sheet.runtime, **whole.runtime},
             {**sheet.output, **whole.output},

@@ -15,7 +15,7 @@ from impasto.network.layers import check_layers, parse_layers
 
 REST = "rest"  # the mask of what all other masks leave
 STROKES = (0.1, 10.0)  # as of `Settings.stroke`
-_COLOUR = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
+_COLOR = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Mask:
     def __post_init__(self) -> None:
         if self.color is None:
             return
-        if not isinstance(self.color, str) or not _COLOUR.fullmatch(self.color.strip()):
+        if not isinstance(self.color, str) or not _COLOR.fullmatch(self.color.strip()):
             raise SettingsError(
                 f"mask: a colour is written as #00f or #0000ff, not {given(self.color)}"
             )

@@ -20,9 +20,9 @@ from impasto.image import metadata
 from impasto.image.formats import format_of
 from impasto.image.guards import check_size, foreign, translated
 from impasto.image.headers import PARTS, check_claims, frames, packed_text, png_chunks
-from impasto.image.metadata import Facts
+from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
-from impasto.image.pixels import Held, from_pil, is_large
+from impasto.image.pixels import Pixels, from_pil, is_large
 from impasto.image.srgb import srgb, upright
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
 _log = logging.getLogger(__name__)
 
 
-def decode(data: bytes, shown: str, limits: Input) -> tuple[Held, Facts]:
+def decode(data: bytes, shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
     """Return the upright sRGB pixels, all of them read once, and what the file says.
 
     Raises:
@@ -70,14 +70,14 @@ def decode(data: bytes, shown: str, limits: Input) -> tuple[Held, Facts]:
     return held, facts
 
 
-def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Held, Facts]:
+def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
     """Return the same of a picture that Pillow holds."""
     check_size(*picture.size, shown, limits)
     with translated(shown):
         with foreign(shown):
             picture.load()
             image = from_pil(picture)
-            facts = Facts(8 if image.format == "uchar" else 16, pil_dpi(picture))
+            facts = FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture))
         return _settled(image, facts, shown)
 
 
@@ -97,12 +97,12 @@ def xmp_in(data: bytes, shown: str) -> bytes:
         return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
-def _settled(image: pyvips.Image, facts: Facts, shown: str) -> tuple[Held, Facts]:
+def _settled(image: pyvips.Image, facts: FileInfo, shown: str) -> tuple[Pixels, FileInfo]:
     """Return the image as it is held; what lies across after turning is said so."""
     lying = image.get_typeof("orientation") and image.get("orientation") > 4
     image, notes = srgb(image, shown)
     dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
-    return Held.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
+    return Pixels.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
 
 
 def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
@@ -112,7 +112,9 @@ def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
     return not turned and not rare and is_large(image, len(data))
 
 
-def _flowing(kind: str, data: bytes, shown: str, limits: Input, facts: Facts) -> tuple[Held, Facts]:
+def _flowing(
+    kind: str, data: bytes, shown: str, limits: Input, facts: FileInfo
+) -> tuple[Pixels, FileInfo]:
     """Return pixels that are unpacked anew whenever they are asked for; read them once to be sure."""
 
     def make() -> pyvips.Image:
@@ -120,10 +122,10 @@ def _flowing(kind: str, data: bytes, shown: str, limits: Input, facts: Facts) ->
 
     image, notes = srgb(_vips(kind, data, shown, limits)[0], shown)
     image.avg()
-    return Held.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
+    return Pixels.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
 
 
-def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     """Return the image as libvips opens it, only the head read, and what it says."""
     image = _load(kind, data)
     check_size(image.width, image.height, shown, limits)
@@ -141,7 +143,7 @@ def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Ima
         image = full_range(image, image.get("bits-per-sample"))
     if kind == "gif":
         image = _on_canvas(image, data)
-    return _turned(image, kind, data, described, xmp), Facts(bits, dpi, (), described, iptc, xmp)
+    return _turned(image, kind, data, described, xmp), FileInfo(bits, dpi, (), described, iptc, xmp)
 
 
 def _turned(

@@ -19,7 +19,7 @@ from impasto.errors import ImpastoError, InputError, OutputError, PictureError
 from impasto.image import metadata as metadata_module
 from impasto.image import xmp
 from impasto.image.guards import detail
-from impasto.image.metadata import Facts
+from impasto.image.metadata import FileInfo
 from impasto.image.pixels import over_white, quantised
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import WRITABLE
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 def encode(
     image: pyvips.Image,
-    facts: Facts,
+    facts: FileInfo,
     suffix: str,
     *,
     bits: int | None = None,
@@ -93,12 +93,12 @@ def check_suffix(suffix: str, where: str = "") -> str:
     raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
 
 
-def _chosen(facts: Facts, metadata: Metadata, recipe: str | None, shown: str) -> Facts:
+def _chosen(facts: FileInfo, metadata: Metadata, recipe: str | None, shown: str) -> FileInfo:
     """Return what the file is to say, with our packet in place of the photo's."""
     if metadata == "strip":
-        return Facts()
+        return FileInfo()
     if metadata == "minimal":
-        return Facts(dpi=facts.dpi, xmp=xmp.pack(recipe) if recipe is not None else b"")
+        return FileInfo(dpi=facts.dpi, xmp=xmp.pack(recipe) if recipe is not None else b"")
     packet, kept = b"", metadata_module.kept(facts.exif, facts.dpi) if facts.exif else b""
     if facts.exif and not kept:
         _log.warning("%s: its EXIF could not be kept", shown)
@@ -112,7 +112,7 @@ def _chosen(facts: Facts, metadata: Metadata, recipe: str | None, shown: str) ->
 
 
 def _dressed(
-    image: pyvips.Image, facts: Facts, suffix: str, metadata: Metadata
+    image: pyvips.Image, facts: FileInfo, suffix: str, metadata: Metadata
 ) -> tuple[pyvips.Image, int]:
     """Return the image with what libvips is to write beside the pixels, and which kinds."""
     keep = 0 if metadata == "strip" else _KEEP["icc"]
@@ -135,7 +135,7 @@ def _dressed(
     return image, keep
 
 
-def _finished(data: bytes, facts: Facts, suffix: str) -> bytes:
+def _finished(data: bytes, facts: FileInfo, suffix: str) -> bytes:
     """Put right what libvips cannot say."""
     if suffix == ".png":
         return _finished_png(data, facts)
@@ -148,7 +148,7 @@ def _finished(data: bytes, facts: Facts, suffix: str) -> bytes:
     return data
 
 
-def _finished_png(data: bytes, facts: Facts) -> bytes:
+def _finished_png(data: bytes, facts: FileInfo) -> bytes:
     """Leave out a resolution that nobody stated, and add XMP as its standard wants it."""
     parts, at = [data[:8]], 8
     while at < len(data):

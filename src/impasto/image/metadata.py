@@ -20,7 +20,7 @@ DPI = tuple[float, float]  # dots an inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
 _LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
 _X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
-_CAMERA, _PLACE, _MAKER_NOTE, _COLOURS = 34665, 34853, 37500, 40961
+_CAMERA, _PLACE, _MAKER_NOTE, _COLORS = 34665, 34853, 37500, 40961
 _OF_PIXELS = (40962, 40963, 40965)  # sizes and interoperability of the file it came from
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _IPTC = 33723
@@ -116,14 +116,14 @@ def kept(data: bytes, dpi: DPI | None) -> bytes:
             for tag in _OF_PIXELS:
                 camera.pop(tag, None)
             if camera:
-                new[_CAMERA] = camera | {_COLOURS: 1}  # sRGB
+                new[_CAMERA] = camera | {_COLORS: 1}  # sRGB
             if place:
                 new[_PLACE] = place
             _set_dpi(new, dpi)
             new[_ORIENTATION] = 1
             data = new.tobytes()
             if len(data) > _LARGEST and camera.pop(_MAKER_NOTE, None):
-                new[_CAMERA] = camera | {_COLOURS: 1}
+                new[_CAMERA] = camera | {_COLORS: 1}
                 data = new.tobytes()
     except MemoryError:
         raise
@@ -222,7 +222,7 @@ def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileInfo:
     """What a file says besides its pixels.
 
     Attributes:

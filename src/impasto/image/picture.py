@@ -30,8 +30,8 @@ from impasto.errors import InputError, PictureError
 from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
 from impasto.image.guards import check_size, translated
-from impasto.image.metadata import Facts
-from impasto.image.pixels import TOP, Held, digest, from_array, over_white, strips, to_array
+from impasto.image.metadata import FileInfo
+from impasto.image.pixels import TOP, Pixels, digest, from_array, over_white, strips, to_array
 from impasto.image.xmp import forget
 from impasto.messages import as_text, printable
 from impasto.system.files import check_length, check_target, publish, read_whole
@@ -56,8 +56,8 @@ class Picture:
 
     name: str
     kind: Literal["file", "pixels"]
-    _held: Held = field(repr=False)
-    _facts: Facts = field(repr=False)
+    _held: Pixels = field(repr=False)
+    _facts: FileInfo = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
 
@@ -130,7 +130,9 @@ class Picture:
             if array.ndim >= 2:
                 check_size(array.shape[1], array.shape[0], shown, limits)
             image = from_array(array, shown)
-        return cls(name, "pixels", Held.of(image), Facts(16 if image.format == "ushort" else 8))
+        return cls(
+            name, "pixels", Pixels.of(image), FileInfo(16 if image.format == "ushort" else 8)
+        )
 
     @classmethod
     def from_tensor(
@@ -163,10 +165,10 @@ class Picture:
                 if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
                     raise PictureError(f"{name}: the picture contains values that are not finite")
                 torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
-        facts = source._facts if source is not None else Facts()
+        facts = source._facts if source is not None else FileInfo()
         facts = replace(facts, notes=(), xmp=forget(facts.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
-        return cls(name, "pixels", Held.of(image), facts)
+        return cls(name, "pixels", Pixels.of(image), facts)
 
     @property
     def _image(self) -> pyvips.Image:
@@ -175,7 +177,7 @@ class Picture:
     @property
     def held_bytes(self) -> int:
         """Bytes of memory that it takes: of its pixels, or of its file where that is held instead."""
-        return self.file_bytes if self._held.flows else self._held.nbytes
+        return self.file_bytes if self._held.streamed else self._held.nbytes
 
     @property
     def width(self) -> int:
@@ -349,7 +351,7 @@ class Picture:
             else:
                 scale = width / self.width, height / self.height
                 bands = [image]
-                if self._held.flows:  # one at a time takes a third of the memory
+                if self._held.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
                 made = [
                     band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()

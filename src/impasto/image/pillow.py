@@ -14,7 +14,7 @@ from impasto.config.limits import Input
 from impasto.image import metadata
 from impasto.image.guards import check_size, foreign
 from impasto.image.headers import tiff_directories
-from impasto.image.metadata import Facts
+from impasto.image.metadata import FileInfo
 from impasto.image.pixels import from_pil
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ _PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
 _KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes samples for
 
 
-def read_rare(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, int]:
+def read_rare(
+    kind: str, data: bytes, shown: str, limits: Input
+) -> tuple[pyvips.Image, FileInfo, int]:
     """Return the image, not yet upright or in sRGB, what the file says, and how many pictures it holds.
 
     Raises:
@@ -82,7 +84,7 @@ def full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
     return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
 
 
-def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     import importlib
 
     module, name = _PILLOW[kind]
@@ -93,10 +95,10 @@ def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.I
     check_size(*picture.size, shown, limits)
     image = from_pil(picture)
     described = metadata.described(data) if kind == "tiff" else b""
-    return image, Facts(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
+    return image, FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
 
 
-def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts]:
+def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     """Read floats in three colours, from the bottom up, which Pillow does not."""
     head = _PFM.match(data)
     if head is None:
@@ -106,10 +108,10 @@ def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Imag
     order = "<f4" if float(head[3]) < 0 else ">f4"
     values = np.frombuffer(data, order, width * height * 3, head.end())
     array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
-    return pyvips.Image.new_from_array(array, interpretation="srgb"), Facts(16)
+    return pyvips.Image.new_from_array(array, interpretation="srgb"), FileInfo(16)
 
 
-def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, int]:
+def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
     """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
     main = heif_image(data)
     check_size(main.size[0], main.size[1], shown, limits)
@@ -131,5 +133,5 @@ def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, Facts, 
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
-    facts = Facts(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
+    facts = FileInfo(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
     return image, facts, main.info["count"]

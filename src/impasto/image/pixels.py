@@ -134,7 +134,7 @@ _FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class Pixels:
     """Pixels: upright, sRGB, 3 or 4 bands.
 
     Attributes:
@@ -151,17 +151,17 @@ class Held:
     bands: int
     format: str
     image: Callable[[], pyvips.Image]
-    flows: bool = False
+    streamed: bool = False
 
     @classmethod
-    def of(cls, image: pyvips.Image) -> "Held":
+    def of(cls, image: pyvips.Image) -> "Pixels":
         """Hold an image that is in memory."""
         return cls(image.width, image.height, image.bands, image.format, lambda: image)
 
     @classmethod
-    def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Held":
+    def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
         """Hold what makes an image like this one."""
-        return cls(image.width, image.height, image.bands, image.format, make, flows=True)
+        return cls(image.width, image.height, image.bands, image.format, make, streamed=True)
 
     @property
     def nbytes(self) -> int:

@@ -51,40 +51,40 @@ def _srgb(image: pyvips.Image, notes: list[str]) -> pyvips.Image:
     """Return three sRGB bands, and a fourth if there is alpha, of the same depth."""
     lab = image.interpretation in ("lab", "labs")
     count = 4 if image.interpretation == "cmyk" else 3 if image.bands > 2 else 1
-    colour = image.extract_band(0, n=count)
+    color = image.extract_band(0, n=count)
     if lab:
-        colour = colour.colourspace("rgb16")
+        color = color.colourspace("rgb16")
     elif image.format != "float":
-        colour = _through_profile(colour, notes)
-    if colour.bands == 1:
-        colour = colour.bandjoin([colour, colour])
+        color = _through_profile(color, notes)
+    if color.bands == 1:
+        color = color.bandjoin([color, color])
     if image.bands > count and not lab:
-        colour = colour.bandjoin(image[count])
-    return colour.copy(interpretation="rgb16" if colour.format == "ushort" else "srgb")
+        color = color.bandjoin(image[count])
+    return color.copy(interpretation="rgb16" if color.format == "ushort" else "srgb")
 
 
-def _through_profile(colour: pyvips.Image, notes: list[str]) -> pyvips.Image:
+def _through_profile(color: pyvips.Image, notes: list[str]) -> pyvips.Image:
     """Convert by the embedded profile, or a standard one for CMYK; ignore a broken profile."""
-    cmyk = colour.interpretation == "cmyk"
-    embedded = colour.get_typeof("icc-profile-data") != 0
+    cmyk = color.interpretation == "cmyk"
+    embedded = color.get_typeof("icc-profile-data") != 0
     if not (cmyk or embedded):
-        return colour
-    if embedded and not _fits(bytes(colour.get("icc-profile-data")), colour.bands):
+        return color
+    if embedded and not _fits(bytes(color.get("icc-profile-data")), color.bands):
         notes.append("its colour profile is ignored (damaged, or not for these colours)")
-    deep = colour.format == "ushort"
+    deep = color.format == "ushort"
     options: dict[str, Any] = {"embedded": embedded, "depth": 16 if deep else 8}
     if cmyk:
         options["input_profile"] = "cmyk"
     elif deep:
-        colour = colour.copy(interpretation="grey16" if colour.bands == 1 else "rgb16")
+        color = color.copy(interpretation="grey16" if color.bands == 1 else "rgb16")
     try:  # libvips ignores, in silence, most of the profiles that do not fit
-        return colour.icc_transform("srgb", intent="perceptual", **options)
+        return color.icc_transform("srgb", intent="perceptual", **options)
     except pyvips.Error as error:
         if cmyk:
             raise
         if not notes:
             notes.append(f"its colour profile is ignored ({detail(error)})")
-        return colour
+        return color
 
 
 def _fits(profile: bytes, bands: int) -> bool:

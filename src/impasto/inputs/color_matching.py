@@ -83,11 +83,11 @@ def matched(painting: Palette, photo: Palette) -> Move:
         steps.append(linear(found, wanted))
         found = Palette(steps[-1](found.values), painting.counts)
 
-    def moved(colours: Values) -> Values:
-        colours = steps[0](colours)
+    def moved(colors: Values) -> Values:
+        colors = steps[0](colors)
         for step in steps[1:]:
-            colours = step(colours.clip(0.0, 1.0))
-        return colours
+            colors = step(colors.clip(0.0, 1.0))
+        return colors
 
     return moved
 
@@ -105,8 +105,8 @@ def linear(painting: Palette, photo: Palette) -> Move:
     limited = (axes * gains.clip(0.0, GAIN)) @ axes.T
     before, after = painting.mean(), photo.mean()
 
-    def moved(colours: Values) -> Values:
-        found: Values = (colours - before) @ limited + after
+    def moved(colors: Values) -> Values:
+        found: Values = (colors - before) @ limited + after
         return found
 
     return moved
@@ -135,18 +135,18 @@ def histogram(painting: Palette, photo: Palette) -> Move:
         steps.append((turn, curves))
         now = _along(now, turn, curves)
 
-    def moved(colours: Values) -> Values:
-        colours = move(colours)
-        begin = inside = (colours - middle) @ basis
+    def moved(colors: Values) -> Values:
+        colors = move(colors)
+        begin = inside = (colors - middle) @ basis
         for turn, curves in steps:
             inside = _along(inside, turn, curves)
-        found: Values = colours + (inside - begin) @ basis.T
+        found: Values = colors + (inside - begin) @ basis.T
         return found
 
     return moved
 
 
-def recolour(image: Tensor, move: Move, amount: float = 1.0, alpha: Tensor | None = None) -> Tensor:
+def recolor(image: Tensor, move: Move, amount: float = 1.0, alpha: Tensor | None = None) -> Tensor:
     """Move the colours of an image (1, 3, H, W) on the CPU, in place, and limit them to [0, 1].
 
     Args:

@@ -14,7 +14,7 @@ from impasto.config.settings import Color, Settings
 from impasto.image.picture import Picture
 from impasto.image.pixels import fit
 from impasto.inputs.cielab import with_chroma
-from impasto.inputs.color_matching import Move, Palette, histogram, matched, recolour
+from impasto.inputs.color_matching import Move, Palette, histogram, matched, recolor
 from impasto.inputs.pyramid import long_edge
 
 MEASURED = 1024  # px; long edge above which colours are measured on smaller pictures
@@ -22,7 +22,7 @@ SOFT = "linear"  # how paintings are scaled
 
 
 @dataclass(frozen=True)
-class Recolour:
+class Recolor:
     """What is done with colours; nothing where `mode` is `style` or `amount` 0.
 
     Attributes:
@@ -37,7 +37,7 @@ class Recolour:
     edge: int = MEASURED
 
     @classmethod
-    def of(cls, settings: Settings, photo: Picture) -> "Recolour":
+    def of(cls, settings: Settings, photo: Picture) -> "Recolor":
         """Return what the settings ask for."""
         edge = long_edge(photo.width, photo.height, settings)
         return cls(settings.color, settings.color_amount, min(edge, MEASURED))
@@ -63,7 +63,7 @@ class Recolour:
             image = softened(image, width / painting.width)
         if move is None:
             return image
-        return recolour(image, move, self.amount, painting.alpha(width, height))
+        return recolor(image, move, self.amount, painting.alpha(width, height))
 
     def saved(self, canvas: Tensor, photo: Picture) -> Tensor:
         """Return what is saved of a canvas (1, 3, H, W), in float32, on the CPU if anything changes."""
@@ -96,4 +96,4 @@ def softened(image: Tensor, factor: float) -> Tensor:
     return image
 
 
-AS_PAINTED = Recolour()  # nothing is done
+AS_PAINTED = Recolor()  # nothing is done

@@ -17,11 +17,11 @@ from impasto.messages import printable
 SOFT = "linear"  # how masks are scaled: never below 0 or above 1
 PROOF = 256  # px; long edge at which masks are looked at before anything runs
 SHAPE = 0.01  # by how much the shapes of a mask and of its picture may differ
-COLOURED = 0.25, 0.02  # of the range between channels; of the pixels: then it is no grey picture
+COLORED = 0.25, 0.02  # of the range between channels; of the pixels: then it is no grey picture
 PALETTE = 512  # px; long edge at which a segmentation's colours are counted
 APART = 48  # levels in some channel between two colours of a segmentation
 FEW = 0.004  # of the pixels: below it a colour is the edge between two others
-MOST_COLOURS = 32
+MOST_COLORS = 32
 FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 where white is 255
 STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
 OPAQUE = 0.999
@@ -62,7 +62,7 @@ def check(mask: Opened, over: Picture, role: str) -> None:
             f"the mask {shown} ({sizes}) has another shape than the {role} ({over.width} x "
             f"{over.height} px{upright}); {hint}"
         )
-    if mask.color is None and _coloured(picture):
+    if mask.color is None and _colored(picture):
         raise InputError(
             f"the mask {shown} has colours, but a mask is white where it counts and black where not; "
             "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
@@ -70,7 +70,7 @@ def check(mask: Opened, over: Picture, role: str) -> None:
     largest = float(tensor(mask, *proof(picture)).max())
     if largest < FAINT:
         if mask.color:
-            has = ", ".join(colours(picture))
+            has = ", ".join(colors(picture))
             raise InputError(f"the segmentation {shown} has nothing of {mask.color}; it has {has}")
         level = round(255 * largest)
         nearly = f" (its lightest is {level} of 255)" if level else ""
@@ -93,13 +93,13 @@ def proof(picture: Picture) -> tuple[int, int]:
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
 
 
-def _coloured(picture: Picture) -> bool:
+def _colored(picture: Picture) -> bool:
     """Whether a picture is clearly not grey; what is transparent is told by alpha, whatever its colours."""
     if _by_alpha(picture):
         return False
     small = picture.tensor(*proof(picture), kernel=SOFT)
     spread = small.amax(dim=1) - small.amin(dim=1)
-    apart, share = COLOURED
+    apart, share = COLORED
     return float((spread > apart).float().mean()) > share
 
 
@@ -112,7 +112,7 @@ def tensor(mask: Mask, width: int, height: int) -> Tensor:
     """Return a mask at a size, (1, 1, height, width) in [0, 1]."""
     picture: Picture = mask.picture
     if mask.color is not None:
-        return _sized(_of_colour(picture, mask.color), width, height)
+        return _sized(_of_color(picture, mask.color), width, height)
     if _by_alpha(picture):
         alpha = picture.alpha(width, height)
         assert alpha is not None
@@ -131,7 +131,7 @@ def _sized(image: Tensor, width: int, height: int) -> Tensor:
 # --- segmentations -------------------------------------------------------------------------------
 
 
-def colours(picture: Picture) -> list[str]:
+def colors(picture: Picture) -> list[str]:
     """Return the colours of a segmentation, the largest region first.
 
     Colours that cover next to nothing, as edges between others do, are none of them; neither are those
@@ -151,17 +151,17 @@ def colours(picture: Picture) -> list[str]:
     order = torch.argsort(counts, descending=True, stable=True)
     found: list[tuple[int, int, int]] = []
     for code, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
-        colour = code >> 16, code >> 8 & 255, code & 255
+        color = code >> 16, code >> 8 & 255, code & 255
         if count < FEW * codes.numel() and found:
             break
-        if all(max(abs(a - b) for a, b in zip(colour, o, strict=True)) > APART for o in found):
-            found.append(colour)
-    if len(found) > MOST_COLOURS:
+        if all(max(abs(a - b) for a, b in zip(color, o, strict=True)) > APART for o in found):
+            found.append(color)
+    if len(found) > MOST_COLORS:
         raise InputError(
             f"{printable(picture.name)} has {len(found)} colours, too many for a segmentation (at most "
-            f"{MOST_COLOURS}); paint each region in one flat colour"
+            f"{MOST_COLORS}); paint each region in one flat colour"
         )
-    names = ["#" + "".join(f"{part:02x}" for part in colour) for colour in found]
+    names = ["#" + "".join(f"{part:02x}" for part in color) for color in found]
     nearest = torch.stack([_distance(image[0], _levels(name)) for name in names]).amin(dim=0)
     stray = float((nearest > 3 * (APART / 255) ** 2).float().mean())
     if stray > STRAY:
@@ -178,13 +178,13 @@ def _flat(image: Tensor) -> Tensor:
     return ((highest - lowest) <= APART / 2 / 255).all(dim=1)[0]
 
 
-def _of_colour(picture: Picture, colour: str) -> Tensor:
+def _of_color(picture: Picture, color: str) -> Tensor:
     """Return 1 where a colour is the nearest of a segmentation's, else 0; at its own size."""
-    wanted = _levels(colour)
+    wanted = _levels(color)
     image = picture.tensor()[0]
     nearest = _distance(image, wanted)
     inside = torch.ones_like(nearest, dtype=torch.bool)
-    others = [other for other in map(_levels, colours(picture)) if not _close(other, wanted)]
+    others = [other for other in map(_levels, colors(picture)) if not _close(other, wanted)]
     for other in others:
         inside &= nearest < _distance(image, other)
     if not others:  # one colour: all of it, if it is this one
@@ -192,8 +192,8 @@ def _of_colour(picture: Picture, colour: str) -> Tensor:
     return inside.float()[None, None]
 
 
-def _levels(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+def _levels(color: str) -> tuple[float, float, float]:
+    red, green, blue = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
     return red, green, blue
 
 
@@ -201,11 +201,11 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
     return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= APART / 255
 
 
-def _distance(image: Tensor, colour: Sequence[float]) -> Tensor:
+def _distance(image: Tensor, color: Sequence[float]) -> Tensor:
     """Return the squared distance of each pixel of (3, h, w) to a colour, (h, w)."""
-    total = (image[0] - colour[0]).square_()
+    total = (image[0] - color[0]).square_()
     for channel in (1, 2):
-        total += (image[channel] - colour[channel]).square_()
+        total += (image[channel] - color[channel]).square_()
     return total
 
 
@@ -265,8 +265,8 @@ def told(
         return f"{said}: stays the photo"
     if everywhere:
         return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
-    coloured = any(isinstance(mask, Mask) and mask.color for mask in masks)
-    way = "rest in --segment-colors" if coloured else "--mask rest"
+    colored = any(isinstance(mask, Mask) and mask.color for mask in masks)
+    way = "rest in --segment-colors" if colored else "--mask rest"
     return (
         f"{said}: not painted, but strokes reach in; {way} gives that a style, --protect rest keeps it "
         "the photo"

@@ -11,9 +11,9 @@ from impasto.config.styles import REST, Mask, Style
 from impasto.errors import InputError, PictureError
 from impasto.image.picture import Picture, PictureLike
 from impasto.inputs import masks
-from impasto.inputs.colors import Recolour
+from impasto.inputs.colors import Recolor
 from impasto.inputs.picture_folder import files_in, is_folder
-from impasto.inputs.pictures import Inputs, Use
+from impasto.inputs.pictures import Inputs, StyleUse
 from impasto.messages import printable
 from impasto.network.layers import LAYERS
 
@@ -61,18 +61,18 @@ def open_inputs(
         tuple(_use(item, settings) for item in styles),
         kept,
         settings.protect_feather if kept is not None else 0.0,
-        Recolour.of(settings, photo),
+        Recolor.of(settings, photo),
     )
 
 
-def _use(style: Style, settings: Settings) -> Use:
+def _use(style: Style, settings: Settings) -> StyleUse:
     """Return how an opened style is used."""
     layers = None
     if isinstance(style.layers, Mapping):
         settings.changed(style_layers=dict(style.layers))  # refuses products beyond all numbers
         layers = tuple((name, style.layers[name]) for name in LAYERS if name in style.layers)
     stroke = settings.stroke if style.stroke is None else float(style.stroke)
-    return Use(stroke, style.mask, style.source_mask, layers, style.stroke)
+    return StyleUse(stroke, style.mask, style.source_mask, layers, style.stroke)
 
 
 def open_styles(style: StyleLike | Sequence[StyleLike], limits: Input | None = None) -> list[Style]:

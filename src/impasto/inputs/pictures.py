@@ -18,9 +18,9 @@ from impasto.config.styles import REST, Mask
 from impasto.image.picture import Picture
 from impasto.inputs import masks
 from impasto.inputs.color_matching import Move
-from impasto.inputs.colors import AS_PAINTED, Recolour
-from impasto.inputs.pyramid import Scale, Shape, scales
-from impasto.inputs.shared import Workshop
+from impasto.inputs.colors import AS_PAINTED, Recolor
+from impasto.inputs.pyramid import PictureShape, Scale, scales
+from impasto.inputs.shared import Shared
 from impasto.messages import NOTE, printable
 
 ENLARGED = 2.0  # times its own size: a painting shown larger has only blurred strokes
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Use:
+class StyleUse:
     """Where and how a painting is used: its masks, its stroke, its layers with their weights.
 
     `layers` are None where they are those of the settings.
@@ -48,7 +48,7 @@ class Use:
 
 
 @dataclass(frozen=True, eq=False)
-class Targets:
+class ScaledInputs:
     """The inputs at one scale, each (1, 3, h, w) in [0, 1].
 
     Besides, for each style, where there is any: its use, and the masks (1, 1, h, w) of the canvas and of the
@@ -59,7 +59,7 @@ class Targets:
     styles: tuple[Tensor, ...]
     shares: Tensor
     picture: Tensor | None
-    uses: tuple[Use, ...] = ()
+    uses: tuple[StyleUse, ...] = ()
     guides: tuple[Tensor | None, ...] = ()
     source_guides: tuple[Tensor | None, ...] = ()
     names: tuple[str, ...] = ()
@@ -78,14 +78,14 @@ class Inputs:
     styles: tuple[Picture, ...]
     weights: tuple[float, ...]
     start: Picture | None
-    uses: tuple[Use, ...] = ()
+    uses: tuple[StyleUse, ...] = ()
     protect: masks.Opened = None
     feather: float = 0.0
-    recolour: Recolour = AS_PAINTED
+    recolor: Recolor = AS_PAINTED
 
     @cached_property
     def _moves(self) -> tuple[Move | None, ...]:
-        return self.recolour.moves(self.content, self.styles)
+        return self.recolor.moves(self.content, self.styles)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -110,20 +110,20 @@ class Inputs:
         if self.protect is not None:  # the mask, the photo, what is shown to the network
             held += 4 * (1 + 3 + 3) * scale.width * scale.height
         if len(self.styles) > 2:
-            shapes = [Shape("", s.width, s.height, use.stroke) for s, use in self._used()]
+            shapes = [PictureShape("", s.width, s.height, use.stroke) for s, use in self._used()]
             sizes = [shape.at(scale.long_edge) for shape in shapes[2:]]
             held += sum(12 * size.width * size.height for size in sizes)
         return held
 
-    def _used(self) -> list[tuple[Picture, Use]]:
-        uses = self.uses or (Use(),) * len(self.styles)
+    def _used(self) -> list[tuple[Picture, StyleUse]]:
+        uses = self.uses or (StyleUse(),) * len(self.styles)
         return list(zip(self.styles, uses, strict=True))
 
     @property
-    def shapes(self) -> list[Shape]:
+    def shapes(self) -> list[PictureShape]:
         """The paintings' sizes, and what they need to be used."""
         return [
-            Shape(
+            PictureShape(
                 f"style {item.name}",
                 item.width,
                 item.height,
@@ -146,10 +146,10 @@ class Inputs:
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the schedule, or refuse pictures that are too small before the network is loaded."""
-        shapes = [Shape("photo", self.content.width, self.content.height)]
+        shapes = [PictureShape("photo", self.content.width, self.content.height)]
         return scales([*shapes, *(self.shapes if settings.style_term else [])], settings, layers)
 
-    def tensors(self, scale: Scale, device: str) -> Targets:
+    def tensors(self, scale: Scale, device: str) -> ScaledInputs:
         """Scale every input; a painting's long edge becomes the canvas', times its stroke.
 
         The photo is scaled sharply (Lanczos), the painting softly (linear): a sharpened painting makes the
@@ -158,11 +158,11 @@ class Inputs:
         sizes = [shape.at(scale.long_edge) for shape in self.shapes]
         styles = zip(self._used(), self._moves, sizes, strict=True)
         seen = [
-            self.recolour.seen(style, move, at.width, at.height, use.stroke)
+            self.recolor.seen(style, move, at.width, at.height, use.stroke)
             for (style, use), move, at in styles
         ]
         size = (scale.width, scale.height)
-        targets = Targets(
+        targets = ScaledInputs(
             self.content.tensor(*size).to(device),
             tuple(style.to(device) for style in seen),
             torch.tensor(self.shares, device=device),
@@ -202,7 +202,7 @@ class Inputs:
         Where it is protected, it is the photo.
         """
         height, width = canvas.shape[-2:]
-        canvas = self.recolour.saved(canvas, self.content)
+        canvas = self.recolor.saved(canvas, self.content)
         if self.protect is not None:
             photo, kept = self.content.tensor(width, height), self.kept(width, height)
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
@@ -215,7 +215,7 @@ class Inputs:
         return tuple(record(style, weight, use) for (style, use), weight in weighed)
 
 
-def remark(inputs: Inputs, scale: Scale, workshop: Workshop) -> None:
+def remark(inputs: Inputs, scale: Scale, workshop: Shared) -> None:
     """Say what of the inputs is not as one might think: regions that overlap, paintings too small.
 
     Runs that share a workshop say it once.
@@ -234,12 +234,12 @@ def remark(inputs: Inputs, scale: Scale, workshop: Workshop) -> None:
         used = [use.mask for use in inputs.uses]
         found.append((NOTE, masks.told(used, names, inputs.content, inputs.protect)))
     for level, said in found:
-        workshop.once(("said", said), partial(log.log, level, "%s", said))
+        workshop.get(("said", said), partial(log.log, level, "%s", said))
 
 
-def record(picture: Picture, weight: float = 1.0, use: Use | None = None) -> InputRecord:
+def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -> InputRecord:
     """Return what the recipe keeps of an input: no folder, but the hash of its bytes."""
-    use = use or Use()
+    use = use or StyleUse()
     return InputRecord(
         name=picture.name,
         sha256=picture.sha256,

@@ -34,7 +34,7 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
 
 
 @dataclass(frozen=True)
-class Shape:
+class PictureShape:
     """An input's name in messages and its own size in pixels.
 
     `stroke` is its long edge in units of the canvas'; `layers` are those it goes through the network for,
@@ -57,7 +57,9 @@ class Shape:
         return smallest_edge(layers if self.layers is None else self.layers)
 
 
-def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
+def scales(
+    shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[str]
+) -> tuple[Scale, ...]:
     """Return the scales of a run, coarsest first; the last one is the size of the result.
 
     A coarse scale at which any input would be too small for the layers is left out.
@@ -87,7 +89,7 @@ def scales(shapes: Sequence[Shape], settings: Settings, layers: Iterable[str]) -
     return tuple(chosen)
 
 
-def _check_size(shape: Shape, edge: int, layers: Sequence[str]) -> None:
+def _check_size(shape: PictureShape, edge: int, layers: Sequence[str]) -> None:
     """Raise `InputError`, naming the smallest size that works, if an input gets too small."""
     needed = shape.needs(layers)
     size = shape.at(edge)

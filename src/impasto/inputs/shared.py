@@ -17,7 +17,7 @@ LIMIT = 1_000_000_000  # bytes that are kept, beside what a run needs
 T = TypeVar("T")
 
 
-class Workshop:
+class Shared:
     """Keeps what was made, by key; what was used longest ago goes first when it gets too much.
 
     Nothing kept may be changed in place. Keys hold the objects they depend on, compared by identity
@@ -32,7 +32,7 @@ class Workshop:
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self.made = 0  # things made so far
 
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what is kept under a key, made now if it is not there."""
         if key in self._kept:
             self._kept.move_to_end(key)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from impasto.config.conventions import Convention, content_factor, style_factor, variation_form
 from impasto.config.settings import Settings
-from impasto.inputs.pictures import Inputs, Targets
-from impasto.inputs.shared import Workshop
+from impasto.inputs.pictures import Inputs, ScaledInputs
+from impasto.inputs.shared import Shared
 from impasto.losses import smoothness, structure, style_targets
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss
@@ -16,7 +16,7 @@ from impasto.losses.loss import Loss
 from impasto.losses.regions import groups
 from impasto.losses.smoothness import TotalVariation
 from impasto.losses.style_targets import Parts, features, paintings
-from impasto.network.backprop import Chain
+from impasto.network.backprop import FeatureExtractor
 from impasto.network.layers import LAYERS, NEUTRAL, stride
 from impasto.network.vgg import VGG19
 
@@ -38,10 +38,10 @@ def layers_of(
 
 @torch.no_grad()
 def bind(
-    network: Chain | VGG19,
-    targets: Targets,
+    network: FeatureExtractor | VGG19,
+    targets: ScaledInputs,
     settings: Settings,
-    workshop: Workshop | None = None,
+    workshop: Shared | None = None,
     *,
     tile: int = 0,
     compact: bool = False,
@@ -58,14 +58,14 @@ def bind(
         compact: Keep the photo's features in 16 bits.
         on_part: Called after every part.
     """
-    workshop = workshop or Workshop(0)
-    network = Chain.of(network)
+    workshop = workshop or Shared(0)
+    network = FeatureExtractor.of(network)
     losses: list[Loss] = []
     convention = settings.convention
     if settings.content_term:
         alpha, kept = settings.content_weight, settings.content_layers
         asked = tuple(name for name, weight in kept.items() if weight)
-        photo = workshop.once(
+        photo = workshop.get(
             ("content", network, targets, asked, tile, compact),
             lambda: features(network, targets.content, asked, (tile, on_part), compact),
         )
@@ -87,7 +87,7 @@ def bind(
 
 
 def _structure_losses(
-    network: Chain, targets: Targets, settings: Settings, parts: Parts
+    network: FeatureExtractor, targets: ScaledInputs, settings: Settings, parts: Parts
 ) -> list[Loss]:
     """Return the losses that keep more of the photo than its features."""
     losses: list[Loss] = []
@@ -109,7 +109,7 @@ def _structure_losses(
     return losses
 
 
-def _clean_losses(targets: Targets, settings: Settings) -> list[Loss]:
+def _clean_losses(targets: ScaledInputs, settings: Settings) -> list[Loss]:
     """Return the losses on the canvas alone."""
     losses: list[Loss] = []
     if settings.total_variation:
@@ -127,7 +127,11 @@ def _clean_losses(targets: Targets, settings: Settings) -> list[Loss]:
 
 
 def _style_losses(
-    network: Chain, targets: Targets, settings: Settings, workshop: Workshop, parts: Parts
+    network: FeatureExtractor,
+    targets: ScaledInputs,
+    settings: Settings,
+    workshop: Shared,
+    parts: Parts,
 ) -> list[Loss]:
     """Return the losses of the paintings, one for each layer and region."""
     kind, convention = settings.style_statistic, settings.convention
@@ -138,7 +142,7 @@ def _style_losses(
             asked.setdefault(number, []).append(group.layer)
     names = tuple((number, tuple(layers)) for number, layers in sorted(asked.items()))
     drawn = settings.seed if kind == "sliced" else None
-    known = workshop.once(
+    known = workshop.get(
         ("style", network, targets, names, parts[0], kind, drawn),
         lambda: paintings(network, targets, names, parts, kind, settings.seed),
     )
@@ -167,7 +171,7 @@ def _style_losses(
 
 
 def _style_factor(
-    convention: Convention, layer: str, targets: Targets, painting: Tensor, shares: Tensor
+    convention: Convention, layer: str, targets: ScaledInputs, painting: Tensor, shares: Tensor
 ) -> float:
     """Return the convention's factor of a style layer for the canvas' real size at this scale."""
     height, width = targets.content.shape[-2:]  # the canvas has the photo's size

@@ -51,21 +51,21 @@ class ContentLoss:
             return None, self.target
         return window, self.target[..., window.outer[0], window.outer[1]]
 
-    def descend(
+    def backward(
         self,
         features: Features,
         windows: Windows | None,
-        slopes: Sequence[Tensor | None],
-        onto: Tensor | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add 2 (F - P) times the slope; see `Descending`."""
+        """Add 2 (F - P) times the slope; see `LossWithGradient`."""
         found, (window, target) = features[self.layer], self._compared(windows)
-        if slopes[0] is None:
-            return onto
-        onto = torch.zeros_like(found) if onto is None else onto
+        if grad_statistics[0] is None:
+            return grad_features
+        grad_features = torch.zeros_like(found) if grad_features is None else grad_features
         difference = _crop(found, window) - target
-        _crop(onto, window).add_(difference.mul_(2 * slopes[0]))
-        return onto
+        _crop(grad_features, window).add_(difference.mul_(2 * grad_statistics[0]))
+        return grad_features
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""

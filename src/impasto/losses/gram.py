@@ -118,20 +118,22 @@ class GramLoss:
         gram = gram_matrix(part)
         return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
 
-    def descend(
+    def backward(
         self,
         features: Features,
         windows: Windows | None,
-        slopes: Sequence[Tensor | None],
-        onto: Tensor | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add (S + S^T) F, S being the slope for G; see `Descending`."""
+        """Add (S + S^T) F, S being the slope for G; see `LossWithGradient`."""
         found, window = features[self.layer], windows.get(self.layer) if windows else None
-        if slopes[0] is None:
-            return onto
-        slope = (slopes[0] + slopes[0].transpose(1, 2))[0].to(found.dtype)
-        onto = torch.zeros_like(found) if onto is None else onto
-        rows, flat = (_crop(tensor, window).permute(0, 2, 3, 1) for tensor in (onto, found))
+        if grad_statistics[0] is None:
+            return grad_features
+        slope = (grad_statistics[0] + grad_statistics[0].transpose(1, 2))[0].to(found.dtype)
+        grad_features = torch.zeros_like(found) if grad_features is None else grad_features
+        rows, flat = (
+            _crop(tensor, window).permute(0, 2, 3, 1) for tensor in (grad_features, found)
+        )
         if self.guide is not None:
             roots = roots_of(guide_in(self.guide, window), found).permute(0, 2, 3, 1)
             for part in bands(flat.shape[1], flat.shape[2]):
@@ -141,10 +143,10 @@ class GramLoss:
             rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
         else:
             for there, some in zip(
-                _strips(_crop(onto, window)), _strips(_crop(found, window)), strict=True
+                _strips(_crop(grad_features, window)), _strips(_crop(found, window)), strict=True
             ):
                 there.permute(0, 2, 3, 1).add_(some.permute(0, 2, 3, 1) @ slope)
-        return onto
+        return grad_features
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the weighted sum over styles of the squared distance of normalised Gram matrices."""

@@ -57,23 +57,23 @@ class Loss(Protocol):
 
 
 @runtime_checkable
-class Descending(Protocol):
+class LossWithGradient(Protocol):
     """What a loss of one layer may offer beside: its own way back, which needs no second measurement."""
 
-    def descend(
+    def backward(
         self,
         features: Features,
         windows: Windows | None,
-        slopes: Sequence[Tensor | None],
-        onto: Tensor | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add the gradient for the layer to `onto`, in place; where that is None, make one.
+        """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
 
         Args:
             features: As `measure` got them.
             windows: Likewise.
-            slopes: Derivatives of the total for the statistics; None where it does not depend on them.
-            onto: The gradient for the layer so far, (1, C, h, w), channels last, or None.
+            grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
+            grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
         """
 
 

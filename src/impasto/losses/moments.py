@@ -77,19 +77,19 @@ def _part(guide: Tensor | None, window: Window | None) -> Tensor | None:
 
 
 def _descended(
-    onto: Tensor | None,
+    grad_features: Tensor | None,
     found: Tensor,
     window: Window | None,
     guide: Tensor | None,
     slope: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Add t times the slope of the window's features to the gradient of the layer, a part at a time."""
-    onto = torch.zeros_like(found) if onto is None else onto
-    there, part = _strips(_crop(onto, window)), _strips(_crop(found, window))
+    grad_features = torch.zeros_like(found) if grad_features is None else grad_features
+    there, part = _strips(_crop(grad_features, window)), _strips(_crop(found, window))
     for place, some, weight in zip(there, part, _weights(_part(guide, window), part), strict=True):
         added = slope(some)
         place.add_(added if weight is None else added * weight.to(added.dtype))
-    return onto
+    return grad_features
 
 
 # --- losses --------------------------------------------------------------------------------------
@@ -124,20 +124,20 @@ class MomentsLoss:
         part = _crop(features[self.layer], window)
         return first_and_squares(part, _part(self.guide, window))
 
-    def descend(
+    def backward(
         self,
         features: Features,
         windows: Windows | None,
-        slopes: Sequence[Tensor | None],
-        onto: Tensor | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
     ) -> Tensor | None:
         """Add t (s + 2 q F), s and q being the slopes for the sums; see `losses.Descending`."""
         found, window = features[self.layer], windows.get(self.layer) if windows else None
-        first, second = slopes[1], slopes[2]
+        first, second = grad_statistics[1], grad_statistics[2]
         if first is None or second is None:
-            return onto
+            return grad_features
         one, two = (slope.to(found.dtype).view(1, -1, 1, 1) for slope in (first, second))
-        given = onto, found, window, self.guide
+        given = grad_features, found, window, self.guide
         return _descended(*given, lambda some: some * (2 * two) + one)
 
     def value(self, statistics: Statistics) -> Tensor:
@@ -182,21 +182,21 @@ class WassersteinLoss:
         part = _crop(features[self.layer], window)
         return first_and_second(part, _part(self.guide, window))
 
-    def descend(
+    def backward(
         self,
         features: Features,
         windows: Windows | None,
-        slopes: Sequence[Tensor | None],
-        onto: Tensor | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
     ) -> Tensor | None:
         """Add t (s + (S + S^T) F), s and S being the slopes for the sums; see `losses.Descending`."""
         found, window = features[self.layer], windows.get(self.layer) if windows else None
-        first, second = slopes[1], slopes[2]
+        first, second = grad_statistics[1], grad_statistics[2]
         if first is None or second is None:
-            return onto
+            return grad_features
         one = first.to(found.dtype)
         both = (second + second.transpose(1, 2))[0].to(found.dtype)
-        given = onto, found, window, self.guide
+        given = grad_features, found, window, self.guide
         return _descended(
             *given, lambda some: (some.permute(0, 2, 3, 1) @ both + one).permute(0, 3, 1, 2)
         )

@@ -16,10 +16,10 @@ from torch import Tensor
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import ImpastoError, InputError
-from impasto.inputs.pictures import Targets
-from impasto.inputs.shared import Workshop
-from impasto.losses.loss import Descending, Loss, Statistics, Windows, add_statistics
-from impasto.network.backprop import Chain, Pass, added
+from impasto.inputs.pictures import ScaledInputs
+from impasto.inputs.shared import Shared
+from impasto.losses.loss import Loss, LossWithGradient, Statistics, Windows, add_statistics
+from impasto.network.backprop import FeatureExtractor, ForwardPass, added
 from impasto.network.convolution import Padding
 from impasto.network.layers import deepest
 from impasto.network.tiles import IMAGE, Tile, tiles
@@ -41,19 +41,19 @@ def prepare(
     padding: Padding,
     precision: Precision,
     device: str,
-) -> Chain:
+) -> FeatureExtractor:
     """Return the network on its device, with its way back, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
-    return Chain(network, DTYPES[precision])
+    return FeatureExtractor(network, DTYPES[precision])
 
 
 def network_of(
-    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Workshop
-) -> Chain:
+    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Shared
+) -> FeatureExtractor:
     """Return the network of a run with a resolved `runtime`, made once in a workshop."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
 
-    def make() -> Chain:
+    def make() -> FeatureExtractor:
         return prepare(
             weights,
             pooling=settings.pooling,
@@ -62,7 +62,7 @@ def network_of(
             device=runtime.device,
         )
 
-    return workshop.once((settings.pooling, settings.padding, precision, runtime.device), make)
+    return workshop.get((settings.pooling, settings.padding, precision, runtime.device), make)
 
 
 class Objective:
@@ -81,13 +81,13 @@ class Objective:
 
     def __init__(
         self,
-        network: Chain | VGG19,
+        network: FeatureExtractor | VGG19,
         losses: Sequence[Loss],
         tile: int | None = None,
         *,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        self.chain = Chain.of(network)
+        self.chain = FeatureExtractor.of(network)
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
         names = [loss.name for loss in self.losses]
         for name in names:
@@ -112,14 +112,18 @@ class Objective:
         if len(parts) < 2:
             course = self.chain.forward(canvas, self.layers)
             measured = _Measured(self.losses, course, None)
-            numbers, slopes = self._value([_detached(found) for found in measured.statistics])
-            gradient = measured.back(slopes)
+            numbers, grad_statistics = self._value(
+                [_detached(found) for found in measured.statistics]
+            )
+            gradient = measured.back(grad_statistics)
         else:
-            numbers, slopes = self._value(self._added(canvas, parts))
+            numbers, grad_statistics = self._value(self._added(canvas, parts))
             gradient = torch.zeros_like(canvas)
             for tile in self._in_turn(canvas, parts):
                 course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
-                back = _Measured(self.losses, course, tile.windows, again=True).back(slopes)
+                back = _Measured(self.losses, course, tile.windows, again=True).back(
+                    grad_statistics
+                )
                 gradient[..., tile.rows, tile.columns] += back
                 self._on_part()
         if self._settling or self._large(canvas):
@@ -184,9 +188,9 @@ class Objective:
             ]
             total = torch.stack(values).sum()
         flat = [tensor for found in statistics for tensor in found]
-        slopes = iter(_derivatives([total], [None], flat))
+        grad_statistics = iter(_derivatives([total], [None], flat))
         numbers = torch.stack([total, *values]).detach()
-        return numbers, [[next(slopes) for _ in found] for found in statistics]
+        return numbers, [[next(grad_statistics) for _ in found] for found in statistics]
 
 
 class _Measured:
@@ -197,7 +201,12 @@ class _Measured:
     """
 
     def __init__(
-        self, losses: Sequence[Loss], course: Pass, windows: Windows | None, *, again: bool = False
+        self,
+        losses: Sequence[Loss],
+        course: ForwardPass,
+        windows: Windows | None,
+        *,
+        again: bool = False,
     ) -> None:
         self._course, self._losses, self._windows = course, losses, windows
         self._leaves = {name: found.detach() for name, found in course.features.items()}
@@ -209,7 +218,7 @@ class _Measured:
         self._waiting: dict[str, Tensor] = {}
 
     def _measure(self, loss: Loss, again: bool) -> Statistics:
-        if isinstance(loss, Descending):
+        if isinstance(loss, LossWithGradient):
             with torch.no_grad():
                 return () if again else loss.measure(self._leaves, self._windows)
         with torch.enable_grad():
@@ -217,27 +226,27 @@ class _Measured:
                 self._leaves[name].requires_grad_()
             return loss.measure(self._leaves, self._windows)
 
-    def back(self, slopes: Sequence[Slopes]) -> Tensor:
+    def back(self, grad_statistics: Sequence[Slopes]) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
 
-        def injected(layer: str, gradient: Tensor | None) -> Tensor | None:
+        def add_loss_gradients(layer: str, gradient: Tensor | None) -> Tensor | None:
             for number in self._reached.get(layer, ()):
                 loss = self._losses[number]
-                if isinstance(loss, Descending):
-                    given = self._leaves, self._windows, slopes[number]
-                    gradient = loss.descend(*given, gradient)
+                if isinstance(loss, LossWithGradient):
+                    given = self._leaves, self._windows, grad_statistics[number]
+                    gradient = loss.backward(*given, gradient)
                 else:
-                    self._differentiate(number, slopes[number])
+                    self._differentiate(number, grad_statistics[number])
             del self._leaves[layer]
             return added(gradient, self._waiting.pop(layer, None))
 
-        return self._course.back(injected)
+        return self._course.back(add_loss_gradients)
 
-    def _differentiate(self, number: int, slopes: Slopes) -> None:
+    def _differentiate(self, number: int, grad_statistics: Slopes) -> None:
         """Have autograd find a loss's gradients, which wait for the way back to reach their layers."""
         names = (*self._losses[number].layers, IMAGE)
         leaves = [self._leaves[name] for name in names]
-        found = _derivatives(self.statistics[number], slopes, leaves)
+        found = _derivatives(self.statistics[number], grad_statistics, leaves)
         self.statistics[number] = ()
         for name, gradient in zip(names, found, strict=True):
             if gradient is not None:
@@ -267,11 +276,11 @@ def _derivatives(outputs: Slopes, given: Slopes, inputs: Sequence[Tensor]) -> Sl
     ]
     if not pairs:
         return [None] * len(inputs)
-    chosen, slopes = zip(*pairs, strict=True)
-    return torch.autograd.grad(chosen, inputs, slopes, allow_unused=True)
+    chosen, grad_statistics = zip(*pairs, strict=True)
+    return torch.autograd.grad(chosen, inputs, grad_statistics, allow_unused=True)
 
 
-def blame(network: Chain, losses: Sequence[Loss], tile: int | None) -> Blame:
+def blame(network: FeatureExtractor, losses: Sequence[Loss], tile: int | None) -> Blame:
     """Return what says in words which loss, or whose gradient, is not finite on a canvas (1, 3, H, W)."""
 
     def said(canvas: Tensor, evaluation: Evaluation) -> str:
@@ -286,7 +295,7 @@ def blame(network: Chain, losses: Sequence[Loss], tile: int | None) -> Blame:
     return said
 
 
-def _sound(network: Chain, loss: Loss, tile: int | None, canvas: Tensor) -> bool:
+def _sound(network: FeatureExtractor, loss: Loss, tile: int | None, canvas: Tensor) -> bool:
     """Whether the gradient of one loss alone is finite; it is where it cannot be computed."""
     if loss.weight == 0:
         return True
@@ -326,6 +335,6 @@ class Protection:
         return lambda canvas, evaluation: blame(self.shown(canvas), evaluation)
 
 
-def protection_of(targets: Targets) -> Protection | None:
+def protection_of(targets: ScaledInputs) -> Protection | None:
     """Return what is protected at a scale, if anything is."""
     return None if targets.kept is None else Protection(targets.content, targets.kept)

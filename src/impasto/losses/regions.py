@@ -17,7 +17,7 @@ from torch import Tensor
 from impasto.config.settings import Settings
 from impasto.errors import InputError
 from impasto.inputs.masks import called, key
-from impasto.inputs.pictures import Targets, Use
+from impasto.inputs.pictures import ScaledInputs, StyleUse
 from impasto.losses.loss import at_layer
 from impasto.messages import printable
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Group:
+class StyleTerm:
     """Paintings that one loss compares with, in one layer.
 
     `name` is that of the loss; `weight` its factor but for the style weight; `styles` are numbers of
@@ -43,7 +43,7 @@ class Group:
     guide: Tensor | None = None
 
 
-def groups(targets: Targets, settings: Settings) -> list[Group]:
+def groups(targets: ScaledInputs, settings: Settings) -> list[StyleTerm]:
     """Return the style losses of a run at one scale.
 
     Raises:
@@ -54,12 +54,12 @@ def groups(targets: Targets, settings: Settings) -> list[Group]:
     guided = any(guide is not None for guide in targets.guides)
     if not guided and all(use.plain for use in targets.uses):
         return [
-            Group(f"style.{name}", name, weight, everyone, targets.shares)
+            StyleTerm(f"style.{name}", name, weight, everyone, targets.shares)
             for name, weight in general.items()
         ]
     weights = [general if use.layers is None else dict(use.layers) for use in targets.uses]
     names = _names(targets)
-    found: list[Group] = []
+    found: list[StyleTerm] = []
     small: dict[str, list[str]] = {}  # layers by region
     for layer in dict.fromkeys(name for own in weights for name, weight in own.items() if weight):
         found += _at(layer, targets, [own.get(layer, 0.0) for own in weights], names, small)
@@ -74,11 +74,11 @@ def groups(targets: Targets, settings: Settings) -> list[Group]:
 
 def _at(
     layer: str,
-    targets: Targets,
+    targets: ScaledInputs,
     weights: Sequence[float],
     names: Sequence[str],
     small: dict[str, list[str]],
-) -> list[Group]:
+) -> list[StyleTerm]:
     """Return the losses of one layer, one for each mask; `weights` are those of the layer by style.
 
     Regions that are too small for it are added to `small`.
@@ -106,7 +106,9 @@ def _at(
             continue
         suffix = "" if region is None else f".{names[members[0]]}"
         shared = torch.tensor([factor / total for factor in factors], device=targets.shares.device)
-        losses.append(Group(f"style.{layer}{suffix}", layer, total, tuple(members), shared, guide))
+        losses.append(
+            StyleTerm(f"style.{layer}{suffix}", layer, total, tuple(members), shared, guide)
+        )
     return losses
 
 
@@ -129,7 +131,7 @@ def _factors(
     return [share * float((each[region] * amount).mean()) for region, share in active]
 
 
-def check_source(guide: Tensor, use: Use, painting: str, layer: str) -> None:
+def check_source(guide: Tensor, use: StyleUse, painting: str, layer: str) -> None:
     """Refuse a source mask that leaves nothing of its painting in a layer."""
     if float(guide.sum()) < LEAST:
         raise InputError(
@@ -138,7 +140,7 @@ def check_source(guide: Tensor, use: Use, painting: str, layer: str) -> None:
         )
 
 
-def _too_small(targets: Targets, number: int) -> str:
+def _too_small(targets: ScaledInputs, number: int) -> str:
     but = "" if targets.kept is None else ", but for what is protected,"
     return (
         f"the region {called(targets.uses[number].mask)}{but} is less than one position of every "
@@ -146,7 +148,7 @@ def _too_small(targets: Targets, number: int) -> str:
     )
 
 
-def _names(targets: Targets) -> list[str]:
+def _names(targets: ScaledInputs) -> list[str]:
     """Return a name for each style, to call its losses by; no two are the same."""
     names: list[str] = []
     for number, name in enumerate(targets.names):

@@ -31,14 +31,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from impasto.inputs.pictures import Targets
+from impasto.inputs.pictures import ScaledInputs
 from impasto.losses import moments
 from impasto.losses.gram import gram_matrix, guided_gram
 from impasto.losses.loss import Statistics, add_statistics, at_layer, guide_in
 from impasto.losses.moments import LEAST, MomentsLoss, WassersteinLoss, exact, first_and_second
 from impasto.losses.regions import check_source
 from impasto.losses.sliced import SlicedLoss, at_levels, directions, quantiles
-from impasto.network.backprop import Chain
+from impasto.network.backprop import FeatureExtractor
 from impasto.network.layers import stride
 from impasto.network.tiles import Window, tiles
 
@@ -50,7 +50,7 @@ STRENGTH: dict[Kind, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0
 
 
 @dataclass(frozen=True)
-class Painted:
+class StyleStatistics:
     """What is known of S paintings in one layer of C channels.
 
     `mean` (S, C) and `second` (S, C, C) are sum t F / sum t and sum t F F^T / sum t; `quantiles` (S, K, Q)
@@ -79,30 +79,30 @@ def factor(kind: Kind, second: Tensor, shares: Tensor, own_form: bool = False) -
     return (1.0 if own_form else STRENGTH[kind]) * 4 * norm / (mean.shape[0] ** 4 * trace)
 
 
-def painted(sums: Statistics) -> Painted:
+def painted(sums: Statistics) -> StyleStatistics:
     """Return what a painting amounts to, from what `first_and_second` summed over all of it."""
     number, first, second = sums
     number = number.clamp(min=LEAST)
-    return Painted(first / number, second / number)
+    return StyleStatistics(first / number, second / number)
 
 
-def painted_whole(features: Tensor, seed: int, guide: Tensor | None = None) -> Painted:
+def painted_whole(features: Tensor, seed: int, guide: Tensor | None = None) -> StyleStatistics:
     """Return the same of features (1, C, h, w), with their sorted projections along seeded directions."""
     known = painted(first_and_second(features, guide))
     along = directions(features.shape[1], seed).to(features.device)
     return replace(known, quantiles=quantiles(features, along, guide)[None], directions=along)
 
 
-def joined(paintings: Sequence[Painted]) -> Painted:
+def joined(paintings: Sequence[StyleStatistics]) -> StyleStatistics:
     """Return several paintings, of S = 1 each, as one; the projections of each at equally many levels."""
     mean, second = (torch.cat([getattr(p, name) for p in paintings]) for name in ("mean", "second"))
     known = [p.quantiles for p in paintings if p.quantiles is not None]
     if not known:
-        return Painted(mean, second)
+        return StyleStatistics(mean, second)
     count = max(found.shape[2] for found in known)
     levels = (torch.arange(count, dtype=torch.float64, device=mean.device) + 0.5) / count
     same = [at_levels(levels.expand(found.shape[1], -1), found[0]) for found in known]
-    return Painted(mean, second, torch.stack(same), paintings[0].directions)
+    return StyleStatistics(mean, second, torch.stack(same), paintings[0].directions)
 
 
 def loss(
@@ -110,7 +110,7 @@ def loss(
     name: str,
     weight: float,
     layer: str,
-    found: Painted,
+    found: StyleStatistics,
     shares: Tensor,
     factor: float,
     guide: Tensor | None = None,
@@ -142,7 +142,7 @@ HALF_MAX = 30_000.0  # features above it are kept in bf16, as float16 ends at 65
 
 
 def features(
-    network: Chain, image: Tensor, names: Sequence[str], parts: Parts, compact: bool
+    network: FeatureExtractor, image: Tensor, names: Sequence[str], parts: Parts, compact: bool
 ) -> dict[str, Tensor]:
     """Return what the photo's layers hold, (1, C, h, w), as computed or, compact, in 16 bits."""
     whole: dict[str, Tensor] = {}
@@ -166,13 +166,13 @@ def features(
 
 
 def paintings(
-    network: Chain,
-    targets: Targets,
+    network: FeatureExtractor,
+    targets: ScaledInputs,
     names: Sequence[tuple[int, tuple[str, ...]]],
     parts: Parts,
     kind: StatisticName,
     seed: int,
-) -> dict[int, dict[str, Painted]]:
+) -> dict[int, dict[str, StyleStatistics]]:
     """Return what the paintings amount to, by number and layer; of their parts where they have masks.
 
     Args:
@@ -187,14 +187,14 @@ def paintings(
 
 
 def _painting(
-    network: Chain,
-    targets: Targets,
+    network: FeatureExtractor,
+    targets: ScaledInputs,
     number: int,
     names: Sequence[str],
     parts: Parts,
     kind: StatisticName,
     seed: int,
-) -> dict[str, Painted]:
+) -> dict[str, StyleStatistics]:
     style = targets.styles[number]
     mask = targets.source_guides[number] if targets.source_guides else None
     guides = {} if mask is None else {name: at_layer(mask, name) for name in names}
@@ -219,12 +219,12 @@ def _painting(
 
 
 def _normalised_grams(
-    network: Chain,
+    network: FeatureExtractor,
     style: Tensor,
     names: Sequence[str],
     parts: Parts,
     guides: Mapping[str, Tensor],
-) -> dict[str, Painted]:
+) -> dict[str, StyleStatistics]:
     """Return A / M_a, (1, C, C), of one painting for each layer, as its second moments."""
     edges = style.shape[-2:]
     sums: dict[str, Tensor] = {}
@@ -242,11 +242,13 @@ def _normalised_grams(
                 gram = gram_matrix(some)
             sums[name] = sums[name] + gram if name in sums else gram
     found = {name: gram / positions[name] for name, gram in sums.items()}
-    return {name: Painted(gram.new_zeros(gram.shape[:2]), gram) for name, gram in found.items()}
+    return {
+        name: StyleStatistics(gram.new_zeros(gram.shape[:2]), gram) for name, gram in found.items()
+    }
 
 
 def _parts(
-    network: Chain, image: Tensor, names: Sequence[str], parts: Parts
+    network: FeatureExtractor, image: Tensor, names: Sequence[str], parts: Parts
 ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
     """Yield the features of each tile, or of the whole, and what counts of them."""
     height, width = image.shape[-2:]

@@ -24,7 +24,7 @@ Injected = Callable[[str, Tensor | None], Tensor | None]
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
 
-class Chain:
+class FeatureExtractor:
     """VGG-19 with its way back.
 
     Args:
@@ -39,11 +39,11 @@ class Chain:
         self._convolutions: dict[str, Convolution] = {}
 
     @classmethod
-    def of(cls, network: "Chain | VGG19") -> "Chain":
+    def of(cls, network: "FeatureExtractor | VGG19") -> "FeatureExtractor":
         """Return the chain itself, or that of a network."""
-        return network if isinstance(network, Chain) else cls(network)
+        return network if isinstance(network, FeatureExtractor) else cls(network)
 
-    def forward(self, image: Tensor, layers: Iterable[str], *, keep: bool = True) -> "Pass":
+    def forward(self, image: Tensor, layers: Iterable[str], *, keep: bool = True) -> "ForwardPass":
         """Return the pass of an image (1, 3, H, W) in [0, 1] up to the deepest of the layers.
 
         Args:
@@ -56,7 +56,7 @@ class Chain:
             InputError: The picture is smaller than the deepest layer can see.
         """
         wanted = {check_layer(layer) for layer in layers}
-        found = Pass(image.detach(), self.network)
+        found = ForwardPass(image.detach(), self.network)
         if not wanted:
             return found
         self.network.check_size(image, wanted)
@@ -69,7 +69,9 @@ class Chain:
                     found.features[step[-1]] = hidden
         return found
 
-    def _step(self, step: Sequence[str], hidden: Tensor, found: "Pass", keep: bool) -> Tensor:
+    def _step(
+        self, step: Sequence[str], hidden: Tensor, found: "ForwardPass", keep: bool
+    ) -> Tensor:
         first, undo = step[0], []
         if len(step) == 3:
             way = self._convolution(first)
@@ -101,7 +103,7 @@ class Chain:
             else:
                 found = Direct(weight.to(dtype), bias.to(dtype), padding)
             self._convolutions[name] = found
-            hardware.put_aside(weight)
+            hardware.advise_unused(weight)
         return self._convolutions[name]
 
 
@@ -114,7 +116,7 @@ def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
     return narrow >= enough and broad >= 128  # at 64 to 64 the pictures are still too large
 
 
-class Pass:
+class ForwardPass:
     """What one way forward leaves: `features`, by layer and `image`, and the way back."""
 
     def __init__(self, image: Tensor, network: VGG19) -> None:
@@ -122,26 +124,26 @@ class Pass:
         self.way_back: list[tuple[str, list[Undo]]] = []
         self._network = network
 
-    def back(self, injected: Injected) -> Tensor:
+    def back(self, add_loss_gradients: Injected) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), float32; the pass is used up.
 
         Args:
-            injected: Is given, layer by layer from the deepest, the gradient for its features that came
-                along, or None, and returns it with that of the losses added; called for `image` last. It
-                may change what it is given.
+            add_loss_gradients: Called for each layer from the deepest up, and for `image`
+                last, with the layer's name and the gradient for its features so far, or None. Returns that
+                gradient with the losses' own added. It may change what it receives.
         """
         gradient: Tensor | None = None
         with torch.no_grad():
             while self.way_back:
                 layer, undo = self.way_back.pop()
                 if layer in self.features:
-                    gradient = injected(layer, gradient)
+                    gradient = add_loss_gradients(layer, gradient)
                     del self.features[layer]
                 while undo and gradient is not None:
                     gradient = undo.pop()(gradient)
             if gradient is not None:
                 gradient = self._network.unprocess(gradient)
-            gradient = injected("image", gradient)
+            gradient = add_loss_gradients("image", gradient)
             image = self.features["image"]
             return torch.zeros_like(image) if gradient is None else gradient.to(image.dtype)
 

@@ -140,7 +140,7 @@ def _lines(panel: "Axes", rows: Sequence[Row], names: Sequence[str]) -> None:
     panel.set_yscale("log")
     panel.margins(x=0.02)
     for order, name in enumerate(names):
-        colour, dash, marker = LINES.get(name) or next(spare)
+        color, dash, marker = LINES.get(name) or next(spare)
         xs: list[float] = []
         ys: list[float] = []
         for before, row in zip([rows[0], *rows], rows, strict=False):
@@ -154,7 +154,7 @@ def _lines(panel: "Axes", rows: Sequence[Row], names: Sequence[str]) -> None:
             xs,
             ys,
             label=name,
-            color=colour,
+            color=color,
             linestyle=dash,
             linewidth=2.0 if name == "total" else 1.4,
             marker=marker or None,

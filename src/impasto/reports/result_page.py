@@ -99,7 +99,7 @@ def report_of(
     return page.html()
 
 
-class Course:
+class RunCapture:
     """Watches a run for its page: keeps small pictures of evaluations 1, 2, 5, 10, ... and scales' ends.
 
     Args:

@@ -144,7 +144,7 @@ def keep_no_pictures() -> None:
     pyvips.cache_set_max(0)
 
 
-def put_aside(tensor: torch.Tensor) -> None:
+def advise_unused(tensor: torch.Tensor) -> None:
     """Tell the system that a tensor mapped from a file will not be read soon and need not stay in memory.
 
     It can be read later all the same. Elsewhere than on Linux, and for other tensors, nothing happens.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.image.pixels import fit
-from impasto.inputs.pictures import Inputs, Targets
+from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.pyramid import Scale
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
 from impasto.losses.objective import Objective, network_of
 from impasto.network.weights.load import WeightsLike, load
@@ -50,7 +50,7 @@ def estimate(
     wanted = layers_of(settings, (), inputs)
     plan = inputs.scales(settings, wanted)
     with hardware.threads(runtime.threads or 1):
-        network = network_of(load(weights), settings, runtime, Workshop(0))
+        network = network_of(load(weights), settings, runtime, Shared(0))
         size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
         trial = Scale(*size)
         targets = inputs.tensors(trial, runtime.device)
@@ -66,7 +66,7 @@ def estimate(
     return Estimate(plan, settings.passes * len(plan), took, found.memory, each * 1e6, found)
 
 
-def _seconds(objective: Objective, targets: Targets) -> float:
+def _seconds(objective: Objective, targets: ScaledInputs) -> float:
     """Return the median seconds of one evaluation."""
     objective(targets.content)
     spent = []

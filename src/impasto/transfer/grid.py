@@ -22,14 +22,14 @@ from impasto.errors import NumericalError, OutputError, Stop
 from impasto.image.contact_sheet import CELL, contact_sheet
 from impasto.image.picture import Picture, PictureLike
 from impasto.inputs.open import MaskLike, StyleLike
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.messages import printable, reason
 from impasto.network.weights.load import WeightsLike
 from impasto.system.fallback import published
 from impasto.transfer import grid_axes as varying
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer import stylize
-from impasto.transfer.grid_axes import Axes, Place
+from impasto.transfer.grid_axes import Axes, GridCell
 from impasto.transfer.grid_plan import ENDED, Plan, plan_grid
 from impasto.transfer.result import Result, Step
 
@@ -50,7 +50,7 @@ class Cell:
         problem: Why it could not be made, if it could not, or what was not finite where that ended it.
     """
 
-    place: Place
+    place: GridCell
     recipe: Recipe | None = None
     path: Path | None = None
     result: Result | None = field(default=None, repr=False)
@@ -274,7 +274,7 @@ def run_grid(
                 f"cannot make the folder {printable(plan.folder)}: {reason(error)}; give another place"
             ) from error
     cells = [Cell(place, path=plan.path(place)) for place in plan.axes.places]
-    workshop, stopped = Workshop(), ""
+    workshop, stopped = Shared(), ""
     for index, place in enumerate(plan.axes.places):
         if index in plan.done:
             cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
@@ -298,7 +298,7 @@ def run_grid(
 
 
 def _run_cell(
-    plan: Plan, index: int, on_step: Callable[[Step], None] | None, workshop: Workshop
+    plan: Plan, index: int, on_step: Callable[[Step], None] | None, workshop: Shared
 ) -> tuple[Cell, str]:
     """Make one cell; return it, and why the grid ends here if it does."""
     place = plan.axes.places[index]

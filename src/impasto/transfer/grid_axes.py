@@ -36,7 +36,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Place:
+class GridCell:
     """One cell of a grid: where it stands, counted from 1, and what is varied there."""
 
     row: int
@@ -58,9 +58,9 @@ class Axes:
 
     columns: Axis
     rows: Axis | None
-    places: tuple[Place, ...]
+    places: tuple[GridCell, ...]
 
-    def at(self, row: int, column: int) -> Place:
+    def at(self, row: int, column: int) -> GridCell:
         """Return one cell, counted from 1.
 
         Raises:
@@ -162,7 +162,7 @@ def _axis(field: str, values: Iterable[Any], called: str) -> Axis:
     return Axis(field, tuple(found))
 
 
-def _places(columns: Axis, rows: Axis | None, base: Settings, called: str) -> Iterator[Place]:
+def _places(columns: Axis, rows: Axis | None, base: Settings, called: str) -> Iterator[GridCell]:
     below = rows.values if rows else (None,)
     digits = max(2, len(str(max(len(columns.values), len(below)))))
     for row, second in enumerate(below, start=1):
@@ -180,4 +180,4 @@ def _places(columns: Axis, rows: Axis | None, base: Settings, called: str) -> It
                 raise SettingsError(f"{called} {said}: {error}") from error
             named = "_".join(f"{name}={worded(value)}" for name, value in varied.items())
             stem = f"{row:0{digits}d}-{column:0{digits}d}_" + re.sub(r"[^\w.,=+-]", "-", named)
-            yield Place(row, column, varied, settings, stem[:LONGEST_NAME])
+            yield GridCell(row, column, varied, settings, stem[:LONGEST_NAME])

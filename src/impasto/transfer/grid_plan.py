@@ -29,7 +29,7 @@ from impasto.network.weights.load import WeightsLike, identity
 from impasto.system.files import check_target
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer import stylize
-from impasto.transfer.grid_axes import Axes, Place
+from impasto.transfer.grid_axes import Axes, GridCell
 
 ENDED = (*stylize.FINISHED, "not finite")  # a run that will not get any further
 SUFFIX = ".png"  # of the cells' files
@@ -59,7 +59,7 @@ class Plan:
             for index, (place, scales) in enumerate(pairs)
         ]
 
-    def path(self, place: Place) -> Path | None:
+    def path(self, place: GridCell) -> Path | None:
         """Return the file of a cell."""
         return None if self.folder is None else self.folder / (place.stem + SUFFIX)
 

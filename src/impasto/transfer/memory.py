@@ -15,12 +15,12 @@ from functools import lru_cache
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
-from impasto.inputs.pyramid import Scale, Shape
+from impasto.inputs.pyramid import PictureShape, Scale
 from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
 from impasto.network.tiles import tiles
 from impasto.system import hardware
 from impasto.system.hardware import no_memory
-from impasto.transfer.callbacks.time_budget import MOST, Budget
+from impasto.transfer.callbacks.time_budget import MOST, TimeBudget
 
 PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
@@ -303,7 +303,7 @@ def plan_of(
 
 
 def beforehand(
-    scale: Scale, shapes: Sequence[Shape], layers: Sequence[str], runtime: Runtime
+    scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime
 ) -> float:
     """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
 
@@ -323,13 +323,13 @@ def budget(
     costs: Sequence[float],
     before: Sequence[float],
     left: float | None,
-) -> Budget | None:
+) -> TimeBudget | None:
     """Return the time budget asked for, or, of an interrupted run, the seconds `left` of it."""
     if left is not None:
-        return Budget(left, costs, before)
+        return TimeBudget(left, costs, before)
     if asked.budget is None:
         return None
-    return Budget(asked.budget - seconds_to_save(scales[-1]), costs, before)
+    return TimeBudget(asked.budget - seconds_to_save(scales[-1]), costs, before)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from impasto.messages import printable
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system import hardware
 from impasto.transfer import runtime
-from impasto.transfer.callbacks.checkpoints import Keeper
+from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.result import Result, Step
 from impasto.transfer.stylize import FINISHED, replay
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundInputs:
     """The inputs of a recipe, opened, and the files they were found in; `painted` are styles with masks."""
 
     content: Picture
@@ -75,11 +75,11 @@ def reproduce(
 
 def repeat(
     recipe: Recipe,
-    found: Found,
+    found: FoundInputs,
     *,
     weights: WeightsLike | None = None,
     on_step: Callable[[Step], None] | None = None,
-    keeper: Keeper | None = None,
+    keeper: Checkpoints | None = None,
     on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Replay a recipe whose inputs were found; see `reproduce`."""
@@ -113,7 +113,9 @@ def check_reproducible(recipe: Recipe) -> None:
 # --- inputs --------------------------------------------------------------------------------------
 
 
-def find_inputs(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
+def find_inputs(
+    recipe: Recipe, folders: Iterable[Path], limits: Input | None = None
+) -> FoundInputs:
     """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
 
     Args:
@@ -128,7 +130,7 @@ def find_inputs(recipe: Recipe, folders: Iterable[Path], limits: Input | None = 
     return locate(recipe, folders, limits)
 
 
-def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> Found:
+def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> FoundInputs:
     """Open the inputs of a recipe, whether or not it can be replayed; else as `find_inputs`."""
     places = _places(folders)
     opened = search(recipe, places, limits)
@@ -141,7 +143,7 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
         )
     have = {digest: found for digest, found in opened.items() if found is not None}
     start = recipe.init_picture
-    return Found(
+    return FoundInputs(
         have[recipe.content.sha256][0],
         tuple(have[record.sha256][0] for record in recipe.styles),
         have[start.sha256][0] if start else None,

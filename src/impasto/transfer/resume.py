@@ -21,8 +21,8 @@ from impasto.network.weights.load import WeightsLike
 from impasto.transfer import runtime
 from impasto.transfer.callbacks import checkpoint_folder as keepers
 from impasto.transfer.callbacks.checkpoint_file import Checkpoint, load
-from impasto.transfer.callbacks.checkpoints import Keeper
-from impasto.transfer.reproduce import Found, definite, differences, find_weights, locate
+from impasto.transfer.callbacks.checkpoints import Checkpoints
+from impasto.transfer.reproduce import FoundInputs, definite, differences, find_weights, locate
 from impasto.transfer.result import Result, Step
 from impasto.transfer.stylize import run
 
@@ -34,7 +34,7 @@ class Unfinished:
     """A run that can be gone on with: its checkpoint, and the keeper of the next ones."""
 
     checkpoint: Checkpoint
-    keeper: Keeper
+    keeper: Checkpoints
 
     @property
     def recipe(self) -> Recipe:
@@ -43,7 +43,7 @@ class Unfinished:
 
     def inputs(
         self, folders: Sequence[str | os.PathLike[str]] = (), limits: Input | None = None
-    ) -> Found:
+    ) -> FoundInputs:
         """Open the inputs: in the folders given, in those where they lay, then in the current one.
 
         Args:
@@ -59,7 +59,7 @@ class Unfinished:
 
     def go_on(
         self,
-        found: Found,
+        found: FoundInputs,
         *,
         weights: WeightsLike | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -103,7 +103,7 @@ def unfinished(path: str | os.PathLike[str] | None = None) -> Unfinished:
     place = keepers.last() if path is None else Path(path)
     checkpoint = load(place)
     head = checkpoint.head
-    keeper = Keeper(place, folders=head.folders, note=head.note, resumed=True)
+    keeper = Checkpoints(place, folders=head.folders, note=head.note, resumed=True)
     return Unfinished(checkpoint, keeper)
 
 

@@ -23,13 +23,13 @@ from impasto.errors import InputError, NumericalError, Stop
 from impasto.image.picture import PictureLike
 from impasto.inputs import canvas as canvases
 from impasto.inputs.open import MaskLike, StyleLike, as_recorded, open_inputs
-from impasto.inputs.pictures import Inputs, Targets, remark
+from impasto.inputs.pictures import Inputs, ScaledInputs, remark
 from impasto.inputs.pyramid import Scale
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
 from impasto.losses.loss import Loss
 from impasto.losses.objective import Objective, Protection, blame, network_of, protection_of
-from impasto.network.backprop import Chain
+from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.optim.evaluation import Solution, Start, State
 from impasto.optim.minimize import OUT_OF_MEMORY, minimize
@@ -39,9 +39,9 @@ from impasto.transfer import memory
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.callbacks import checkpoints as keepers
 from impasto.transfer.callbacks.checkpoint_file import Checkpoint, check_fit
-from impasto.transfer.callbacks.checkpoints import CheckpointLike, Keeper, keeper_of
-from impasto.transfer.callbacks.strength import REACHED, TURN, Dial, dial_of
-from impasto.transfer.callbacks.time_budget import MOST, REASON, Budget
+from impasto.transfer.callbacks.checkpoints import CheckpointLike, Checkpoints, checkpoints_of
+from impasto.transfer.callbacks.strength import REACHED, TURN, StrengthControl, dial_of
+from impasto.transfer.callbacks.time_budget import MOST, REASON, TimeBudget
 from impasto.transfer.result import Log, Record, Result, Step, recipe_of
 
 # Another scale may follow.
@@ -92,11 +92,11 @@ def stylize(
     settings = settings or Settings()
     inputs = open_inputs(content, style, settings, init_picture, protect)
     runtime = runtime_module.resolve(runtime or Runtime(), settings)
-    keeping: contextlib.AbstractContextManager[Keeper]
-    if isinstance(checkpoint, Keeper):
+    keeping: contextlib.AbstractContextManager[Checkpoints]
+    if isinstance(checkpoint, Checkpoints):
         keeping = contextlib.nullcontext(checkpoint)  # the caller's to end
     else:
-        keeping = keeper_of(checkpoint, [content, style, init_picture, protect])
+        keeping = checkpoints_of(checkpoint, [content, style, init_picture, protect])
     with keeping as keeper:
         return run(
             inputs,
@@ -119,7 +119,7 @@ def replay(
     init_picture: PictureLike | None = None,
     protect: MaskLike | None = None,
     weights: WeightsLike | None = None,
-    keeper: Keeper | None = None,
+    keeper: Checkpoints | None = None,
     on_part: Callable[[], None] | None = None,
 ) -> Result:
     """Make the picture of a recipe again: its settings and runtime, and at each scale its evaluations.
@@ -146,9 +146,9 @@ def run(
     on_step: Callable[[Step], None] | None,
     extra_losses: Sequence[Loss],
     spent: Sequence[int] | None = None,
-    workshop: Workshop | None = None,
+    workshop: Shared | None = None,
     *,
-    keeper: Keeper | None = None,
+    keeper: Checkpoints | None = None,
     since: Checkpoint | None = None,
     on_part: Callable[[], None] | None = None,
     calibration: Calibration | None = None,
@@ -159,10 +159,10 @@ def run(
     them where there is a strength. Runs on the same pictures and weights may share a `workshop`; the pixels
     are the same without. With `since` the run goes on from there, with the runtime of that checkpoint.
     """
-    keeper = keeper or Keeper(wanted=False)
+    keeper = keeper or Checkpoints(wanted=False)
     wanted = layers_of(settings, extra_losses, inputs)
     plan = inputs.scales(settings, wanted)
-    workshop = workshop or Workshop(0)
+    workshop = workshop or Shared(0)
     remark(inputs, plan[-1], workshop)
     asked = runtime
     if since is None:
@@ -208,22 +208,22 @@ class _Course:
     """What all scales of a run share."""
 
     inputs: Inputs
-    network: Chain
+    network: FeatureExtractor
     settings: Settings
     runtime: Runtime
     extra_losses: Sequence[Loss]
     log: Log
-    workshop: Workshop
-    budget: Budget | None
-    keeper: Keeper
+    workshop: Shared
+    budget: TimeBudget | None
+    keeper: Checkpoints
     on_part: Callable[[], None] | None
-    dial: Dial | None
+    dial: StrengthControl | None
 
 
 def _paint(course: _Course, plan: Sequence[tuple[Scale, int]], since: Checkpoint | None) -> Tensor:
     """Paint each scale, in so many evaluations or as the budget says; return the canvas (1, 3, H, W)."""
     canvas: Tensor | None = None
-    before: Targets | None = None
+    before: ScaledInputs | None = None
     settings, budget = course.settings, course.budget
     for number, (scale, passes) in enumerate(plan):
         if since is not None and number < since.head.scale:
@@ -353,13 +353,13 @@ def _descend(
         objective = Objective(course.network, turned, tile or None, on_part=course.on_part)
 
 
-def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Workshop) -> Targets:
+def targets_of(inputs: Inputs, scale: Scale, device: str, workshop: Shared) -> ScaledInputs:
     """Return the inputs at one scale, made once in a workshop."""
-    return workshop.once((inputs, scale, device), lambda: inputs.tensors(scale, device))
+    return workshop.get((inputs, scale, device), lambda: inputs.tensors(scale, device))
 
 
 def _next_canvas(
-    canvas: Tensor | None, before: Targets | None, targets: Targets, settings: Settings
+    canvas: Tensor | None, before: ScaledInputs | None, targets: ScaledInputs, settings: Settings
 ) -> Tensor:
     """Return where a scale begins: the start at the first, the grown result of the last else."""
     if canvas is None or before is None:

@@ -20,7 +20,7 @@ from impasto.errors import ExitCode
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.losses.loss import Penalty
-from impasto.reports.result_page import Course
+from impasto.reports.result_page import RunCapture
 from impasto.transfer.stylize import stylize
 
 
@@ -149,14 +149,14 @@ def test_quick_takes_a_picture_that_cannot_be_made_again(capsys, narrow) -> None
 
 
 def test_ctrl_c_gives_a_page_of_what_there_is(capsys, out, monkeypatch) -> None:
-    whole = Course.step
+    whole = RunCapture.step
 
     def step(self, step) -> None:
         whole(self, step)
         if step.evaluations == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Course, "step", step)
+    monkeypatch.setattr(RunCapture, "step", step)
     assert main(["report", out]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().out == "out.html\n"
     text = page("out.html")

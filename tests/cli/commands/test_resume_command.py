@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from test_cli import DRIVER, picture
 
-import impasto.transfer.result
 import impasto.network.weights.load
+import impasto.transfer.result
 import impasto.transfer.stylize
 from impasto.cli import run
 from impasto.cli.app import main

@@ -27,7 +27,7 @@ from impasto.reports.experiment import plots, trials, wording
 from impasto.reports.experiment import runner as module
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.experiment.experiment import study
-from impasto.reports.experiment.runner import Bench, to_csv
+from impasto.reports.experiment.runner import Runner, to_csv
 from reference import neutral
 from reference.browser import chromium
 
@@ -38,7 +38,9 @@ TINY = trials.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with two pairs of pictures, on a narrow network."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     monkeypatch.setattr(trials, "ROUND", 3)  # evaluations: a round is quick
     monkeypatch.setattr(wording, "ROUND", 3)
     monkeypatch.chdir(tmp_path)
@@ -54,8 +56,8 @@ def pictures(count: int = 1):
     return [(Picture.open(f"{a}.png"), (Picture.open(f"{b}.png"),)) for a, b in names]
 
 
-def bench(name: str = "out", count: int = 1, scope: trials.Scope = TINY, narrow=None) -> Bench:
-    return Bench(Path(name), pictures(count), scope, Runtime(threads=1), narrow_weights())
+def bench(name: str = "out", count: int = 1, scope: trials.Scope = TINY, narrow=None) -> Runner:
+    return Runner(Path(name), pictures(count), scope, Runtime(threads=1), narrow_weights())
 
 
 # --- what is planned -----------------------------------------------------------------------------
@@ -313,7 +315,7 @@ def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
     for name, file, size in (("photo", "photo", (48, 36)), ("painting", "swirl", (48, 40))):
         with Image.open(sample(file)) as image:
             image.convert("RGB").resize(size).save(f"{name}.png")  # so that nobody scales
-    place = Bench(Path("out"), pictures(), trials.Scope(48, 48, 1, 1), Runtime(threads=1), weights)
+    place = Runner(Path("out"), pictures(), trials.Scope(48, 48, 1, 1), Runtime(threads=1), weights)
     for trial in (trials.main_trial(place.scope), trials.alpha_trials(place.scope)[4]):
         outcome = place.run(trial, lambda step: None)
         for at, path in outcome.pictures.items():
@@ -331,7 +333,7 @@ def test_the_grid_has_style_at_one_end_and_content_at_the_other(weights, monkeyp
     shutil.copy(sample("photo"), "photo.jpg")
     shutil.copy(sample("swirl"), "swirl.jpg")
     pair = (Picture.open("photo.jpg"), (Picture.open("swirl.jpg"),))
-    place = Bench(Path("out"), [pair], trials.Scope(64, 64, 1, 3), Runtime(), weights)
+    place = Runner(Path("out"), [pair], trials.Scope(64, 64, 1, 3), Runtime(), weights)
     content, style = [], []
     for trial in trials.alpha_trials(place.scope):
         rows = place.run(trial, lambda step: None).rows

@@ -13,7 +13,7 @@ from impasto.errors import InputError
 from impasto.transfer.callbacks import checkpoint_file
 from impasto.transfer.callbacks.checkpoint_file import (
     Checkpoint,
-    Head,
+    CheckpointHeader,
     TornError,
     load,
     previous,
@@ -45,7 +45,7 @@ def made(count: int = 3, **changes) -> Checkpoint:
     values |= {"columns": ("total", "style"), "recipe": recipe()}
     losses = {"total": 1 / 3, "style": float("inf")}
     rows = tuple(Record(1, number, losses, 0.1 * number) for number in range(1, count + 1))
-    return Checkpoint(Head(**values | changes), tensors, rows)
+    return Checkpoint(CheckpointHeader(**values | changes), tensors, rows)
 
 
 def test_what_is_written_is_read(tmp_path) -> None:
@@ -136,7 +136,7 @@ def test_what_no_solver_can_go_on_from_is_torn(tmp_path, change) -> None:
         read(tmp_path / "a")
 
 
-def _replace_head(path, head: Head) -> None:
+def _replace_head(path, head: CheckpointHeader) -> None:
     """Write another head over that of a file, with a right checksum."""
     found = read(path)
     tensors = {**found.tensors, "history": torch.zeros((0, 4), dtype=torch.float64)}

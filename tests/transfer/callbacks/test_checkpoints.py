@@ -13,7 +13,7 @@ from impasto.transfer.callbacks import checkpoint_folder
 from impasto.transfer.callbacks import checkpoints as keepers
 from impasto.transfer.callbacks.checkpoint_file import previous, read, write
 from impasto.transfer.callbacks.checkpoint_folder import last
-from impasto.transfer.callbacks.checkpoints import Course, Keeper
+from impasto.transfer.callbacks.checkpoints import Checkpoints, Course
 
 
 class Clock:
@@ -69,14 +69,14 @@ def state(count: int) -> State:
     )
 
 
-def begun(keeper: Keeper, *, passes=(100, 100), each=(1.0, 4.0), left=None) -> Keeper:
+def begun(keeper: Checkpoints, *, passes=(100, 100), each=(1.0, 4.0), left=None) -> Checkpoints:
     keeper.begin(Course(Log(), recipe, each, passes, left=left))
     return keeper
 
 
 def test_a_short_run_keeps_none_and_a_long_one_does(clock, written, cache) -> None:
     for seconds, expected in ((0.2, 0), (0.3, 1)):  # of 500 units in all: 100 s and 150 s
-        with begun(Keeper()) as keeper:
+        with begun(Checkpoints()) as keeper:
             keep = keeper.at(0, 0, 0)
             for count in range(40):
                 keep(state(count))
@@ -88,7 +88,7 @@ def test_a_short_run_keeps_none_and_a_long_one_does(clock, written, cache) -> No
 
 def test_writing_takes_two_percent_at_most(clock, written) -> None:
     began = clock.now
-    with begun(Keeper(), passes=(10**6, 10**6)) as keeper:
+    with begun(Checkpoints(), passes=(10**6, 10**6)) as keeper:
         keep = keeper.at(0, 0, 0)
         for count in range(4000):
             keep(state(count))
@@ -100,7 +100,7 @@ def test_writing_takes_two_percent_at_most(clock, written) -> None:
 
 def test_the_file_asked_for_is_there_at_once_and_stays(tmp_path, clock, written) -> None:
     path = tmp_path / "run.checkpoint"
-    with begun(Keeper(path)) as keeper:
+    with begun(Checkpoints(path)) as keeper:
         keeper.at(0, 0, 0)(state(0))
         assert read(path).head.count == 0
         clock.now += 100
@@ -114,7 +114,7 @@ def test_the_file_asked_for_is_there_at_once_and_stays(tmp_path, clock, written)
 
 
 def test_a_run_that_was_stopped_can_be_gone_on_with_until_it_is_finished(clock, cache) -> None:
-    with begun(Keeper()) as keeper:
+    with begun(Checkpoints()) as keeper:
         keeper.at(0, 0, 0)
         keeper.stopped(state(3), "interrupted")
         assert keeper.left
@@ -122,14 +122,14 @@ def test_a_run_that_was_stopped_can_be_gone_on_with_until_it_is_finished(clock, 
             last()  # for it is at work
     path = last()
     assert path.parent == cache
-    with begun(Keeper(path, resumed=True)) as keeper:
+    with begun(Checkpoints(path, resumed=True)) as keeper:
         with pytest.raises(InputError, match="at work in another process"):
-            Keeper(path, resumed=True)
+            Checkpoints(path, resumed=True)
     assert list(cache.glob("*")) == []
 
 
 def test_a_short_run_stopped_by_its_caller_leaves_nothing(cache) -> None:
-    with begun(Keeper()) as keeper:
+    with begun(Checkpoints()) as keeper:
         keeper.at(0, 0, 0)
         keeper.stopped(state(3), "stop")
     assert not cache.exists() or list(cache.glob("*")) == []
@@ -137,7 +137,7 @@ def test_a_short_run_stopped_by_its_caller_leaves_nothing(cache) -> None:
 
 def test_an_unfinished_one_elsewhere_is_known(tmp_path) -> None:
     path = tmp_path / "elsewhere.checkpoint"
-    with begun(Keeper(path)) as keeper:
+    with begun(Checkpoints(path)) as keeper:
         keeper.at(0, 0, 0)
         keeper.stopped(state(3), "stop")
     assert last() == path
@@ -147,7 +147,7 @@ def test_an_unfinished_one_elsewhere_is_known(tmp_path) -> None:
 
 def test_an_error_leaves_the_checkpoint(tmp_path) -> None:
     def failing() -> None:
-        with begun(Keeper(tmp_path / "a")) as keeper:
+        with begun(Checkpoints(tmp_path / "a")) as keeper:
             keeper.at(0, 0, 0)(state(0))
             raise ZeroDivisionError
 
@@ -159,12 +159,12 @@ def test_an_error_leaves_the_checkpoint(tmp_path) -> None:
 def test_what_is_there_is_not_written_over(tmp_path) -> None:
     write(tmp_path / "a", made())
     with pytest.raises(InputError, match=r"exists already: impasto resume.*--force"):
-        Keeper(tmp_path / "a")
-    Keeper(tmp_path / "a", force=True).release()
+        Checkpoints(tmp_path / "a")
+    Checkpoints(tmp_path / "a", force=True).release()
     with pytest.raises(OutputError, match="does not exist"):
-        Keeper(tmp_path / "nowhere" / "a")
+        Checkpoints(tmp_path / "nowhere" / "a")
     with pytest.raises(OutputError, match="file name too long"):
-        Keeper(tmp_path / ("a" * 250))
+        Checkpoints(tmp_path / ("a" * 250))
 
 
 def test_only_the_last_few_stay(clock, cache, monkeypatch) -> None:
@@ -176,7 +176,7 @@ def test_only_the_last_few_stay(clock, cache, monkeypatch) -> None:
     (cache / ".impasto-0.tmp").write_bytes(b"left by a kill")
     (cache / ".impasto-1.tmp").write_bytes(b"being written")
     os.utime(cache / ".impasto-0.tmp", (0, 0))
-    at_work = Keeper(names[0], resumed=True)
+    at_work = Checkpoints(names[0], resumed=True)
     checkpoint_folder.tidy()
     kept = [path for path in names if path.exists()]
     assert kept == [names[0], *names[-checkpoint_folder.KEPT + 1 :]]
@@ -194,25 +194,25 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_run(
         raise OutputError("no space left on device")
 
     monkeypatch.setattr(keepers, "write", full)
-    with begun(Keeper(), passes=(10**6, 10**6)) as keeper:
+    with begun(Checkpoints(), passes=(10**6, 10**6)) as keeper:
         keep = keeper.at(0, 0, 0)
         for count in range(100):
             keep(state(count))
             clock.now += 1
     assert caplog.text.count("no space left on device") == 1
-    with pytest.raises(OutputError, match="no space"), begun(Keeper(tmp_path / "a")) as keeper:
+    with pytest.raises(OutputError, match="no space"), begun(Checkpoints(tmp_path / "a")) as keeper:
         keeper.at(0, 0, 0)(state(0))
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path, cache, clock, caplog) -> None:
     cache.parent.parent.joinpath("cache").write_bytes(b"a file in the way")
-    with begun(Keeper(), passes=(10**6, 10**6)) as keeper:
+    with begun(Checkpoints(), passes=(10**6, 10**6)) as keeper:
         keeper.at(0, 0, 0)
         for count in range(30):
             keeper._keep(state(count))
             clock.now += 1
     assert "no checkpoint" in caplog.text
-    with begun(Keeper(tmp_path / "a")) as keeper:
+    with begun(Checkpoints(tmp_path / "a")) as keeper:
         keeper.at(0, 0, 0)(state(0))
         assert (tmp_path / "a").exists()
 
@@ -220,7 +220,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path, cache, cloc
 def test_a_budget_says_how_long_it_takes(clock, written) -> None:
     for seconds in (60.0, 600.0):
         with begun(
-            Keeper(), passes=(10**5, 10**5), left=lambda s=seconds: s - clock.now + 1000.0
+            Checkpoints(), passes=(10**5, 10**5), left=lambda s=seconds: s - clock.now + 1000.0
         ) as keeper:
             clock.now = 1000.0
             keeper.begin(keeper._course)
@@ -231,4 +231,4 @@ def test_a_budget_says_how_long_it_takes(clock, written) -> None:
 
 
 def test_the_name_tells_when(clock) -> None:
-    assert Keeper(wanted=False).path.name.startswith(time.strftime("%Y%m"))
+    assert Checkpoints(wanted=False).path.name.startswith(time.strftime("%Y%m"))

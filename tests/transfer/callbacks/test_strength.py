@@ -15,14 +15,20 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import InputError, SettingsError, Stop
 from impasto.image.picture import Picture
-from impasto.inputs.pictures import Targets, Use
+from impasto.inputs.pictures import ScaledInputs, StyleUse
 from impasto.losses.build import bind, layers_of
 from impasto.losses.loss import Penalty
 from impasto.losses.objective import Objective, prepare
 from impasto.optim.evaluation import State
 from impasto.transfer.callbacks import checkpoints, strength
-from impasto.transfer.callbacks.strength import Meter, carried, goal_of, ratio_of
-from impasto.transfer.callbacks.strength_control import begun, enough, foreseen, resting, steer
+from impasto.transfer.callbacks.strength import StyleRatio, carried, goal_of, ratio_of
+from impasto.transfer.callbacks.strength_control import (
+    begun,
+    enough,
+    equilibrium_weight,
+    log_weight_correction,
+    predicted_log_ratio,
+)
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.resume import resume
 from impasto.transfer.stylize import replay, stylize
@@ -66,16 +72,16 @@ def test_the_ratio_is_the_neutral_evaluators(weights, random_image, tmp_path) ->
     for styles in (1, 2):
         score = neutral.score(*files[: 2 + styles])
         shares = torch.full((styles,), 1 / styles)
-        targets = Targets(images[1], tuple(images[2 : 2 + styles]), shares, None)
+        targets = ScaledInputs(images[1], tuple(images[2 : 2 + styles]), shares, None)
         for tile in (0, 32):
-            found = ratio_of(Meter(network, targets, tile)(images[0]))
+            found = ratio_of(StyleRatio(network, targets, tile)(images[0]))
             assert found == pytest.approx(score["style"] / score["content"], rel=1e-3)
 
 
 def test_where_the_photo_is_unchanged_there_is_no_ratio(narrow, random_image) -> None:
     network = prepare(narrow, pooling="max", padding="zero", precision="fp32", device="cpu")
     photo, painting = random_image(32, 32), random_image(32, 32, 1)
-    meter = Meter(network, Targets(photo, (painting,), torch.ones(1), None))
+    meter = StyleRatio(network, ScaledInputs(photo, (painting,), torch.ones(1), None))
     assert ratio_of(meter(photo)) is None
     assert ratio_of((5e-324, 1e9)) is None  # nor where it is as good as infinite
     assert ratio_of((2.0, 1.0)) == 0.5
@@ -100,9 +106,9 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
     left[..., :16] = 1.0
     masks, kept = (left, 1 - left), torch.zeros(1, 1, 32, 64)
     kept[..., 40:48] = 0.5
-    uses = tuple(Use(mask=name, layers=(("relu1_1", 9.0),)) for name in ("one", "two"))
+    uses = tuple(StyleUse(mask=name, layers=(("relu1_1", 9.0),)) for name in ("one", "two"))
     given = torch.tensor([0.5, 0.5]), None, uses, masks, (None, None), ("a", "b"), kept
-    found = Meter(network, Targets(photo, paintings, *given))(canvas)
+    found = StyleRatio(network, ScaledInputs(photo, paintings, *given))(canvas)
     seen = torch.where(kept > 0, (canvas + photo) / 2, canvas)
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     features = [
@@ -127,7 +133,7 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
 
 def test_parts_without_a_gradient_are_those_of_an_evaluation(narrow, random_image) -> None:
     network = prepare(narrow, pooling="average", padding="zero", precision="fp32", device="cpu")
-    targets = Targets(random_image(48, 48), (random_image(40, 48, 1),), torch.ones(1), None)
+    targets = ScaledInputs(random_image(48, 48), (random_image(40, 48, 1),), torch.ones(1), None)
     losses = bind(network, targets, Settings(total_variation=3.0))
     for tile in (None, 32):
         objective = Objective(network, losses, tile)
@@ -144,23 +150,29 @@ def test_what_a_strength_asks_for() -> None:
 
 
 def test_the_course_of_the_ratio() -> None:
-    assert foreseen(20, 1.0, 1.0, 60) == pytest.approx(0.0)  # at rest at the goal
-    assert foreseen(60, 3.0, 7.0, 60) == pytest.approx(math.log(3))  # nothing more to come
+    assert predicted_log_ratio(20, 1.0, 1.0, 60) == pytest.approx(0.0)  # at rest at the goal
+    assert predicted_log_ratio(60, 3.0, 7.0, 60) == pytest.approx(
+        math.log(3)
+    )  # nothing more to come
     # Far from rest it falls, or rises, with a power of the evaluations.
-    assert foreseen(20, 1.0, 1e9, 60) == pytest.approx(-1.2 * math.log(3))
-    assert foreseen(20, 1.0, 1e-9, 60) == pytest.approx(1.2 * math.log(3))
-    assert foreseen(20, 1.0, 1e9, 100_000) == pytest.approx(-1.2 * math.log(1.5))  # a time budget
+    assert predicted_log_ratio(20, 1.0, 1e9, 60) == pytest.approx(-1.2 * math.log(3))
+    assert predicted_log_ratio(20, 1.0, 1e-9, 60) == pytest.approx(1.2 * math.log(3))
+    assert predicted_log_ratio(20, 1.0, 1e9, 100_000) == pytest.approx(
+        -1.2 * math.log(1.5)
+    )  # a time budget
     # In finer steps, by straight code: e = 2 sqrt(ratio).
     now = math.log(3.0)
     for _ in range(100_000):
         excess = 2 * math.sqrt(math.exp(now))
         now += -1.2 * (excess - 1) / (excess + 1) * math.log(2) / 100_000
-    assert foreseen(20, 3.0, 2.0, 40) == pytest.approx(now, abs=0.01)
+    assert predicted_log_ratio(20, 3.0, 2.0, 40) == pytest.approx(now, abs=0.01)
 
 
 def test_the_first_weight_is_that_which_the_course_asks_for() -> None:
     for ratio in (0.3, 1.0, 6.0):
-        assert foreseen(10, ratio, begun(10, ratio, 60), 60) == pytest.approx(0.0, abs=1e-3)
+        assert predicted_log_ratio(10, ratio, begun(10, ratio, 60), 60) == pytest.approx(
+            0.0, abs=1e-3
+        )
     assert begun(10, 1.0, 60) == pytest.approx(1.0, rel=1e-3)
     assert begun(10, 6.0, 12) == pytest.approx(math.exp(2), rel=1e-3)  # out of reach: all it may
     assert begun(10, 1e-9, 60) == pytest.approx(math.exp(-2), rel=1e-3)
@@ -174,15 +186,15 @@ def test_when_it_is_enough() -> None:
 
 
 def test_the_weight_goes_where_the_ratio_has_to() -> None:
-    assert steer(50, 2.0, 0.7, 60) > 0  # too much of the style is left: more weight
-    assert steer(50, 0.5, 1.4, 60) < 0
-    assert steer(30, 1.0, 1.0, 60) == 0.0
-    assert steer(20, 1.5, 3.0, 60) < 0  # above the goal, but it would fall below
+    assert log_weight_correction(50, 2.0, 0.7, 60) > 0  # too much of the style is left: more weight
+    assert log_weight_correction(50, 0.5, 1.4, 60) < 0
+    assert log_weight_correction(30, 1.0, 1.0, 60) == 0.0
+    assert log_weight_correction(20, 1.5, 3.0, 60) < 0  # above the goal, but it would fall below
     # Below the goal at rest: as much as the ratio answers to the weight, 0.75 of it in logarithms.
-    assert steer(30, 0.8, 0.8**-0.5, 60) == pytest.approx(math.log(0.8) / 0.75)
+    assert log_weight_correction(30, 0.8, 0.8**-0.5, 60) == pytest.approx(math.log(0.8) / 0.75)
     for ratio in (0.0, math.inf, 1e300):
         for away in (1e-9, 1.0, 1e9):
-            assert abs(steer(9, ratio, away, 60)) <= 1.2
+            assert abs(log_weight_correction(9, ratio, away, 60)) <= 1.2
 
 
 def test_the_weight_with_which_a_ratio_comes_to_rest() -> None:
@@ -192,12 +204,12 @@ def test_the_weight_with_which_a_ratio_comes_to_rest() -> None:
         content = goal ** (-1 / (power + 1))  # style / content = content^-(p+1)
         style = content**-power
         weight = content ** (power + 1) / power
-        assert resting((content, style), (content, style), goal) == pytest.approx(weight)
+        assert equilibrium_weight((content, style), (content, style), goal) == pytest.approx(weight)
         # In other units of the run's own: twice the content, a hundredth of the style.
-        found = resting((2 * content, style / 100), (content, style), goal)
+        found = equilibrium_weight((2 * content, style / 100), (content, style), goal)
         assert found == pytest.approx(200 * weight)
     for terms in ((0.0, 1.0), (1.0, math.inf), (1.0, 0.0)):
-        assert resting((1.0, 1.0), terms, 1.0) is None
+        assert equilibrium_weight((1.0, 1.0), terms, 1.0) is None
 
 
 def test_when_it_is_measured() -> None:
@@ -218,7 +230,7 @@ def test_when_it_is_measured() -> None:
 def test_a_state_is_carried_over_to_other_weights(solver, narrow, random_image) -> None:
     """The best canvas has the loss that an evaluation with the new weights finds."""
     network = prepare(narrow, pooling="max", padding="zero", precision="fp32", device="cpu")
-    targets = Targets(random_image(32, 32), (random_image(32, 32, 1),), torch.ones(1), None)
+    targets = ScaledInputs(random_image(32, 32), (random_image(32, 32, 1),), torch.ones(1), None)
     own = Penalty(lambda features: features["image"].mean(), weight=3.0)
     losses = [[*bind(network, targets, Settings(style_weight=w)), own] for w in (10.0, 70.0)]
     canvas = random_image(32, 32, 2)
@@ -285,7 +297,7 @@ def test_made_again_without_measuring(small, narrow, monkeypatch, solver) -> Non
     def refuse(*anything, **more):
         raise AssertionError("measured")
 
-    monkeypatch.setattr(strength, "Meter", refuse)
+    monkeypatch.setattr(strength, "StyleRatio", refuse)
     again = reproduce("out.png", weights=narrow)
     assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
     assert again.recipe.calibration == first.recipe.calibration
@@ -344,7 +356,7 @@ def test_made_again_and_interrupted(small, narrow) -> None:
     with contextlib.suppress(KilledError):
         replay(
             first.recipe, "photo.png", "painting.png", weights=narrow, on_step=kill,
-            keeper=checkpoints.Keeper(NAME),
+            keeper=checkpoints.Checkpoints(NAME),
         )  # fmt: skip
     found = resume(NAME, weights=narrow)
     assert found.recipe.pixels_sha256 == first.recipe.pixels_sha256
@@ -382,7 +394,7 @@ def test_smaller_tiles_where_memory_runs_out(small, monkeypatch) -> None:
 
 
 def test_without_a_strength_nothing_of_it_is_run(small, monkeypatch) -> None:
-    monkeypatch.setattr(strength, "Dial", None)
+    monkeypatch.setattr(strength, "StrengthControl", None)
     found = small({"strength": None})
     assert found.recipe.calibration is None
 

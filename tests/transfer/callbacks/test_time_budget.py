@@ -4,7 +4,7 @@ import torch
 from impasto.errors import Stop
 from impasto.optim.evaluation import Evaluation
 from impasto.transfer.callbacks import time_budget
-from impasto.transfer.callbacks.time_budget import Budget
+from impasto.transfer.callbacks.time_budget import TimeBudget
 
 
 class Clock:
@@ -20,7 +20,7 @@ def clock(monkeypatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def spend(clock: Clock, limit: Budget, number: int, each: float) -> int:
+def spend(clock: Clock, limit: TimeBudget, number: int, each: float) -> int:
     """Evaluate at one scale until the budget ends it; return how often."""
     done: list[int] = []
     canvas = torch.zeros(1)
@@ -38,7 +38,7 @@ def spend(clock: Clock, limit: Budget, number: int, each: float) -> int:
 
 @pytest.mark.parametrize("seconds", [60.0, 300.0, 3000.0])
 def test_ends_within_five_percent_and_shares_equally_where_there_is_time(clock, seconds) -> None:
-    limit = Budget(seconds, [1.0, 4.0])
+    limit = TimeBudget(seconds, [1.0, 4.0])
     began = clock.now
     counts = [spend(clock, limit, 0, 0.25), spend(clock, limit, 1, 1.0)]
     assert clock.now - began == pytest.approx(seconds, rel=0.05)
@@ -47,14 +47,14 @@ def test_ends_within_five_percent_and_shares_equally_where_there_is_time(clock, 
 
 
 def test_coarse_scales_get_more_evaluations_where_time_is_short(clock) -> None:
-    limit = Budget(10.0, [1.0, 4.0])
+    limit = TimeBudget(10.0, [1.0, 4.0])
     counts = [spend(clock, limit, 0, 0.25), spend(clock, limit, 1, 1.0)]
     assert counts[0] == 20  # half of the time
     assert counts[1] == 5
 
 
 def test_an_estimate_that_was_wrong_is_mended_by_the_last_scale(clock) -> None:
-    limit, began = Budget(100.0, [1.0, 4.0, 16.0]), clock.now
+    limit, began = TimeBudget(100.0, [1.0, 4.0, 16.0]), clock.now
     for number, each in enumerate((0.1, 0.8, 1.3)):  # not in proportion to the costs
         assert limit.enough_for(number)
         spend(clock, limit, number, each)
@@ -62,7 +62,7 @@ def test_an_estimate_that_was_wrong_is_mended_by_the_last_scale(clock) -> None:
 
 
 def test_the_first_scale_runs_once_even_without_time_and_the_next_are_passed_by(clock) -> None:
-    limit = Budget(-1.0, [1.0, 4.0])
+    limit = TimeBudget(-1.0, [1.0, 4.0])
     assert limit.enough_for(0)
     assert spend(clock, limit, 0, 0.25) == 1
     assert not limit.enough_for(1)
@@ -70,7 +70,7 @@ def test_the_first_scale_runs_once_even_without_time_and_the_next_are_passed_by(
 
 
 def test_targets_are_counted_before_their_scale_begins(clock) -> None:
-    limit, began = Budget(100.0, [1.0, 16.0], before=[0.5, 32.0]), clock.now
+    limit, began = TimeBudget(100.0, [1.0, 16.0], before=[0.5, 32.0]), clock.now
     clock.now += 0.05
     spend(clock, limit, 0, 0.1)
     assert limit.enough_for(1)
@@ -81,7 +81,7 @@ def test_targets_are_counted_before_their_scale_begins(clock) -> None:
 
 
 def test_a_scale_whose_targets_leave_no_time_is_not_begun(clock) -> None:
-    limit, began = Budget(60.0, [1.0, 4.0, 400.0], before=[1.0, 4.0, 400.0]), clock.now
+    limit, began = TimeBudget(60.0, [1.0, 4.0, 400.0], before=[1.0, 4.0, 400.0]), clock.now
     spend(clock, limit, 0, 0.1)
     assert limit.enough_for(1)
     clock.now += 0.4
@@ -91,7 +91,7 @@ def test_a_scale_whose_targets_leave_no_time_is_not_begun(clock) -> None:
 
 
 def test_what_is_said_of_a_budget_that_was_too_short(clock) -> None:
-    limit = Budget(100.0, [1.0])
+    limit = TimeBudget(100.0, [1.0])
     clock.now += 104.0
     assert limit.overrun(50) == ""
     clock.now += 2.0

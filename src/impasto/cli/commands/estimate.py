@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from impasto.cli.arguments import request_of
+from impasto.cli.arguments import picture_arguments
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import BASE, OUTPUT, generated, positional, takes
 from impasto.cli.settings_sources import gather
@@ -27,7 +27,9 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     settings = chosen.settings
     if settings.init == "picture":
         settings = settings.changed(init="content")  # costs the same and needs no picture
-    request = request_of(content, styles, {k: v for k, v in given.items() if k != "init_picture"})
+    request = picture_arguments(
+        content, styles, {k: v for k, v in given.items() if k != "init_picture"}
+    )
     request.read(chosen.input)
     from impasto.inputs.open import open_inputs
     from impasto.system.hardware import memory

@@ -69,11 +69,11 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
         from impasto.image.picture import Picture
         from impasto.network.weights.load import load
         from impasto.reports.experiment.experiment import study
-        from impasto.reports.experiment.runner import Bench
+        from impasto.reports.experiment.runner import Runner
 
         opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
         pairs = [(photo, (style,)) for photo, style in zip(opened[::2], opened[1::2], strict=True)]
-        bench = Bench(folder, pairs, scope, runtime, load(given.get("weights")))
+        bench = Runner(folder, pairs, scope, runtime, load(given.get("weights")))
         run.signals.running = True
         done = study(
             bench,

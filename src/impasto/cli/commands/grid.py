@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
-from impasto.cli.arguments import Request, request_of
+from impasto.cli.arguments import PictureArguments, picture_arguments
 from impasto.cli.commands.grid_files import Files
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
@@ -25,17 +25,17 @@ from impasto.cli.flags import (
     takes,
     whole,
 )
-from impasto.cli.output import Job, plan_job
+from impasto.cli.output import OutputPlan, plan_job
 from impasto.cli.progress import Progress, Series
 from impasto.cli.run import signals
-from impasto.cli.settings_sources import Chosen, gather
+from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
 from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
 from impasto.transfer import grid_axes as varying
-from impasto.transfer.grid_axes import Axes, Place
+from impasto.transfer.grid_axes import Axes, GridCell
 
 if TYPE_CHECKING:
     from impasto.transfer.grid import Cell, Grid
@@ -95,7 +95,7 @@ def grid(content: str, *styles: str, **given: Any) -> int:
     for place in axes.places:
         if "init" not in vary or place.settings.init == "picture":
             check_start(place.settings, given)
-    request = request_of(content, styles, given)
+    request = picture_arguments(content, styles, given)
     if "pick" in given:
         return _pick(_chosen_cell(given["pick"], axes), chosen, request, given)
     return _grid(axes, chosen, request, given)
@@ -103,8 +103,8 @@ def grid(content: str, *styles: str, **given: Any) -> int:
 
 def _grid(
     axes: Axes,
-    chosen: Chosen,
-    request: Request,
+    chosen: ResolvedSettings,
+    request: PictureArguments,
     given: Mapping[str, Any],
 ) -> int:
     """Make all cells and the sheet."""
@@ -137,7 +137,7 @@ def _grid(
     return _finish(job, paths, found, progress, size)
 
 
-def _chosen_cell(text: str, axes: Axes) -> Place:
+def _chosen_cell(text: str, axes: Axes) -> GridCell:
     row, _, column = text.partition(",")
     if not (row.strip().isdecimal() and column.strip().isdecimal()):
         raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(text)}")
@@ -148,9 +148,9 @@ def _chosen_cell(text: str, axes: Axes) -> Place:
 
 
 def _pick(
-    place: Place,
-    chosen: Chosen,
-    request: Request,
+    place: GridCell,
+    chosen: ResolvedSettings,
+    request: PictureArguments,
     given: Mapping[str, Any],
 ) -> int:
     """Paint one cell by itself, at another size if one is given."""
@@ -175,7 +175,7 @@ def _pick(
 # --- before any work -----------------------------------------------------------------------------
 
 
-def _digest(request: Request, axes: Axes, chosen: Chosen) -> str:
+def _digest(request: PictureArguments, axes: Axes, chosen: ResolvedSettings) -> str:
     """Return what tells this grid from others: its pictures, weights and the settings of all cells."""
     facts = {
         "request": request.digest(),
@@ -186,7 +186,7 @@ def _digest(request: Request, axes: Axes, chosen: Chosen) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _stem(request: Request) -> str:
+def _stem(request: PictureArguments) -> str:
     """Return how default names begin; a place is left for what follows."""
     first = "stdin" if request.content == "-" else Path(request.content).stem
     styles = (Path(style.picture).stem for style in request.styles)
@@ -199,11 +199,11 @@ def _settings_file(given: Mapping[str, Any]) -> list[str]:
 
 def _check(
     axes: Axes,
-    chosen: Chosen,
-    request: Request,
+    chosen: ResolvedSettings,
+    request: PictureArguments,
     given: Mapping[str, Any],
     digest: str,
-) -> tuple[Job, Files]:
+) -> tuple[OutputPlan, Files]:
     """Refuse what cannot be written; a sheet of this very grid may be replaced."""
     stem = _stem(request)
     # The same name each time, so that the same command finds its cells again.
@@ -237,7 +237,7 @@ def _check(
 class _Watch:
     """Shows the progress of all cells, and ends at a signal."""
 
-    def __init__(self, progress: Progress, plan: "Plan", chosen: Chosen) -> None:
+    def __init__(self, progress: Progress, plan: "Plan", chosen: ResolvedSettings) -> None:
         self._progress = progress
         self._said = False
         self._series = Series(plan.work)
@@ -267,7 +267,7 @@ class _Watch:
             raise Stop("interrupted")
 
 
-def _finish(job: Job, files: Files, found: "Grid", progress: Progress, size: int) -> int:
+def _finish(job: OutputPlan, files: Files, found: "Grid", progress: Progress, size: int) -> int:
     """Write sheet and numbers, say them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     there = len(found.cells) - len(found.missing)

@@ -8,7 +8,7 @@ from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
 from impasto.cli.flags import argument, generated, parameter, switch, takes
-from impasto.cli.output import Job
+from impasto.cli.output import OutputPlan
 from impasto.cli.progress import Progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
@@ -63,7 +63,9 @@ def report(picture: str, **given: Any) -> int:
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
     quiet, inputs = bool(given.get("quiet")), (Path(picture),)
-    job = Job(None, "", inputs, Output(), limits_of(given), force=force, report=True, quiet=quiet)
+    job = OutputPlan(
+        None, "", inputs, Output(), limits_of(given), force=force, report=True, quiet=quiet
+    )
     folders = [*map(Path, given.get("inputs") or []), Path(picture).parent, Path()]
     with run.shown(job) as progress:
         from impasto.image.picture import Picture
@@ -102,7 +104,7 @@ def _quick(
     recipe: Recipe,
     folders: list[Path],
     target: Path,
-    job: Job,
+    job: OutputPlan,
     progress: Progress,
 ) -> str:
     """Return the page from what lies here."""
@@ -133,12 +135,12 @@ def _replayed(
     recipe: Recipe,
     folders: list[Path],
     target: Path,
-    job: Job,
+    job: OutputPlan,
     progress: Progress,
     weights: str | None,
 ) -> tuple[str, str]:
     """Make the picture again and return the page, and what ended the run if it was not finite."""
-    from impasto.reports.result_page import Course, report_of
+    from impasto.reports.result_page import RunCapture, report_of
     from impasto.transfer.reproduce import differences, find_inputs, repeat
 
     try:
@@ -151,7 +153,7 @@ def _replayed(
         progress.say(f"not as when the picture was made: {line}")
     took = duration(recipe.seconds)
     progress.say(f"making the picture again for its losses; the first time took {took}")
-    course = Course(found.content, found.styles)
+    course = RunCapture(found.content, found.styles)
     watch = run.watch(job, progress, "the same run again", course)
     result = repeat(recipe, found, weights=weights, on_step=watch)
     same = result.recipe.pixels_sha256 == recipe.pixels_sha256

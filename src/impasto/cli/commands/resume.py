@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from impasto.cli import run as run_module
 from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
 from impasto.cli.flags import SAVING, generated, output_flag, raw, takes
-from impasto.cli.output import KEPT, Asked, Job, beside, plan_job, with_free_name
+from impasto.cli.output import KEPT, OutputPlan, SavedOutput, beside, plan_job, with_free_name
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
 from impasto.config.output import Output
@@ -51,7 +51,7 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
     from impasto.transfer.resume import unfinished
 
     quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
-    with run_module.shown(Job(None, "", (), Output(), quiet=quiet, verbose=verbose)):
+    with run_module.shown(OutputPlan(None, "", (), Output(), quiet=quiet, verbose=verbose)):
         run = unfinished(checkpoint)
     with run.keeper:
         job = _job(run, given)
@@ -74,10 +74,10 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
         return run_module.finish(job, progress, result, run.keeper, course, [BEFORE])
 
 
-def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
+def _job(run: "Unfinished", given: Mapping[str, Any]) -> OutputPlan:
     """Return what the run was asked for, with the flags given now."""
     recipe = run.recipe
-    asked = Asked(**run.checkpoint.head.note)
+    asked = SavedOutput(**run.checkpoint.head.note)
     kept = {name: getattr(asked, name) for name in KEPT if getattr(asked, name)}
     if asked.save_every:
         kept["save_every"] = str(asked.save_every)
@@ -100,7 +100,7 @@ def _job(run: "Unfinished", given: Mapping[str, Any]) -> Job:
 def _free(target: Path, options: Mapping[str, Any]) -> Path:
     """Return a name beside one that is taken by something else."""
     recipe, report = bool(options.get("recipe")), bool(options.get("report"))
-    job = with_free_name(Job(None, "", (), Output(), recipe=recipe, report=report), target)
+    job = with_free_name(OutputPlan(None, "", (), Output(), recipe=recipe, report=report), target)
     assert job.target is not None
     return job.target
 

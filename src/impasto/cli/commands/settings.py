@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import SOURCES, generated, switch, takes
 from impasto.cli.output import save_settings, settings_target
-from impasto.cli.settings_sources import Chosen, gather
+from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config import settings_file
 from impasto.config.model import shown
 from impasto.config.settings import Settings
@@ -37,7 +37,7 @@ def settings(**given: Any) -> int:
     return ExitCode.DONE
 
 
-def _rows(chosen: Chosen) -> list[tuple[str, Any, str]]:
+def _rows(chosen: ResolvedSettings) -> list[tuple[str, Any, str]]:
     """Return (name, value, origin) of everything, the words first."""
     origins = {"weights": "default", **chosen.origins}
     words = [("preset", chosen.preset), ("weights", chosen.weights or DEFAULT_WEIGHTS)]
@@ -45,11 +45,11 @@ def _rows(chosen: Chosen) -> list[tuple[str, Any, str]]:
     return rows + [(name, value, origin) for _, name, value, origin in chosen.rows()]
 
 
-def _facts(chosen: Chosen) -> dict[str, Any]:
+def _facts(chosen: ResolvedSettings) -> dict[str, Any]:
     return {name: {"value": value, "from": origin} for name, value, origin in _rows(chosen)}
 
 
-def _lines(chosen: Chosen) -> list[str]:
+def _lines(chosen: ResolvedSettings) -> list[str]:
     rows = [
         (name, printable(shown(value)), printable(where)) for name, value, where in _rows(chosen)
     ]
@@ -58,7 +58,7 @@ def _lines(chosen: Chosen) -> list[str]:
     return [f"{name:{names}}  {value:{values}}  {origin}" for name, value, origin in rows]
 
 
-def _all() -> tuple[dict[str, settings_file.Sheet], list[str]]:
+def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
     """Return all presets that can be read, and what is wrong with the others."""
     found, bad = {}, []
     for name in settings_file.known():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.cli import run
-from impasto.cli.arguments import request_of
+from impasto.cli.arguments import picture_arguments
 from impasto.cli.flags import (
     BASE,
     OUTPUT,
@@ -19,7 +19,7 @@ from impasto.cli.flags import (
     positional,
     takes,
 )
-from impasto.cli.output import Job, plan_job, save_settings, with_free_name
+from impasto.cli.output import OutputPlan, plan_job, save_settings, with_free_name
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather
 from impasto.config.output import Output
@@ -54,7 +54,7 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     chosen = gather(given)
     check_start(chosen.settings, given)
     check_options(chosen.settings, given)
-    request = request_of(content, styles, given)
+    request = picture_arguments(content, styles, given)
     names = [*request.names, *([given["settings"]] if "settings" in given else [])]
     stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
     job = replace(plan_job("-".join(stems), names, chosen.output, given), limits=chosen.input)
@@ -83,7 +83,7 @@ def demo(**given: Any) -> int:
     if "output" not in given:
         wanted = Path("demo.png")
         recipe, report = bool(given.get("recipe")), bool(given.get("report"))
-        job = Job(None, "", (), Output(), recipe=recipe, report=report)
+        job = OutputPlan(None, "", (), Output(), recipe=recipe, report=report)
         free = with_free_name(job, wanted).target
         given["output"] = str(wanted if given.get("force") else free)
     return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})

@@ -8,7 +8,7 @@ from typing import Any
 from impasto.image.picture import Picture
 from impasto.image.pixels import fit
 from impasto.reports.experiment import trials
-from impasto.reports.experiment.runner import Bench, Outcome, to_csv
+from impasto.reports.experiment.runner import Outcome, Runner, to_csv
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Block, Table
 from impasto.system.files import publish
@@ -18,10 +18,10 @@ THUMB = 512  # px; pictures on the page are no larger
 
 
 @dataclass(frozen=True)
-class Desk:
+class Context:
     """What a section is written from: the bench, its scope and the finished trials by name."""
 
-    bench: Bench
+    bench: Runner
     outcomes: Mapping[str, Outcome]
 
     @property

@@ -52,14 +52,14 @@ def solver_name(settings: Settings) -> str:
 
 def _arrowheads() -> str:
     heads = "".join(
-        f'<marker id="head-{colour[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-        f'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="{colour}"/></marker>'
-        for colour in (INK, CONTENT, STYLE, CANVAS)
+        f'<marker id="head-{color[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        f'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="{color}"/></marker>'
+        for color in (INK, CONTENT, STYLE, CANVAS)
     )
     return f"<defs>{heads}</defs>"
 
 
-def _box(x: float, y: float, w: float, h: float, text: str, colour: str, *, below: str = "") -> str:
+def _box(x: float, y: float, w: float, h: float, text: str, color: str, *, below: str = "") -> str:
     middle = y + h / 2 + (5 if not below else -3)
     words = f'<text x="{x + w / 2}" y="{middle}" text-anchor="middle">{html.escape(text)}</text>'
     if below:
@@ -67,14 +67,14 @@ def _box(x: float, y: float, w: float, h: float, text: str, colour: str, *, belo
             f'<text x="{x + w / 2}" y="{middle + 17}" text-anchor="middle" font-size="12">'
             f"{html.escape(below)}</text>"
         )
-    frame = f'fill="#ffffff" stroke="{colour}" stroke-width="2"'
+    frame = f'fill="#ffffff" stroke="{color}" stroke-width="2"'
     return f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="6" {frame}/>{words}'
 
 
-def _arrow(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def _arrow(x1: float, y1: float, x2: float, y2: float, color: str) -> str:
     return (
-        f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}" stroke-width="2" '
-        f'marker-end="url(#head-{colour[1:]})"/>'
+        f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{color}" stroke-width="2" '
+        f'marker-end="url(#head-{color[1:]})"/>'
     )
 
 
@@ -107,14 +107,14 @@ def _network(settings: Settings) -> list[str]:
 
 def _inputs() -> list[str]:
     drawn = []
-    for y, name, what, colour in (
+    for y, name, what, color in (
         (80, "p", "photo", CONTENT),
         (205, "x", "canvas", CANVAS),
         (330, "a", "painting", STYLE),
     ):
-        drawn.append(_box(30, y, 110, 60, name, colour, below=what))
+        drawn.append(_box(30, y, 110, 60, name, color, below=what))
         end = MIDDLE + (y - 205) / 4
-        drawn.append(_arrow(140, y + 30, block_x(1) - 45, end, colour))
+        drawn.append(_arrow(140, y + 30, block_x(1) - 45, end, color))
     return drawn
 
 
@@ -122,21 +122,21 @@ def _losses(settings: Settings) -> list[str]:
     """Draw the losses above (content) and below (style) the network, with arrows from their layers."""
     drawn = []
     right = block_x(BLOCKS) + 43
-    for top, layers, text, formula, colour in (
+    for top, layers, text, formula, color in (
         (True, settings.content_layers, "content loss Lc", "1/2 sum (F - P)^2", CONTENT),
         (False, settings.style_layers, "style loss Ls", "sum w E, with E ~ sum (G - A)^2", STYLE),
     ):
         y = 50.0 if top else 364.0
         left = block_x(1) - 43
-        drawn.append(_box(left, y, right - left, 56, text, colour, below=formula))
+        drawn.append(_box(left, y, right - left, 56, text, color, below=formula))
         for name in (name for name, weight in layers.items() if weight):
             block = int(name[4])
             x = block_x(block) + (18 if top else -18)
             start = MIDDLE + _tall(block) / 2 * (-1 if top else 1)
             end = y + 58 if top else y - 2
-            drawn.append(_arrow(x, start, x, end, colour))
+            drawn.append(_arrow(x, start, x, end, color))
             drawn.append(
-                f'<text x="{x + 7}" y="{end + 22 if top else end - 14}" font-size="12" fill="{colour}">'
+                f'<text x="{x + 7}" y="{end + 22 if top else end - 14}" font-size="12" fill="{color}">'
                 f"{html.escape(name)}</text>"
             )
     return drawn
@@ -158,8 +158,8 @@ def _step(settings: Settings) -> list[str]:
     ]
 
 
-def _path(line: str, colour: str) -> str:
+def _path(line: str, color: str) -> str:
     return (
-        f'<path d="{line}" fill="none" stroke="{colour}" stroke-width="2" '
-        f'marker-end="url(#head-{colour[1:]})"/>'
+        f'<path d="{line}" fill="none" stroke="{color}" stroke-width="2" '
+        f'marker-end="url(#head-{color[1:]})"/>'
     )

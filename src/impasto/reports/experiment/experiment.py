@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from impasto.errors import Stop
-from impasto.reports.experiment.context import Desk, Section
+from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.method_sections import grid, layers, method
 from impasto.reports.experiment.run_sections import course, loss, result, solvers, starts
-from impasto.reports.experiment.runner import Bench
+from impasto.reports.experiment.runner import Runner
 from impasto.reports.experiment.trials import PARTS, Trial, trials, work
 from impasto.reports.html import Page, Pictures, Text
 from impasto.system.files import publish
@@ -32,7 +32,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Study:
+class Experiment:
     """What was done: the page, the parts asked for that are on it, and whether it was interrupted."""
 
     page: Path
@@ -42,12 +42,12 @@ class Study:
 
 
 def study(
-    bench: Bench,
+    bench: Runner,
     parts: Sequence[str] = PARTS,
     *,
     on_trial: Callable[[Progress], None] = lambda progress: None,
     stopping: Callable[[], bool] = lambda: False,
-) -> Study:
+) -> Experiment:
     """Run what the parts need and was not run before, then write the page.
 
     Args:
@@ -82,10 +82,10 @@ def study(
     shown = write_page(bench, every)
     finished = tuple(part for part in parts if part in shown)
     path = bench.folder / PAGE
-    return Study(path, finished, interrupted, time.perf_counter() - began)
+    return Experiment(path, finished, interrupted, time.perf_counter() - began)
 
 
-def remembered(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
+def remembered(bench: Runner, parts: Sequence[str]) -> tuple[str, ...]:
     """Note in the folder which parts are asked for; return them with those asked for before, in order."""
     path = bench.folder / SHOWN
     try:
@@ -98,7 +98,7 @@ def remembered(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
     return every
 
 
-def subtitle(bench: Bench) -> str:
+def subtitle(bench: Runner) -> str:
     """Name the pictures, and say where the experiment is too small for what its captions speak of."""
     pairs = [
         f"{photo.name} in the style of {painting.name}" for photo, (painting, *_) in bench.pairs
@@ -116,21 +116,21 @@ def subtitle(bench: Bench) -> str:
     )
 
 
-def _so_far(desk: Desk) -> list[Pictures]:
+def _so_far(desk: Context) -> list[Pictures]:
     """Return the pictures of an unfinished part, by the names of their runs."""
     items = [desk.shown(name, name, "Result of the run") for name in desk.outcomes]
     return [Pictures(items, "What is finished.")] if items else []
 
 
-def _planned(bench: Bench, part: str) -> tuple[Trial, ...]:
+def _planned(bench: Runner, part: str) -> tuple[Trial, ...]:
     return trials(bench.scope, part, len(bench.pairs))
 
 
-def _missing(bench: Bench, planned: Iterable[Trial]) -> list[Trial]:
+def _missing(bench: Runner, planned: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in planned if bench.outcome(trial) is None]
 
 
-def write_page(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
+def write_page(bench: Runner, parts: Sequence[str]) -> tuple[str, ...]:
     """Write the page of these parts and return those whose trials are finished."""
     page = Page("The paper's experiment", subtitle(bench))
     shown = []
@@ -143,9 +143,9 @@ def write_page(bench: Bench, parts: Sequence[str]) -> tuple[str, ...]:
                 f"Not finished: {count} runs are there. The same command goes on from here, with --only "
                 f"{part} or without --only."
             )
-            page.section(TITLES[part], Text(said), *_so_far(Desk(bench, finished)))
+            page.section(TITLES[part], Text(said), *_so_far(Context(bench, finished)))
             continue
-        page.section(TITLES[part], *WRITERS[part](Desk(bench, finished)))
+        page.section(TITLES[part], *WRITERS[part](Context(bench, finished)))
         shown.append(part)
     publish(bench.folder / PAGE, page.html().encode(), overwrite=True)
     return tuple(shown)
@@ -161,7 +161,7 @@ TITLES: Mapping[str, str] = {
     "starts": "Starting points and pooling",
     "result": "The result",
 }
-WRITERS: Mapping[str, Callable[[Desk], Section]] = {
+WRITERS: Mapping[str, Callable[[Context], Section]] = {
     "method": method, "layers": layers, "grid": grid, "course": course,
     "loss": loss, "solvers": solvers, "starts": starts, "result": result,
 }  # fmt: skip

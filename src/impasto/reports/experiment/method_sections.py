@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from impasto.config.settings import STYLE_LAYERS
 from impasto.network.layers import dense, parts
 from impasto.reports.experiment import feature_maps, plots, trials, wording
-from impasto.reports.experiment.context import Desk, Section
+from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Figure, Pictures, Text
@@ -13,7 +13,7 @@ from impasto.reports.html import Figure, Pictures, Text
 LOOKED_AT = 256  # px; of pictures whose features are shown, which costs one pass only
 
 
-def method(desk: Desk) -> Section:
+def method(desk: Context) -> Section:
     """What is done: in words, as a drawing, and what the network costs."""
     settings = trials.main_trial(desk.scope).settings
     drawing = schematic(settings)
@@ -70,7 +70,7 @@ def _rendered(svg: str) -> bytes:
     return bytes(pyvips.Image.svgload_buffer(svg.encode(), scale=2).write_to_buffer(".png"))
 
 
-def layers(desk: Desk) -> Section:
+def layers(desk: Context) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
     photo, (painting, *_) = desk.bench.pairs[0]
     weights, edge = desk.bench.weights, max(LOOKED_AT, desk.scope.cell)
@@ -116,7 +116,7 @@ def layers(desk: Desk) -> Section:
     ]  # fmt: skip
 
 
-def grid(desk: Desk) -> Section:
+def grid(desk: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
     rows = []
     for number, alpha in enumerate(trials.alphas(), start=1):
@@ -154,8 +154,9 @@ def grid(desk: Desk) -> Section:
             f"in all of these, and alpha goes over four decades. {grid_words(rows)}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
-            f"content wins. Each is {desk.scope.cell} px, {desk.scope.cell_rounds * trials.ROUND} evaluations, "
-            "pixels kept inside the range of a file.", columns=3),
+            f"content wins. Each is {desk.scope.cell} px, "
+            f"{desk.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
+            "the range of a file.", columns=3),
         Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
             f"{trade_words(rows)}", f"Style loss against content loss for {len(rows)} values of "
             f"alpha, both axes logarithmic.",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from impasto.reports.experiment.wording import since_first
 from impasto.reports.figures import Drawing, drawn
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
+COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
 Rows = Sequence[Mapping[str, float]]
 
@@ -42,7 +42,7 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
             axes.plot(
                 [row["evaluation"] for row in rows if name in row],
                 [row[name] for row in rows if name in row],
-                color=COLOURS[number % len(COLOURS)],
+                color=COLORS[number % len(COLORS)],
                 linestyle=dash,
                 linewidth=1.5 if layer else 2.4,
                 marker=mark,
@@ -66,11 +66,11 @@ def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[f
         axes = _axes(figure)
         for number, name in enumerate(optimised):
             rounds = range(len(optimised[name]))
-            colour = COLOURS[1 + number]
+            color = COLORS[1 + number]
             axes.plot(
-                rounds, optimised[name], color=colour, linewidth=2.0, label=f"{name}: optimised"
+                rounds, optimised[name], color=color, linewidth=2.0, label=f"{name}: optimised"
             )
-            axes.plot(rounds, saved[name], color=colour, linestyle="--", linewidth=2.0, marker="o",
+            axes.plot(rounds, saved[name], color=color, linestyle="--", linewidth=2.0, marker="o",
                 markersize=4, label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
         axes.set_yscale("log")
         axes.set_xlabel("rounds of 20 evaluations")
@@ -92,7 +92,7 @@ def solvers(runs: Mapping[str, Rows]) -> Drawing:
             for number, (name, rows) in enumerate(runs.items()):
                 across = since_first(rows) if key == "seconds" else [row[key] for row in rows]
                 lowest = np.minimum.accumulate([row["total"] for row in rows])
-                axes.plot(across, lowest, color=COLOURS[number],
+                axes.plot(across, lowest, color=COLORS[number],
                     linestyle=DASHES[number], linewidth=2.0, label=name)  # fmt: skip
             axes.set_yscale("log")
             axes.set_xlabel(label)
@@ -112,7 +112,7 @@ def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Drawin
         for alpha, content, style in points:
             ours = alpha == marked
             axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
-                color=COLOURS[2] if ours else COLOURS[1], marker="D" if ours else "o")  # fmt: skip
+                color=COLORS[2] if ours else COLORS[1], marker="D" if ours else "o")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.12, 0.15)
@@ -146,7 +146,7 @@ def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
 
 
 def maps(
-    images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, colour: str, unit: str
+    images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, color: str, unit: str
 ) -> Drawing:
     """Draw matrices as small pictures, each with its name; `unit` stands at the colour bar."""
     rows = -(-len(images) // columns)
@@ -157,7 +157,7 @@ def maps(
         for axes, (name, values) in zip(grid.flat, images, strict=False):
             low, high = float(values.min()), float(values.max())
             scaled = (values - low) / (high - low or 1.0)
-            shown = axes.imshow(scaled, cmap=colour, vmin=0, vmax=1, interpolation="nearest")
+            shown = axes.imshow(scaled, cmap=color, vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(name, fontsize=9)
         for axes in grid.flat:
             axes.set_axis_off()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from impasto.config.model import shown
 from impasto.config.recipe import Recipe
 from impasto.reports.experiment import plots, trials, wording
-from impasto.reports.experiment.context import DIGITS, Desk, Section, small
+from impasto.reports.experiment.context import DIGITS, Context, Section, small
 from impasto.reports.experiment.runner import Outcome
 from impasto.reports.html import Block, Figure, Pictures, Table, Text
 from impasto.system.files import publish
@@ -14,7 +14,7 @@ from impasto.system.files import publish
 FRAME_MS = 400  # of the timelapse
 
 
-def course(desk: Desk) -> Section:
+def course(desk: Context) -> Section:
     """How the picture grows out of noise."""
     main = desk.outcomes["main"]
     steps = [(n, max(1, n * trials.ROUND)) for n in trials.SHOWN_ROUNDS]
@@ -50,7 +50,7 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
     return page.getvalue()
 
 
-def loss(desk: Desk) -> Section:
+def loss(desk: Context) -> Section:
     """The loss curve, where it flattens, and what of it is in the file."""
     rounds, rows = desk.scope.rounds, desk.rows("main")
     totals = wording.by_round(rows, rounds)
@@ -101,7 +101,7 @@ def saved_by_round(outcome: Outcome, rounds: int) -> list[float]:
     return found
 
 
-def solvers(desk: Desk) -> Section:
+def solvers(desk: Context) -> Section:
     """Optimisers side by side on the same objective."""
     names = {
         "main": "SciPy L-BFGS-B, no bounds", "lbfgs-unbounded": "ours, no bounds",
@@ -132,7 +132,7 @@ def solvers(desk: Desk) -> Section:
     ]  # fmt: skip
 
 
-def starts(desk: Desk) -> Section:
+def starts(desk: Context) -> Section:
     """Starting points and poolings side by side."""
     shown = [
         desk.shown(
@@ -154,7 +154,7 @@ def starts(desk: Desk) -> Section:
     ]  # fmt: skip
 
 
-def result(desk: Desk) -> Section:
+def result(desk: Context) -> Section:
     """The results, large, between what they were made of."""
     blocks: list[Block] = []
     recipes: dict[str, Recipe] = {}

@@ -23,7 +23,7 @@ from impasto.image.picture import Picture
 from impasto.inputs.canvas import upscale
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
-from impasto.inputs.shared import Workshop
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
 from impasto.losses.objective import Objective, network_of
 from impasto.messages import printable, reason
@@ -63,7 +63,7 @@ class Outcome:
         return self.pictures[0]
 
 
-class Bench:
+class Runner:
     """The folder of an experiment, its inputs, and how trials are computed.
 
     Args:
@@ -88,7 +88,7 @@ class Bench:
         self.folder, self.pairs, self.scope = folder, tuple(pairs), scope
         self.runtime = runtime or Runtime()
         self.weights: Mapping[str, Any] = load(None) if weights is None else weights
-        self._workshop = Workshop()  # trials share network, scaled inputs and targets
+        self._workshop = Shared()  # trials share network, scaled inputs and targets
         self._claim()
 
     def _claim(self) -> None:

@@ -1,8 +1,8 @@
 """A run on disk, from which it goes on to the same bytes as if it had never been interrupted.
 
-Form: `Checkpoint` -> a safetensors file and back. The tensors are the solver's own; all else is the `Head`,
-JSON in the file's header. A checksum of both tells a whole file from a torn one; the one before is kept
-beside it, as `NAME.previous`. Written by hand, tensor by tensor, because the library would copy everything
+Form: `Checkpoint` -> a safetensors file and back. The tensors are the solver's own; all else is the
+`CheckpointHeader`, JSON in the file's header. A checksum of both tells a whole file from a torn one;
+the one before lies beside it, as `NAME.previous`. Written by hand, tensor by tensor, because the library would copy everything
 first, or write past our temporary file; read by the library. Nothing in a checkpoint is ever run.
 """
 
@@ -39,7 +39,7 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.
 log = logging.getLogger(__name__)
 
 
-class Head(Model):
+class CheckpointHeader(Model):
     """All of a checkpoint that is no tensor.
 
     `recipe` is that of the run so far; `passes` the evaluations at each scale of one that is made again.
@@ -69,7 +69,7 @@ class Head(Model):
 class Checkpoint:
     """Where a run stands: what it is and what it did, and its solver's tensors."""
 
-    head: Head
+    head: CheckpointHeader
     tensors: dict[str, Tensor]
     history: tuple[Record, ...]
 
@@ -208,7 +208,7 @@ def _torn(shown: str) -> TornError:
     return TornError(f"{shown} is cut off or damaged, or no checkpoint of impasto's")
 
 
-def _head(text: str, shown: str) -> Head:
+def _head(text: str, shown: str) -> CheckpointHeader:
     try:
         values = json.loads(text)
         form, made = values["form"], str(values["recipe"]["impasto"])
@@ -220,14 +220,16 @@ def _head(text: str, shown: str) -> Head:
             "could not give the same bytes: go on with that version"
         )
     try:
-        return Head.model_validate_json(text)
+        return CheckpointHeader.model_validate_json(text)
     except ValidationError as error:
-        raise TornError(f"{shown}: {explain('head', error, Head.model_fields)}") from error
+        raise TornError(
+            f"{shown}: {explain('head', error, CheckpointHeader.model_fields)}"
+        ) from error
     except SettingsError as error:
         raise TornError(f"{shown}: {error}") from error
 
 
-def _checked(head: Head, tensors: dict[str, Tensor], shown: str) -> Checkpoint:
+def _checked(head: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -> Checkpoint:
     """Return the checkpoint, if its solver can go on from it."""
     if any(tensor.dtype not in DTYPES for tensor in tensors.values()):
         raise TornError(f"{shown} is not whole: there are numbers of another kind in it")

@@ -21,7 +21,7 @@ from impasto.config.recipe import Recipe
 from impasto.errors import ImpastoError
 from impasto.messages import printable
 from impasto.optim.evaluation import Keep, State
-from impasto.transfer.callbacks.checkpoint_file import Checkpoint, Head, previous, write
+from impasto.transfer.callbacks.checkpoint_file import Checkpoint, CheckpointHeader, previous, write
 from impasto.transfer.callbacks.checkpoint_folder import (
     _check_free,
     _claimed,
@@ -59,7 +59,7 @@ class Course:
     left: Callable[[], float] | None = None
 
 
-class Keeper:
+class Checkpoints:
     """Writes the checkpoints of one run; in a `with` block, as long as it is the run's.
 
     Args:
@@ -217,7 +217,7 @@ class Keeper:
         course, (scale, tile, used) = self._course, self._where
         history = tuple(course.log.until(state.count))
         names = dict.fromkeys(name for record in history[-1:] for name in record.losses)
-        head = Head(
+        head = CheckpointHeader(
             recipe=course.recipe(),
             passes=tuple(course.passes) if course.again else None,
             scale=scale,
@@ -236,10 +236,12 @@ class Keeper:
         return Checkpoint(head, state.tensors, history)
 
 
-CheckpointLike = str | os.PathLike[str] | bool | Keeper | None
+CheckpointLike = str | os.PathLike[str] | bool | Checkpoints | None
 
 
-def keeper_of(checkpoint: str | os.PathLike[str] | bool | None, inputs: Sequence[Any]) -> Keeper:
+def checkpoints_of(
+    checkpoint: str | os.PathLike[str] | bool | None, inputs: Sequence[Any]
+) -> Checkpoints:
     """Return the keeper of a run, as `stylize` is asked for it.
 
     Args:
@@ -252,7 +254,7 @@ def keeper_of(checkpoint: str | os.PathLike[str] | bool | None, inputs: Sequence
         path.absolute() if path.is_dir() else path.absolute().parent for path in paths
     )
     path = None if isinstance(checkpoint, bool) else checkpoint
-    return Keeper(path, folders=folders, wanted=checkpoint is not False)
+    return Checkpoints(path, folders=folders, wanted=checkpoint is not False)
 
 
 def _sources(given: Any) -> Iterator[Any]:

@@ -22,22 +22,29 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from impasto.config.recipe import Calibration, Stretch
+from impasto.config.recipe import Calibration, WeightChange
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import Stop
-from impasto.inputs.pictures import Targets
-from impasto.inputs.shared import Workshop
+from impasto.inputs.pictures import ScaledInputs
+from impasto.inputs.shared import Shared
 from impasto.losses.build import bind
 from impasto.losses.gram import GramLoss
 from impasto.losses.loss import Loss
 from impasto.losses.objective import Objective, network_of, protection_of
 from impasto.messages import NOTE
-from impasto.network.backprop import Chain
+from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import identity, load_weights
 from impasto.optim.evaluation import Keep, State
 from impasto.transfer.callbacks.checkpoint_file import Checkpoint
-from impasto.transfer.callbacks.strength_control import LATE, SPAN, begun, enough, resting, steer
+from impasto.transfer.callbacks.strength_control import (
+    LATE,
+    MAX_LOG_WEIGHT,
+    begun,
+    enough,
+    equilibrium_weight,
+    log_weight_correction,
+)
 from impasto.transfer.result import Log
 
 # Layers, formulas and network of the neutral evaluator, and its weights.
@@ -59,7 +66,7 @@ def goal_of(strength: float) -> float:
     return float(GOAL * strength**-POWER)
 
 
-class Meter:
+class StyleRatio:
     """Measures the neutral ratio of canvases at one scale.
 
     Args:
@@ -72,8 +79,8 @@ class Meter:
 
     def __init__(
         self,
-        network: Chain,
-        targets: Targets,
+        network: FeatureExtractor,
+        targets: ScaledInputs,
         tile: int = 0,
         *,
         compact: bool = False,
@@ -108,11 +115,11 @@ def dial_of(
     settings: Settings,
     runtime: Runtime,
     log: Log,
-    network: Chain,
+    network: FeatureExtractor,
     weights: Mapping[str, Tensor],
     *,
     given: bool,
-) -> "Dial | None":
+) -> "StrengthControl | None":
     """Return the dial of a run, if a strength is asked for.
 
     Args:
@@ -126,19 +133,19 @@ def dial_of(
     if settings.strength is None:
         return None
     if given:
-        return Dial(settings, None, log)
-    return Dial(settings, _neutral(network, weights, settings, runtime), log)
+        return StrengthControl(settings, None, log)
+    return StrengthControl(settings, _neutral(network, weights, settings, runtime), log)
 
 
 def _neutral(
-    network: Chain, weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime
-) -> Chain:
+    network: FeatureExtractor, weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime
+) -> FeatureExtractor:
     """Return the network that the ratio is measured with: the run's own where it is the neutral one."""
     packaged = load_weights()
     own = settings.pooling, settings.padding, identity(weights)[1]
     if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
         return network
-    return network_of(packaged, NEUTRAL, runtime, Workshop(0))
+    return network_of(packaged, NEUTRAL, runtime, Shared(0))
 
 
 def ratio_of(terms: tuple[float, float]) -> float | None:
@@ -148,7 +155,7 @@ def ratio_of(terms: tuple[float, float]) -> float | None:
     return found if found < math.inf else None
 
 
-class Dial:
+class StrengthControl:
     """Sets the weight of the style through a run, scale by scale, and keeps account in the run's log.
 
     Args:
@@ -159,10 +166,10 @@ class Dial:
     Without a network what the calibration says is all that is set, as in a run that is made again.
     """
 
-    def __init__(self, settings: Settings, network: Chain | None, log: Log) -> None:
+    def __init__(self, settings: Settings, network: FeatureExtractor | None, log: Log) -> None:
         assert settings.strength is not None
         self._settings, self._network, self._log = settings, network, log
-        self._meter: Meter | None = None
+        self._meter: StyleRatio | None = None
         self._scale, self._now, self._wanted = 0, settings.style_weight, settings.style_weight
         self._bound: dict[str, float] = {}
         if log.calibration is None:
@@ -173,12 +180,12 @@ class Dial:
         assert self._log.calibration is not None
         return self._log.calibration
 
-    def _here(self) -> list[Stretch]:
+    def _here(self) -> list[WeightChange]:
         return [item for item in self._calibration.stretches if item.scale == self._scale]
 
     def _add(self, after: int, weight: float, ratio: float | None) -> None:
         alpha = self._settings.content_weight
-        item = Stretch(
+        item = WeightChange(
             scale=self._scale, after=after, content_weight=alpha, style_weight=weight, ratio=ratio
         )
         stretches = (*self._calibration.stretches, item)
@@ -189,7 +196,7 @@ class Dial:
     def begin(
         self,
         number: int,
-        targets: Targets,
+        targets: ScaledInputs,
         losses: Sequence[Loss],
         *,
         since: Checkpoint | None = None,
@@ -204,13 +211,13 @@ class Dial:
             targets: The inputs at this scale.
             losses: Bound with the settings' weights.
             since: Where this scale was interrupted.
-            tile: See `Meter`, as for the rest.
+            tile: See `StyleRatio`, as for the rest.
             compact: Likewise.
             on_part: Likewise.
         """
         self._scale = number + 1
         if self._network is not None:
-            self._meter = Meter(self._network, targets, tile, compact=compact, on_part=on_part)
+            self._meter = StyleRatio(self._network, targets, tile, compact=compact, on_part=on_part)
         if not self._here():
             before = self._calibration.stretches
             self._add(0, before[-1].style_weight if before else self._settings.style_weight, None)
@@ -254,13 +261,15 @@ class Dial:
         terms = self._meter(canvas)
         content, style = (_term(state.parts, name) for name in ("content", "style"))
         goal, ratio, weight = self._calibration.goal, ratio_of(terms), self._now
-        rest = resting((content, style / weight), terms, goal)
+        rest = equilibrium_weight((content, style / weight), terms, goal)
         if rest is not None and ratio is not None and self._scale == 1 and len(self._here()) == 1:
             weight = rest * begun(count, ratio / goal, passes)
         elif rest is not None and ratio is not None and _may_correct(count, self._here(), passes):
-            step = steer(count, ratio / goal, weight / rest, passes)
+            step = log_weight_correction(count, ratio / goal, weight / rest, passes)
             away = math.log(weight / rest) + step
-            weight = rest * math.exp(max(-SPAN, min(SPAN, away))) if step else weight
+            weight = (
+                rest * math.exp(max(-MAX_LOG_WEIGHT, min(MAX_LOG_WEIGHT, away))) if step else weight
+            )
         self._add(count, float(f"{weight:.4g}"), ratio)
 
     def turned(self, losses: Sequence[Loss], state: State) -> tuple[list[Loss], State]:
@@ -346,7 +355,7 @@ def _next(count: int, passes: int) -> int:
     return min(FIRST if not count else math.ceil(count * GROWTH) + 1, late)
 
 
-def _may_correct(count: int, before: Sequence[Stretch], passes: int) -> bool:
+def _may_correct(count: int, before: Sequence[WeightChange], passes: int) -> bool:
     """Return whether the weight may change here, or what the last change did has to be seen first.
 
     Each change costs an evaluation, so late ones, between frequent measurements, keep apart.

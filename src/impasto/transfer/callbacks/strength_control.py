@@ -11,14 +11,16 @@ from impasto.transfer.callbacks.time_budget import MOST
 ELASTICITY = 3.4  # at ratio 1, by how many percent style is worse where content is better by one
 FALL = 1.2  # exponent with which the ratio falls while only the style counts
 RESPONSE = 0.75  # of the ratio to the weight near rest; logarithms both
-GAIN, STEP, STILL = 0.9, 1.2, 0.06  # of a correction, its largest and its smallest; logarithms
-SPAN = 4.0  # how far, likewise, corrections lead away from the weight of rest
+GAIN, STEP, DEADBAND = 0.9, 1.2, 0.06  # of a correction, its largest and its smallest; logarithms
+MAX_LOG_WEIGHT = 4.0  # how far, likewise, corrections lead away from the weight of rest
 FARTHEST = 6.0  # times the evaluations so far that the course is foreseen
 LATE = 0.75  # share of the evaluations from which on a scale may end at the goal
 BLIND = 1.5  # likewise under a time budget, whose end is not known
 
 
-def resting(own: tuple[float, float], terms: tuple[float, float], goal: float) -> float | None:
+def equilibrium_weight(
+    own: tuple[float, float], terms: tuple[float, float], goal: float
+) -> float | None:
     """Return the style's weight with which the ratio comes to rest at the goal; None where unknown.
 
     At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
@@ -36,7 +38,7 @@ def resting(own: tuple[float, float], terms: tuple[float, float], goal: float) -
     return found if 0 < found < math.inf else None
 
 
-def foreseen(count: int, ratio: float, away: float, passes: int) -> float:
+def predicted_log_ratio(count: int, ratio: float, away: float, passes: int) -> float:
     """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
 
     d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
@@ -58,31 +60,31 @@ def foreseen(count: int, ratio: float, away: float, passes: int) -> float:
 
 def begun(count: int, ratio: float, passes: int) -> float:
     """Return the weight, over that of rest, with which the ratio will end at the goal; see `foreseen`."""
-    low, high = -SPAN / 2, SPAN / 2  # logarithms
+    low, high = -MAX_LOG_WEIGHT / 2, MAX_LOG_WEIGHT / 2  # logarithms
     for _ in range(20):
         middle = (low + high) / 2
-        off = foreseen(count, ratio, math.exp(middle), passes)
+        off = predicted_log_ratio(count, ratio, math.exp(middle), passes)
         low, high = (middle, high) if off > 0 else (low, middle)
     return math.exp(low)
 
 
-def steer(count: int, ratio: float, away: float, passes: int) -> float:
+def log_weight_correction(count: int, ratio: float, away: float, passes: int) -> float:
     """Return the correction of the style's weight, a natural logarithm; see `foreseen`.
 
     The weight does the less, the more the style is all that counts. A ratio below the goal says by itself
     that the weight is above that of rest, whatever the network, and by how much if it has settled.
     """
-    off = foreseen(count, ratio, away, passes)
+    off = predicted_log_ratio(count, ratio, away, passes)
     excess = max(1.0, away * math.exp(_log(ratio) / 2))
     step = GAIN * off / RESPONSE * (1 + (excess - 1) / 4)
-    if _log(ratio) < -STILL:
+    if _log(ratio) < -DEADBAND:
         return max(-STEP, min(step, _log(ratio) / RESPONSE))
-    return 0.0 if abs(off) < STILL else max(-STEP, min(STEP, step))
+    return 0.0 if abs(off) < DEADBAND else max(-STEP, min(STEP, step))
 
 
 def enough(count: int, ratio: float, passes: int) -> bool:
     """Return whether a scale may end here: late, and with the ratio, over the goal, near 1."""
-    return count >= LATE * passes and abs(_log(ratio)) < STILL
+    return count >= LATE * passes and abs(_log(ratio)) < DEADBAND
 
 
 def _log(ratio: float) -> float:

@@ -23,7 +23,7 @@ REASON = "budget"
 Callback = Callable[[int, Tensor, Evaluation], None]
 
 
-class Budget:
+class TimeBudget:
     """Measures evaluations as they come, and says when a scale has had its share.
 
     Args:
