@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from impasto.losses.smoothness import TotalVariation, total_variation
     from impasto.network.vgg import VGG19
     from impasto.network.weights.load import Weights, import_weights, load_weights
+    from impasto.optim.adam import Adam
     from impasto.optim.evaluation import Evaluation, Evaluator, Solution
+    from impasto.optim.lbfgs import LBFGS
     from impasto.optim.minimize import minimize
+    from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
+    from impasto.transfer.callbacks.base import Callback
     from impasto.transfer.grid import Cell, Grid, grid
     from impasto.transfer.reproduce import reproduce
     from impasto.transfer.result import Result, Step
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
     from impasto.transfer.stylize import stylize
 
 _HOMES = {
+    "Adam": "optim.adam",
+    "Callback": "transfer.callbacks.base",
     "Cell": "transfer.grid",
     "ContentLoss": "losses.content",
     "Evaluation": "optim.evaluation",
@@ -58,6 +64,7 @@ _HOMES = {
     "ImpastoError": "errors",
     "Input": "config.limits",
     "InputError": "errors",
+    "LBFGS": "optim.lbfgs",
     "Mask": "config.styles",
     "NumericalError": "errors",
     "Output": "config.output",
@@ -69,6 +76,7 @@ _HOMES = {
     "ResourceError": "errors",
     "Result": "transfer.result",
     "Runtime": "config.runtime",
+    "ScipyLBFGSB": "optim.scipy_lbfgsb",
     "Settings": "config.settings",
     "SettingsError": "errors",
     "Solution": "optim.evaluation",
@@ -93,7 +101,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "LBFGS",
     "VGG19",
+    "Adam",
+    "Callback",
     "Cell",
     "ContentLoss",
     "Evaluation",
@@ -115,6 +126,7 @@ __all__ = [
     "ResourceError",
     "Result",
     "Runtime",
+    "ScipyLBFGSB",
     "Settings",
     "SettingsError",
     "Solution",

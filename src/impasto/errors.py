@@ -19,7 +19,7 @@ Every message is one line: what is wrong, in which file or field, and what to do
         print(error)
 """
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -85,5 +85,37 @@ class Stop(Exception):
     """
 
     def __init__(self, reason: str = "stop") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class End(StrEnum):
+    """Why a scale, and with it perhaps the run, ended; the words stand in recipes."""
+
+    EVALUATIONS = "evaluations"
+    TOLERANCE = "tolerance"
+    NO_DECREASE = "no further decrease"
+    BUDGET = "budget"
+    STRENGTH = "strength reached"
+    OUT_OF_MEMORY = "out of memory"
+    NOT_FINITE = "not finite"
+    INTERRUPTED = "interrupted"
+    STOP = "stop"  # by the caller's callback
+
+
+FINISHED = {
+    End.EVALUATIONS,
+    End.TOLERANCE,
+    End.NO_DECREASE,
+    End.BUDGET,
+    End.STRENGTH,
+}  # another scale may follow
+REPEATABLE = {*FINISHED, End.INTERRUPTED, End.NOT_FINITE}  # counting evaluations repeats such a run
+
+
+class EndOfScale(Exception):
+    """Ends a scale from inside an evaluation or a callback; a finer one may follow."""
+
+    def __init__(self, reason: End) -> None:
         super().__init__(reason)
         self.reason = reason

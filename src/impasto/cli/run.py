@@ -67,7 +67,7 @@ def kept(job: OutputPlan) -> "Checkpoints":
         folders=folders,
         note=note_of(job),
         force=job.force,
-        wanted=not job.no_checkpoint,
+        enabled=not job.no_checkpoint,
     )
 
 
@@ -78,7 +78,7 @@ def paint(
     photo: "Picture",
     styles: list[Style],
     start: "Picture | None",
-    keeper: "Checkpoints",
+    checkpoints: "Checkpoints",
     course: "RunCapture | None" = None,
     protect: "Mask | str | None" = None,
 ) -> "Result":
@@ -115,7 +115,7 @@ def paint(
         init_picture=start,
         protect=protect,
         weights=chosen.weights,
-        checkpoint=keeper,
+        checkpoint=checkpoints,
         on_part=stopper(progress),
     )
 
@@ -181,7 +181,7 @@ def finish(
     job: OutputPlan,
     progress: Progress,
     result: "Result",
-    keeper: "Checkpoints",
+    checkpoints: "Checkpoints",
     course: "RunCapture | None" = None,
     notes: Sequence[str] = (),
 ) -> int:
@@ -198,18 +198,20 @@ def finish(
         ]
         files = [path for path in written if path is not None]
         told = report(result, job.target, files)
-        told["checkpoint"] = str(keeper.path) if keeper.left else None
+        told["checkpoint"] = str(checkpoints.path) if checkpoints.left else None
         out(json.dumps(told) if job.json else printable(job.target))
         for path in files:
             if path.suffix == ".html":
                 progress.say(f"the page about it: {printable(path)}")
-    on = f"to go on: {' '.join(['impasto resume', *map(shlex.quote, keeper.named)])}"
+    on = (
+        f"to go on: {' '.join(['impasto resume', *map(shlex.quote, checkpoints.resume_arguments)])}"
+    )
     if result.stopped == "not finite":
         job.troubles.append(
             f"{result.fault}; the best picture so far is saved: try smaller weights"
         )
     if job.troubles:
-        if keeper.left:
+        if checkpoints.left:
             progress.say(on)
         numerical = result.stopped == "not finite" and len(job.troubles) == 1
         return complain(
@@ -219,7 +221,7 @@ def finish(
         "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
     )
     progress.say(f"{how}{counted(spent, 'evaluation')} in {duration(result.seconds)}")
-    if keeper.left:
+    if checkpoints.left:
         progress.say(on)
     return code
 

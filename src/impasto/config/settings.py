@@ -293,16 +293,15 @@ class Settings(Model):
 
     @property
     def solver_options(self) -> dict[str, Any]:
-        """What `minimize` is told of the solver, but for what memory decides."""
-        return {
-            "solver": self.solver,
-            "bounds": (0.0, 1.0) if self.bounded else None,
-            "tolerance": self.tolerance,
-            "learning_rate": self.learning_rate,
-            "betas": (self.adam_beta1, self.adam_beta2),
-            "epsilon": self.adam_epsilon,
-            "line_search": self.line_search,
-        }
+        """Options of the solver's constructor, but for what memory decides."""
+        bounds = (0.0, 1.0) if self.bounded else None
+        if self.solver == "scipy":
+            return {"history": self.history, "line_search": self.line_search}
+        if self.solver == "lbfgs":
+            return {"history": self.history, "bounds": bounds}
+        betas = self.adam_beta1, self.adam_beta2
+        rate, epsilon = self.learning_rate, self.adam_epsilon
+        return {"learning_rate": rate, "betas": betas, "epsilon": epsilon, "bounds": bounds}
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Settings:

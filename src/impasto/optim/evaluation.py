@@ -1,21 +1,17 @@
-"""What a solver asks for and gives: `Evaluation`, `State`, `Solution`; and SciPy's `Evaluator`."""
+"""What a solver needs and gives: `Evaluation`, `Solver`, `Solution`; and SciPy's `Evaluator`."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto.errors import InputError
-
-SolverName = Literal["lbfgs", "scipy", "adam"]
-
-
 BLOCK = 2**22  # values of a long vector that are worked on at a time
+Vector = NDArray[np.float64]
 
 
 def blocks(flat: Tensor) -> list[slice]:
@@ -31,7 +27,7 @@ def all_finite(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass through the network and back tells about a canvas.
+    """Loss and gradient of a canvas: the result of one forward and one backward pass.
 
     `loss` is the total, `gradient` has the canvas' shape, `parts` are the named weighted losses that
     add up to the total. `sound` says whether the gradient is finite, where that is known already.
@@ -50,112 +46,59 @@ class Evaluation:
 
 
 Evaluate = Callable[[Tensor], Evaluation]
-Callback = Callable[[int, Tensor, Evaluation], None]
 Blame = Callable[[Tensor, Evaluation], str]
 Bounds = tuple[float, float]
+StateDict = dict[str, Any]  # names to tensors and numbers
 
 
-@dataclass(frozen=True)
-class State:
-    """Where a solver stands between two iterations, after `count` evaluations.
+class Solver(Protocol):
+    """Moves a canvas (B, 3, H, W) so that its loss falls, one iteration a step; like `torch.optim`.
 
-    The tensors are the solver's own: write or copy them before it goes on. `parts` are the losses of the
-    best canvas so far. Where the losses have other weights since, neither loss nor gradient is there, and the
-    solver begins with an evaluation.
+    An exception raised by `evaluate` leaves `step` at once. No solver changes its state before the last
+    evaluation of a step, so `state_dict` is then that between the last two steps.
     """
 
-    count: int
-    tensors: dict[str, Tensor]
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    parts: Mapping[str, float] = field(default_factory=dict)
+    overwrites: bool  # whether canvases passed to `evaluate` are changed in place later
 
+    @property
+    def canvas(self) -> Tensor:
+        """Where the solver stands."""
 
-Keep = Callable[[State], None]
+    def step(self, evaluate: Evaluate) -> bool:
+        """Do one iteration; return False if no further step can be found."""
 
+    def restart(self, canvas: Tensor, failures: int) -> bool:
+        """Begin anew from the best canvas, after a loss that was not finite; False if that cannot help.
 
-class Start:
-    """The canvas where a solver begins, handed over: nobody else holds it, so that its memory can go.
+        Args:
+            canvas: The best so far.
+            failures: How often this has been done from this canvas, this time included.
+        """
 
-    Args:
-        canvas: (B, 3, H, W). Whoever takes it may change it.
-    """
+    def objective_changed(self) -> None:
+        """Expect other losses from now on: their weights have changed."""
 
-    def __init__(self, canvas: Tensor) -> None:
-        self._canvas: Tensor | None = canvas
+    def state_dict(self) -> StateDict:
+        """Return tensors and numbers from which `load_state_dict` continues; tensors are not copied."""
 
-    def take(self) -> Tensor:
-        """Return the canvas, once."""
-        canvas, self._canvas = self._canvas, None
-        assert canvas is not None
-        return canvas
-
-    def put(self, canvas: Tensor) -> None:
-        """Put a canvas in its place."""
-        self._canvas = canvas
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue where another solver with the same options stood."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The best canvas found, (B, 3, H, W), its evaluation, and why the solver ended.
-
-    `state` is from where it can go on if it was stopped. The gradient of a best canvas that was found
-    before the solver was interrupted is empty. `fault` says what was not finite, where that is the reason.
-    """
+    """The best canvas, (B, 3, H, W), its evaluation, how many there were, and why the solver ended."""
 
     canvas: Tensor
     evaluation: Evaluation
     evaluations: int
     reason: str
-    state: State | None = field(default=None, repr=False)
-    fault: str = ""
-
-
-# The tensors by whose names the state of another solver is known.
-_OWN: Mapping[SolverName, tuple[str, ...]] = {
-    "lbfgs": ("step.", "change."),
-    "scipy": ("scipy.",),
-    "adam": ("mean", "square"),
-}
-
-
-def check_state(state: State, solver: SolverName, like: Tensor) -> None:
-    """Refuse a state that this solver cannot go on from, for a canvas like this one.
-
-    Raises:
-        InputError: Something is missing or has another shape.
-    """
-    foreign = tuple(part for other, own in _OWN.items() if other != solver for part in own)
-    if any(name.startswith(foreign) for name in state.tensors):
-        raise InputError("the state does not fit: it is another solver's")
-    needed = {"canvas": like.shape} if solver != "scipy" or not state.count else {}
-    weighed = "loss" in state.numbers or "gradient" in state.tensors  # as the weights are now
-    if state.count and solver == "lbfgs":
-        if weighed:
-            needed["gradient"] = like.shape
-        pairs = sum(name.startswith("step.") for name in state.tensors)
-        names = [f"{part}.{number}" for part in ("step", "change") for number in range(pairs)]
-        needed |= dict.fromkeys(names, torch.Size([like.numel()]))
-    elif state.count and solver == "adam":
-        needed |= dict.fromkeys(("mean", "square", "best"), like.shape)
-    elif state.count:
-        needed["best"] = like.shape
-    if "best" in state.tensors:
-        needed["best"] = like.shape
-    for name, shape in needed.items():
-        found = state.tensors.get(name)
-        if found is None or found.shape != shape or not found.is_floating_point():
-            raise InputError(f"the state does not fit: {name} is missing or of another size")
-    numbers = {"lbfgs": {"loss", "failures"} if weighed else set(), "adam": {"steps"}}
-    known = numbers.get(solver, set())
-    missing = known | {"best_loss"} if state.count else set()
-    if state.count < 0 or missing - set(state.numbers):
-        raise InputError("the state does not fit: numbers are missing")
 
 
 class Evaluator:
-    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment want.
+    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment need.
 
-    Whichever is asked first runs the network; the other answers from memory if `x` is the same.
+    Whichever is called first runs the network; the other answers from memory if `x` is the same.
 
     Args:
         evaluate: Canvas -> `Evaluation`.
@@ -165,21 +108,21 @@ class Evaluator:
     def __init__(self, evaluate: Evaluate, like: Tensor) -> None:
         self._evaluate = evaluate
         self._like = like
-        self._point: NDArray[np.float64] | None = None
+        self._point: Vector | None = None
         self._evaluation: Evaluation | None = None
 
-    def loss(self, x: NDArray[np.float64]) -> float:
+    def loss(self, x: Vector) -> float:
         """Return the loss at the flat float64 vector `x`."""
         return self._at(x).loss
 
-    def grads(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def grads(self, x: Vector) -> Vector:
         """Return the gradient at `x`, flat float64."""
         gradient = self._at(x).gradient.detach().cpu().numpy()
         return gradient.astype(np.float64).ravel()
 
-    def _at(self, x: NDArray[np.float64]) -> Evaluation:
+    def _at(self, x: Vector) -> Evaluation:
         if self._evaluation is None or self._point is None or not np.array_equal(self._point, x):
             canvas = torch.from_numpy(x.copy()).to(self._like).view_as(self._like)
             self._evaluation = self._evaluate(canvas)
-            self._point = x.copy()  # SciPy goes on using its own array
+            self._point = x.copy()  # SciPy continues to use its own array
         return self._evaluation

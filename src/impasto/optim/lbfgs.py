@@ -1,4 +1,9 @@
-"""optim.lbfgs."""
+"""L-BFGS with bounds, in torch: every point it visits is a picture that can be saved.
+
+Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward do not move, the
+others take the quasi-Newton step) with the memory of Nocedal 1980. Departure from the paper, which optimizes
+without bounds and clips at the end: `bounds=None` does that too.
+"""
 
 import math
 
@@ -6,111 +11,129 @@ import torch
 from torch import Tensor
 
 from impasto.optim.curvature import Curvature, held_by, slope
-from impasto.optim.evaluation import Bounds, Evaluation, Start, State
-from impasto.optim.tracking import NOT_FINITE, Run
+from impasto.optim.evaluation import Bounds, Evaluate, Evaluation, StateDict
 
-ARMIJO = 1e-4  # share of the promised decrease that a step must bring
+ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST_STEP = 2.0**-24  # a line search gives up below this share of the full step
 
 
-# --- ours: projected L-BFGS ----------------------------------------------------------------------
+class LBFGS:
+    """Projected L-BFGS with a backtracking line search.
 
-
-def _lbfgs(
-    run: Run,
-    begin: Start,
-    bounds: Bounds | None,
-    history: int,
-    dtype: torch.dtype | None,
-    state: State | None,
-) -> str:
-    """L-BFGS with projection; sufficient decrease along the projected path.
-
-    Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward are held
-    still, the others take the quasi-Newton step) with the memory of Nocedal 1980.
+    Args:
+        start: Where to begin, (B, 3, H, W); copied and projected onto the bounds.
+        history: Curvature pairs that are kept.
+        bounds: Lowest and highest value of a pixel; None for no bounds.
+        compact: Keep the pairs in bf16, in half the memory.
     """
-    canvas, failures, here = begin.take(), 0, None
-    curvature = Curvature(history, dtype or canvas.dtype)
-    if state is not None:
-        if "gradient" in state.tensors:
-            gradient = state.tensors["gradient"].to(canvas.device)
-            here = Evaluation(state.numbers["loss"], gradient, state.parts)
-            failures = int(state.numbers["failures"])
-        curvature.restore(state.tensors, canvas.device)
-        if "best" not in state.tensors:
-            run.best_canvas = canvas  # one and the same
-        state.tensors.clear()
-    if here is None:
-        run.offer({"canvas": canvas, **curvature.tensors()})
-        here = run(canvas)
-        if not here.finite:
-            return NOT_FINITE
-    while True:
-        told = {"canvas": canvas, "gradient": here.gradient, **curvature.tensors()}
-        run.offer(told, loss=here.loss, failures=failures)
-        del told
-        gradient = here.gradient.flatten()
-        held = None if bounds is None else held_by(canvas.flatten(), gradient, bounds)
-        direction = curvature.direction(gradient, held)
-        first = _first_step(direction) if not len(curvature) else 1.0
-        found = _search(
-            run, canvas, here, direction.view_as(canvas), bounds, first, patient=not len(curvature)
+
+    overwrites = False
+
+    def __init__(
+        self,
+        start: Tensor,
+        *,
+        history: int = 10,
+        bounds: Bounds | None = (0.0, 1.0),
+        compact: bool = False,
+    ) -> None:
+        self.canvas = start.detach().clone()
+        if bounds is not None:
+            self.canvas.clamp_(*bounds)
+        self._bounds = bounds
+        self._curvature = Curvature(history, torch.bfloat16 if compact else start.dtype)
+        self._here: Evaluation | None = None  # of the canvas
+        self._failures = 0
+
+    def step(self, evaluate: Evaluate) -> bool:
+        """Evaluate the start, later do one line search; return False if none can lower the loss."""
+        if self._here is None:
+            self._here = evaluate(self.canvas)
+            return self._here.finite
+        gradient = self._here.gradient.flatten()
+        still = (
+            None if self._bounds is None else held_by(self.canvas.flatten(), gradient, self._bounds)
         )
+        direction = self._curvature.direction(gradient, still)
+        known = len(self._curvature) > 0
+        found = self._search(evaluate, direction.view_as(self.canvas), patient=not known)
         del direction
         if found is None:
-            if failures or not len(curvature):
-                return run.ended()
-            failures += 1
-            curvature.clear()
-            continue
-        failures = 0
-        run.state = None  # makes room for the next pair
+            if self._failures or not known:
+                return False
+            self._failures += 1
+            self._curvature.clear()
+            return True
+        self._failures = 0
         after, there = found
-        curvature.add((canvas.flatten(), after.flatten()), (gradient, there.gradient.flatten()))
-        canvas, here = after, there
+        canvases = self.canvas.flatten(), after.flatten()
+        self._curvature.add(canvases, (gradient, there.gradient.flatten()))
+        self.canvas, self._here = after, there
+        return True
+
+    def _search(
+        self, evaluate: Evaluate, direction: Tensor, *, patient: bool
+    ) -> tuple[Tensor, Evaluation] | None:
+        """Backtrack along the projected path until the loss falls enough; None if it never does.
+
+        Armijo's rule with the slope of the projected step. The next trial minimizes a parabola through what
+        is known, kept between a tenth and a half of the last. A loss that is not finite is refused. Unless
+        `patient` it ends the search: then the curvature led there and has to be dropped.
+        """
+        canvas, here = self.canvas, self._here
+        assert here is not None
+        step = _first_step(direction) if patient else 1.0
+        shortest = step * SHORTEST_STEP
+        while step >= shortest:
+            after = torch.add(canvas, direction, alpha=step)
+            if self._bounds is not None:
+                after.clamp_(*self._bounds)
+            fall = slope(here.gradient.flatten(), canvas.flatten(), after.flatten())
+            if canvas.device.type == "cpu" and not float(fall) < 0:
+                return None
+            there = evaluate(after)
+            predicted = float(fall)  # read only now: before the evaluation it would stall a device
+            if not predicted < 0:
+                return None
+            if there.finite and there.loss <= here.loss + ARMIJO * predicted:
+                return after, there
+            if not (there.finite or patient):
+                return None
+            shrink = 0.1
+            if there.finite:
+                shrink = -predicted / (2 * (there.loss - here.loss - predicted))
+            del after, there  # makes room for the next trial
+            step *= min(max(shrink, 0.1), 0.5)
+        return None
+
+    def restart(self, canvas: Tensor, failures: int) -> bool:
+        """Return False: the line search begins at the best canvas in any case."""
+        return False
+
+    def objective_changed(self) -> None:
+        """Evaluate the canvas anew at the next step; the curvature stays, as most of it still holds."""
+        self._here, self._failures = None, 0
+
+    def state_dict(self) -> StateDict:
+        """Return canvas, its loss and gradient, and the curvature pairs."""
+        here = self._here
+        known: StateDict = {}
+        if here is not None:
+            known = {"gradient": here.gradient, "loss": here.loss, "failures": self._failures}
+        return {"canvas": self.canvas, **known, **self._curvature.tensors()}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue from what `state_dict` returned."""
+        device = self.canvas.device
+        self.canvas = state["canvas"].to(device)
+        self._here = None
+        if "gradient" in state:
+            self._here = Evaluation(state["loss"], state["gradient"].to(device))
+            self._failures = int(state["failures"])
+        self._curvature.restore(state, device)
 
 
 def _first_step(direction: Tensor) -> float:
     """Without curvature a direction has no length of its own: move pixels by 0.01 on average."""
     mean = float(direction.abs().mean())
     return 0.01 / mean if mean > 1e-36 and math.isfinite(mean) else 1.0  # float32 ends at 1e38
-
-
-def _search(
-    run: Run,
-    canvas: Tensor,
-    here: Evaluation,
-    direction: Tensor,
-    bounds: Bounds | None,
-    step: float,
-    *,
-    patient: bool,
-) -> tuple[Tensor, Evaluation] | None:
-    """Backtrack along the projected path until the loss falls enough; None if it never does.
-
-    Armijo's rule with the slope of the projected step; the next trial minimises a parabola through what
-    is known, kept between a tenth and a half of the last. What is not finite is refused; unless `patient` it
-    ends the search, for then the curvature led there and begins anew.
-    """
-    shortest = step * SHORTEST_STEP
-    while step >= shortest:
-        after = torch.add(canvas, direction, alpha=step)
-        if bounds is not None:
-            after.clamp_(*bounds)
-        fall = slope(here.gradient.flatten(), canvas.flatten(), after.flatten())
-        if canvas.device.type == "cpu" and not float(fall) < 0:
-            return None
-        there = run(after)
-        promised = float(fall)  # asked for now: before the evaluation it would stall a device
-        if not promised < 0:
-            return None
-        if there.finite and there.loss <= here.loss + ARMIJO * promised:
-            return after, there
-        if not (there.finite or patient):
-            return None
-        shrink = 0.1
-        if there.finite:
-            shrink = -promised / (2 * (there.loss - here.loss - promised))
-        del after, there  # makes room for the next trial
-        step *= min(max(shrink, 0.1), 0.5)
-    return None

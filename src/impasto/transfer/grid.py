@@ -28,10 +28,11 @@ from impasto.network.weights.load import WeightsLike
 from impasto.system.fallback import published
 from impasto.transfer import grid_axes as varying
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer import stylize
 from impasto.transfer.grid_axes import Axes, GridCell
 from impasto.transfer.grid_plan import ENDED, Plan, plan_grid
 from impasto.transfer.result import Result, Step
+from impasto.transfer.run import Run
+from impasto.transfer.stylize import complete
 
 LOSSES = ("content", "style", "total")
 NOTE = "Losses without content_weight and style_weight."  # below the sheet
@@ -274,12 +275,12 @@ def run_grid(
                 f"cannot make the folder {printable(plan.folder)}: {reason(error)}; give another place"
             ) from error
     cells = [Cell(place, path=plan.path(place)) for place in plan.axes.places]
-    workshop, stopped = Shared(), ""
+    shared, stopped = Shared(), ""
     for index, place in enumerate(plan.axes.places):
         if index in plan.done:
             cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
         else:
-            cells[index], stopped = _run_cell(plan, index, on_step, workshop)
+            cells[index], stopped = _run_cell(plan, index, on_step, shared)
         if on_cell is not None and (cells[index].recipe or not stopped):
             try:
                 on_cell(cells[index])
@@ -298,7 +299,7 @@ def run_grid(
 
 
 def _run_cell(
-    plan: Plan, index: int, on_step: Callable[[Step], None] | None, workshop: Shared
+    plan: Plan, index: int, on_step: Callable[[Step], None] | None, shared: Shared
 ) -> tuple[Cell, str]:
     """Make one cell; return it, and why the grid ends here if it does."""
     place = plan.axes.places[index]
@@ -317,15 +318,8 @@ def _run_cell(
             late = stop.reason  # all that was planned is done: the cell is kept
 
     try:
-        result = stylize.run(
-            plan.inputs[index],
-            place.settings,
-            runtime,
-            plan.weights,
-            watched,
-            (),
-            workshop=workshop,
-        )
+        run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
+        result = complete(run, on_step=watched)
     except NumericalError as error:
         return Cell(place, path=path, problem=str(error)), late
     if result.stopped not in ENDED:

@@ -15,7 +15,7 @@ from impasto.config.output import Output
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import InputError, OutputError, PictureError
+from impasto.errors import FINISHED, End, InputError, OutputError, PictureError
 from impasto.image.picture import Picture, PictureLike
 from impasto.image.xmp import read_recipe
 from impasto.inputs import masks
@@ -28,10 +28,9 @@ from impasto.network.weights import load
 from impasto.network.weights.load import WeightsLike, identity
 from impasto.system.files import check_target
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer import stylize
 from impasto.transfer.grid_axes import Axes, GridCell
 
-ENDED = (*stylize.FINISHED, "not finite")  # a run that will not get any further
+ENDED = {*FINISHED, End.NOT_FINITE}  # a run that will not get any further
 SUFFIX = ".png"  # of the cells' files
 PNG = b"\x89PNG\r\n\x1a\n"  # how they begin
 

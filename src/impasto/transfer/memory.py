@@ -20,7 +20,7 @@ from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, s
 from impasto.network.tiles import tiles
 from impasto.system import hardware
 from impasto.system.hardware import no_memory
-from impasto.transfer.callbacks.time_budget import MOST, TimeBudget
+from impasto.transfer.callbacks.time_budget import MOST
 
 PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
@@ -315,21 +315,6 @@ def beforehand(
     """
     pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
     return sum(once(picture, layers, runtime.tile or 0) for picture in pictures)
-
-
-def budget(
-    asked: Runtime,
-    scales: Sequence[Scale],
-    costs: Sequence[float],
-    before: Sequence[float],
-    left: float | None,
-) -> TimeBudget | None:
-    """Return the time budget asked for, or, of an interrupted run, the seconds `left` of it."""
-    if left is not None:
-        return TimeBudget(left, costs, before)
-    if asked.budget is None:
-        return None
-    return TimeBudget(asked.budget - seconds_to_save(scales[-1]), costs, before)
 
 
 @contextlib.contextmanager

@@ -17,16 +17,19 @@ from impasto._version import __version__
 from impasto.config.limits import Input
 from impasto.config.recipe import InputRecord, Recipe
 from impasto.config.styles import REST, Mask, Style
-from impasto.errors import ImpastoError, InputError, SettingsError, WeightsError
+from impasto.errors import FINISHED, ImpastoError, InputError, SettingsError, WeightsError
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
+from impasto.inputs.open import as_recorded, open_inputs
 from impasto.messages import printable
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system import hardware
-from impasto.transfer import runtime
 from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.result import Result, Step
-from impasto.transfer.stylize import FINISHED, replay
+from impasto.transfer.run import Run
+from impasto.transfer.run_state import RunState
+from impasto.transfer.runtime import resolve
+from impasto.transfer.stylize import complete
 
 MOST_FILES = 10_000  # of a folder that are looked at
 
@@ -79,21 +82,26 @@ def repeat(
     *,
     weights: WeightsLike | None = None,
     on_step: Callable[[Step], None] | None = None,
-    keeper: Checkpoints | None = None,
+    checkpoints: Checkpoints | None = None,
     on_part: Callable[[], None] | None = None,
 ) -> Result:
-    """Replay a recipe whose inputs were found; see `reproduce`."""
-    return replay(
-        definite(recipe),
-        found.content,
-        list(found.painted),
-        on_step=on_step,
-        init_picture=found.init_picture,
-        protect=found.protect,
-        weights=find_weights(recipe, weights),
-        keeper=keeper,
-        on_part=on_part,
-    )
+    """Repeat the run of a recipe whose inputs were found; see `reproduce`.
+
+    Each scale has the evaluations that the recipe counts, so a run that was ended by a tolerance or by Ctrl-C
+    is repeated to the evaluation at which it ended.
+    """
+    recipe = definite(recipe)
+    settings, styles = recipe.settings, list(found.painted)
+    if len(styles) != len(recipe.styles):
+        raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(styles)}")
+    recorded = [as_recorded(*pair) for pair in zip(styles, recipe.styles, strict=True)]
+    inputs = open_inputs(found.content, recorded, settings, found.init_picture, found.protect)
+    limits = [scale.evaluations for scale in recipe.scales]
+    state = RunState(calibration=recipe.calibration, limits=limits)
+    runtime = resolve(recipe.runtime, settings)
+    run = Run(inputs, settings, runtime, find_weights(recipe, weights), state=state)
+    run.on_part = on_part
+    return complete(run, checkpoints, on_step)
 
 
 def check_reproducible(recipe: Recipe) -> None:
@@ -266,7 +274,7 @@ def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:
 def definite(recipe: Recipe) -> Recipe:
     """Return the recipe with a runtime that this machine has; says what had to change."""
     try:
-        runtime.resolve(recipe.runtime, recipe.settings)
+        resolve(recipe.runtime, recipe.settings)
     except SettingsError:
         log.warning("there is no %s here; computing on another device", recipe.runtime.device)
         return recipe.changed(runtime=recipe.runtime.changed(device="auto"))

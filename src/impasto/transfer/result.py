@@ -7,27 +7,21 @@ import io
 import logging
 import math
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from torch import Tensor
 
-from impasto._version import __version__
 from impasto.config.output import Metadata
-from impasto.config.recipe import Calibration, Recipe, ScaleRecord
-from impasto.config.runtime import Runtime
-from impasto.config.settings import Settings
+from impasto.config.recipe import Recipe
 from impasto.image.picture import Picture
 from impasto.image.xmp import MAX_RECIPE
-from impasto.inputs.pictures import Inputs, record, record_mask
-from impasto.inputs.pyramid import Scale
-from impasto.optim.evaluation import Evaluation, Solution
-from impasto.optim.tracking import NOT_FINITE, ROUND
-from impasto.system import hardware
+from impasto.optim.evaluation import Evaluation
+from impasto.optim.tracking import ROUND
 from impasto.system.files import publish
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,95 +71,6 @@ class Record:
     seconds: float
 
 
-class Log:
-    """Collects the history, calls the user's callback, and remembers what each scale took."""
-
-    def __init__(
-        self,
-        plan: Sequence[Scale],
-        passes: int,
-        on_step: Callable[[Step], None] | None,
-        finish: Callable[[Tensor], Picture],
-        left: Callable[[], float] | None = None,
-        calibration: Calibration | None = None,
-    ) -> None:
-        self._left = left
-        self.calibration = calibration  # the weights that a strength became, so far
-        self._plan = tuple(plan)
-        self._passes = passes
-        self._on_step = on_step
-        self._finish = finish
-        self._began = self._scale_began = time.perf_counter()
-        self._done = 0
-        self.history: list[Record] = []
-        self.scales: list[ScaleRecord] = []
-        self.losses: dict[str, float] = {}
-        self.stopped = ""
-        self.fault = ""
-        self._scale_before = 0.0  # seconds of this scale before the run was interrupted
-
-    def go_on(self, history: Iterable[Record], before: Recipe, scale_seconds: float) -> None:
-        """Take up what an interrupted run had noted, up to `scale_seconds` after this scale began."""
-        self.history, self.scales = list(history), list(before.scales)
-        self._done = sum(scale.evaluations for scale in self.scales)
-        self._began -= before.seconds
-        self._scale_before = scale_seconds
-
-    def until(self, count: int) -> list[Record]:
-        """Return the history up to so many evaluations of this scale."""
-        return self.history[: self._done + count]
-
-    def seconds(self) -> float:
-        """Return the seconds since the run began."""
-        return time.perf_counter() - self._began
-
-    def scale_seconds(self) -> float:
-        """Return the seconds since this scale began."""
-        return self._scale_before + time.perf_counter() - self._scale_began
-
-    def at(
-        self, scale: Scale, unit: Callable[[], float]
-    ) -> Callable[[int, Tensor, Evaluation], None]:
-        """Return the solver's callback for one scale; times `unit` losses are in the user's weights."""
-        number = self._plan.index(scale) + 1
-        planned = len(self._plan) * self._passes
-        self._scale_began = time.perf_counter()
-
-        def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
-            losses = named(evaluation, unit())
-            done = self._done + count
-            self.history.append(Record(number, done, losses, self.seconds()))
-            if self._on_step is not None:
-                size = (scale.width, scale.height)
-                where = (number, len(self._plan), *size, count, done, planned)
-                left = None if self._left is None else self._left()
-                self._on_step(Step(*where, losses, self.seconds(), left, canvas, self._finish))
-
-        return callback
-
-    def end(self, fault: str) -> None:
-        """Note that a scale could not even begin, because of what `fault` says; those before count."""
-        self.stopped, self.fault = NOT_FINITE, f"scale {len(self.scales) + 1}: {fault}"
-
-    def close(self, scale: Scale, solution: Solution, unit: float) -> None:
-        """Note what a scale took and how it ended."""
-        seconds, self._scale_before = self.scale_seconds(), 0.0
-        self._done += solution.evaluations
-        self.losses = named(solution.evaluation, unit)
-        self.stopped, self.fault = solution.reason, solution.fault
-        if self.fault:
-            self.fault += f" stopped being finite at evaluation {self._done}"
-        self.scales.append(
-            ScaleRecord(
-                width=scale.width,
-                height=scale.height,
-                evaluations=solution.evaluations,
-                seconds=round(seconds, 3),
-                reason=solution.reason,
-            )
-        )
-
-
 def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
     """Return an evaluation's losses by name: `total`, each term, and each term's layers."""
     losses = {"total": evaluation.loss * unit}
@@ -190,43 +95,6 @@ def columns(history: Sequence[Record]) -> dict[str, list[float]]:
     for name in names:
         found[name] = [record.losses.get(name, math.nan) for record in history]
     return found
-
-
-def recipe_of(
-    settings: Settings,
-    runtime: Runtime,
-    inputs: Inputs,
-    log: Log,
-    weights: tuple[str, str],
-    *,
-    pixels: str = "",
-    reproducible: bool = False,
-) -> Recipe:
-    """Return the recipe of a run so far; `weights` are name and SHA-256, `pixels` the result's."""
-    finite = {name: value for name, value in log.losses.items() if abs(value) < float("inf")}
-    return Recipe(
-        impasto=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        settings=settings,
-        runtime=runtime,
-        content=record(inputs.content),
-        styles=inputs.records(),
-        init_picture=None if inputs.start is None else record(inputs.start),
-        protect=record_mask(inputs.protect),
-        weights=weights[0],
-        weights_sha256=weights[1],
-        scales=tuple(log.scales),
-        losses=finite,
-        seconds=round(log.seconds(), 3),
-        stopped=log.stopped,
-        reproducible=reproducible,
-        machine=hardware.describe(),
-        pixels_sha256=pixels,
-        calibration=log.calibration,
-    )
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Go on with a run that was interrupted or killed, from its checkpoint: the pixels are the same bytes.
+"""`resume`: continue a run that was interrupted or killed, from its checkpoint, to the same pixels.
 
     result = impasto.resume()                     # the last one that was not finished
     result = impasto.resume("night.checkpoint")   # the file that stylize(checkpoint=...) wrote
@@ -18,33 +18,41 @@ from impasto.errors import InputError
 from impasto.inputs.open import open_inputs
 from impasto.losses.loss import Loss
 from impasto.network.weights.load import WeightsLike
-from impasto.transfer import runtime
-from impasto.transfer.callbacks import checkpoint_folder as keepers
-from impasto.transfer.callbacks.checkpoint_file import Checkpoint, load
+from impasto.transfer.callbacks import checkpoint_folder
+from impasto.transfer.callbacks.checkpoint_file import CheckpointHeader, read
 from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.reproduce import FoundInputs, definite, differences, find_weights, locate
 from impasto.transfer.result import Result, Step
-from impasto.transfer.stylize import run
+from impasto.transfer.run import Run
+from impasto.transfer.run_state import RunState
+from impasto.transfer.runtime import resolve
+from impasto.transfer.stylize import complete
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that can be gone on with: its checkpoint, and the keeper of the next ones."""
+    """A run that can be resumed: what its checkpoint says, where it stands, and its next checkpoints."""
 
-    checkpoint: Checkpoint
-    keeper: Checkpoints
+    header: CheckpointHeader
+    state: RunState
+    checkpoints: Checkpoints
 
     @property
     def recipe(self) -> Recipe:
         """The recipe of the run so far."""
-        return self.checkpoint.head.recipe
+        return self.header.recipe
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations done so far."""
+        return len(self.state.history)
 
     def inputs(
         self, folders: Sequence[str | os.PathLike[str]] = (), limits: Input | None = None
     ) -> FoundInputs:
-        """Open the inputs: in the folders given, in those where they lay, then in the current one.
+        """Open the inputs: in `folders`, in those where they lay, then in the current one.
 
         Args:
             folders: Where to look first.
@@ -53,11 +61,11 @@ class Unfinished:
         Raises:
             InputError: One is not found, or is another picture now.
         """
-        known = [Path(name) for name in self.checkpoint.head.folders]
+        known = [Path(name) for name in self.header.folders]
         there = [path for path in known if path.is_dir()]
         return locate(self.recipe, [*map(Path, folders), *there, Path()], limits)
 
-    def go_on(
+    def complete(
         self,
         found: FoundInputs,
         *,
@@ -67,31 +75,24 @@ class Unfinished:
         extra_losses: Sequence[Loss] = (),
     ) -> Result:
         """Compute the rest; see `resume`."""
-        head = self.checkpoint.head
         names = tuple(loss.name for loss in extra_losses)
-        if names != head.losses:
-            wanted = ", ".join(head.losses) or "none"
+        if names != self.header.losses:
+            own = ", ".join(self.header.losses) or "none"
             raise InputError(
-                f"this run has losses of the caller's own: {wanted}; give these, extra_losses=[...], to "
+                f"this run has losses of the caller's own: {own}; give these, extra_losses=[...], to "
                 "impasto.resume"
             )
         recipe = definite(self.recipe)
         for line in differences(recipe):
             log.warning("not as when the run began: %s", line)
-        given = found.content, list(found.painted), recipe.settings
-        inputs = open_inputs(*given, found.init_picture, found.protect)
-        return run(
-            inputs,
-            recipe.settings,
-            runtime.resolve(recipe.runtime, recipe.settings),
-            find_weights(recipe, weights),
-            on_step,
-            extra_losses,
-            head.passes,
-            keeper=self.keeper,
-            since=self.checkpoint,
-            on_part=on_part,
+        settings, runtime = recipe.settings, resolve(recipe.runtime, recipe.settings)
+        inputs = open_inputs(
+            found.content, list(found.painted), settings, found.init_picture, found.protect
         )
+        found_weights = find_weights(recipe, weights)
+        run = Run(inputs, settings, runtime, found_weights, extra_losses, state=self.state)
+        run.on_part = on_part
+        return complete(run, self.checkpoints, on_step)
 
 
 def unfinished(path: str | os.PathLike[str] | None = None) -> Unfinished:
@@ -100,11 +101,11 @@ def unfinished(path: str | os.PathLike[str] | None = None) -> Unfinished:
     Raises:
         InputError: There is none, it cannot be read, is of another version, or its run is at work.
     """
-    place = keepers.last() if path is None else Path(path)
-    checkpoint = load(place)
-    head = checkpoint.head
-    keeper = Checkpoints(place, folders=head.folders, note=head.note, resumed=True)
-    return Unfinished(checkpoint, keeper)
+    place = checkpoint_folder.last() if path is None else Path(path)
+    checkpoint = read(place)
+    header = checkpoint.header
+    checkpoints = Checkpoints(place, folders=header.folders, note=header.note, resumed=True)
+    return Unfinished(header, checkpoint.state(), checkpoints)
 
 
 def resume(
@@ -116,10 +117,10 @@ def resume(
     on_part: Callable[[], None] | None = None,
     extra_losses: Sequence[Loss] = (),
 ) -> Result:
-    """Go on with a run that was interrupted or killed.
+    """Resume a run that was interrupted or killed.
 
     With the same runtime and versions the pixels are the same as if it had never been interrupted. Under a
-    time budget it goes on for the time that was left, and then no two runs are the same.
+    time budget it continues for the time that was left, and then no two runs are the same.
 
     Args:
         path: The file that `stylize(checkpoint=...)` wrote; None for the last run that was not finished.
@@ -135,8 +136,8 @@ def resume(
         WeightsError: The weights are not here.
     """
     found = unfinished(path)
-    with found.keeper:
-        return found.go_on(
+    with found.checkpoints:
+        return found.complete(
             found.inputs(folders),
             weights=weights,
             on_step=on_step,

@@ -42,14 +42,14 @@ def reproduce(picture: str, **given: Any) -> int:
     suffix = name.suffix.lower() if name.suffix.lower() in WRITABLE else ".png"
     job = plan_job(f"{name.stem}-again", [picture], output, given, suffix=suffix)
     job = replace(job, limits=limits_of(given))
-    with run.kept(job) as keeper:
+    with run.kept(job) as checkpoints:
         with run.shown(job) as progress:
             from impasto.image.picture import Picture
             from impasto.transfer.reproduce import differences, find_inputs, repeat
 
             folders = [*map(Path, given.get("inputs") or []), name.parent, Path()]
             found = find_inputs(recipe, folders, job.limits)
-            keeper.folders = [os.path.dirname(os.path.abspath(path)) for path in found.paths]  # noqa: PTH100, PTH120
+            checkpoints.folders = [os.path.dirname(os.path.abspath(path)) for path in found.paths]  # noqa: PTH100, PTH120
             if job.target is not None:
                 for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
@@ -57,7 +57,7 @@ def reproduce(picture: str, **given: Any) -> int:
                 deep = job.target is None or job.target.suffix.lower() in DEEP
                 bits = Picture.open(picture, limits=job.limits).bits if deep else 8
                 job = replace(job, output=output.changed(bits=bits))
-                keeper.note = note_of(job)
+                checkpoints.note = note_of(job)
             for line in differences(recipe):
                 progress.say(f"not as when the picture was made: {line}")
             course = run.course_of(job, found.content, found.styles)
@@ -66,10 +66,10 @@ def reproduce(picture: str, **given: Any) -> int:
                 found,
                 weights=given.get("weights"),
                 on_step=run.watch(job, progress, "the same run again", course),
-                keeper=keeper,
+                checkpoints=checkpoints,
                 on_part=run.stopper(progress),
             )
             if recipe.pixels_sha256 and run.signals.code is None:
                 same = result.recipe.pixels_sha256 == recipe.pixels_sha256
                 progress.say("the pixels are the same" if same else "the pixels are not the same")
-        return run.finish(job, progress, result, keeper, course)
+        return run.finish(job, progress, result, checkpoints, course)

@@ -53,7 +53,7 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
     quiet, verbose = bool(given.get("quiet")), bool(given.get("verbose"))
     with run_module.shown(OutputPlan(None, "", (), Output(), quiet=quiet, verbose=verbose)):
         run = unfinished(checkpoint)
-    with run.keeper:
+    with run.checkpoints:
         job = _job(run, given)
         with run_module.shown(job) as progress:
             hardware.keep_no_pictures()
@@ -62,8 +62,8 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
                 for path in (job.target, *beside(job, job.target)):
                     check_target(path, inputs=found.paths, overwrite=job.force)
             course = run_module.course_of(job, found.content, found.styles)
-            spent = len(run.checkpoint.history)
-            result = run.go_on(
+            spent = run.evaluations
+            result = run.complete(
                 found,
                 weights=given.get("weights"),
                 on_step=run_module.watch(
@@ -71,13 +71,13 @@ def resume(checkpoint: str | None = None, **given: Any) -> int:
                 ),
                 on_part=run_module.stopper(progress),
             )
-        return run_module.finish(job, progress, result, run.keeper, course, [BEFORE])
+        return run_module.finish(job, progress, result, run.checkpoints, course, [BEFORE])
 
 
 def _job(run: "Unfinished", given: Mapping[str, Any]) -> OutputPlan:
     """Return what the run was asked for, with the flags given now."""
     recipe = run.recipe
-    asked = SavedOutput(**run.checkpoint.head.note)
+    asked = SavedOutput(**run.header.note)
     kept = {name: getattr(asked, name) for name in KEPT if getattr(asked, name)}
     if asked.save_every:
         kept["save_every"] = str(asked.save_every)

@@ -61,15 +61,15 @@ def stylize(content: str, *styles: str, **given: Any) -> int:
     request.read(chosen.input)
     if job.save_settings is not None:
         save_settings(job.save_settings, chosen, force=job.force)
-    with run.kept(job) as keeper:
+    with run.kept(job) as checkpoints:
         with run.shown(job) as progress:
             for note in chosen.notes:
                 progress.say(note)
             found = request.open(chosen.input, progress)
             course = run.course_of(job, found.photo, found.styles)
             inputs = found.photo, found.styles, found.start
-            result = run.paint(job, progress, chosen, *inputs, keeper, course, found.protect)
-        return run.finish(job, progress, result, keeper, course)
+            result = run.paint(job, progress, chosen, *inputs, checkpoints, course, found.protect)
+        return run.finish(job, progress, result, checkpoints, course)
 
 
 DEMO_SIZE = parameter(

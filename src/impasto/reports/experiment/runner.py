@@ -18,7 +18,7 @@ from typing import Any
 from impasto._version import __version__
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
-from impasto.errors import InputError, OutputError
+from impasto.errors import End, InputError, OutputError
 from impasto.image.picture import Picture
 from impasto.inputs.canvas import upscale
 from impasto.inputs.open import open_inputs
@@ -34,7 +34,8 @@ from impasto.system.fallback import published
 from impasto.system.files import publish
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.result import Record, Result, Step, named
-from impasto.transfer.stylize import run, targets_of
+from impasto.transfer.run import Run, scaled_inputs
+from impasto.transfer.stylize import complete
 
 MARK = "experiment.json"
 Pair = tuple[Picture, tuple[Picture, ...]]
@@ -88,7 +89,7 @@ class Runner:
         self.folder, self.pairs, self.scope = folder, tuple(pairs), scope
         self.runtime = runtime or Runtime()
         self.weights: Mapping[str, Any] = load(None) if weights is None else weights
-        self._workshop = Shared()  # trials share network, scaled inputs and targets
+        self._shared = Shared()  # trials share network, scaled inputs and targets
         self._claim()
 
     def _claim(self) -> None:
@@ -157,16 +158,10 @@ class Runner:
                 taken[step.evaluations] = step.picture()
             on_step(step)
 
-        result = run(
-            self.inputs(trial),
-            trial.settings,
-            runtime_module.resolve(self.runtime, trial.settings),
-            self.weights,
-            watch,
-            (),
-            workshop=self._workshop,
-        )
-        if result.stopped in ("interrupted", "stop"):
+        runtime = runtime_module.resolve(self.runtime, trial.settings)
+        run = Run(self.inputs(trial), trial.settings, runtime, self.weights, shared=self._shared)
+        result = complete(run, on_step=watch)
+        if result.stopped in (End.INTERRUPTED, End.STOP):
             return None
         self._keep(trial, result, taken)
         return self.outcome(trial)
@@ -202,9 +197,9 @@ class Runner:
         inputs = self.inputs(trial)
         (*_, scale) = inputs.scales(trial.settings, layers_of(trial.settings, ()))
         exact = runtime.changed(precision="fp32")
-        network = network_of(self.weights, trial.settings, exact, self._workshop)
-        targets = targets_of(inputs, scale, runtime.device, self._workshop)
-        objective = Objective(network, bind(network, targets, trial.settings, self._workshop))
+        network = network_of(self.weights, trial.settings, exact, self._shared)
+        targets = scaled_inputs(inputs, scale, runtime.device, self._shared)
+        objective = Objective(network, bind(network, targets, trial.settings, self._shared))
 
         def score(picture: Picture) -> dict[str, float]:
             with hardware.threads(runtime.threads or 1):

@@ -1,20 +1,21 @@
-"""A run on disk, from which it goes on to the same bytes as if it had never been interrupted.
+"""The file of a checkpoint: a run resumed from it ends in the same bytes as if it had not been interrupted.
 
-Form: `Checkpoint` -> a safetensors file and back. The tensors are the solver's own; all else is the
-`CheckpointHeader`, JSON in the file's header. A checksum of both tells a whole file from a torn one;
-the one before lies beside it, as `NAME.previous`. Written by hand, tensor by tensor, because the library would copy everything
-first, or write past our temporary file; read by the library. Nothing in a checkpoint is ever run.
+Form: a `RunState` -> a safetensors file and back. The tensors are the solver's own; all else is the
+`CheckpointHeader`, JSON in the file's header. A checksum of both tells a whole file from a torn one. Written
+by hand, tensor by tensor, because the library would copy everything first, or write past our temporary file;
+read by the library. Nothing in a checkpoint is ever run.
 """
 
+from __future__ import annotations
+
 import json
-import logging
 import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -25,40 +26,59 @@ from impasto._version import __version__
 from impasto.config.model import Model, explain
 from impasto.config.recipe import Recipe
 from impasto.errors import InputError, SettingsError
-from impasto.inputs.pyramid import Scale
 from impasto.messages import printable, reason
-from impasto.optim.evaluation import State, check_state
+from impasto.optim.evaluation import Evaluation
+from impasto.optim.tracking import Tracking
 from impasto.system.files import check_ordinary, publish
 from impasto.transfer.result import Record
+from impasto.transfer.run_state import RunState
 
-FORM = 1
+if TYPE_CHECKING:
+    from impasto.transfer.run import Run
+
+FORM = 2
 HEAD, SUM = "impasto", "crc32"  # in the header of the file
-HISTORY = "history"  # the tensor with what is kept of each evaluation
+HISTORY = "history"  # the tensor with one row for each evaluation
+BEST = "best"  # the tensor of the best canvas, where it is not the solver's own
 ROW = 3  # scale, evaluation and seconds, before the losses
-DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16"}
-log = logging.getLogger(__name__)
+DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16"}
+# Names of tensors and numbers in the `state_dict` of each solver; those of curvature pairs have a number.
+TENSORS = {
+    "lbfgs": ("canvas", "gradient", "step", "change"),
+    "adam": ("canvas", "mean", "square"),
+    "scipy": ("canvas",),
+}
+NUMBERS: dict[str, set[str]] = {
+    "lbfgs": {"loss", "failures"},
+    "adam": {"steps", "rate"},
+    "scipy": set(),
+}
 
 
 class CheckpointHeader(Model):
     """All of a checkpoint that is no tensor.
 
-    `recipe` is that of the run so far; `passes` the evaluations at each scale of one that is made again.
-    `scale` counts from 0; `tile` is that in use; `used` are evaluations of this scale before memory ran
-    out. `left` are seconds of a time budget. `count`, `numbers` and `parts` are the solver's. `losses` names
-    the caller's own, `folders` where the inputs lay; `note` is the command line's.
+    `recipe` is that of the run so far. `limits` are the evaluations at each scale of a run that repeats
+    another. `scale`, from 0, to `seconds_left` are of the `RunState`, `count` to `failed` of its `Tracking`,
+    `numbers` of the solver. `columns` names the losses in the history, `losses` the caller's own. `folders`
+    is where the inputs lay; `note` is the command line's.
     """
 
-    form: Literal[1] = 1
+    form: Literal[2] = 2
     recipe: Recipe
-    passes: tuple[int, ...] | None = None
+    limits: tuple[int, ...] | None = None
     scale: int = Field(ge=0)
     tile: int = Field(ge=0)
-    used: int = Field(ge=0)
+    spent: int = Field(ge=0)
     scale_seconds: float = Field(ge=0)
-    left: float | None = None
+    seconds_left: float | None = None
     count: int = Field(ge=0)
-    numbers: dict[str, float]
-    parts: dict[str, float]
+    best_loss: float | None = None
+    parts: dict[str, float] = Field(default_factory=dict)
+    round_start: float | None = None
+    failures: int = 0
+    failed: float | None = None
+    numbers: dict[str, float] = Field(default_factory=dict)
     columns: tuple[str, ...]
     losses: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
@@ -67,48 +87,107 @@ class CheckpointHeader(Model):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stands: what it is and what it did, and its solver's tensors."""
+    """What a file holds: header, tensors of the solver and of the best canvas, history."""
 
-    head: CheckpointHeader
+    header: CheckpointHeader
     tensors: dict[str, Tensor]
     history: tuple[Record, ...]
 
-    @property
-    def state(self) -> State:
-        """The solver's state, with the very tensors, which the solver takes out of it."""
-        head = self.head
-        return State(head.count, self.tensors, head.numbers, head.parts)
+    def state(self) -> RunState:
+        """Return the run's state, with these very tensors."""
+        header, recipe = self.header, self.header.recipe
+        solver: dict[str, Any] = {**self.tensors, **header.numbers}
+        best_canvas, best = solver.pop(BEST, None), None
+        if header.best_loss is not None:
+            best_canvas = solver["canvas"] if best_canvas is None else best_canvas
+            best = Evaluation(header.best_loss, torch.empty(0), dict(header.parts))
+        tracking = Tracking(
+            header.count,
+            best,
+            best_canvas,
+            math.inf if header.round_start is None else header.round_start,
+            header.failures,
+            math.nan if header.failed is None else header.failed,
+        )
+        return RunState(
+            scale=header.scale,
+            tile=header.tile,
+            spent=header.spent,
+            tracking=tracking,
+            solver=solver,
+            history=list(self.history),
+            scales=list(recipe.scales),
+            seconds=recipe.seconds,
+            scale_seconds=header.scale_seconds,
+            seconds_left=header.seconds_left,
+            calibration=recipe.calibration,
+            limits=None if header.limits is None else list(header.limits),
+        )
 
 
-def previous(path: Path) -> Path:
-    """Return where the checkpoint before is kept."""
-    return Path(f"{path}.previous")
+def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> Checkpoint:
+    """Return the checkpoint of a run between two steps; its tensors are the solver's own.
+
+    Args:
+        run: What is saved.
+        folders: Where its inputs lie.
+        note: What the caller adds, in types of JSON.
+    """
+    state = run.snapshot()
+    tracking, history = state.tracking, tuple(state.history)
+    tensors = {name: item for name, item in state.solver.items() if isinstance(item, Tensor)}
+    numbers = {name: item for name, item in state.solver.items() if name not in tensors}
+    if tracking.best_canvas is not None and tracking.best_canvas is not tensors["canvas"]:
+        tensors[BEST] = tracking.best_canvas
+    best = tracking.best
+    names = dict.fromkeys(name for record in history[-1:] for name in record.losses)
+    header = CheckpointHeader(
+        recipe=run.recipe(),
+        limits=None if state.limits is None else tuple(state.limits),
+        scale=state.scale,
+        tile=state.tile or 0,
+        spent=state.spent,
+        scale_seconds=state.scale_seconds,
+        seconds_left=state.seconds_left,
+        count=tracking.count,
+        best_loss=None if best is None else best.loss,
+        parts={} if best is None else dict(best.parts),
+        round_start=tracking.round_start if math.isfinite(tracking.round_start) else None,
+        failures=tracking.failures,
+        failed=tracking.failed if math.isfinite(tracking.failed) else None,
+        numbers=numbers,
+        columns=tuple(names),
+        losses=tuple(loss.name for loss in run.extra_losses),
+        folders=tuple(folders),
+        note=dict(note),
+    )
+    return Checkpoint(header, tensors, history)
 
 
 # --- writing -------------------------------------------------------------------------------------
 
 
 def write(path: Path, checkpoint: Checkpoint) -> int:
-    """Write a checkpoint, whole or not at all, and keep the one before; return its bytes.
+    """Write a checkpoint, whole or not at all; return its bytes.
 
     Raises:
         OutputError: It cannot be written.
     """
-    head = checkpoint.head
+    header = checkpoint.header
     table = [
         [
             row.scale,
             row.evaluation,
             row.seconds,
-            *(row.losses.get(n, math.nan) for n in head.columns),
+            *(row.losses.get(n, math.nan) for n in header.columns),
         ]
         for row in checkpoint.history
     ]
-    shape = (len(table), ROW + len(head.columns))
+    shape = (len(table), ROW + len(header.columns))
     history = torch.tensor(table, dtype=torch.float64).view(shape)
     tensors = {**checkpoint.tensors, HISTORY: history}
-    text = head.model_dump_json()
-    publish(path, partial(_save, tensors, text), overwrite=True, previous=previous(path))
+    text = header.model_dump_json()
+    publish(path, partial(_save, tensors, text), overwrite=True)
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
@@ -151,26 +230,11 @@ def _order(tensors: Mapping[str, Tensor]) -> list[str]:
 # --- reading -------------------------------------------------------------------------------------
 
 
+REMEDY = "; give the FILE that --checkpoint wrote"
+
+
 class TornError(InputError):
     """A checkpoint that is missing, cut off or damaged."""
-
-
-def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; the one before where it is missing, cut off or damaged.
-
-    Raises:
-        InputError: There is none that can be read, or it is of another version.
-    """
-    try:
-        return read(path)
-    except TornError as error:
-        try:
-            found = read(previous(path))
-        except InputError:
-            remedy = "" if ";" in str(error) else "; give the FILE that --checkpoint wrote"
-            raise TornError(f"{error}{remedy}") from None
-        log.warning("%s: going on from the one before", error)
-        return found
 
 
 def read(path: Path) -> Checkpoint:
@@ -188,27 +252,27 @@ def read(path: Path) -> Checkpoint:
             # Copies of our own: on a boundary that fast arithmetic likes, as when they were made.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     except InputError as error:
-        raise TornError(str(error)) from error
+        raise TornError(f"{error}" if ";" in str(error) else f"{error}{REMEDY}") from error
     except OSError as error:
-        raise TornError(f"cannot read {shown}: {reason(error)}") from error
+        raise TornError(f"cannot read {shown}: {reason(error)}{REMEDY}") from error
     except MemoryError as error:
         raise TornError(f"not enough memory to read {shown}") from error
     except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
         raise _torn(shown) from error
-    head = _head(said.get(HEAD, ""), shown)
+    header = _header_of(said.get(HEAD, ""), shown)
     summed = zlib.crc32(said[HEAD].encode())
     for name in _order(tensors):
         summed = zlib.crc32(_bytes(tensors[name]), summed)
     if said.get(SUM) != f"{summed:08x}":
         raise _torn(shown)
-    return _checked(head, tensors, shown)
+    return _checked(header, tensors, shown)
 
 
 def _torn(shown: str) -> TornError:
-    return TornError(f"{shown} is cut off or damaged, or no checkpoint of impasto's")
+    return TornError(f"{shown} is cut off or damaged, or no checkpoint of impasto's{REMEDY}")
 
 
-def _head(text: str, shown: str) -> CheckpointHeader:
+def _header_of(text: str, shown: str) -> CheckpointHeader:
     try:
         values = json.loads(text)
         form, made = values["form"], str(values["recipe"]["impasto"])
@@ -217,7 +281,7 @@ def _head(text: str, shown: str) -> CheckpointHeader:
     if form != FORM or made != __version__:
         raise InputError(
             f"{shown} was written by impasto {printable(made[:40])}; this is impasto {__version__}, which "
-            "could not give the same bytes: go on with that version"
+            "could not give the same bytes: resume it with that version"
         )
     try:
         return CheckpointHeader.model_validate_json(text)
@@ -229,43 +293,48 @@ def _head(text: str, shown: str) -> CheckpointHeader:
         raise TornError(f"{shown}: {error}") from error
 
 
-def _checked(head: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -> Checkpoint:
-    """Return the checkpoint, if its solver can go on from it."""
+def _checked(header: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -> Checkpoint:
+    """Return the checkpoint, if its solver can continue from it."""
     if any(tensor.dtype not in DTYPES for tensor in tensors.values()):
         raise TornError(f"{shown} is not whole: there are numbers of another kind in it")
     table = tensors.pop(HISTORY, torch.empty(0))
-    like = tensors.get("best", tensors.get("canvas"))
-    sound = like is not None and like.ndim == 4 and table.dtype == torch.float64
-    if not sound or table.ndim != 2 or table.shape[1] != ROW + len(head.columns):
+    canvas = tensors.get("canvas")
+    sound = canvas is not None and canvas.ndim == 4 and table.dtype == torch.float64
+    if not sound or table.ndim != 2 or table.shape[1] != ROW + len(header.columns):
         raise TornError(f"{shown} is not whole: the canvas or the history is missing")
-    assert like is not None
-    if not all(bool(torch.isfinite(tensors[n]).all()) for n in ("canvas", "best") if n in tensors):
+    assert canvas is not None
+    if not all(bool(torch.isfinite(tensors[n]).all()) for n in ("canvas", BEST) if n in tensors):
         raise TornError(f"{shown} is not whole: its canvas has values that are no numbers")
-    try:
-        check_state(
-            State(head.count, tensors, head.numbers, head.parts), head.recipe.settings.solver, like
-        )
-    except InputError as error:
-        raise TornError(f"{shown}: {error}") from error
-    history = tuple(_record(row, head.columns) for row in table.tolist())
-    return Checkpoint(head, tensors, history)
+    if problem := _misfit(header, tensors, canvas):
+        raise TornError(f"{shown}: the state does not fit: {problem}")
+    history = tuple(_record(row, header.columns) for row in table.tolist())
+    return Checkpoint(header, tensors, history)
+
+
+def _misfit(header: CheckpointHeader, tensors: Mapping[str, Tensor], canvas: Tensor) -> str:
+    """Return why a solver could not continue from tensors and numbers; empty if it can."""
+    solver = header.recipe.settings.solver
+    if any(name.partition(".")[0] not in (*TENSORS[solver], BEST) for name in tensors):
+        return "it is another solver's"
+    flat = torch.Size([canvas.numel()])
+    needed, numbers = {"canvas": canvas.shape}, set(NUMBERS[solver])
+    if solver == "lbfgs" and not header.numbers and "gradient" not in tensors:
+        numbers = set()  # at the start, or where the weights of the losses have just changed
+    elif solver == "lbfgs":
+        needed["gradient"] = canvas.shape
+    elif solver == "adam":
+        needed |= dict.fromkeys(("mean", "square"), canvas.shape)
+    pairs = sum(name.startswith("step.") for name in tensors)
+    needed |= dict.fromkeys([f"{n}.{k}" for n in ("step", "change") for k in range(pairs)], flat)
+    if BEST in tensors or (header.count and solver != "lbfgs"):
+        needed[BEST] = canvas.shape
+    for name, shape in needed.items():
+        if name not in tensors or tensors[name].shape != shape:
+            return f"{name} is missing or of another size"
+    missing = numbers - set(header.numbers) or (header.count and header.best_loss is None)
+    return "numbers are missing" if missing else ""
 
 
 def _record(row: Sequence[float], names: Sequence[str]) -> Record:
     scale, evaluation = (int(value) if math.isfinite(value) else 0 for value in row[:2])
     return Record(scale, evaluation, dict(zip(names, row[ROW:], strict=True)), row[2])
-
-
-def check_fit(checkpoint: Checkpoint, plan: Sequence[Scale]) -> None:
-    """Refuse a checkpoint whose canvas is not of the size that the scale has.
-
-    Raises:
-        InputError: It does not fit.
-    """
-    tensors, number = checkpoint.tensors, checkpoint.head.scale
-    found = tensors["best"] if "best" in tensors else tensors["canvas"]
-    sizes = [(1, 3, scale.height, scale.width) for scale in plan]
-    if number >= len(sizes) or tuple(found.shape) != sizes[number]:
-        raise InputError(
-            "the checkpoint does not fit its own settings: its canvas has another size"
-        )

@@ -1,4 +1,4 @@
-"""transfer.callbacks.checkpoint_folder."""
+"""Where checkpoints lie: the folder of automatic ones, which runs are unfinished, and their locks."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,6 @@ from impasto.errors import InputError, OutputError
 from impasto.messages import printable
 from impasto.system.app_dirs import cache_folder
 from impasto.system.files import check_target, publish
-from impasto.transfer.callbacks.checkpoint_file import previous
 
 KEPT = 5  # unfinished runs whose automatic checkpoints stay
 MOST = 4_000_000_000  # bytes of them, the newest one not counted
@@ -45,7 +44,7 @@ def last() -> Path:
 def at_work(path: Path) -> bool:
     """Return whether a process is writing to a checkpoint."""
     try:
-        _let_go(_claimed(path))
+        let_go(claimed(path))
     except InputError:
         return True
     return False
@@ -55,11 +54,10 @@ def tidy() -> None:
     """Remove the oldest automatic checkpoints, beyond the number and the bytes that stay."""
     room, own = MOST, [path for path in unfinished() if path.parent == folder()]
     for number, path in enumerate(reversed(own), start=1):
-        room -= sum(_size(item) for item in (path, previous(path)))
+        room -= _size(path)
         if (number >= KEPT or room < 0) and not at_work(path):
-            for item in (previous(path), path):
-                with contextlib.suppress(OSError):
-                    item.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         for item in folder().glob(".impasto-*.tmp"):
             if time.time() - item.stat().st_mtime > STALE:
@@ -74,13 +72,10 @@ def unfinished() -> list[Path]:
             path = item
             if item.suffix == ".path":
                 path = Path(os.fsdecode(item.read_bytes()))
-            elif item.suffix == ".previous":
-                path = item.with_name(item.stem)
             elif item.suffix != ".safetensors":
                 continue
-            times = [_time(part) for part in (path, previous(path))]
-            if max(times):
-                found[path] = max(times)
+            if when := _time(path):
+                found[path] = when
     return sorted(found, key=lambda path: found[path])
 
 
@@ -98,7 +93,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _new_name() -> Path:
+def new_name() -> Path:
+    """Return a new name for an automatic checkpoint."""
     now = time.strftime("%Y%m%d-%H%M%S")
     return folder() / f"{now}-{secrets.token_hex(3)}.safetensors"
 
@@ -108,18 +104,19 @@ def _key(path: Path) -> Path:
     return folder() / name
 
 
-def _pointer(path: Path) -> Path:
+def pointer(path: Path) -> Path:
+    """Return the file in the folder that points to a checkpoint elsewhere."""
     return _key(path).with_suffix(".path")
 
 
-def _point_to(path: Path) -> None:
+def point_to(path: Path) -> None:
     """Have `last` know of a checkpoint elsewhere, as far as the cache folder can be written."""
     with contextlib.suppress(OSError, OutputError):
         folder().mkdir(parents=True, exist_ok=True)
-        publish(_pointer(path), os.fsencode(path), overwrite=True)
+        publish(pointer(path), os.fsencode(path), overwrite=True)
 
 
-def _claimed(path: Path) -> FileLock | None:
+def claimed(path: Path) -> FileLock | None:
     """Return the lock of a checkpoint, held; None where the cache folder cannot be written.
 
     Raises:
@@ -138,19 +135,23 @@ def _claimed(path: Path) -> FileLock | None:
     return lock
 
 
-def _let_go(lock: FileLock | None) -> None:
+def let_go(lock: FileLock | None) -> None:
+    """Release a lock and remove its file."""
     if lock is not None:
         with contextlib.suppress(OSError):
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
-def _check_free(path: Path, *, force: bool) -> None:
-    """Refuse a name for a checkpoint that cannot be written, or that would cost another one."""
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse a name for a checkpoint that cannot be written, or that would cost another one.
+
+    Raises:
+        InputError: A checkpoint is there already.
+        OutputError: It cannot be written there.
+    """
     check_target(path, overwrite=True)
-    check_target(previous(path), overwrite=True)
-    taken = path.is_file() or previous(path).is_file()
-    if taken and not force:
+    if path.is_file() and not force:
         raise InputError(
             f"the checkpoint {printable(path)} exists already: impasto resume goes on from it; to begin anew "
             "remove it, give another name or --force"

@@ -12,20 +12,22 @@ is kept in the recipe, which is the calibration: a run that is made again takes 
 measures nothing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from impasto.config.recipe import Calibration, WeightChange
-from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import Stop
+from impasto.errors import FINISHED, End, EndOfScale, Stop
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.shared import Shared
 from impasto.losses.build import bind
@@ -35,24 +37,23 @@ from impasto.losses.objective import Objective, network_of, protection_of
 from impasto.messages import NOTE
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import identity, load_weights
-from impasto.optim.evaluation import Keep, State
-from impasto.transfer.callbacks.checkpoint_file import Checkpoint
+from impasto.transfer.callbacks.base import Callback
 from impasto.transfer.callbacks.strength_control import (
     LATE,
     MAX_LOG_WEIGHT,
-    begun,
-    enough,
     equilibrium_weight,
+    is_close_enough,
     log_weight_correction,
+    starting_weight,
 )
-from impasto.transfer.result import Log
+
+if TYPE_CHECKING:
+    from impasto.transfer.run import Run
 
 # Layers, formulas and network of the neutral evaluator, and its weights.
 NEUTRAL = Settings(content_weight=5.0, style_weight=100.0)
 GOAL = 2.0  # the ratio that strength 1 asks for; within reach at 256 to 1024 px with either pooling
 POWER = 2.0  # of the strength with which the ratio falls; by eye
-TURN = "strength"  # why a solver is stopped whose weights are to change
-REACHED = "strength reached"  # or whose ratio is as asked for
 FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
 LAST, PAUSE = 0.9, 0.1  # shares of the evaluations: the last correction; between two late ones
 OFTEN = 1 / 30  # likewise: between two measurements once a scale may end
@@ -111,43 +112,6 @@ def _blended(loss: Loss) -> Loss:
     return replace(loss, targets=mean, shares=torch.ones_like(loss.shares[:1]))
 
 
-def dial_of(
-    settings: Settings,
-    runtime: Runtime,
-    log: Log,
-    network: FeatureExtractor,
-    weights: Mapping[str, Tensor],
-    *,
-    given: bool,
-) -> "StrengthControl | None":
-    """Return the dial of a run, if a strength is asked for.
-
-    Args:
-        settings: Those of the run.
-        runtime: Resolved.
-        log: Of the run.
-        network: The run's own.
-        weights: The run's own.
-        given: Whether the log's calibration is all that is to be set, as of a run that is made again.
-    """
-    if settings.strength is None:
-        return None
-    if given:
-        return StrengthControl(settings, None, log)
-    return StrengthControl(settings, _neutral(network, weights, settings, runtime), log)
-
-
-def _neutral(
-    network: FeatureExtractor, weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime
-) -> FeatureExtractor:
-    """Return the network that the ratio is measured with: the run's own where it is the neutral one."""
-    packaged = load_weights()
-    own = settings.pooling, settings.padding, identity(weights)[1]
-    if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
-        return network
-    return network_of(packaged, NEUTRAL, runtime, Shared(0))
-
-
 def ratio_of(terms: tuple[float, float]) -> float | None:
     """Return style over content; None where the photo is unchanged, or as good as that."""
     content, style = terms
@@ -155,132 +119,131 @@ def ratio_of(terms: tuple[float, float]) -> float | None:
     return found if found < math.inf else None
 
 
-class StrengthControl:
-    """Sets the weight of the style through a run, scale by scale, and keeps account in the run's log.
+class StrengthControl(Callback):
+    """Sets the weight of the style through a run, scale by scale; what it sets stands in the calibration.
+
+    In a run that repeats another, the calibration says all, and nothing is measured.
 
     Args:
-        settings: With a strength.
-        network: The neutral one; None where nothing is to be measured.
-        log: Of the run; its `calibration` says what was set so far, and is added to.
-
-    Without a network what the calibration says is all that is set, as in a run that is made again.
+        run: With a strength in its settings.
     """
 
-    def __init__(self, settings: Settings, network: FeatureExtractor | None, log: Log) -> None:
-        assert settings.strength is not None
-        self._settings, self._network, self._log = settings, network, log
-        self._meter: StyleRatio | None = None
-        self._scale, self._now, self._wanted = 0, settings.style_weight, settings.style_weight
-        self._bound: dict[str, float] = {}
-        if log.calibration is None:
-            log.calibration = Calibration(goal=goal_of(settings.strength))
+    def __init__(self, run: Run) -> None:
+        strength = run.settings.strength
+        assert strength is not None
+        self._settings = run.settings
+        self._weight = run.settings.style_weight  # that the style has now
+        self._bound: dict[str, float] = {}  # the losses' weights by the settings
+        self._ratio: StyleRatio | None = None
+        self._network: FeatureExtractor | None = None
+        if run.state.calibration is None:
+            run.state.calibration = Calibration(goal=goal_of(strength))
 
-    @property
-    def _calibration(self) -> Calibration:
-        assert self._log.calibration is not None
-        return self._log.calibration
-
-    def _here(self) -> list[WeightChange]:
-        return [item for item in self._calibration.stretches if item.scale == self._scale]
-
-    def _add(self, after: int, weight: float, ratio: float | None) -> None:
-        alpha = self._settings.content_weight
-        item = WeightChange(
-            scale=self._scale, after=after, content_weight=alpha, style_weight=weight, ratio=ratio
-        )
-        stretches = (*self._calibration.stretches, item)
-        self._log.calibration = self._calibration.changed(stretches=stretches)
-
-    # --- at one scale -----------------------------------------------------------------------------
-
-    def begin(
-        self,
-        number: int,
-        targets: ScaledInputs,
-        losses: Sequence[Loss],
-        *,
-        since: Checkpoint | None = None,
-        tile: int = 0,
-        compact: bool = False,
-        on_part: Callable[[], None] | None = None,
-    ) -> list[Loss]:
-        """Return the losses of a scale with the weight that the style has there now.
-
-        Args:
-            number: Of the scale, from 0.
-            targets: The inputs at this scale.
-            losses: Bound with the settings' weights.
-            since: Where this scale was interrupted.
-            tile: See `StyleRatio`, as for the rest.
-            compact: Likewise.
-            on_part: Likewise.
-        """
-        self._scale = number + 1
-        if self._network is not None:
-            self._meter = StyleRatio(self._network, targets, tile, compact=compact, on_part=on_part)
-        if not self._here():
-            before = self._calibration.stretches
-            self._add(0, before[-1].style_weight if before else self._settings.style_weight, None)
-        self._now = self._weight(0 if since is None else since.head.used + since.head.count)
+    def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
+        """Give the style the weight that it has at this point of the run."""
+        state = run.state
+        if not run.repeats:
+            self._ratio = StyleRatio(
+                self._neutral_network(run), pictures, state.tile or 0,
+                compact=bool(run.runtime.compact), on_part=run.on_part,
+            )  # fmt: skip
+        if not _changes(run):
+            before = _calibration(run).stretches
+            weight = before[-1].style_weight if before else self._settings.style_weight
+            self._add(run, 0, weight, None)
+        losses = run.objective.losses
         self._bound = {loss.name: loss.weight for loss in losses}
-        return self._weighed(losses)
+        self._weight = _scheduled_weight(run)
+        run.set_losses(self._weighed(losses))
 
-    def _weight(self, count: int) -> float:
-        """Return the weight that the style has, or is to have, after so many evaluations of this scale."""
-        return [item for item in self._here() if item.after <= count][-1].style_weight
+    def on_iteration(self, run: Run) -> None:
+        """Measure now and then; correct the style's weight, or end the scale at the goal."""
+        count, limit = run.state.evaluations, run.limits[run.state.scale]
+        is_due = _next(_changes(run)[-1].after, limit) <= count < limit
+        if is_due and self._ratio is not None:
+            self._measure(run, count, limit)
+            ratio, goal = _calibration(run).achieved, _calibration(run).goal
+            if ratio is not None and is_close_enough(count, ratio / goal, limit):
+                raise EndOfScale(End.STRENGTH)
+        weight = _scheduled_weight(run)
+        if weight != self._weight:
+            self._weight = weight
+            run.reweigh(self._weighed(run.objective.losses))  # the solver keeps its curvature
 
-    def watch(self, keep: Keep | None, passes: int, spent: int) -> Keep:
-        """Return what a solver tells its states: `keep`, and then whether to stop: `TURN`, `REACHED`.
+    def on_scale_end(self, run: Run) -> None:
+        """Note what a finished scale achieved, after all its evaluations."""
+        ratio, self._ratio = self._ratio, None
+        count, canvas = run.state.evaluations, run.state.tracking.best_canvas
+        if ratio is None or canvas is None or run.reason not in FINISHED:
+            return
+        if _changes(run)[-1].after != count:
+            with contextlib.suppress(Stop):  # the scale is over in any case
+                self._add(run, count, self._weight, ratio_of(ratio(canvas)))
 
-        Args:
-            keep: Called first.
-            passes: Evaluations at this scale.
-            spent: Those of them before this solver began.
-        """
-
-        def watching(state: State) -> None:
-            if keep is not None:
-                keep(state)
-            count = spent + state.count
-            due = _next(self._here()[-1].after, passes) <= count < passes
-            if due and self._meter is not None:
-                self._measure(count, passes, state)
-                ratio = self._calibration.achieved
-                if ratio is not None and enough(count, ratio / self._calibration.goal, passes):
-                    raise Stop(REACHED)
-            self._wanted = self._weight(count)
-            if self._wanted != self._now:
-                raise Stop(TURN)
-
-        return watching
-
-    def _measure(self, count: int, passes: int, state: State) -> None:
-        """Measure the best canvas so far, and note which weight the style is to have from now on."""
-        assert self._meter is not None
-        canvas = state.tensors["best" if "best" in state.tensors else "canvas"]
-        terms = self._meter(canvas)
-        content, style = (_term(state.parts, name) for name in ("content", "style"))
-        goal, ratio, weight = self._calibration.goal, ratio_of(terms), self._now
-        rest = equilibrium_weight((content, style / weight), terms, goal)
-        if rest is not None and ratio is not None and self._scale == 1 and len(self._here()) == 1:
-            weight = rest * begun(count, ratio / goal, passes)
-        elif rest is not None and ratio is not None and _may_correct(count, self._here(), passes):
-            step = log_weight_correction(count, ratio / goal, weight / rest, passes)
-            away = math.log(weight / rest) + step
-            weight = (
-                rest * math.exp(max(-MAX_LOG_WEIGHT, min(MAX_LOG_WEIGHT, away))) if step else weight
+    def on_run_end(self, run: Run) -> None:
+        """Say which weights were set, in one line, and whether the goal was missed."""
+        strength, calibration = self._settings.strength, _calibration(run)
+        achieved = calibration.achieved
+        logger.log(NOTE, "strength %g: %s", strength, calibration)
+        if achieved is None:
+            if calibration.stretches[-1].after:
+                logger.warning(
+                    "strength %g has nothing to balance: the photo is unchanged", strength
+                )
+        elif achieved > calibration.goal * (1 + MISSED):
+            logger.warning(
+                "strength %g was not reached in so many evaluations; give it more (--quality best or "
+                "--evaluations)",
+                strength,
             )
-        self._add(count, float(f"{weight:.4g}"), ratio)
+        elif achieved < calibration.goal * (1 - MISSED):
+            logger.warning("the picture is stronger than strength %g", strength)
 
-    def turned(self, losses: Sequence[Loss], state: State) -> tuple[list[Loss], State]:
-        """Return losses and state with the new weight, where a solver was stopped with `TURN`."""
-        self._now = self._wanted
-        after = self._weighed(losses)
-        return after, carried(state, losses, after)
+    def _neutral_network(self, run: Run) -> FeatureExtractor:
+        """Return the network that the ratio is measured with: the run's own where it is the neutral one."""
+        if self._network is None:
+            packaged = load_weights()
+            own = run.settings.pooling, run.settings.padding, identity(run.weights)[1]
+            if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
+                self._network = run.network
+            else:
+                self._network = network_of(packaged, NEUTRAL, run.runtime, Shared(0))
+        return self._network
+
+    def _measure(self, run: Run, count: int, limit: int) -> None:
+        """Measure the best canvas so far, and note which weight the style is to have from now on."""
+        best, canvas = run.state.tracking.best, run.state.tracking.best_canvas
+        assert self._ratio is not None
+        assert best is not None
+        assert canvas is not None
+        terms = self._ratio(canvas)
+        content, style = (_term(best.parts, name) for name in ("content", "style"))
+        goal, ratio, weight = _calibration(run).goal, ratio_of(terms), self._weight
+        rest = equilibrium_weight((content, style / weight), terms, goal)
+        changes = _changes(run)
+        if rest is not None and ratio is not None and run.state.scale == 0 and len(changes) == 1:
+            weight = rest * starting_weight(count, ratio / goal, limit)
+        elif rest is not None and ratio is not None and _may_correct(count, changes, limit):
+            step = log_weight_correction(count, ratio / goal, weight / rest, limit)
+            away = math.log(weight / rest) + step
+            away = max(-MAX_LOG_WEIGHT, min(MAX_LOG_WEIGHT, away))
+            weight = rest * math.exp(away) if step else weight
+        self._add(run, count, float(f"{weight:.4g}"), ratio)
+
+    def _add(self, run: Run, after: int, weight: float, ratio: float | None) -> None:
+        change = WeightChange(
+            scale=run.state.scale + 1,
+            after=after,
+            content_weight=self._settings.content_weight,
+            style_weight=weight,
+            ratio=ratio,
+        )
+        calibration = _calibration(run)
+        run.state.calibration = calibration.changed(stretches=(*calibration.stretches, change))
 
     def _weighed(self, losses: Sequence[Loss]) -> list[Loss]:
-        """Return losses with those of the style times the weight now over that they were bound with."""
-        factor = self._now / self._settings.style_weight
+        """Return losses, those of the style times the weight now over that of the settings."""
+        factor = self._weight / self._settings.style_weight
         return [
             replace(loss, weight=self._bound[loss.name] * factor)  # type: ignore[type-var]
             if loss.name.partition(".")[0] == "style"
@@ -288,57 +251,20 @@ class StrengthControl:
             for loss in losses
         ]
 
-    def end(self, canvas: Tensor, count: int) -> None:
-        """Note what was achieved at a scale, after all its evaluations."""
-        meter, self._meter = self._meter, None
-        if meter is not None and self._here()[-1].after != count:
-            with contextlib.suppress(Stop):  # the run is over in any case
-                self._add(count, self._now, ratio_of(meter(canvas)))
 
-    def tell(self) -> None:
-        """Say what was set, in one line, and whether the goal was missed."""
-        strength, achieved = self._settings.strength, self._calibration.achieved
-        logger.log(NOTE, "strength %g: %s", strength, self._calibration)
-        if achieved is None:
-            if self._calibration.stretches[-1].after:
-                logger.warning(
-                    "strength %g has nothing to balance: the photo is unchanged", strength
-                )
-            return
-        if achieved > self._calibration.goal * (1 + MISSED):
-            logger.warning(
-                "strength %g was not reached in so many evaluations; give it more (--quality best or "
-                "--evaluations)",
-                strength,
-            )
-        elif achieved < self._calibration.goal * (1 - MISSED):
-            logger.warning("the picture is stronger than strength %g", strength)
+def _calibration(run: Run) -> Calibration:
+    assert run.state.calibration is not None
+    return run.state.calibration
 
 
-def carried(state: State, before: Sequence[Loss], after: Sequence[Loss]) -> State:
-    """Return a solver's state for losses that differ in their weights only.
+def _changes(run: Run) -> list[WeightChange]:
+    """Return the changes of weight at the present scale."""
+    return [item for item in _calibration(run).stretches if item.scale == run.state.scale + 1]
 
-    Its best canvas has the loss that the new weights make of its parts. Curvature and moments stay, as most
-    of what they know is still true; loss and gradient go, so that the solver evaluates its canvas first.
-    """
-    factors = {
-        old.name: new.weight / old.weight
-        for old, new in zip(before, after, strict=True)
-        if old.weight
-    }
-    parts = {name: value * factors[name] for name, value in state.parts.items()}
-    unit = math.fsum(abs(loss.weight) for loss in after)
-    numbers = {name: value for name, value in state.numbers.items() if name == "steps"}
-    numbers["best_loss"] = math.fsum(parts.values()) / unit
-    tensors = {
-        name: tensor
-        for name, tensor in state.tensors.items()
-        if name != "gradient" and not name.startswith("scipy.")
-    }
-    if "canvas" not in tensors:  # SciPy begins anew from the best
-        tensors["canvas"] = tensors["best"]
-    state.tensors.clear()
-    return State(state.count, tensors, numbers, parts)
+
+def _scheduled_weight(run: Run) -> float:
+    """Return the weight that the style is to have after the evaluations of this scale so far."""
+    return [item for item in _changes(run) if item.after <= run.state.evaluations][-1].style_weight
 
 
 def _term(parts: Mapping[str, float], term: str) -> float:

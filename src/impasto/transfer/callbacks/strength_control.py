@@ -58,7 +58,7 @@ def predicted_log_ratio(count: int, ratio: float, away: float, passes: int) -> f
     return now
 
 
-def begun(count: int, ratio: float, passes: int) -> float:
+def starting_weight(count: int, ratio: float, passes: int) -> float:
     """Return the weight, over that of rest, with which the ratio will end at the goal; see `foreseen`."""
     low, high = -MAX_LOG_WEIGHT / 2, MAX_LOG_WEIGHT / 2  # logarithms
     for _ in range(20):
@@ -82,7 +82,7 @@ def log_weight_correction(count: int, ratio: float, away: float, passes: int) ->
     return 0.0 if abs(off) < DEADBAND else max(-STEP, min(STEP, step))
 
 
-def enough(count: int, ratio: float, passes: int) -> bool:
+def is_close_enough(count: int, ratio: float, passes: int) -> bool:
     """Return whether a scale may end here: late, and with the ratio, over the goal, near 1."""
     return count >= LATE * passes and abs(_log(ratio)) < DEADBAND
 

@@ -1,33 +1,41 @@
-"""A time budget: how long each scale may go on, so that the whole ends in time.
+"""A time budget: how long each scale may take, so that the whole ends in time.
 
-The size is kept; evaluations are what is chosen. Equal numbers at every scale serve best where there is time
-for `ENOUGH` at the last one; where there is not, the coarse scales, which cost little, take up to half of it.
-What a scale needs before its first evaluation, the passes over photo and paintings, is counted too. A fine
-scale that could not have `WORTH` evaluations is left out: its time serves the coarser ones better.
+The size is kept; the number of evaluations is what is chosen. Equal numbers at every scale serve best where
+there is time for `ENOUGH` at the last one. Where there is not, the coarse scales, which cost little, take up
+to half of it. What a scale needs before its first evaluation, the features of photo and paintings, is
+counted too. A fine scale that could not have `WORTH` evaluations is left out: its time serves the coarser
+ones better.
 """
 
+from __future__ import annotations
+
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from impasto.errors import Stop
+from impasto.errors import End, EndOfScale
 from impasto.optim.evaluation import Evaluation
+from impasto.transfer.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from impasto.transfer.run import Run
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
 WORTH = 3  # evaluations below which a finer scale is not begun; the first only measures its start
-SLACK = 0.05  # share of a budget by which a run may be over it without a word
+SLACK = 0.05  # share of a budget by which a run may exceed it without a warning
 COARSE = 0.5  # share of the time that coarse scales may take where it is short
-MOST = 100_000  # evaluations; time ends a scale before
-REASON = "budget"
-Callback = Callable[[int, Tensor, Evaluation], None]
+MOST = 100_000  # evaluations of a scale under a budget; time ends it before
+log = logging.getLogger(__name__)
 
 
-class TimeBudget:
-    """Measures evaluations as they come, and says when a scale has had its share.
+class TimeBudget(Callback):
+    """Measures evaluations as they come, and ends a scale when its share of the time is used up.
 
     Args:
-        seconds: From now to the end of the computation; may be negative, and then each scale is passed by.
+        seconds: From now to the end of the computation; may be negative, and then each scale is left out.
         costs: What one evaluation costs at each scale, in any unit, coarsest first.
         before: What comes before the first evaluation of each scale, in the same unit. Default: nothing.
     """
@@ -35,54 +43,72 @@ class TimeBudget:
     def __init__(
         self, seconds: float, costs: Sequence[float], before: Sequence[float] | None = None
     ) -> None:
-        self._asked = seconds
+        self._total = seconds
         self._end = time.perf_counter() + seconds
         self._costs = list(costs)
         self._before = [0.0] * len(self._costs) if before is None else list(before)
         self._unit: float | None = None  # seconds of one unit of cost
+        self._measured: tuple[int, int] | None = (
+            None  # scale, and evaluations before its present solver
+        )
         self._number = 0
-        self._scale_end = self._end
+        self._done = 0
+        self._began = self._scale_end = self._end
 
     def left(self) -> float:
         """Return the seconds left."""
         return self._end - time.perf_counter()
 
     def overrun(self, evaluations: int) -> str:
-        """Return what is to be said where so many evaluations took clearly more time; else nothing."""
+        """Return a warning where so many evaluations took clearly more time; else an empty string."""
         over = -self.left()
-        if over <= max(0.5, SLACK * self._asked):
+        if over <= max(0.5, SLACK * self._total):
             return ""
         words = "; the picture is hardly painted, give it more" if evaluations < WORTH else ""
         return f"the time budget was too short: over by {over:.1f} s{words}"
 
-    def enough_for(self, number: int) -> bool:
+    def is_worth(self, number: int) -> bool:
         """Return whether a scale is worth beginning in the time left; the first one always is."""
         return number == 0 or self._unit is None or self._worth(number, self.left())
 
-    def at(self, number: int, then: Callback, done: int = 0) -> Callback:
-        """Return the solver's callback for a scale; it ends the scale when its share is spent.
-
-        Args:
-            number: Of the scale, from 0.
-            then: Called first.
-            done: Evaluations of this scale before now.
-        """
-        self._number = number
+    def begin(self, number: int, done: int = 0) -> None:
+        """Begin to measure at a scale, from 0, after `done` evaluations of it."""
+        self._number, self._done = number, done
         self._scale_end = self._share(number)
-        began = time.perf_counter()
-        last = number == len(self._costs) - 1
+        self._began = time.perf_counter()
 
-        def callback(count: int, canvas: Tensor, evaluation: Evaluation) -> None:
-            then(count, canvas, evaluation)
-            now = time.perf_counter()
-            each = (now - began) / (count - done)
-            self._unit = each / self._costs[number]
-            if count == done + 1 or not last:
-                self._scale_end = self._share(number, began)
-            if now + 0.5 * each > self._scale_end:
-                raise Stop(REASON)
+    def is_over(self, count: int) -> bool:
+        """Return, after `count` evaluations of a scale, whether its time is used up."""
+        now = time.perf_counter()
+        each = (now - self._began) / (count - self._done)
+        self._unit = each / self._costs[self._number]
+        last = self._number == len(self._costs) - 1
+        if count == self._done + 1 or not last:
+            self._scale_end = self._share(self._number, self._began)
+        return now + 0.5 * each > self._scale_end
 
-        return callback
+    def on_iteration(self, run: Run) -> None:
+        """Begin to measure where a solver begins."""
+        solver = run.state.scale, run.state.spent
+        if self._measured != solver:
+            self._measured = solver
+            self.begin(run.state.scale, run.state.tracking.count)
+
+    def on_evaluation(self, run: Run, canvas: Tensor, evaluation: Evaluation) -> None:
+        """End the scale if its time is used up."""
+        if self.is_over(run.state.tracking.count):
+            raise EndOfScale(End.BUDGET)
+
+    def on_scale_end(self, run: Run) -> None:
+        """Leave finer scales out if there is no time for them."""
+        following = run.state.scale + 1
+        if following < len(self._costs) and not self.is_worth(following):
+            run.last_scale = run.state.scale
+
+    def on_run_end(self, run: Run) -> None:
+        """Warn if the run took clearly more time."""
+        if over := self.overrun(len(run.state.history)):
+            log.warning(over)
 
     def _seconds(self, number: int) -> float:
         return self._costs[number] * (self._unit or 0.0)

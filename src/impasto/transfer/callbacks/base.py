@@ -1,0 +1,64 @@
+"""`Callback`: watches and steers a run, by five events. `OnStep` calls the user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from impasto.optim.evaluation import Evaluation
+from impasto.transfer.result import Step
+
+if TYPE_CHECKING:
+    from impasto.inputs.pictures import ScaledInputs
+    from impasto.transfer.run import Run
+
+
+class Callback:
+    """Base of all callbacks; every event may be left out.
+
+    Events come in the order of a run's callbacks, which counts: a checkpoint is written before the strength
+    changes a weight. `Stop` raised in one ends the run, `EndOfScale` the scale.
+    """
+
+    def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
+        """The losses of a scale are bound to its pictures; nothing is evaluated. Do not keep the pictures."""
+
+    def on_evaluation(self, run: Run, canvas: Tensor, evaluation: Evaluation) -> None:
+        """A canvas (1, 3, H, W) was evaluated."""
+
+    def on_iteration(self, run: Run) -> None:
+        """The solver stands between two steps: `run.snapshot()` is whole, `run.reweigh(...)` is allowed."""
+
+    def on_scale_end(self, run: Run) -> None:
+        """A scale ended because of `run.reason`."""
+
+    def on_run_end(self, run: Run) -> None:
+        """No scale is left, or the run was ended."""
+
+
+class OnStep(Callback):
+    """Calls a function with a `Step` after every evaluation."""
+
+    def __init__(self, function: Callable[[Step], None]) -> None:
+        self._function = function
+
+    def on_evaluation(self, run: Run, canvas: Tensor, evaluation: Evaluation) -> None:
+        """Make the step of an evaluation, and call."""
+        scale, record = run.schedule[run.state.scale], run.state.history[-1]
+        step = Step(
+            scale=record.scale,
+            scales=len(run.schedule),
+            width=scale.width,
+            height=scale.height,
+            iteration=run.state.tracking.count,
+            evaluations=record.evaluation,
+            planned=len(run.schedule) * run.settings.passes,
+            losses=record.losses,
+            seconds=record.seconds,
+            left=run.seconds_left(),
+            _canvas=canvas,
+            _finish=run.inputs.picture,
+        )
+        self._function(step)

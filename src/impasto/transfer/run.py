@@ -1,0 +1,400 @@
+"""`Run`: all that belongs to one run, and what `paint` and `optimize` do with it."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from impasto._version import __version__
+from impasto.config.recipe import Recipe, ScaleRecord
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.errors import (
+    REPEATABLE,
+    End,
+    EndOfScale,
+    InputError,
+    NumericalError,
+    Stop,
+)
+from impasto.inputs import canvas as canvases
+from impasto.inputs.pictures import Inputs, ScaledInputs, record, record_mask, remark
+from impasto.inputs.pyramid import Scale
+from impasto.inputs.shared import Shared
+from impasto.losses.build import bind, layers_of
+from impasto.losses.loss import Loss
+from impasto.losses.objective import Objective, blame, network_of, protection_of
+from impasto.network.backprop import FeatureExtractor
+from impasto.network.weights.load import WeightsLike, identity, load
+from impasto.optim.adam import Adam
+from impasto.optim.evaluation import Evaluate, Evaluation, Solver
+from impasto.optim.lbfgs import LBFGS
+from impasto.optim.minimize import restarted
+from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
+from impasto.optim.tracking import Tracking
+from impasto.system import hardware
+from impasto.transfer import memory
+from impasto.transfer.callbacks.time_budget import MOST, TimeBudget
+from impasto.transfer.result import Record, Result, named
+from impasto.transfer.run_state import RunState
+
+if TYPE_CHECKING:
+    from impasto.transfer.callbacks.base import Callback
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """One run: inputs, settings, network, callbacks, which do not change, and its `state`.
+
+    Attributes:
+        schedule: The scales, coarsest first.
+        limits: Evaluations at each scale.
+        costs: What an evaluation costs at each scale, in pixels computed whole.
+        repeats: Whether limits and calibration are those of an earlier run.
+        last_scale: Index of the finest scale to compute; a time budget may lower it.
+        callbacks: In the order in which they are called.
+        canvas: What the last finished scale left, (1, 3, H, W).
+        photo: At the size of that scale, (1, 3, H, W).
+        reason: Why the last scale ended: an `End`, or the reason of a `Stop`.
+        stopped: Whether a `Stop` ended the run.
+        fault: What was not finite, in words.
+    """
+
+    state: RunState
+    solver: Solver
+    objective: Objective
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: Settings,
+        runtime: Runtime,
+        weights: WeightsLike | None,
+        extra_losses: Sequence[Loss] = (),
+        *,
+        shared: Shared | None = None,
+        state: RunState | None = None,
+    ) -> None:
+        self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
+        self.layers = layers_of(settings, extra_losses, inputs)
+        self.schedule = inputs.scales(settings, self.layers)
+        self.shared = Shared(0) if shared is None else shared
+        remark(inputs, self.schedule[-1], self.shared)
+        self.state = state or RunState()
+        self.runtime = runtime
+        if self.state.solver:
+            _check_fit(self.state, self.schedule)
+        else:
+            opened = inputs.held_bytes(self.schedule[-1])
+            self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
+        self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
+        self.repeats = self.state.limits is not None
+        self.time_budget = None if self.repeats else self._time_budget(runtime)
+        most = settings.passes if self.time_budget is None else MOST
+        self.limits = self.state.limits or [most] * len(self.schedule)
+        self.last_scale = self._planned = min(len(self.schedule), len(self.limits)) - 1
+        self.weights = load(weights)
+        self.callbacks: Sequence[Callback] = ()
+        self.on_part: Callable[[], None] | None = None
+        self.canvas: Tensor | None = None
+        self.losses: dict[str, float] = {}
+        self.reason, self.stopped, self.fault = "", False, ""
+        self.photo: Tensor | None = None
+        self._began = self._scale_began = time.perf_counter()
+
+    def _time_budget(self, runtime: Runtime) -> TimeBudget | None:
+        seconds = self.state.seconds_left
+        if seconds is None and runtime.budget is not None:
+            seconds = runtime.budget - memory.seconds_to_save(self.schedule[-1])
+        if seconds is None:
+            return None
+        shapes = self.inputs.shapes
+        before = [
+            memory.beforehand(scale, shapes, self.layers, self.runtime) for scale in self.schedule
+        ]
+        return TimeBudget(seconds, self.costs, before)
+
+    @cached_property
+    def network(self) -> FeatureExtractor:
+        """The network on its device, in its number format."""
+        return network_of(self.weights, self.settings, self.runtime, self.shared)
+
+    # --- where the run stands ---------------------------------------------------------------------
+
+    def notify(self, event: str, *details: object) -> None:
+        """Call all callbacks."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *details)
+
+    def seconds(self) -> float:
+        """Return the seconds since the run began."""
+        return self.state.seconds + time.perf_counter() - self._began
+
+    def scale_seconds(self) -> float:
+        """Return the seconds since this scale began."""
+        return self.state.scale_seconds + time.perf_counter() - self._scale_began
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds left of a time budget, None without one."""
+        return None if self.time_budget is None else self.time_budget.left()
+
+    def at_seam(self) -> None:
+        """Note where the run stands between two steps of the solver; tensors are not copied."""
+        self._seam = replace(self.state.tracking, rejected=None)
+
+    def snapshot(self) -> RunState:
+        """Return the state between the last two steps, for a checkpoint; its tensors are the solver's own."""
+        seen = sum(scale.evaluations for scale in self.state.scales) + self._seam.count
+        return replace(
+            self.state,
+            tracking=self._seam,
+            solver=self.solver.state_dict(),
+            history=self.state.history[:seen],
+            scales=list(self.state.scales),
+            seconds=self.seconds(),
+            scale_seconds=self.scale_seconds(),
+            seconds_left=self.seconds_left(),
+        )
+
+    # --- one scale --------------------------------------------------------------------------------
+
+    def scaled_inputs(self, scale: Scale) -> ScaledInputs:
+        """Return the pictures at a scale."""
+        return scaled_inputs(self.inputs, scale, self.runtime.device, self.shared)
+
+    def start_scale(self, pictures: ScaledInputs, canvas: Tensor) -> None:
+        """Bind losses and objective to the pictures of a scale, and give the solver its canvas.
+
+        Args:
+            pictures: Photo and paintings; their features and Gram matrices become the targets.
+            canvas: Where to begin, (1, 3, H, W). A resumed solver continues where it stood.
+        """
+        state = self.state
+        if state.tile is None:
+            state.tile = self.runtime.tile or 0
+        self.solver = make_solver(self.settings, self.runtime, canvas)
+        if state.solver:
+            self._restore_solver()
+        self.at_seam()
+        self.photo = None if state.scale == self._planned else pictures.content
+        self.protection = protection_of(pictures)
+        losses = bind(
+            self.network, pictures, self.settings, self.shared,
+            tile=state.tile, compact=bool(self.runtime.compact), on_part=self.on_part,
+        )  # fmt: skip
+        self.set_losses([*losses, *self.extra_losses])
+        self.notify("on_scale_start", pictures)
+        self._scale_began = time.perf_counter()
+
+    def _restore_solver(self) -> None:
+        state, tracking = self.state, self.state.tracking
+        shared = tracking.best_canvas is state.solver["canvas"] and not self.solver.overwrites
+        self.solver.load_state_dict(state.solver)
+        if shared:
+            tracking.best_canvas = self.solver.canvas
+        elif tracking.best_canvas is not None:
+            tracking.best_canvas = tracking.best_canvas.to(self.solver.canvas)
+        state.solver = {}
+
+    def set_losses(self, losses: Sequence[Loss]) -> None:
+        """Make the objective of losses with their weights."""
+        tile = self.state.tile or None
+        self.objective = Objective(self.network, losses, tile, on_part=self.on_part)
+        if tile and self.objective.tile is None:
+            logger.warning("a loss needs the whole picture at once: not in tiles")
+        shown: Evaluate = self.objective
+        self._evaluate = self.protection.over(shown) if self.protection else shown
+
+    def reweigh(self, losses: Sequence[Loss]) -> None:
+        """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
+        tracking, before = (
+            self.state.tracking,
+            {loss.name: loss.weight for loss in self.objective.losses},
+        )
+        self.set_losses(losses)
+        if tracking.best is not None:
+            factors = {loss.name: loss.weight / before[loss.name] for loss in losses if loss.weight}
+            parts = {name: value * factors[name] for name, value in tracking.best.parts.items()}
+            total = math.fsum(parts.values()) / math.fsum(abs(loss.weight) for loss in losses)
+            best = replace(tracking.best, loss=total, parts=parts)
+            self.state.tracking = Tracking(tracking.count, best, tracking.best_canvas)
+            self.solver.objective_changed()
+        self.at_seam()
+
+    def evaluate(self, canvas: Tensor) -> Evaluation:
+        """Do one pass through the network and back: L = alpha L_content + beta L_style + ..., and dL/dx."""
+        state = self.state
+        if state.evaluations >= self.limits[state.scale]:
+            raise EndOfScale(End.EVALUATIONS)
+        evaluation = self._evaluate(canvas)
+        state.tracking.note(canvas, evaluation, copy=self.solver.overwrites)
+        done = sum(scale.evaluations for scale in state.scales) + state.tracking.count
+        losses = named(evaluation, self.objective.scale)
+        state.history.append(Record(state.scale + 1, done, losses, self.seconds()))
+        self.notify("on_evaluation", canvas, evaluation)
+        if state.tracking.stalled(self.settings.tolerance):
+            raise EndOfScale(End.TOLERANCE)
+        return evaluation
+
+    def restart(self) -> bool:
+        """Let a solver whose last loss was not finite begin anew from the best canvas."""
+        return restarted(self.solver, self.state.tracking)
+
+    def no_further_step(self) -> End:
+        """Return why a solver that found no further step gave up."""
+        return End.NO_DECREASE if self.state.tracking.finite else End.NOT_FINITE
+
+    def use_smaller_tiles(self) -> bool:
+        """Continue from the best canvas in smaller tiles, with a new solver; False where none are left."""
+        state = self.state
+        smaller = memory.smaller(state.tile or 0, self.schedule[state.scale])
+        additive = all(loss.additive for loss in self.objective.losses)
+        if smaller is None or not additive or state.evaluations >= self.limits[state.scale]:
+            return False
+        logger.warning("out of memory; continuing in tiles of %d px from the best so far", smaller)
+        best = state.tracking.best_canvas
+        assert best is not None
+        self._record_scale(End.OUT_OF_MEMORY)
+        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=state.evaluations)
+        self.solver = make_solver(self.settings, self.runtime, best)
+        self.set_losses(self.objective.losses)
+        self._scale_began = time.perf_counter()
+        return True
+
+    def end_scale(self, reason: str) -> str:
+        """Note how a scale ended; its best canvas is what the next one begins with. Returns the reason.
+
+        Raises:
+            NumericalError: Not even the start had a finite loss.
+        """
+        best = self.state.tracking.best_canvas
+        if best is None:
+            raise NumericalError(
+                f"{self._fault()} was not finite at the start; use smaller weights or another start"
+            )
+        self._record_scale(reason)
+        last = self.state.scale == self._planned
+        self.canvas = best if last or self.protection is None else self.protection.shown(best)
+        self.notify("on_scale_end")
+        return reason
+
+    def _record_scale(self, reason: str) -> None:
+        state, scale = self.state, self.schedule[self.state.scale]
+        tracking, best = state.tracking, state.tracking.best
+        assert best is not None
+        record = ScaleRecord(
+            width=scale.width,
+            height=scale.height,
+            evaluations=tracking.count,
+            seconds=round(self.scale_seconds(), 3),
+            reason=reason,
+        )
+        state.scales.append(record)
+        self.losses = named(best, self.objective.scale)
+        self.reason, self.fault = str(reason), ""
+        if reason == End.NOT_FINITE:
+            done = sum(item.evaluations for item in state.scales)
+            self.fault = f"{self._fault()} stopped being finite at evaluation {done}"
+
+    def _fault(self) -> str:
+        """Return which loss, or whose gradient, was not finite."""
+        if self.state.tracking.rejected is None:
+            return "the loss"
+        says = blame(self.network, self.objective.losses, self.objective.tile)
+        says = says if self.protection is None else self.protection.blaming(says)
+        return says(*self.state.tracking.rejected)
+
+    def end_early(self, error: Stop | NumericalError) -> None:
+        """Note that a scale ended before its first evaluation; the result is the coarser scale's."""
+        if isinstance(error, Stop):
+            self.reason, self.stopped = error.reason, True
+        else:
+            self.reason = End.NOT_FINITE
+            self.fault = f"scale {len(self.state.scales) + 1}: {error}"
+
+    # --- the whole run ----------------------------------------------------------------------------
+
+    def scales_left(self) -> Iterator[Scale]:
+        """Yield the scales from where the run stands, coarsest first."""
+        for number in range(self.state.scale, len(self.schedule)):
+            if number > self.last_scale:
+                return
+            if number != self.state.scale:
+                self._free_solver()
+                self.state = self.state.next_solver(scale=number)
+            yield self.schedule[number]
+
+    def _free_solver(self) -> None:
+        """Give back the memory of a scale that is done; its canvas stays."""
+        for name in ("solver", "objective", "_evaluate", "_seam"):
+            vars(self).pop(name, None)
+        self.state.tracking = Tracking()
+
+    def recipe(self, *, pixels: str = "", reproducible: bool = False) -> Recipe:
+        """Return the recipe of the run so far; `pixels` is the SHA-256 of the result's pixels."""
+        inputs, state = self.inputs, self.state
+        name, digest = identity(self.weights)
+        return Recipe(
+            impasto=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings=self.settings,
+            runtime=self.runtime,
+            content=record(inputs.content),
+            styles=inputs.records(),
+            init_picture=None if inputs.start is None else record(inputs.start),
+            protect=record_mask(inputs.protect),
+            weights=name,
+            weights_sha256=digest,
+            scales=tuple(state.scales),
+            losses={name: value for name, value in self.losses.items() if abs(value) < math.inf},
+            seconds=round(self.seconds(), 3),
+            stopped=self.reason,
+            reproducible=reproducible,
+            machine=hardware.describe(),
+            pixels_sha256=pixels,
+            calibration=state.calibration,
+        )
+
+    def result(self, canvas: Tensor) -> Result:
+        """Return the canvas (1, 3, H, W) as a picture of the full size, with recipe and history."""
+        self.notify("on_run_end")
+        self._free_solver()
+        hardware.give_back_freed_memory()
+        picture = self.inputs.picture(canvases.upscale(canvas, self.schedule[-1]))
+        again = not self.extra_losses and self.reason in REPEATABLE
+        again = again and all(scale.reason != End.OUT_OF_MEMORY for scale in self.state.scales)
+        recipe = self.recipe(pixels=picture.pixels_sha256(), reproducible=again)
+        history = tuple(self.state.history)
+        return Result(picture, recipe, history, self.seconds(), self.reason, self.fault)
+
+
+def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
+    """Return the inputs at one scale, made once for all runs that share them."""
+    return shared.get((inputs, scale, device), lambda: inputs.tensors(scale, device))
+
+
+def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
+    """Return the solver of the settings, at its start (1, 3, H, W)."""
+    options = settings.solver_options
+    if runtime.pairs and "history" in options:
+        options["history"] = runtime.pairs
+    if settings.solver == "lbfgs":
+        return LBFGS(start, compact=bool(runtime.compact), **options)
+    return ScipyLBFGSB(start, **options) if settings.solver == "scipy" else Adam(start, **options)
+
+
+def _check_fit(state: RunState, schedule: Sequence[Scale]) -> None:
+    """Refuse a state whose canvas is not of the size that its scale has."""
+    found = state.solver["canvas"]
+    sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
+    if state.scale >= len(sizes) or tuple(found.shape) != sizes[state.scale]:
+        raise InputError(
+            "the checkpoint does not fit its own settings: its canvas has another size"
+        )

@@ -1,0 +1,57 @@
+"""`RunState`: where a run stands, which is all that a checkpoint saves.
+
+A fresh run begins with `RunState()`, a resumed one with a `RunState` from a file; else they are the same.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from impasto.config.recipe import Calibration, ScaleRecord
+from impasto.optim.evaluation import StateDict
+from impasto.optim.tracking import Tracking
+from impasto.transfer.result import Record
+
+
+@dataclass
+class RunState:
+    """Where a run stands. With its inputs and settings, all that is needed to continue to the same bytes.
+
+    Attributes:
+        scale: Index into the schedule.
+        tile: Edge of the parts in px, 0 for whole pictures; None as planned. Smaller once memory ran out.
+        spent: Evaluations of this scale before memory ran out.
+        tracking: The evaluations of the present solver.
+        solver: Its `state_dict`, the canvas in it; empty where a scale begins.
+        history: One record for each evaluation of the run.
+        scales: The scales that ended, and attempts that memory ended.
+        seconds: Of the run, before it was resumed.
+        scale_seconds: Of this scale, before the run was resumed.
+        seconds_left: Of a time budget.
+        calibration: The weights that a strength has set.
+        limits: Evaluations at each scale of a run that repeats another; None if the settings say it.
+    """
+
+    scale: int = 0
+    tile: int | None = None
+    spent: int = 0
+    tracking: Tracking = field(default_factory=Tracking)
+    solver: StateDict = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
+    scales: list[ScaleRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    scale_seconds: float = 0.0
+    seconds_left: float | None = None
+    calibration: Calibration | None = None
+    limits: list[int] | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of this scale."""
+        return self.spent + self.tracking.count
+
+    def next_solver(self, **changes: Any) -> "RunState":
+        """Return the state for another solver of this run, at another scale or in other tiles."""
+        kept = {
+            name: getattr(self, name) for name in ("history", "scales", "calibration", "limits")
+        }
+        return RunState(**kept, seconds=self.seconds, **changes)
