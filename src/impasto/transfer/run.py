@@ -279,10 +279,11 @@ class Run:
             raise NumericalError(
                 f"{self._fault()} was not finite at the start; use smaller weights or another start"
             )
-        self._record_scale(reason)
+        self.reason = str(reason)
         last = self.state.scale == self._planned
         self.canvas = best if last or self.protection is None else self.protection.shown(best)
-        self.notify("on_scale_end")
+        self.notify("on_scale_end")  # where it was stopped, a checkpoint is written
+        self._record_scale(reason)
         return reason
 
     def _record_scale(self, reason: str) -> None:
@@ -298,7 +299,6 @@ class Run:
         )
         state.scales.append(record)
         self.losses = named(best, self.objective.scale)
-        self.reason, self.fault = str(reason), ""
         if reason == End.NOT_FINITE:
             done = sum(item.evaluations for item in state.scales)
             self.fault = f"{self._fault()} stopped being finite at evaluation {done}"
@@ -318,6 +318,7 @@ class Run:
         else:
             self.reason = End.NOT_FINITE
             self.fault = f"scale {len(self.state.scales) + 1}: {error}"
+        self.notify("on_scale_end")
 
     # --- the whole run ----------------------------------------------------------------------------
 

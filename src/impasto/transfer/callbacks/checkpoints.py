@@ -128,7 +128,7 @@ class Checkpoints(Callback):
         if self._enabled and self._is_due(run):
             self._write(run)
 
-    def on_run_end(self, run: Run) -> None:
+    def on_scale_end(self, run: Run) -> None:
         """Write where a run was stopped; an automatic one only if it is long or was interrupted."""
         self.unfinished = run.stopped
         if run.stopped and self._enabled and (self._long or run.reason == End.INTERRUPTED):
