@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import impasto.transfer.callbacks.strength
 import impasto.network.weights.load
+import impasto.transfer.callbacks.strength
 import impasto.transfer.stylize
 from impasto.cli.app import app, main
 from impasto.cli.samples import sample
@@ -50,7 +50,9 @@ LEFT_OUT = (  # downloads, and what test_experiment.py runs
 
 def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
     monkeypatch.chdir(tmp_path)
@@ -72,7 +74,9 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", ["regions", "styles"])
 def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network, with masks as the gallery draws them."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     for name, value in (
         ("EVALUATIONS", "1"),
         ("SIZE", "96"),
@@ -101,7 +105,9 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", ["statistics", "content", "clean"])
 def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     cache = str(tmp_path / "cache")
     for name, value in (("EVALUATIONS", "1"), ("SIZE", "96"), ("CACHE_DIR", cache)):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
@@ -121,7 +127,9 @@ def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
 
 def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     """Its commands, its snippet and its settings file, small and on a narrow network."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     for name, value in (("EVALUATIONS", "1"), ("CACHE_DIR", str(tmp_path / "cache"))):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
     monkeypatch.chdir(tmp_path)
@@ -161,7 +169,7 @@ CONTROL = ["strength"]  # pages of docs/control
 def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypatch, capsys):
     """All of them, in their order, small and on a narrow network."""
     text = (ROOT / "docs" / "control" / f"{name}.md").read_text(encoding="utf-8")
-    for module in (impasto.transfer, impasto.strength):
+    for module in (impasto.network.weights.load, impasto.transfer.callbacks.strength):
         monkeypatch.setattr(module, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,9 @@ TWO = ["photo.png", "a.png", "b.png", *SMALL]
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)

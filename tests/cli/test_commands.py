@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_recipe import recipe
 
 import impasto.inputs.open
+import impasto.network.weights.load
 import impasto.system.hardware
 import impasto.transfer.estimate
-import impasto.network.weights.load
 import impasto.transfer.stylize
+from config.test_recipe import recipe
 from impasto.cli.app import main
 from impasto.cli.commands.settings import DEFAULT_WEIGHTS
 from impasto.config.limits import Input

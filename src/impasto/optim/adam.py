@@ -1,4 +1,4 @@
-"""optim.adam."""
+"""Adam, by Kingma and Ba 2015, clipped to the bounds after each step."""
 
 import torch
 from torch import Tensor

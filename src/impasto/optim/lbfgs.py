@@ -1,4 +1,4 @@
-"""optim.lbfgs."""
+"""L-BFGS in torch, with bounds: curvature from the last steps, and a line search along the projected path."""
 
 import math
 

@@ -9,7 +9,7 @@ exception raised in it ends any solver, `impasto.Stop` cleanly. Between two iter
   saved file is the thing that was optimised. Departure from the paper, which optimises without bounds and
   clips at the end; `bounded=False` does that too.
 * `scipy`: SciPy's L-BFGS-B, without bounds, through an `Evaluator` with separate `loss` and `grads`; driven
-  step by step (`lbfgsb.py`), which is how its state can be had.
+  step by step (`scipy_lbfgsb.py`), which is how its state can be had.
 * `adam`: Kingma and Ba 2015, clipped to the bounds after each step.
 """
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import impasto.system.files
 import impasto.network.weights.load
+import impasto.system.files
 import impasto.transfer.stylize
 from impasto.cli.app import main
 from impasto.cli.commands import grid as command

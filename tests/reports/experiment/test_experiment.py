@@ -38,7 +38,9 @@ TINY = trials.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with two pairs of pictures, on a narrow network."""
-    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(
+        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
+    )
     monkeypatch.setattr(trials, "ROUND", 3)  # evaluations: a round is quick
     monkeypatch.setattr(wording, "ROUND", 3)
     monkeypatch.chdir(tmp_path)

@@ -154,8 +154,8 @@ def grid(desk: Desk) -> Section:
             f"in all of these, and alpha goes over four decades. {grid_words(rows)}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
-            f"content wins. Each is {desk.scope.cell} px, {desk.scope.cell_rounds * trials.ROUND} evaluations, "
-            "pixels kept inside the range of a file.", columns=3),
+            f"content wins. Each is {desk.scope.cell} px, {desk.scope.cell_rounds * trials.ROUND} "
+            "evaluations, pixels kept inside the range of a file.", columns=3),
         Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
             f"{trade_words(rows)}", f"Style loss against content loss for {len(rows)} values of "
             f"alpha, both axes logarithmic.",

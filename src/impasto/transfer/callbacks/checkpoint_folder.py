@@ -1,4 +1,4 @@
-"""transfer.callbacks.checkpoint_folder."""
+"""The folder of automatic checkpoints: which runs lie there unfinished, which are at work."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""When and where the checkpoints of a run are written, and which unfinished runs lie there.
+"""When the checkpoints of a run are written, and how much time that may take.
 
 Writing may take 2 % of the time, and never happens more often than every 10 seconds: each write is measured,
 and the next one waits that much longer. A run that is expected to take over two minutes, by the evaluations
