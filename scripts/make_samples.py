@@ -30,7 +30,7 @@ SCALE = 2  # the canvas is painted this many times larger, then reduced
 WIDTH, HEIGHT = 640, 512
 COLS, ROWS = WIDTH * SCALE, HEIGHT * SCALE
 QUALITY = 92
-DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "impasto" / "samples"
+DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "impasto" / "cli" / "samples"
 
 PIGMENTS = {
     "ink": "#0b1024",

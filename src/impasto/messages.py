@@ -1,4 +1,4 @@
-"""messages."""
+"""Words that messages have in common: counts, names, reasons, durations."""
 
 import difflib
 import os

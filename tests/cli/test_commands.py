@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_recipe import recipe
 
 import impasto.inputs.open
 import impasto.network.weights.load
 import impasto.system.hardware
 import impasto.transfer.estimate
 import impasto.transfer.stylize
+from config.test_recipe import recipe
 from impasto.cli.app import main
 from impasto.cli.commands.settings import DEFAULT_WEIGHTS
 from impasto.config.limits import Input
@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with a photo and a painting, on a narrow network."""
     real = impasto.network.weights.load.load_weights
     monkeypatch.setattr(
-        impasto.transfer.stylize,
+        impasto.network.weights.load,
         "load_weights",
         lambda *which: real(*which) if which else narrow_weights(),
     )

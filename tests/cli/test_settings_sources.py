@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from test_recipe import recipe
 
+from config.test_recipe import recipe
 from impasto.cli.settings_sources import ResolvedSettings, gather, read_file, to_toml
 from impasto.config.limits import Input
 from impasto.config.output import Output

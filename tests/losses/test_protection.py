@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from test_transfer import PAINTING, PHOTO
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -14,6 +13,7 @@ from impasto.losses.objective import Protection
 from impasto.messages import NOTE
 from impasto.optim.evaluation import Evaluation
 from impasto.transfer.stylize import stylize
+from transfer.test_stylize import PAINTING, PHOTO
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 PHOTO_PIXELS = Picture.of(PHOTO).array(8)

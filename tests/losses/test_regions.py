@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from test_transfer import OTHER, PAINTING, PHOTO
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -22,6 +21,7 @@ from impasto.messages import NOTE
 from impasto.network.tiles import tiles
 from impasto.network.vgg import VGG19
 from impasto.transfer.stylize import stylize
+from transfer.test_stylize import OTHER, PAINTING, PHOTO
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 ALL = Settings().style_layers

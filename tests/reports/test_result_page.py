@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import check, chromium
-from test_recipe import recipe
 
+from config.test_recipe import recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -21,6 +20,7 @@ from impasto.image.picture import Picture
 from impasto.reports.result_page import LARGE, RunCapture, report, report_of, sentences
 from impasto.transfer.result import Record, Result
 from impasto.transfer.stylize import stylize
+from reports.test_html import check, chromium
 
 HOSTILE = '<script>alert("1")</script>.png'.replace("/", "\u2215")  # no slash in names of files
 

@@ -55,8 +55,8 @@ def test_the_nearest_places_come_first(tmp_path, monkeypatch):
 )
 def test_a_user_whom_the_system_does_not_know(tmp_path):
     code = (
-        "import os, platformdirs; from impasto import places; os.setuid(54321);"
-        "print(places.cache_folder(), places.data_folder(), places.config_folder())"
+        "import os, platformdirs; from impasto.system import app_dirs; os.setuid(54321);"
+        "print(app_dirs.cache_folder(), app_dirs.data_folder(), app_dirs.config_folder())"
     )
     clean = {k: v for k, v in os.environ.items() if k == "PYTHONPATH" or k == "PATH"}
     done = subprocess.run(

@@ -189,7 +189,7 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(
 
 KILLED = """
 import os, signal, sys
-from impasto import publish as module
+from impasto.system import files as module
 
 class Killer:
     def __init__(self, number):

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_recipe import recipe as made_up
 
 import impasto
+from config.test_recipe import recipe as made_up
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style

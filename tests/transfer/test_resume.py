@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_transfer import OTHER, PAINTING, PHOTO
 
 import impasto
 from impasto.config.runtime import Runtime
@@ -19,6 +18,7 @@ from impasto.transfer.callbacks import checkpoint_folder
 from impasto.transfer.callbacks import checkpoints as checkpoints_module
 from impasto.transfer.resume import resume, unfinished
 from impasto.transfer.stylize import replay, stylize
+from transfer.test_stylize import OTHER, PAINTING, PHOTO
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 NAME = "run.checkpoint"

@@ -1,4 +1,4 @@
-"""How a run is shown and interrupted: a bar on a terminal, plain lines elsewhere; signals. No torch here.
+"""How a run is shown: a bar on a terminal, plain lines elsewhere. No torch here.
 
 Scales cost in proportion to their pixels, so shares and remaining time count evaluations times pixels.
 """

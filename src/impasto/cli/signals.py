@@ -1,4 +1,4 @@
-"""cli.signals."""
+"""Ctrl-C and SIGTERM: the first ends a run cleanly, the second at once."""
 
 import contextlib
 import signal

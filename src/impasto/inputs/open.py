@@ -1,4 +1,4 @@
-"""inputs.open."""
+"""Photo, paintings and masks are opened, whatever form they were given in."""
 
 import logging
 from collections.abc import Mapping, Sequence

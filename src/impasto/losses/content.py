@@ -1,4 +1,4 @@
-"""losses.content."""
+"""The content loss: how far features are from those of the photo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

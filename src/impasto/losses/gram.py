@@ -1,4 +1,4 @@
-"""losses.gram."""
+"""The style of a painting as Gram matrices, whole or within a region."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

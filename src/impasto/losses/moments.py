@@ -1,6 +1,6 @@
 """Style losses on the first and second moments of a layer: `MomentsLoss` and `WassersteinLoss`.
 
-Their formulas and sources are in `distributions`. The statistics are sums over positions, so they add up over
+Their formulas and sources are in `style_targets`. The statistics are sums over positions, so they add up over
 tiles; what makes a distance of them is computed in float64.
 """
 
@@ -131,7 +131,7 @@ class MomentsLoss:
         grad_statistics: Sequence[Tensor | None],
         grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add t (s + 2 q F), s and q being the slopes for the sums; see `losses.Descending`."""
+        """Add t (s + 2 q F), s and q being the slopes for the sums; see `loss.Descending`."""
         found, window = features[self.layer], windows.get(self.layer) if windows else None
         first, second = grad_statistics[1], grad_statistics[2]
         if first is None or second is None:
@@ -189,7 +189,7 @@ class WassersteinLoss:
         grad_statistics: Sequence[Tensor | None],
         grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add t (s + (S + S^T) F), s and S being the slopes for the sums; see `losses.Descending`."""
+        """Add t (s + (S + S^T) F), s and S being the slopes for the sums; see `loss.Descending`."""
         found, window = features[self.layer], windows.get(self.layer) if windows else None
         first, second = grad_statistics[1], grad_statistics[2]
         if first is None or second is None:

@@ -1,6 +1,6 @@
 """Style as sorted projections: `SlicedLoss`, and how its quantiles are had.
 
-The formula and its source are in `distributions`.
+The formula and its source are in `style_targets`.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What else of the photo is kept: its edges and thin lines, and which of its places look alike.
 
-The form is that of `losses`. Both add up over tiles: one as a sum over cells, the other because a tile fills
+The form is that of `loss`. Both add up over tiles: one as a sum over cells, the other because a tile fills
 in the features of the places that it holds, and leaves the others 0.
 
 * `LaplacianLoss`: mean (D(x) - D(photo))^2, D being the Laplacian of the mean of p x p pixels, R, G and B

@@ -1,6 +1,6 @@
 """Style as the distribution of a layer's features, compared by something else than Gram matrices.
 
-The form is that of `losses`: `measure` adds up over positions, `value` makes a scalar of it. D is a distance
+The form is that of `loss`: `measure` adds up over positions, `value` makes a scalar of it. D is a distance
 of two clouds of points, the features F at M positions of the canvas and those of the painting, C channels:
 
 * `moments`: sum over channels (mean - mean_a)^2 + (deviation - deviation_a)^2.

@@ -47,7 +47,7 @@ class VGG19(nn.Module):
     """The convolutional part of VGG-19, frozen, with layers by name.
 
     Args:
-        weights: `conv1_1.weight`, `conv1_1.bias`, ... as `weights.load_weights` returns them. Where they
+        weights: `conv1_1.weight`, `conv1_1.bias`, ... as `load.load_weights` returns them. Where they
             have an attribute `preprocessing`, that is done; else that of the original weights.
         pooling: `max` (as trained), `average` (the paper's suggestion for smoother pictures) or `l2`.
             The weights were trained with `max`; the other two change the size of the features.

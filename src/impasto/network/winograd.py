@@ -1,4 +1,4 @@
-"""network.winograd."""
+"""Convolutions of 3 x 3 by Winograd's products on the CPU; `convolution.py` has form and rounding."""
 
 import torch
 from torch import Tensor

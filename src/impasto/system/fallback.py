@@ -1,7 +1,7 @@
 """A result whose place cannot be written goes elsewhere rather than be lost. No torch here.
 
 After minutes of computing the disk may be full, the folder gone or the name taken. The folders of
-`places.fallbacks` are tried then, and the user is told where the result is::
+`app_dirs.fallbacks` are tried then, and the user is told where the result is::
 
     path, trouble = keep(Path("/full/out.png"), data, overwrite=False)
 """

@@ -1,4 +1,4 @@
-"""What this machine is: processors, devices and the number format it is fast at. `Runtime` made definite."""
+"""What this machine is: processors, devices and the number format it is fast at."""
 
 import contextlib
 import ctypes

@@ -82,6 +82,10 @@ class Run:
         shared: Shared | None = None,
         state: RunState | None = None,
     ) -> None:
+        if settings.strength is not None and settings.solver == "scipy":
+            raise InputError(
+                "strength: SciPy's solver cannot change weights on its way; take --solver lbfgs or adam"
+            )
         self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
         self.layers = layers_of(settings, extra_losses, inputs)
         self.schedule = inputs.scales(settings, self.layers)

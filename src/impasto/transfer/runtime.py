@@ -1,9 +1,9 @@
-"""transfer.runtime."""
+"""`Runtime` made definite: every `auto` decided for this machine."""
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
-from impasto.system.hardware import devices, fast_at_bf16, usable_threads
+from impasto.system import hardware
 
 
 def resolve(runtime: Runtime, settings: Settings) -> Runtime:
@@ -15,7 +15,7 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     Raises:
         SettingsError: The device does not exist here.
     """
-    present = devices()
+    present = hardware.devices()
     device = present[0] if runtime.device == "auto" else runtime.device
     if device == "cuda":
         device = "cuda:0"
@@ -25,7 +25,7 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
         )
     precision = runtime.precision
     if precision == "auto":
-        fast = settings.convention == "mean" and fast_at_bf16(device)
+        fast = settings.convention == "mean" and hardware.fast_at_bf16(device)
         precision = "bf16" if fast else "fp32"
-    threads = runtime.threads or usable_threads()
+    threads = runtime.threads or hardware.usable_threads()
     return runtime.changed(device=device, threads=threads, precision=precision)

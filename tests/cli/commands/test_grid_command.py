@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with a photo and a painting, on a narrow network."""
     real = impasto.network.weights.load.load_weights
     monkeypatch.setattr(
-        impasto.transfer.stylize,
+        impasto.network.weights.load,
         "load_weights",
         lambda *which: real(*which) if which else narrow_weights(),
     )

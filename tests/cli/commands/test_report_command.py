@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_commands import folder, paint  # noqa: F401  (the fixture starts every test in its folder)
-from test_page import check
-from test_recipe import recipe
 
 import impasto.network.weights.load
 import impasto.transfer.stylize
+from cli.test_commands import folder, paint  # noqa: F401  (the fixture starts every test in its folder)
+from config.test_recipe import recipe
 from impasto.cli.app import main
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode
@@ -22,6 +21,7 @@ from impasto.image.xmp import read_recipe
 from impasto.losses.loss import Penalty
 from impasto.reports.result_page import RunCapture
 from impasto.transfer.stylize import stylize
+from reports.test_html import check
 
 
 def page(name: str) -> str:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import DRIVER, picture
 
 import impasto.network.weights.load
 import impasto.transfer.result
 import impasto.transfer.stylize
+from cli.test_app import DRIVER, picture
 from impasto.cli import run
 from impasto.cli.app import main
 from impasto.cli.run import signals

@@ -223,15 +223,15 @@ def test_two_at_once_download_once(tiny, server) -> None:
 
 
 PROCESS = """
-import sys, test_fetch
+import sys, test_sources
 from dataclasses import replace
 import impasto.network.weights.load
-from impasto import store
+from impasto.network.weights import store
 from impasto.network.weights.sources import SOURCES, fetch
 name, url = "vgg19-torchvision", sys.argv[1]
 SOURCES[name] = replace(SOURCES[name], url=url, size=int(sys.argv[2]), digest=sys.argv[3])
 def keep(path, *, name, force, origin):
-    record = test_fetch.record_of(path, name, origin)
+    record = test_sources.record_of(path, name, origin)
     store.keep(record, path.read_bytes(), force=force)
     return record
 impasto.network.weights.load.import_weights = keep

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_checkpoint import made, recipe
 
 from impasto.errors import InputError, OutputError
 from impasto.optim.evaluation import State
@@ -14,6 +13,7 @@ from impasto.transfer.callbacks import checkpoints as keepers
 from impasto.transfer.callbacks.checkpoint_file import previous, read, write
 from impasto.transfer.callbacks.checkpoint_folder import last
 from impasto.transfer.callbacks.checkpoints import Checkpoints, Course
+from transfer.callbacks.test_checkpoint_file import made, recipe
 
 
 class Clock:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_transfer import PAINTING, PHOTO
 
 import impasto
 from impasto.cli.settings_sources import gather
@@ -33,6 +32,7 @@ from impasto.transfer.reproduce import reproduce
 from impasto.transfer.resume import resume
 from impasto.transfer.stylize import replay, stylize
 from reference import neutral
+from transfer.test_stylize import PAINTING, PHOTO
 
 ONE = Runtime(device="cpu", threads=1, precision="fp32")
 NAME = "run.checkpoint"

@@ -1,4 +1,4 @@
-"""cli.commands.reproduce."""
+"""`impasto reproduce`: the same picture again, from its recipe."""
 
 import os
 from dataclasses import replace

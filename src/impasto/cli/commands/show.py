@@ -1,4 +1,4 @@
-"""`impasto show` and `impasto reproduce`: how a picture was made, and the same picture again."""
+"""`impasto show`: how a picture was made."""
 
 import shlex
 from collections.abc import Iterator

@@ -55,7 +55,7 @@ def deviation(
         conv: Its name, such as `conv3_1`.
         weight: (out, in, 3, 3).
         bias: (out,).
-        packed: The codes, tables and biases as `weights.read_packed` returns them.
+        packed: The codes, tables and biases as `load.read_packed` returns them.
     """
     block, index = conv.removeprefix("conv").split("_")
     stored = f"block{block}_conv{index}"
@@ -98,7 +98,7 @@ def judge(
     Args:
         weights: The 16 convolutions under our names.
         layout: How the file names them.
-        packed: As `weights.read_packed` returns it.
+        packed: As `load.read_packed` returns it.
         digest: The file's SHA-256.
         shown: The file, for messages.
 

@@ -52,7 +52,7 @@ def study(
 
     Args:
         bench: The folder and the inputs.
-        parts: To be run; see `plan.PARTS`. The page shows those asked for earlier as well.
+        parts: To be run; see `trials.PARTS`. The page shows those asked for earlier as well.
         on_trial: Called before each trial.
         stopping: Asked after every evaluation; True ends the experiment with a page of what is there.
     """

@@ -7,9 +7,9 @@ neutral evaluator, whatever network, layers and formulas the run itself has:
     features of the original VGG-19 with max pooling and zero padding.
 
 No fixed weights reach one ratio at every size: it depends on size, pair, pooling and evaluations. So the
-ratio is measured now and then, and the weight of the style corrected, as `steering` says. All that was set
-is kept in the recipe, which is the calibration: a run that is made again takes its weights from there and
-measures nothing.
+ratio is measured now and then, and the weight of the style corrected, as `strength_control` says. All that
+was set is kept in the recipe, which is the calibration: a run that is made again takes its weights from there
+and measures nothing.
 """
 
 from __future__ import annotations
