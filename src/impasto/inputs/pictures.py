@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -208,6 +209,15 @@ class Inputs:
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
         alpha = self.content.alpha(width, height)
         return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what the recipe keeps of all inputs, by its fields."""
+        return {
+            "content": record(self.content),
+            "styles": self.records(),
+            "init_picture": None if self.start is None else record(self.start),
+            "protect": record_mask(self.protect),
+        }
 
     def records(self) -> tuple[InputRecord, ...]:
         """Return what the recipe keeps of the styles."""

@@ -24,7 +24,7 @@ from impasto.errors import (
     Stop,
 )
 from impasto.inputs import canvas as canvases
-from impasto.inputs.pictures import Inputs, ScaledInputs, record, record_mask, remark
+from impasto.inputs.pictures import Inputs, ScaledInputs, remark
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
 from impasto.losses.build import bind, layers_of
@@ -344,27 +344,23 @@ class Run:
 
     def recipe(self, *, pixels: str = "", reproducible: bool = False) -> Recipe:
         """Return the recipe of the run so far; `pixels` is the SHA-256 of the result's pixels."""
-        inputs, state = self.inputs, self.state
         name, digest = identity(self.weights)
         return Recipe(
             impasto=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             settings=self.settings,
             runtime=self.runtime,
-            content=record(inputs.content),
-            styles=inputs.records(),
-            init_picture=None if inputs.start is None else record(inputs.start),
-            protect=record_mask(inputs.protect),
+            **self.inputs.recorded(),
             weights=name,
             weights_sha256=digest,
-            scales=tuple(state.scales),
+            scales=tuple(self.state.scales),
             losses={name: value for name, value in self.losses.items() if abs(value) < math.inf},
             seconds=round(self.seconds(), 3),
             stopped=self.reason,
             reproducible=reproducible,
             machine=hardware.describe(),
             pixels_sha256=pixels,
-            calibration=state.calibration,
+            calibration=self.state.calibration,
         )
 
     def result(self, canvas: Tensor) -> Result:
