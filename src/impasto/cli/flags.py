@@ -21,6 +21,8 @@ from impasto.errors import InputError, OutputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import WRITABLE
 
+DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
+NO_STREAM = "- is standard input or output, and not for this; give the name of a file"
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
 WITH_UNITS = (
     "memory_limit",
@@ -81,9 +83,32 @@ def _range(field: FieldInfo) -> str:
     return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
 
 
-def raw(kind: Any, tokens: Sequence[Any]) -> str:
-    """Return a value as it was typed: our own models convert it, and say what is wrong in their words."""
-    return str(tokens[0].value)
+def hide_dashes(tokens: Sequence[str]) -> list[str]:
+    """Return the arguments of the program with DASH for each single `-`."""
+    return [DASH if token == "-" else token for token in tokens]
+
+
+def typed(kind: Any, tokens: Sequence[Any]) -> str:
+    """Convert a value to the text that was typed; `-` is standard input or output."""
+    text = str(tokens[0].value)
+    return "-" if text == DASH else text
+
+
+def typed_name(kind: Any, tokens: Sequence[Any]) -> str:
+    """Convert a value to the text that was typed; the models check it.
+
+    Raises:
+        InputError: It is `-`, which this flag or argument does not take.
+    """
+    text = typed(kind, tokens)
+    if text == "-":
+        raise InputError(NO_STREAM)
+    return text
+
+
+def typed_names(kind: Any, tokens: Sequence[Any]) -> list[str]:
+    """Convert the values of a flag that may be repeated, as `typed_name` does."""
+    return [typed_name(kind, [token]) for token in tokens]
 
 
 def _simple(kind: Any) -> bool:
@@ -97,7 +122,9 @@ def parameter(name: str, kind: Any, help: str, group: str = "Output", **more: An
     """Return one keyword-only parameter of a command, which is a flag."""
     names = [f"--{name.replace('_', '-')}", *more.pop("short", [])]
     if _simple(kind):
-        more.setdefault("converter", raw)
+        more.setdefault("converter", typed_name)
+    elif get_origin(kind) is list:
+        more.setdefault("converter", typed_names)
     about = Parameter(
         name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
     )
@@ -144,7 +171,7 @@ def output_flag(default: str) -> Any:
         "File to write; the suffix decides the format; - writes PNG to standard output. "
         f"[default: {default} here, a new name]"
     )
-    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True)
+    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True, converter=typed)
 
 
 SAVING = [
@@ -181,7 +208,7 @@ BASE = [
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look"),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",
-        "Start"),
+        "Start", converter=typed),
     parameter("strokes", str, "Size of the strokes of each painting, by commas, such as 0.5,2; or none. "
         "[0.1 to 10; default: as --stroke]", "Styles"),
     parameter("style_layers_of", str, "Layers of each painting, between ; as in "
@@ -209,9 +236,9 @@ def argument(name: str, about: Parameter) -> Any:
 
 def positional() -> list[Any]:
     """Return the photo and the paintings as parameters of a command."""
-    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=raw)
+    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=typed)
     content = Annotated[Path, photo]
-    painting = Parameter(name="STYLE", help="The painting, or several.", converter=raw)
+    painting = Parameter(name="STYLE", help="The painting, or several.", converter=typed)
     style = Annotated[Path, painting]
     return [
         Plain("content", Plain.POSITIONAL_ONLY, annotation=content),

@@ -78,7 +78,7 @@ def plan_job(
         given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
         suffix: Of the default name.
     """
-    name = "-" if given.get("output") == "\0" else given.get("output")
+    name = given.get("output")
     switches = ("force", "recipe", "report", "no_checkpoint", "json", "quiet", "verbose")
     options: dict[str, Any] = {key: given[key] for key in switches if key in given}
     if "save_settings" in given:

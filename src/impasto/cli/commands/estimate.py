@@ -9,8 +9,6 @@ from impasto.cli.settings_sources import gather
 from impasto.errors import ExitCode, InputError
 from impasto.messages import duration
 
-DASH = "\0"  # as the command line passes on -
-
 
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
 def estimate(content: str, *styles: str, **given: Any) -> int:
@@ -20,8 +18,7 @@ def estimate(content: str, *styles: str, **given: Any) -> int:
     """
     if not styles:
         raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
-    content = "-" if content == DASH else content
-    if DASH in styles:
+    if "-" in styles:
         raise InputError("only the photo can come from standard input (-)")
     chosen = gather(given)
     settings = chosen.settings

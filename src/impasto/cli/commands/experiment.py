@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from impasto.cli import run
 from impasto.cli.console import out
-from impasto.cli.flags import generated, one_picture, parameter, raw, switch, takes, whole
+from impasto.cli.flags import generated, one_picture, parameter, switch, takes, typed_name, whole
 from impasto.cli.progress import Progress, logged
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
@@ -36,7 +36,7 @@ FLAGS = [
 ]  # fmt: skip
 
 
-PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=raw)
+PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=typed_name)
 PAIRS = [
     Plain("content", Plain.POSITIONAL_ONLY, annotation=Annotated[Path, PAIR]),
     Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, PAIR]),

@@ -23,6 +23,7 @@ from impasto.cli.flags import (
     positional,
     switch,
     takes,
+    typed,
     whole,
 )
 from impasto.cli.output import OutputPlan, plan_job
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from impasto.transfer.grid_plan import Plan
     from impasto.transfer.result import Step
 
-DASH = "\0"  # as the command line passes on -
 CELL = 256  # px
 LONGEST_STEM = 100  # characters of a default name
 
@@ -52,7 +52,8 @@ VARY = parameter("vary", list[str], "A setting and its values, such as style_wei
 SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
     "beside it, NAME-cells, their numbers into NAME.csv, losses with and without weights. "
     "With --pick, the picture. "
-    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True)  # fmt: skip
+    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True,
+    converter=typed)  # fmt: skip
 SIZE = parameter("cell", int, "Long edge of a picture on the sheet, at most. [px; 16 or more; "
     f"default: {CELL}]")  # fmt: skip
 PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, at another --size: no "
@@ -71,15 +72,10 @@ def grid(content: str, *styles: str, **given: Any) -> int:
     """
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
-    content = "-" if content == DASH else content
-    if DASH in (*styles, given.get("init_picture")):
+    if "-" in (*styles, given.get("init_picture")):
         raise InputError("only the photo can come from standard input (-)")
-    if given.get("output") == DASH:
-        if "pick" not in given:
-            raise InputError(
-                "-o -: a sheet needs the name of a file, for its cells stand beside it"
-            )
-        given["output"] = "-"
+    if given.get("output") == "-" and "pick" not in given:
+        raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
     vary = varying.parse(given.get("vary") or [])
     if not vary:
         raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
-from impasto.cli.flags import argument, generated, parameter, switch, takes
+from impasto.cli.flags import argument, generated, parameter, switch, takes, typed
 from impasto.cli.output import OutputPlan
 from impasto.cli.progress import Progress
 from impasto.cli.settings_sources import limits_of
@@ -31,7 +31,7 @@ QUICK = "--quick makes a page without it"
     [
         argument("picture", PICTURE),
         parameter("output", Path, "File to write, .html. [default: PICTURE.html here]",
-            short=["-o"], allow_leading_hyphen=True),
+            short=["-o"], allow_leading_hyphen=True, converter=typed),
         switch("quick", "Do not make the picture again: a page without losses and course, from the "
             "picture, its recipe, and what is found of its inputs."),
         INPUTS,
@@ -92,7 +92,7 @@ def _target(picture: str, given: str | None) -> Path:
     """Return where the page goes."""
     if given is None:
         return Path(shortened(Path(picture).stem) + ".html")
-    if given in ("", "-", "\0"):
+    if given in ("", "-"):
         raise InputError("-o: a page needs a file; give a name such as out.html")
     if Path(given).suffix.lower() not in SUFFIXES:
         raise InputError(f"-o {printable(given)}: the name must end in .html")

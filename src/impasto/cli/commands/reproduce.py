@@ -8,7 +8,16 @@ from typing import Any
 from cyclopts import Parameter
 
 from impasto.cli import run
-from impasto.cli.flags import DEEP, SAVING, argument, generated, output_flag, parameter, raw, takes
+from impasto.cli.flags import (
+    DEEP,
+    SAVING,
+    argument,
+    generated,
+    output_flag,
+    parameter,
+    takes,
+    typed_name,
+)
 from impasto.cli.output import beside, note_of, plan_job
 from impasto.cli.settings_sources import gather, limits_of
 from impasto.config.limits import Input
@@ -21,7 +30,7 @@ INPUTS = parameter("inputs", list[Path], "Folders with photo, paintings and mask
     consume_multiple=True)  # fmt: skip
 WEIGHTS = parameter("weights", Path, "The weights, if they are not found by name: a name or a file. "
     "[default: those of the recipe]", "Expert")  # fmt: skip
-PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.", converter=raw)
+PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.", converter=typed_name)
 
 
 @takes(

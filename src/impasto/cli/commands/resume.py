@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from impasto.cli import run as run_module
 from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
-from impasto.cli.flags import SAVING, generated, output_flag, raw, takes
+from impasto.cli.flags import SAVING, generated, output_flag, takes, typed_name
 from impasto.cli.output import KEPT, OutputPlan, SavedOutput, beside, plan_job, with_free_name
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
@@ -31,7 +31,7 @@ BEFORE = "The run was interrupted and gone on with; pictures of its course are t
 def _checkpoint() -> Any:
     about = Parameter(
         help="The file that --checkpoint wrote. [default: the last run that was not finished]",
-        converter=raw,
+        converter=typed_name,
     )
     kind = Annotated[Path | None, about]
     return Plain("checkpoint", Plain.POSITIONAL_ONLY, default=None, annotation=kind)

@@ -26,7 +26,6 @@ from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 
-DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
@@ -34,16 +33,9 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def _dashed(value: Any) -> Any:
-    return "-" if value == DASH else value
-
-
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
 def stylize(content: str, *styles: str, **given: Any) -> int:
     """Paint a photo in the style of one or several paintings (the verb may be left out)."""
-    content, *paintings = (_dashed(name) for name in (content, *styles))
-    styles = tuple(paintings)
-    given = {name: _dashed(value) for name, value in given.items()}
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
