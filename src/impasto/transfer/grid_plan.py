@@ -18,8 +18,7 @@ from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, InputError, OutputError, PictureError
 from impasto.image.picture import Picture, PictureLike
 from impasto.image.xmp import read_recipe
-from impasto.inputs import masks
-from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
+from impasto.inputs.open import MaskLike, Opener, StyleLike, open_inputs, open_styles
 from impasto.inputs.pictures import Inputs, record_mask
 from impasto.inputs.pyramid import Scale
 from impasto.losses import build
@@ -79,7 +78,7 @@ def plan_grid(
     """Open the pictures and the weights, and check every cell, before anything is computed."""
     runtime = runtime or Runtime()
     photo, start = Picture.of(content), None if init_picture is None else Picture.of(init_picture)
-    styles, kept = open_styles(style), masks.opened(protect)
+    styles, kept = open_styles(style), Opener().mask(protect)
     inputs, scales = [], []
     for place in axes.places:
         runtime_module.resolve(runtime, place.settings)
