@@ -19,6 +19,7 @@ import impasto.network.weights.load
 import impasto.transfer.callbacks.strength
 import impasto.transfer.stylize
 from impasto.cli.app import app, main
+from impasto.cli.flags import Flags
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather
 from impasto.config.output import Output
@@ -147,7 +148,7 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     assert Path("painted.png").stat().st_size > 1000
     (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     Path("x.toml").write_text(table)
-    chosen = gather({"settings": "x.toml"}, {}).settings
+    chosen = gather(Flags.of({"settings": "x.toml"}), {}).settings
     assert (chosen.color, chosen.color_amount) == ("luminance", 0.5)
 
 
@@ -190,7 +191,7 @@ def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypa
 def test_the_settings_file_of_the_readme_is_one(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "x.toml").write_text(text)
-    chosen = gather({"settings": str(tmp_path / "x.toml")}, {})
+    chosen = gather(Flags.of({"settings": str(tmp_path / "x.toml")}), {})
     assert (chosen.preset, chosen.settings.style_weight, chosen.settings.init) == (
         "paper",
         50,

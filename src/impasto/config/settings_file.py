@@ -42,7 +42,9 @@ class SettingsFile:
     preset: str | None = None
     weights: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
-    beside: tuple[str, ...] = ()  # flags, as fields, that a picture was painted with besides
+    missing_flags: tuple[
+        str, ...
+    ] = ()  # of a picture: its flags that are no settings, such as mask
 
     def tables(self) -> tuple[Mapping[str, Any], ...]:
         """Return the values of each model."""

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto._version import __version__
+from impasto.cli.checks import whole
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import typed_name, whole
+from impasto.cli.flags import typed_name
 from impasto.config.limits import FORMATS
 from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import DEFAULT_LONG_EDGE
