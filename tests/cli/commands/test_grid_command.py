@@ -24,7 +24,7 @@ from impasto.image import contact_sheet
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
-from impasto.transfer.grid import NOTE
+from impasto.transfer.grids.grid import NOTE
 
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
 VARY = ["--vary", "content_weight=0.01,1", "--vary", "style-weight=1,10"]

@@ -21,8 +21,8 @@ from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.inputs.shared import Shared
 from impasto.network.vgg import narrow_weights
-from impasto.transfer import grid_axes as varying
-from impasto.transfer.grid import NOTE, _caption, grid
+from impasto.transfer.grids import axes as varying
+from impasto.transfer.grids.grid import NOTE, _caption, grid
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.stylize import stylize
 
@@ -85,7 +85,7 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
             made.extend([key] * (self.made - before))
             return value
 
-    monkeypatch.setattr("impasto.transfer.grid.Workshop", Counted)
+    monkeypatch.setattr("impasto.transfer.grids.grid.Workshop", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
     # The network; at two scales inputs, photo's and painting's targets.
     assert len(made) == 1 + 2 * 3
