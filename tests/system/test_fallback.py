@@ -234,10 +234,10 @@ def test_an_intermediate_picture_that_fails_does_not_end_the_run(places, capsys,
 def test_a_format_that_cannot_hold_it_becomes_png(places, capsys, monkeypatch):
     real = Picture.encode
 
-    def encode(self, suffix=".png", **options):
+    def encode(self, suffix=".png", *args, **options):
         if suffix == ".webp":
             raise OutputError("a .webp is at most 16383 px on a side; write .png")
-        return real(self, suffix, **options)
+        return real(self, suffix, *args, **options)
 
     monkeypatch.setattr(Picture, "encode", encode)
     assert run("-o", "out.webp") == ExitCode.RESOURCE

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, beside, note_of, numbered, with_free_name
@@ -167,9 +167,7 @@ def _save_step(job: OutputPlan, step: "Step", path: Path) -> None:
     try:
         step.picture().save(
             path,
-            bits=job.output.bits,
-            quality=job.output.jpeg_quality,
-            metadata=job.output.metadata,
+            job.output,
             overwrite=job.force or job.resumed,  # which makes some of them again
         )
     except ResourceError as error:
@@ -228,7 +226,7 @@ def finish(
 
 def _print_picture(job: OutputPlan, result: "Result") -> None:
     """Write the picture to standard output or, where that fails, to a file."""
-    data = result.encode(".png", bits=job.output.bits, metadata=job.output.metadata)
+    data = result.encode(".png", job.output)
     try:
         out(data)
     except OutputError as error:
@@ -247,12 +245,11 @@ def _save(job: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
             progress.say(f"{printable(taken)} was made by somebody else meanwhile")
     assert job.target is not None
     wanted = job.target
-    how: dict[str, Any] = {"bits": job.output.bits, "metadata": job.output.metadata}
     try:
-        data = result.encode(wanted.suffix, quality=job.output.jpeg_quality, **how)
+        data = result.encode(wanted.suffix, job.output)
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
         job.troubles.append(f"{error}; it is saved as PNG")
-        wanted, data = wanted.with_suffix(".png"), result.encode(".png", **how)
+        wanted, data = wanted.with_suffix(".png"), result.encode(".png", job.output)
     path, trouble = keep(wanted, data, overwrite=job.force and wanted == job.target)
     if trouble:
         job.troubles.append(trouble)

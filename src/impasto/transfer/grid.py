@@ -326,7 +326,7 @@ def _run_cell(
         return Cell(place, path=path), result.stopped
     if path is None:
         return Cell(place, result.recipe, problem=result.fault, result=result), late
-    data = result.encode(path.suffix, bits=plan.output.bits, metadata=plan.output.metadata)
+    data = result.encode(path.suffix, plan.output)
     published(path, data, overwrite=plan.overwrite)
     return Cell(place, result.recipe, path, problem=result.fault), late
 
