@@ -9,6 +9,7 @@ half a file, and the file that was there before stays as it was::
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -48,6 +49,16 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
     check_length(data, limit, shown)
     return data
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:

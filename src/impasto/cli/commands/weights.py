@@ -13,7 +13,6 @@ from impasto.messages import printable
 from impasto.network.weights import sources
 from impasto.network.weights.store import check_name, installed, read_record, tensor_file
 from impasto.system.app_dirs import cache_folder
-from impasto.system.digests import forget
 
 PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -129,7 +128,6 @@ def verify(which: str = PACKAGED, *, json: Flag = False) -> int:
     """
     from impasto.network.weights.load import load_weights
 
-    forget()
     found = load_weights(which)
     told = {
         "name": found.name,

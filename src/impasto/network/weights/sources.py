@@ -19,6 +19,7 @@ from impasto.errors import InputError, OutputError, ResourceError, WeightsError
 from impasto.messages import did_you_mean, printable, reason
 from impasto.network.weights.store import Record, data_folder, locked, read_record, tensor_file
 from impasto.system.download import MOST, Interruption, NoConnection, Refused, download
+from impasto.system.files import file_sha256
 
 TIMEOUT = 30.0  # seconds without a byte
 KEPT = 80_200_000  # bytes of the 16 convolutions as they are kept
@@ -179,8 +180,7 @@ def _installed(source: Source, force: bool) -> Record | None:
         return None
     try:
         record = read_record(source.installs)
-        with path.open("rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest() == record.file_sha256
+        whole = file_sha256(path) == record.file_sha256
     except (WeightsError, OSError):
         return None
     if not whole:
