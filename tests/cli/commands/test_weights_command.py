@@ -255,26 +255,9 @@ def test_fetch_says_the_size_and_asks(monkeypatch, capsys, stdin, flags, code, w
     assert main(["weights", "fetch", source.name, *flags]) == code
     said = capsys.readouterr().err
     assert said.startswith("impasto: vgg19-torchvision: 575 MB from http://127.0.0.1:9/x.pth\n")
-    assert "licence:" in said
+    assert "license:" in said
     assert "first 8 digits" in said
     assert words in said
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_progress(monkeypatch, terminal) -> None:
-    from impasto.cli.commands.weights import _Bar
-
-    stream = Terminal() if terminal else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    with _Bar() as bar:
-        for done in range(0, 101):
-            bar(done * 10**6, 100 * 10**6)
-        bar(10**6, None)
-    said = stream.getvalue()
-    if not terminal:
-        assert said.splitlines()[0] == "impasto: 0 of 100 MB"
-        assert said.count("\n") == 12
-        assert "\x1b" not in said
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["fetch", "--help"], [], ["fetch", "--offline"]])
