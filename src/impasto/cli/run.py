@@ -22,7 +22,7 @@ from impasto.config.limits import Input
 from impasto.config.styles import Style
 from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
-from impasto.system.fallback import keep
+from impasto.system.fallback import save_or_fall_back
 from impasto.system.files import check_length, read_whole
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _print_picture(job: OutputPlan, result: "Result") -> None:
     try:
         out(data)
     except OutputError as error:
-        path, trouble = keep(Path(f"{job.stem}.png"), data, overwrite=False)
+        path, trouble = save_or_fall_back(Path(f"{job.stem}.png"), data, overwrite=False)
         where = trouble or f"the picture is saved as {printable(path.absolute())}"
         job.troubles.append(f"{error}; {where}")
 
@@ -250,7 +250,7 @@ def _save(job: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
         job.troubles.append(f"{error}; it is saved as PNG")
         wanted, data = wanted.with_suffix(".png"), result.encode(".png", job.output)
-    path, trouble = keep(wanted, data, overwrite=job.force and wanted == job.target)
+    path, trouble = save_or_fall_back(wanted, data, overwrite=job.force and wanted == job.target)
     if trouble:
         job.troubles.append(trouble)
     return replace(job, target=path)
@@ -265,7 +265,7 @@ def _save_beside(
     if what == "page" and course is not None:
         text = course.page(result, notes, carried=job.output.metadata != "strip")
     try:
-        path, trouble = keep(path, text.encode(), overwrite=job.force, what=what)
+        path, trouble = save_or_fall_back(path, text.encode(), overwrite=job.force, what=what)
     except OutputError as error:
         job.troubles.append(str(error))
         return None

@@ -25,7 +25,7 @@ from impasto.inputs.open import MaskLike, StyleLike
 from impasto.inputs.shared import Shared
 from impasto.messages import printable, reason
 from impasto.network.weights.load import WeightsLike
-from impasto.system.fallback import published
+from impasto.system.fallback import save_or_stop
 from impasto.transfer import grid_axes as varying
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.grid_axes import Axes, GridCell
@@ -327,7 +327,7 @@ def _run_cell(
     if path is None:
         return Cell(place, result.recipe, problem=result.fault, result=result), late
     data = result.encode(path.suffix, plan.output)
-    published(path, data, overwrite=plan.overwrite)
+    save_or_stop(path, data, overwrite=plan.overwrite)
     return Cell(place, result.recipe, path, problem=result.fault), late
 
 
