@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, beside, note_of, numbered, with_free_name
@@ -22,7 +22,7 @@ from impasto.config.limits import Input
 from impasto.config.styles import Style
 from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
-from impasto.system.fallback import keep
+from impasto.system.fallback import save_or_fall_back
 from impasto.system.files import check_length, read_whole
 
 if TYPE_CHECKING:
@@ -167,9 +167,7 @@ def _save_step(job: OutputPlan, step: "Step", path: Path) -> None:
     try:
         step.picture().save(
             path,
-            bits=job.output.bits,
-            quality=job.output.jpeg_quality,
-            metadata=job.output.metadata,
+            job.output,
             overwrite=job.force or job.resumed,  # which makes some of them again
         )
     except ResourceError as error:
@@ -228,11 +226,11 @@ def finish(
 
 def _print_picture(job: OutputPlan, result: "Result") -> None:
     """Write the picture to standard output or, where that fails, to a file."""
-    data = result.encode(".png", bits=job.output.bits, metadata=job.output.metadata)
+    data = result.encode(".png", job.output)
     try:
         out(data)
     except OutputError as error:
-        path, trouble = keep(Path(f"{job.stem}.png"), data, overwrite=False)
+        path, trouble = save_or_fall_back(Path(f"{job.stem}.png"), data, overwrite=False)
         where = trouble or f"the picture is saved as {printable(path.absolute())}"
         job.troubles.append(f"{error}; {where}")
 
@@ -247,13 +245,12 @@ def _save(job: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
             progress.say(f"{printable(taken)} was made by somebody else meanwhile")
     assert job.target is not None
     wanted = job.target
-    how: dict[str, Any] = {"bits": job.output.bits, "metadata": job.output.metadata}
     try:
-        data = result.encode(wanted.suffix, quality=job.output.jpeg_quality, **how)
+        data = result.encode(wanted.suffix, job.output)
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
         job.troubles.append(f"{error}; it is saved as PNG")
-        wanted, data = wanted.with_suffix(".png"), result.encode(".png", **how)
-    path, trouble = keep(wanted, data, overwrite=job.force and wanted == job.target)
+        wanted, data = wanted.with_suffix(".png"), result.encode(".png", job.output)
+    path, trouble = save_or_fall_back(wanted, data, overwrite=job.force and wanted == job.target)
     if trouble:
         job.troubles.append(trouble)
     return replace(job, target=path)
@@ -268,7 +265,7 @@ def _save_beside(
     if what == "page" and course is not None:
         text = course.page(result, notes, carried=job.output.metadata != "strip")
     try:
-        path, trouble = keep(path, text.encode(), overwrite=job.force, what=what)
+        path, trouble = save_or_fall_back(path, text.encode(), overwrite=job.force, what=what)
     except OutputError as error:
         job.troubles.append(str(error))
         return None

@@ -282,8 +282,8 @@ def _finish(job: OutputPlan, files: Files, found: "Grid", progress: Progress, si
     verb = "is" if len(found.missing) == 1 else "are"
     of_all = f"{len(found.missing)} of {counted(len(found.cells), 'cell')}"
     missing = f"{of_all} {verb} missing and left blank{again}"
-    output = Output(jpeg_quality=job.output.jpeg_quality)
-    sheet = found.sheet(size).encode(files.sheet.suffix, bits=8, quality=output.jpeg_quality)
+    output = Output(bits=8, jpeg_quality=job.output.jpeg_quality)
+    sheet = found.sheet(size).encode(files.sheet.suffix, output)
     contents = {files.sheet: sheet, files.csv: found.to_csv().encode()}
     written, troubles = files.write(contents, force=job.force)
     out(json.dumps(_told(written, files, found)) if job.json else printable(written[0]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from impasto.errors import OutputError
 from impasto.messages import printable
-from impasto.system.fallback import keep
+from impasto.system.fallback import save_or_fall_back
 from impasto.system.files import publish
 
 NOTE = ".impasto-sheets.json"  # in the folder of the cells: which sheets are ours
@@ -76,7 +76,7 @@ class Files:
             troubles.append(str(error))
         for path, data in contents.items():
             what = "sheet" if path == self.sheet else "table"
-            kept, trouble = keep(path, data, overwrite=replaced[path], what=what)
+            kept, trouble = save_or_fall_back(path, data, overwrite=replaced[path], what=what)
             written.append(kept)
             troubles += [trouble] if trouble else []
         return written, troubles

@@ -23,7 +23,7 @@ from impasto.image.picture import Picture, PictureLike
 from impasto.inputs.open import StyleLike
 from impasto.inputs.shared import Shared
 from impasto.messages import printable, reason
-from impasto.system.fallback import published
+from impasto.system.fallback import save_or_stop
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.grids import axes as varying
 from impasto.transfer.grids.axes import Axes, GridCell
@@ -306,8 +306,8 @@ def _run_cell(
         return Cell(place, path=path), result.stopped
     if path is None:
         return Cell(place, result.recipe, problem=result.fault, result=result), late
-    data = result.encode(path.suffix, bits=plan.output.bits, metadata=plan.output.metadata)
-    published(path, data, overwrite=plan.overwrite)
+    data = result.encode(path.suffix, plan.output)
+    save_or_stop(path, data, overwrite=plan.overwrite)
     return Cell(place, result.recipe, path, problem=result.fault), late
 
 
