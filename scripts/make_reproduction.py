@@ -31,7 +31,7 @@ def main() -> None:
     def sheet(name: str, files: list[str], captions: list[str], columns: int, cell: int) -> None:
         found = [pictures / f"{file}.png" for file in files]
         made = contact_sheet(found, columns=columns, captions=captions, cell=cell)
-        made.save(TARGET / f"{name}.jpg", quality=88, overwrite=True)
+        made.save(TARGET / f"{name}.jpg", jpeg_quality=88, overwrite=True)
 
     layers = [f"relu{block}_2" for block in range(1, 6)]
     sheet("content", [f"content-{layer}" for layer in layers], layers, 5, 128)

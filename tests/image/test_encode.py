@@ -177,11 +177,11 @@ def test_avif_is_444_and_quality_counts():
     red = np.zeros((32, 32, 3), np.uint8)
     red[:, ::2] = (255, 0, 0)  # lines of one pixel: subsampled, they would mix with black
     red[:, 1::2] = (0, 0, 255)
-    data = Picture.of(red).encode(".avif", quality=95)
+    data = Picture.of(red).encode(".avif", jpeg_quality=95)
     got = np.asarray(Image.open(io.BytesIO(data))).astype(int)
     assert np.abs(got - red).mean() < 8
     noise = Picture.of(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    sizes = [len(noise.encode(".avif", quality=quality)) for quality in (20, 60, 95)]
+    sizes = [len(noise.encode(".avif", jpeg_quality=quality)) for quality in (20, 60, 95)]
     assert sizes == sorted(sizes)
     assert sizes[0] * 2 < sizes[2]
 

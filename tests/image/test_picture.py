@@ -530,7 +530,7 @@ def test_jpeg_is_not_subsampled_and_quality_counts():
     image = Image.open(io.BytesIO(picture.encode(".jpg")))
     assert {layer[1:3] for layer in image.layer} == {(1, 1)}
     for suffix in (".jpg", ".webp"):
-        assert len(picture.encode(suffix, quality=30)) < len(picture.encode(suffix))
+        assert len(picture.encode(suffix, jpeg_quality=30)) < len(picture.encode(suffix))
 
 
 def test_metadata_does_not_pass_through():
@@ -547,8 +547,8 @@ def test_metadata_does_not_pass_through():
         (".jpg", {"bits": 16}),
         (".webp", {"bits": 16}),
         (".png", {"bits": 10}),
-        (".jpg", {"quality": 0}),
-        (".jpg", {"quality": 101}),
+        (".jpg", {"jpeg_quality": 0}),
+        (".jpg", {"jpeg_quality": 101}),
         (".bmp", {}),
         ("", {}),
     ],

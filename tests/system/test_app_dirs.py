@@ -32,22 +32,6 @@ def test_without_a_home_nothing_is_made_where_one_is(tmp_path, monkeypatch):
     for folder in FOLDERS.values():
         assert folder() == app_dirs.temporary_folder()
     assert app_dirs.temporary_folder().is_absolute()
-    assert all(p.is_absolute() or p in (Path(), Path("x")) for p in app_dirs.fallbacks(Path("x/a")))
-
-
-def test_the_nearest_places_come_first(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_PICTURES_DIR", str(tmp_path / "pictures"))
-    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("tempfile.gettempdir", lambda: "/t")
-    assert list(app_dirs.fallbacks(tmp_path / "out" / "a.png")) == [
-        tmp_path / "out",
-        Path(),
-        tmp_path / "pictures",
-        tmp_path / "home",
-        tmp_path / "cache" / "rescued",
-        Path("/t"),
-    ]
 
 
 @pytest.mark.skipif(

@@ -21,7 +21,7 @@ from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
 from impasto.system import fallback
 from impasto.system import files as publishing
-from impasto.system.fallback import keep, shortened
+from impasto.system.fallback import save_or_fall_back, shortened
 
 INPUTS = ("photo", "painting")
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1", "-q"]
@@ -29,12 +29,11 @@ SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1", "-q"]
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """A folder of work, and a home with pictures, a cache and temporary files elsewhere."""
+    """A current folder, one that will be full, a home, and one for temporary files."""
     monkeypatch.setattr(impasto.network.weights.load, "load_weights", narrow_weights)
-    for name in ("work", "home", "pictures", "temporary", "full"):
+    for name in ("work", "home", "temporary", "full"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_PICTURES_DIR", str(tmp_path / "pictures"))
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path / "work")
@@ -66,31 +65,32 @@ def files(folder="."):
     return sorted(path.name for path in Path(folder).iterdir() if path.suffix)
 
 
-# --- keep ----------------------------------------------------------------------------------------
+# --- save_or_fall_back ---------------------------------------------------------------------------
 
 
 def test_a_place_that_works_is_taken(places):
-    assert keep(Path("out.png"), b"x", overwrite=False) == (Path("out.png"), "")
-    assert keep(Path("out.png"), b"y", overwrite=True) == (Path("out.png"), "")
+    assert save_or_fall_back(Path("out.png"), b"x", overwrite=False) == (Path("out.png"), "")
+    assert save_or_fall_back(Path("out.png"), b"y", overwrite=True) == (Path("out.png"), "")
     assert Path("out.png").read_bytes() == b"y"
 
 
-def test_a_name_that_is_taken_gives_way_in_the_same_folder(places):
+def test_a_name_that_is_taken_gives_way(places):
     (places / "full" / "out.png").write_bytes(b"another's")
-    (places / "full" / "out-2.png").mkdir()
-    path, trouble = keep(places / "full" / "out.png", b"x", overwrite=False)
-    assert path == places / "full" / "out-3.png"
+    (places / "work" / "out.png").write_bytes(b"mine")
+    (places / "work" / "out-2.png").mkdir()
+    path, trouble = save_or_fall_back(places / "full" / "out.png", b"x", overwrite=False)
+    assert path == Path("out-3.png")
     assert "exists already" in trouble
-    assert f"the picture is saved as {path}" in trouble
+    assert f"the picture is saved as {path.absolute()}" in trouble
     assert (places / "full" / "out.png").read_bytes() == b"another's"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_places_in_their_order(places, broken, overwrite):
-    order = ["full", "work", "pictures", "home", "cache/rescued", "temporary"]
+    order = ["full", "work", "temporary"]
     for count, name in enumerate(order[1:], start=1):
         broken(*(places / folder for folder in order[:count]))
-        path, trouble = keep(places / "full" / "out.png", b"x", overwrite=overwrite)
+        path, trouble = save_or_fall_back(places / "full" / "out.png", b"x", overwrite=overwrite)
         assert path.absolute() == places / name / "out.png"
         assert path.read_bytes() == b"x"
         assert "no space left on device" in trouble
@@ -102,7 +102,7 @@ def test_the_places_in_their_order(places, broken, overwrite):
 def test_nothing_is_replaced_elsewhere(places, broken):
     Path("out.png").write_bytes(b"mine")
     broken(places / "full")
-    path, _ = keep(places / "full" / "out.png", b"x", overwrite=True)
+    path, _ = save_or_fall_back(places / "full" / "out.png", b"x", overwrite=True)
     assert path == Path("out-2.png")
     assert Path("out.png").read_bytes() == b"mine"
 
@@ -110,17 +110,17 @@ def test_nothing_is_replaced_elsewhere(places, broken):
 def test_when_every_place_fails_it_says_so(places, broken):
     broken(places, number=errno.EROFS)
     with pytest.raises(OutputError) as error:
-        keep(places / "full" / "out.png", b"x", overwrite=False)
+        save_or_fall_back(places / "full" / "out.png", b"x", overwrite=False)
     text = str(error.value)
     assert "read-only file system" in text
-    for name in ("full", "work", "pictures", "home", "rescued", "temporary"):
+    for name in ("full", "work", "temporary"):
         assert name in text
     assert "\n" not in text
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "\N{CAT FACE}" * 100, "a\nb", "a\udcffb", "a\0b"])
 def test_a_name_that_cannot_be_is_made_one_that_can(places, name):
-    path, _ = keep(places / "full" / f"{name}.png", b"x", overwrite=False)
+    path, _ = save_or_fall_back(places / "full" / f"{name}.png", b"x", overwrite=False)
     assert path.read_bytes() == b"x"
 
 
@@ -234,10 +234,10 @@ def test_an_intermediate_picture_that_fails_does_not_end_the_run(places, capsys,
 def test_a_format_that_cannot_hold_it_becomes_png(places, capsys, monkeypatch):
     real = Picture.encode
 
-    def encode(self, suffix=".png", **options):
+    def encode(self, suffix=".png", *args, **options):
         if suffix == ".webp":
             raise OutputError("a .webp is at most 16383 px on a side; write .png")
-        return real(self, suffix, **options)
+        return real(self, suffix, *args, **options)
 
     monkeypatch.setattr(Picture, "encode", encode)
     assert run("-o", "out.webp") == ExitCode.RESOURCE

@@ -1,3 +1,6 @@
+import time
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -33,6 +36,27 @@ def test_paper_is_fp32_unless_asked_otherwise(monkeypatch) -> None:
 def test_unknown_device_lists_what_exists() -> None:
     with pytest.raises(SettingsError, match=r"device: there is no 'cuda:77'.*cpu"):
         runtime.resolve(Runtime(device="cuda:77"), Settings())
+
+
+def test_memory_by_a_known_machine(monkeypatch, tmp_path) -> None:
+    limit = tmp_path / "limit"
+    monkeypatch.setattr(hardware, "_CGROUP_MEMORY", (str(limit), str(tmp_path / "none")))
+    machine = SimpleNamespace(total=16 * 2**30, available=8 * 2**30)
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=2**30))
+    monkeypatch.setattr(hardware.psutil, "virtual_memory", lambda: machine)
+    monkeypatch.setattr(hardware.psutil, "Process", lambda: process)
+    for text, total, free in (("max", 16, 9), (str(2**63 - 4096), 16, 9), (str(4 * 2**30), 4, 4)):
+        limit.write_text(text)
+        assert hardware.memory() == total * 2**30
+        assert hardware.free_memory() == int(0.9 * free * 2**30)
+
+
+def test_memory_and_age_of_this_process() -> None:
+    assert 2**28 < hardware.free_memory() < hardware.memory() < 2**50
+    before = hardware.process_age()
+    assert 0 < before < 86_400
+    time.sleep(0.05)
+    assert hardware.process_age() > before
 
 
 def test_threads_are_restored() -> None:

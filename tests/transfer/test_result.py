@@ -86,7 +86,7 @@ def test_a_recipe_too_long_for_the_file_does_not_cost_the_picture(make, caplog) 
 
 def test_saving_takes_the_options_of_the_door(make) -> None:
     result = make()
-    assert len(result.encode(".jpg", quality=20)) < len(result.encode(".jpg", quality=95))
+    assert len(result.encode(".jpg", jpeg_quality=20)) < len(result.encode(".jpg", jpeg_quality=95))
     stripped = result.save("out.png", metadata="strip").read_bytes()
     assert b"impasto" not in stripped
     assert b"iCCP" not in stripped

@@ -22,7 +22,7 @@ from impasto.cli.signals import Signals
 from impasto.config.styles import Style
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
-from impasto.system.fallback import keep
+from impasto.system.fallback import save_or_fall_back
 
 if TYPE_CHECKING:
     from impasto.image.picture import Picture
@@ -173,9 +173,7 @@ def _save_step(plan: OutputPlan, step: "Step", path: Path) -> None:
     try:
         step.picture().save(
             path,
-            bits=plan.output.bits,
-            quality=plan.output.jpeg_quality,
-            metadata=plan.output.metadata,
+            plan.output,
             overwrite=plan.force or plan.resumed,
         )
     except ResourceError as error:
@@ -249,11 +247,11 @@ def _report(
 
 def _print_picture(plan: OutputPlan, result: "Result") -> None:
     """Write the picture to standard output or, where that fails, to a file."""
-    data = result.encode(".png", bits=plan.output.bits, metadata=plan.output.metadata)
+    data = result.encode(".png", plan.output)
     try:
         out(data)
     except OutputError as error:
-        path, trouble = keep(Path(f"{plan.stem}.png"), data, overwrite=False)
+        path, trouble = save_or_fall_back(Path(f"{plan.stem}.png"), data, overwrite=False)
         where = trouble or f"the picture is saved as {printable(path.absolute())}"
         plan.troubles.append(f"{error}; {where}")
 
@@ -267,15 +265,13 @@ def _save_picture(plan: OutputPlan, progress: Progress, result: "Result") -> Out
             target = free_name(target, plan)
             progress.say(f"{printable(plan.target)} was made by somebody else meanwhile")
     path = target
-    bits, metadata = plan.output.bits, plan.output.metadata
     try:
-        quality = plan.output.jpeg_quality
-        data = result.encode(target.suffix, quality=quality, bits=bits, metadata=metadata)
+        data = result.encode(target.suffix, plan.output)
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
         plan.troubles.append(f"{error}; it is saved as PNG")
         path = target.with_suffix(".png")
-        data = result.encode(".png", bits=bits, metadata=metadata)
-    path, trouble = keep(path, data, overwrite=plan.force and path == target)
+        data = result.encode(".png", plan.output)
+    path, trouble = save_or_fall_back(path, data, overwrite=plan.force and path == target)
     if trouble:
         plan.troubles.append(trouble)
     return replace(plan, target=path)
@@ -289,7 +285,7 @@ def _save_beside(plan: OutputPlan, path: Path, result: "Result", page: ResultPag
         carried = plan.output.metadata != "strip"
         text = page.capture.page(result, page.notes, carried=carried)
     try:
-        path, trouble = keep(path, text.encode(), overwrite=plan.force, what=what)
+        path, trouble = save_or_fall_back(path, text.encode(), overwrite=plan.force, what=what)
     except OutputError as error:
         plan.troubles.append(str(error))
         return None

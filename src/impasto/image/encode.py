@@ -1,6 +1,6 @@
 """From pixels to the bytes of a picture file, with its recipe, its profile and its resolution.
 
-    data = encode(image, facts, ".png", recipe='{"schema": 1}')
+    data = encode(image, info, ".png", Output(), recipe='{"schema": 1}')
 
 libvips writes the pixels. What it leaves out or puts in unasked (the resolution, where none is
 known; a packet of XMP in PNG that others find; EXIF in TIFF) is put right in the file's own terms.
@@ -10,11 +10,11 @@ import logging
 import struct
 import zlib
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pyvips
 
-from impasto.config.output import Metadata
+from impasto.config.output import Metadata, Output
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError
 from impasto.image import metadata as metadata_module
 from impasto.image import xmp
@@ -43,43 +43,44 @@ def encode(
     image: pyvips.Image,
     facts: FileInfo,
     suffix: str,
+    output: Output,
     *,
-    bits: int | None = None,
-    quality: int = 95,
-    metadata: Metadata = "minimal",
     recipe: str | None = None,
     shown: str = "",
 ) -> bytes:
-    """Return the bytes of a file; `Picture.encode` says what the arguments mean.
+    """Return the bytes of a file; see `Picture.encode`.
+
+    Args:
+        image: Upright sRGB pixels, 3 bands or 4 with alpha.
+        facts: What the source file said, to be written again.
+        suffix: One of `WRITABLE`; it decides the format.
+        output: Bits, quality and metadata.
+        recipe: JSON text for the XMP packet.
+        shown: Name of the picture in messages.
 
     Raises:
-        InputError: The suffix, the bits, the quality, `metadata` or the recipe are not possible.
+        InputError: The format does not exist or has no such bits, or the recipe is too long.
         OutputError: The format cannot hold this picture, or the recipe could not be read back.
     """
     suffix = check_suffix(suffix)
     suffix = _SAME.get(suffix, suffix)
     deep = suffix in DEEP
-    bits = (facts.bits if deep else 8) if bits is None else bits
-    if bits not in (8, 16) or (bits == 16 and not deep):
+    bits = (facts.bits if deep else 8) if output.bits is None else output.bits
+    if bits == 16 and not deep:
         raise InputError(f"{suffix} cannot have {bits} bits; 8 always works, 16 in .png, .tif")
-    if not 1 <= quality <= 100:
-        raise InputError(f"quality must be 1 to 100, not {quality}")
-    if metadata not in get_args(Metadata):
-        choice = ", ".join(get_args(Metadata))
-        raise InputError(f"metadata must be one of {choice}, not {printable(str(metadata))}")
-    facts = _chosen(facts, metadata, recipe, shown)
-    options = _SAVERS[suffix] | ({"Q": quality} if suffix in _LOSSY else {})
-    if metadata != "strip":
+    facts = _chosen(facts, output.metadata, recipe, shown)
+    options = _SAVERS[suffix] | ({"Q": output.jpeg_quality} if suffix in _LOSSY else {})
+    if output.metadata != "strip":
         options["profile"] = "srgb"
     try:
         pixels = over_white(image) if suffix == ".jpg" else image
-        ready, keep = _dressed(quantised(pixels, bits), facts, suffix, metadata)
+        ready, keep = _dressed(quantised(pixels, bits), facts, suffix, output.metadata)
         data = bytes(ready.write_to_buffer(suffix, keep=keep, **options))
     except pyvips.Error as error:
         what = f"{suffix} of {image.width} x {image.height} pixels"
         raise OutputError(f"cannot make a {what}: {detail(error)}; try .png") from error
     data = _finished(data, facts, suffix)
-    if recipe is not None and metadata != "strip":
+    if recipe is not None and output.metadata != "strip":
         _check_recipe(data, recipe, suffix)
     return data
 

@@ -4,7 +4,10 @@ with translated("cat.jpg"):
     image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
+import atexit
 import contextlib
+import functools
+import logging
 import os
 import threading
 import warnings
@@ -17,15 +20,6 @@ from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
 
-
-def _readable(text: Any) -> str:
-    """Return a text of C, whatever bytes are in it."""
-    return "" if text == pyvips.ffi.NULL else pyvips.ffi.string(text).decode("utf-8", "replace")
-
-
-# pyvips' handler of libvips' log, and nothing else, looks this name up there. Its own fails on the texts of
-# damaged files that are not UTF-8, and such a traceback goes to the terminal from within C.
-pyvips._to_string = _readable
 _terminal = threading.RLock()  # one at a time may turn it off
 
 
@@ -43,6 +37,7 @@ def check_size(width: int, height: int, shown: str, limits: Input) -> None:
 @contextlib.contextmanager
 def translated(shown: str) -> Iterator[None]:
     """Turn what files, libvips and the memory raise into errors for the user."""
+    _handle_log()
     try:
         yield
     except (pyvips.Error, UnicodeError) as error:
@@ -81,6 +76,28 @@ def _quiet() -> Iterator[None]:
             os.dup2(nowhere, 2)
             after.callback(os.dup2, saved, 2)
         yield
+
+
+@functools.cache
+def _handle_log() -> Any:
+    """Send libvips' log to the logger of pyvips, whatever bytes are in it.
+
+    pyvips' own handler fails on texts of damaged files that are not UTF-8, and cffi prints that traceback to
+    the terminal. GLib calls the handler that was set last. The cache keeps the callback alive.
+    """
+    flags = pyvips.GLogLevelFlags
+    levels = flags.LEVEL_TO_LOGGER
+    log = logging.getLogger("pyvips")
+
+    def handle(domain: Any, level: int, message: Any, data: Any) -> None:
+        text = b"" if message == pyvips.ffi.NULL else pyvips.ffi.string(message)
+        log.log(levels.get(level, logging.WARNING), "VIPS: %s", text.decode("utf-8", "replace"))
+
+    callback = pyvips.ffi.callback("GLogFunc", handle)
+    mask = sum(levels) | flags.FLAG_FATAL | flags.FLAG_RECURSION
+    handler = pyvips.glib_lib.g_log_set_handler(b"VIPS", mask, callback, pyvips.ffi.NULL)
+    atexit.register(pyvips.glib_lib.g_log_remove_handler, b"VIPS", handler)
+    return callback
 
 
 def _damaged(shown: str, why: str) -> PictureError:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from impasto.config.limits import Input
 from impasto.config.model import LARGEST_EDGE
-from impasto.config.output import Metadata
+from impasto.config.output import Output
 from impasto.errors import InputError, PictureError
 from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
@@ -266,11 +266,10 @@ class Picture:
     def encode(
         self,
         suffix: str = ".png",
+        output: Output | None = None,
         *,
-        bits: int | None = None,
-        quality: int = 95,
-        metadata: Metadata = "minimal",
         recipe: str | None = None,
+        **changes: Any,
     ) -> bytes:
         """Return the bytes of a file, in sRGB.
 
@@ -279,37 +278,26 @@ class Picture:
 
         Args:
             suffix: One of `WRITABLE`; it decides the format.
-            bits: 8 or 16; 16 only for PNG and TIFF. By default the picture's own depth, where the
-                format can hold it.
-            quality: 1 to 100, for JPEG, WebP and AVIF.
-            metadata: "minimal" writes the recipe, the profile and the resolution; "keep" besides
-                EXIF, XMP and, in JPEG and TIFF, IPTC of the photo; "strip" only pixels.
+            output: Bits, quality and metadata; the defaults if None.
             recipe: JSON text that goes into the file as XMP; it is read back to be sure.
+            changes: Fields of `output` by name, such as `bits=16` or `jpeg_quality=80`.
 
         Raises:
-            InputError: The suffix, the bits, the quality, `metadata` or the recipe are not possible.
+            InputError: The suffix, a field of `output` or the recipe is not possible.
             OutputError: The format cannot hold this picture.
         """
-        return encode(
-            self._image,
-            self._facts,
-            suffix,
-            bits=bits,
-            quality=quality,
-            metadata=metadata,
-            recipe=recipe,
-            shown=printable(self.name),
-        )
+        output = (output or Output()).changed(**changes)
+        name = printable(self.name)
+        return encode(self._image, self._facts, suffix, output, recipe=recipe, shown=name)
 
     def save(
         self,
         path: str | os.PathLike[str],
+        output: Output | None = None,
         *,
-        bits: int | None = None,
-        quality: int = 95,
-        overwrite: bool = False,
-        metadata: Metadata = "minimal",
         recipe: str | None = None,
+        overwrite: bool = False,
+        **changes: Any,
     ) -> Path:
         """Write what `encode` makes to a file, all of it or nothing, and return the path.
 
@@ -317,8 +305,7 @@ class Picture:
         this raises (the errors of `encode` and of `check_output`) it is untouched.
         """
         check_output(path, overwrite=overwrite)
-        options: dict[str, Any] = {"bits": bits, "quality": quality}
-        data = self.encode(Path(path).suffix, metadata=metadata, recipe=recipe, **options)
+        data = self.encode(Path(path).suffix, output, recipe=recipe, **changes)
         return publish(path, data, overwrite=overwrite)
 
     def _repr_png_(self) -> bytes:

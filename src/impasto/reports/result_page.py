@@ -199,7 +199,7 @@ def _fit(picture: Picture, edge: int) -> tuple[int, int]:
 
 
 def _jpeg(picture: Picture) -> bytes:
-    return picture.encode(".jpg", bits=8, quality=QUALITY, metadata="strip")
+    return picture.encode(".jpg", bits=8, jpeg_quality=QUALITY, metadata="strip")
 
 
 def _inputs_and_result(

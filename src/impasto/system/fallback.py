@@ -1,83 +1,83 @@
-"""A result whose place cannot be written goes elsewhere rather than be lost. No torch here.
+"""Write a result to another folder when its own cannot be written. No torch here.
 
-After minutes of computing the disk may be full, the folder gone or the name taken. The folders of
-`app_dirs.fallbacks` are tried then, and the user is told where the result is::
+After minutes of computing the disk may be full, the folder gone or the name taken. The result then goes to
+the current folder or, if that fails too, to the one for temporary files::
 
-    path, trouble = keep(Path("/full/out.png"), data, overwrite=False)
+    path, problem = save_or_fall_back(Path("/full/out.png"), data, overwrite=False)
 """
 
-import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from impasto.errors import OutputError
 from impasto.messages import printable
-from impasto.system.app_dirs import cache_folder, fallbacks
 from impasto.system.files import publish
 
 LONGEST_STEM = 120  # characters
-LONGEST_BYTES = 200  # of the 255 that a file's name may have as a rule
+LONGEST_BYTES = 200  # of the 255 that a file name may have as a rule
 
 
 def shortened(stem: str) -> str:
-    """Return the printable beginning of a stem that leaves room for numbers and a suffix behind it.
+    """Return the printable beginning of a stem, with room for a number and a suffix.
 
     It does not begin with a dash, so that no program takes the name for a flag.
     """
-    shown = printable(stem).lstrip("-")[:LONGEST_STEM] or "picture"
-    return shown.encode()[:LONGEST_BYTES].decode(errors="ignore")
+    start = printable(stem).lstrip("-")[:LONGEST_STEM] or "picture"
+    return start.encode()[:LONGEST_BYTES].decode(errors="ignore")
 
 
-def keep(wanted: Path, data: bytes, *, overwrite: bool, what: str = "picture") -> tuple[Path, str]:
-    """Publish a result under its name or, where that fails, in the first place that works.
+def save_or_fall_back(
+    target: Path, data: bytes, *, overwrite: bool, what: str = "picture"
+) -> tuple[Path, str]:
+    """Write a result under its name or, where that fails, in the first fall-back folder that works.
 
     Args:
-        wanted: The name asked for.
+        target: The requested name.
         data: The whole file.
-        overwrite: Whether the file of that name may be replaced; never one elsewhere.
-        what: What it is, for messages.
+        overwrite: Whether a file of this name may be replaced; never in a fall-back folder.
+        what: What the data are, for messages.
 
     Returns:
-        Where it is and, if that is not the name asked for, why, in one line.
+        The path of the file and, if it is not the requested one, the reason in one line.
 
     Raises:
-        OutputError: It can be written nowhere.
+        OutputError: It cannot be written in any of the folders.
     """
     try:
-        return publish(wanted, data, overwrite=overwrite), ""
+        return publish(target, data, overwrite=overwrite), ""
     except OutputError as error:
-        tried = []
-        for folder in fallbacks(wanted):
-            with contextlib.suppress(OSError):
-                if folder.parent == cache_folder():
-                    folder.mkdir(parents=True, exist_ok=True)
+        failed = []
+        for folder in (Path(), Path(tempfile.gettempdir())):
             try:
-                path = publish(_free(folder, wanted), data)
+                path = publish(_free_name(folder, target), data)
             except OutputError:
-                tried.append(printable(folder.absolute()))
+                failed.append(printable(folder.absolute()))
                 continue
             return path, f"{error}; the {what} is saved as {printable(path.absolute())}"
-        places = ", ".join(dict.fromkeys(tried))
-        raise OutputError(f"{error}; the {what} is lost, for these failed too: {places}") from error
+        folders = ", ".join(dict.fromkeys(failed))
+        raise OutputError(
+            f"{error}; the {what} is lost, for these failed too: {folders}"
+        ) from error
 
 
-def published(wanted: Path, data: bytes, *, overwrite: bool) -> Path:
-    """Publish a result of a series, which ends where that fails, as the next ones would fail alike.
+def save_or_stop(target: Path, data: bytes, *, overwrite: bool) -> Path:
+    """Write one result of a series; one that had to fall back ends the series, as the next ones would too.
 
     Raises:
-        OutputError: It could not be written under its name; says where it is instead.
+        OutputError: It could not be written under its name; the message says where it is instead.
     """
-    path, trouble = keep(wanted, data, overwrite=overwrite)
-    if trouble:
-        raise OutputError(trouble)
+    path, problem = save_or_fall_back(target, data, overwrite=overwrite)
+    if problem:
+        raise OutputError(problem)
     return path
 
 
-def _free(folder: Path, wanted: Path) -> Path:
-    """Return a name like the one wanted that nobody has in a folder."""
-    stem, number = shortened(wanted.stem), 1
+def _free_name(folder: Path, target: Path) -> Path:
+    """Return the name of `target` in a folder, with a number if that is taken."""
+    stem, number = shortened(target.stem), 1
     while True:
-        path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{wanted.suffix}"
+        path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{target.suffix}"
         if not os.path.lexists(path):
             return path
         number += 1

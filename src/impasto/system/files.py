@@ -9,6 +9,7 @@ half a file, and the file that was there before stays as it was::
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -48,6 +49,16 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
     check_length(data, limit, shown)
     return data
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
@@ -117,7 +128,6 @@ def publish(
     data: bytes | Callable[[BinaryIO], None],
     *,
     overwrite: bool = False,
-    previous: Path | None = None,
 ) -> Path:
     """Write `data` under `path`, all of it or nothing.
 
@@ -126,7 +136,6 @@ def publish(
             points to is.
         data: The whole content, or a function that writes it into an open file.
         overwrite: Whether an existing file may be replaced.
-        previous: A name in the same folder that the replaced file takes, if it is to be kept.
 
     Returns:
         The path that was written.
@@ -141,8 +150,6 @@ def publish(
         temporary = real.parent / f".impasto-{secrets.token_hex(8)}.tmp"
         _write(temporary, data)
         if overwrite:
-            if previous is not None and real.exists():
-                os.replace(real, previous)  # noqa: PTH105
             os.replace(temporary, real)  # noqa: PTH105
         else:
             _claim(temporary, real)

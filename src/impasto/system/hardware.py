@@ -1,4 +1,4 @@
-"""What this machine is: processors, devices and the number format it is fast at."""
+"""Processors, devices and memory of this machine, and the number formats it is fast at."""
 
 import contextlib
 import ctypes
@@ -9,11 +9,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyvips
 import torch
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in malloc.h of glibc
 _PAGEOUT = 21  # of madvise, in mman.h of Linux
+_CGROUP_MEMORY = (
+    "/sys/fs/cgroup/memory.max",  # version 2; "max" without a limit
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",  # version 1; a huge number without one
+)
 
 
 def usable_threads() -> int:
@@ -30,26 +35,20 @@ def usable_threads() -> int:
 
 
 def memory() -> int:
-    """Return the bytes of memory this process may use, by machine and control group; 0 if unknown."""
-    found = 0
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):
-        found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return found
+    """Return the bytes of memory this process may use: those of the machine or of its control group."""
+    total = int(psutil.virtual_memory().total)
+    for limit in _CGROUP_MEMORY:
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(limit).read_text()))
+    return total
 
 
 def free_memory(device: str = "cpu") -> int:
-    """Return the bytes that this process may take in all, by what is free now; very many if unknown."""
+    """Return the bytes this process may take in all, what it has already included: 90 % of what is free."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0] * 0.9)
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        free += pages * os.sysconf("SC_PAGE_SIZE")
-        return int(0.9 * min(free, memory() or free))
-    return memory() or 2**62
+    free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    return int(0.9 * min(free, memory()))
 
 
 def devices() -> list[str]:
@@ -95,12 +94,8 @@ def cost_of_bf16(device: str) -> float:
 
 
 def process_age() -> float:
-    """Return the seconds since this process was started; 0 where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
-    return 0.0
+    """Return the seconds since this process was started, to about one second."""
+    return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
 @contextlib.contextmanager

@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from impasto.config.output import Metadata
+from impasto.config.output import Output
 from impasto.config.recipe import Recipe
 from impasto.image.picture import Picture
 from impasto.image.xmp import MAX_RECIPE
@@ -119,40 +120,23 @@ class Result:
     stopped: str
     fault: str = ""
 
-    def encode(
-        self,
-        suffix: str = ".png",
-        *,
-        bits: int | None = None,
-        quality: int = 95,
-        metadata: Metadata = "minimal",
-    ) -> bytes:
+    def encode(self, suffix: str = ".png", output: Output | None = None, **changes: Any) -> bytes:
         """Return the bytes of a file with the recipe in it; see `Picture.encode`."""
-        return self.picture.encode(
-            suffix, bits=bits, quality=quality, metadata=metadata, recipe=self._line()
-        )
+        return self.picture.encode(suffix, output, recipe=self._line(), **changes)
 
     def save(
         self,
         path: str | os.PathLike[str],
+        output: Output | None = None,
         *,
-        bits: int | None = None,
-        quality: int = 95,
-        metadata: Metadata = "minimal",
         overwrite: bool = False,
+        **changes: Any,
     ) -> Path:
         """Write the picture with its recipe, atomically, in the format of the name's ending.
 
         See `Picture.save` for the arguments and errors.
         """
-        return self.picture.save(
-            path,
-            bits=bits,
-            quality=quality,
-            metadata=metadata,
-            recipe=self._line(),
-            overwrite=overwrite,
-        )
+        return self.picture.save(path, output, recipe=self._line(), overwrite=overwrite, **changes)
 
     def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the recipe as JSON, atomically."""

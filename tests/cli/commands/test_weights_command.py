@@ -19,7 +19,6 @@ from impasto.errors import ExitCode, OutputError
 from impasto.network.weights import store
 from impasto.network.weights.load import NAME
 from impasto.network.weights.sources import SOURCES
-from impasto.system import digests
 from impasto.system import files as publishing
 
 RECORD = store.Record(
@@ -188,16 +187,9 @@ def test_bad_weights_are_refused_in_one_line(
     assert store.installed() == []
 
 
-def test_verify_reads_every_byte_again(tmp_path, monkeypatch, capsys, weights) -> None:
-    """Bytes that a disk loses by itself change no time, so that only the command finds them."""
-    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "SETTLED", -1.0)
+def test_verify_finds_other_bytes(capsys) -> None:
     record = replace(RECORD, file_sha256=hashlib.sha256(b"right").hexdigest())
     store.keep(record, b"wrong", force=False)
-    with monkeypatch.context() as patch:
-        patch.setattr(digests.hashlib, "file_digest", lambda *a: hashlib.sha256(b"right"))
-        assert digests.verified(store.tensor_file("mine"), record.file_sha256)
-    assert digests.verified(store.tensor_file("mine"), record.file_sha256)
     assert main(["weights", "verify", "mine"]) == ExitCode.WEIGHTS
     assert "are damaged (SHA-256 differs)" in capsys.readouterr().err
 
@@ -263,26 +255,9 @@ def test_fetch_says_the_size_and_asks(monkeypatch, capsys, stdin, flags, code, w
     assert main(["weights", "fetch", source.name, *flags]) == code
     said = capsys.readouterr().err
     assert said.startswith("impasto: vgg19-torchvision: 575 MB from http://127.0.0.1:9/x.pth\n")
-    assert "licence:" in said
+    assert "license:" in said
     assert "first 8 digits" in said
     assert words in said
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_progress(monkeypatch, terminal) -> None:
-    from impasto.cli.commands.weights import _Bar
-
-    stream = Terminal() if terminal else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    with _Bar() as bar:
-        for done in range(0, 101):
-            bar(done * 10**6, 100 * 10**6)
-        bar(10**6, None)
-    said = stream.getvalue()
-    if not terminal:
-        assert said.splitlines()[0] == "impasto: 0 of 100 MB"
-        assert said.count("\n") == 12
-        assert "\x1b" not in said
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["fetch", "--help"], [], ["fetch", "--offline"]])

@@ -1,5 +1,6 @@
-"""Fetching weights: what is checked, kept and said. Transfers themselves are in test_download.py."""
+"""Fetching weights from a server on this machine: what is checked, kept and reported."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+import torch.hub
 
 import impasto.network.weights.load
 from impasto.errors import ExitCode, InputError, OutputError, ResourceError, WeightsError
@@ -102,15 +104,10 @@ def test_the_sources_say_what_they_are() -> None:
 
 
 def test_fetched_once(tiny, server, data_folder) -> None:
-    seen, asked = [], []
-    record = fetch(
-        tiny.name,
-        on_progress=lambda *state: seen.append(state),
-        confirm=lambda *state: asked.append(state),
-    )
+    asked = []
+    record = fetch(tiny.name, confirm=lambda *state: asked.append(state))
     assert record.origin == tiny.url
     assert (data_folder / "vgg19-torchvision.safetensors").read_bytes() == PAYLOAD
-    assert seen[-1] == (len(PAYLOAD), len(PAYLOAD))
     assert asked == [(tiny, tiny.url)]
     assert nothing_left(data_folder)
     assert fetch(tiny.name, offline=True) == record
@@ -132,11 +129,34 @@ def test_wrong_content_of_the_right_size(tiny, server, data_folder) -> None:
     fetch(tiny.name)
 
 
-def test_a_part_is_gone_on_with_or_found_wrong(tiny, server, data_folder) -> None:
+def test_what_an_earlier_download_left_is_replaced(tiny, server, data_folder) -> None:
     folder = data_folder / "downloads"
     folder.mkdir(parents=True)
-    (folder / "tiny.pth.part").write_bytes(PAYLOAD[:100])  # this server knows no ranges
+    (folder / "tiny.pth.part").write_bytes(PAYLOAD[:100])
     fetch(tiny.name)
+    assert nothing_left(data_folder)
+
+
+def test_an_md5_is_checked_as_well(tiny, server, monkeypatch, data_folder) -> None:
+    digest = hashlib.md5(PAYLOAD).hexdigest()
+    monkeypatch.setitem(SOURCES, tiny.name, replace(tiny, method="md5", digest=digest))
+    fetch(tiny.name)
+    (server.folder / "tiny.pth").write_bytes(PAYLOAD[::-1])
+    with pytest.raises(WeightsError, match=r"is not tiny\.pth: its md5 starts with"):
+        fetch(tiny.name, force=True)
+    assert nothing_left(data_folder)
+
+
+def test_a_full_disk_in_the_middle(tiny, server, monkeypatch, data_folder) -> None:
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", full)
+    with pytest.raises(
+        OutputError, match=r"cannot write .*tiny\.pth\.part: no space left"
+    ) as caught:
+        fetch(tiny.name)
+    assert "\n" not in str(caught.value)
     assert nothing_left(data_folder)
 
 
@@ -162,7 +182,7 @@ def test_not_found_and_stalled(tiny, server) -> None:
     with pytest.raises(WeightsError, match=r"HTTP 404.*impasto weights import"):
         fetch(tiny.name, url=f"{server.url}/none")
     server.delay = 0.6
-    with pytest.raises(WeightsError, match="the same command goes on where it stopped"):
+    with pytest.raises(WeightsError, match=r"broke off \(.*timed out\); try again"):
         fetch(tiny.name, timeout=0.1)
 
 

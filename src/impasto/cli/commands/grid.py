@@ -32,12 +32,12 @@ from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
-from impasto.transfer import grid_axes
-from impasto.transfer.grid_axes import Axes, GridCell
+from impasto.transfer.grids import axes as grid_axes
+from impasto.transfer.grids.axes import Axes, GridCell
 
 if TYPE_CHECKING:
-    from impasto.transfer.grid import Cell, Grid
-    from impasto.transfer.grid_plan import Plan
+    from impasto.transfer.grids.grid import Cell, Grid
+    from impasto.transfer.grids.plan import GridPlan
     from impasto.transfer.result import Step
 
 CELL = 256  # px
@@ -104,8 +104,8 @@ def _paint_grid(
     arguments.read(resolved.input)
     sheet = _plan_sheet(axes, resolved, arguments, flags)
     with run.show_progress(sheet.plan) as progress:
-        from impasto.transfer.grid import run_grid
-        from impasto.transfer.grid_plan import plan_grid
+        from impasto.transfer.grids.grid import run_grid
+        from impasto.transfer.grids.plan import plan_grid
 
         for note in resolved.notes:
             progress.say(note)
@@ -213,7 +213,7 @@ def _plan_sheet(
 class _Watch:
     """Shows the progress of all cells, and ends at a signal."""
 
-    def __init__(self, progress: Progress, plan: "Plan", resolved: ResolvedSettings) -> None:
+    def __init__(self, progress: Progress, plan: "GridPlan", resolved: ResolvedSettings) -> None:
         self._progress = progress
         self._reported = False
         self._series = Series(plan.work)
@@ -255,8 +255,8 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
             )
         progress.say(f"no sheet is written, for no cell is finished yet{again}")
         return code
-    files, output = sheet.files, Output(jpeg_quality=sheet.plan.output.jpeg_quality)
-    image = grid.sheet(size).encode(files.sheet.suffix, bits=8, quality=output.jpeg_quality)
+    files, output = sheet.files, Output(bits=8, jpeg_quality=sheet.plan.output.jpeg_quality)
+    image = grid.sheet(size).encode(files.sheet.suffix, output)
     written, troubles = write(
         {files.sheet: image, files.csv: grid.to_csv().encode()},
         {files.sheet: "sheet", files.csv: "table"},

@@ -10,8 +10,8 @@ from impasto.config.recipe import Recipe
 from impasto.config.settings import Settings
 from impasto.errors import ImpastoError
 from impasto.image.xmp import read_recipe
-from impasto.system.fallback import keep
-from impasto.transfer.grid_axes import GridCell
+from impasto.system.fallback import save_or_fall_back
+from impasto.transfer.grids.axes import GridCell
 
 SUFFIX = ".png"  # of cells
 
@@ -95,7 +95,7 @@ def write(
     """
     written, troubles = [], []
     for path, data in contents.items():
-        place, trouble = keep(path, data, overwrite=overwrite, what=labels[path])
+        place, trouble = save_or_fall_back(path, data, overwrite=overwrite, what=labels[path])
         written.append(place)
         troubles += [trouble] if trouble else []
     return written, troubles

@@ -17,7 +17,7 @@ from impasto.config.recipe import Recipe
 from impasto.errors import ExitCode, InputError
 from impasto.image.xmp import read_recipe
 from impasto.messages import duration, printable
-from impasto.system.fallback import keep, shortened
+from impasto.system.fallback import save_or_fall_back, shortened
 from impasto.system.files import WRITABLE, check_target
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def report(picture: str, *, flags: Flags) -> int:
             page, fault = _quick(subject, plan, progress), ""
         else:
             page, fault = _replayed(subject, plan, progress, flags.weights)
-    target, trouble = keep(target, page.encode(), overwrite=flags.force, what="page")
+    target, trouble = save_or_fall_back(target, page.encode(), overwrite=flags.force, what="page")
     out(printable(target))
     if trouble:
         return complain(trouble, ExitCode.RESOURCE)

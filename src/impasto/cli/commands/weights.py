@@ -14,7 +14,6 @@ from impasto.messages import printable
 from impasto.network.weights import sources
 from impasto.network.weights.store import check_name, installed, read_record, tensor_file
 from impasto.system.app_dirs import cache_folder
-from impasto.system.digests import forget
 
 PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
 Name = Annotated[str, Parameter(converter=typed_name)]
@@ -51,7 +50,7 @@ def list_weights(*, json: Flag = False) -> int:
     if others:
         out("\nto fetch (impasto weights fetch NAME):")
     for source in others:
-        out(f"{source.name:{width}}  {source.size_words}; {source.licence}; check: {source.check}")
+        out(f"{source.name:{width}}  {source.size_words}; {source.license}; check: {source.check}")
     return ExitCode.DONE
 
 
@@ -86,7 +85,7 @@ def fetch(
     yes: Flag = False,
     force: Flag = False,
 ) -> int:
-    """Download weights, check and keep them. Goes on where an earlier try broke off.
+    """Download weights, check and keep them.
 
     Args:
         name: vgg19-original, vgg19-original-caffe or vgg19-torchvision.
@@ -95,15 +94,14 @@ def fetch(
         yes: Do not ask.
         force: Replace other weights of the same name.
     """
-    with _Bar() as bar:
-        found = sources.fetch(
-            name,
-            url=url,
-            offline=offline,
-            force=force,
-            confirm=lambda source, address: _ask(source, address, yes),
-            on_progress=bar,
-        )
+    found = sources.fetch(
+        name,
+        url=url,
+        offline=offline,
+        force=force,
+        confirm=lambda source, address: _ask(source, address, yes),
+        progress=sys.stderr.isatty(),
+    )
     _tell(asdict(found))
     return ExitCode.DONE
 
@@ -136,7 +134,6 @@ def verify(which: Name = PACKAGED, *, json: Flag = False) -> int:
     """
     from impasto.network.weights.load import load_weights
 
-    forget()
     found = load_weights(which)
     told = {
         "name": found.name,
@@ -180,7 +177,7 @@ def _ask(source: sources.Source, url: str, yes: bool) -> None:
     """Say what will be downloaded, and ask whether it may be."""
     sys.stderr.write(
         f"impasto: {source.name}: {source.size_words} from {printable(url)}\n"
-        f"impasto: licence: {source.licence}\nimpasto: check: {source.check}\n"
+        f"impasto: license: {source.license}\nimpasto: check: {source.check}\n"
     )
     if yes:
         return
@@ -190,39 +187,3 @@ def _ask(source: sources.Source, url: str, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InputError("nothing was downloaded")
-
-
-class _Bar:
-    """Shows the progress on standard error: a bar on a terminal, a line each tenth elsewhere."""
-
-    def __init__(self) -> None:
-        self._live: Any = None
-        self._tenth = -1
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if sys.stderr.isatty():
-            self._draw(done, total)
-            return
-        tenth = done * 10 // total if total else done // 50_000_000
-        if tenth != self._tenth:
-            self._tenth = tenth
-            of = f" of {total / 1e6:.0f}" if total else ""
-            sys.stderr.write(f"impasto: {done / 1e6:.0f}{of} MB\n")
-
-    def _draw(self, done: int, total: int | None) -> None:
-        if self._live is None:  # only now: before this the user is asked
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-            columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-            self._live = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._live.add_task("")
-            self._live.start()
-        self._live.update(self._live.task_ids[0], completed=done, total=total)

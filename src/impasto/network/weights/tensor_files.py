@@ -4,7 +4,6 @@ The kind is told by the first bytes. Nothing in a file is run: PyTorch's pickles
 plain tensors (`weights_only=True`), and the other two hold none.
 """
 
-import hashlib
 import stat
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.messages import printable, reason
+from impasto.system.files import file_sha256
 
 LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
 LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
@@ -57,8 +57,7 @@ def sha256(path: Path) -> str:
         WeightsError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
 

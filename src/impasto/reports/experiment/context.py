@@ -58,4 +58,4 @@ def small(picture: Picture) -> bytes:
     """Return an input for the page, as JPEG."""
     edge = min(THUMB, max(picture.width, picture.height))
     width, height = fit(picture.width, picture.height, edge)
-    return Picture.from_tensor(picture.tensor(width, height)).encode(".jpg", quality=90)
+    return Picture.from_tensor(picture.tensor(width, height)).encode(".jpg", jpeg_quality=90)

@@ -30,7 +30,7 @@ from impasto.messages import printable, reason
 from impasto.network.weights.load import identity, load
 from impasto.reports.experiment.trials import Scope, Trial
 from impasto.system import hardware
-from impasto.system.fallback import published
+from impasto.system.fallback import save_or_stop
 from impasto.system.files import publish
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.result import Record, Result, Step, named
@@ -172,7 +172,7 @@ class Runner:
         names = {0: f"pictures/{trial.name}.png"}
         saved = {}
         data = result.encode(".png", bits=8)
-        published(self.folder / names[0], data, overwrite=True)
+        save_or_stop(self.folder / names[0], data, overwrite=True)
         saved[0] = score(Picture.open(data))
         for number, picture in taken.items():
             names[number] = f"pictures/{trial.name}-{number:04d}.png"
