@@ -189,7 +189,7 @@ def test_only_flags_given_change_the_preset():
 
 
 def test_quality_overrides_the_evaluations_of_a_preset():
-    assert gather({"preset": "paper", "quality": "draft"}, {}).settings.passes == 25
+    assert gather({"preset": "paper", "quality": "draft"}, {}).settings.evaluations_per_scale == 25
 
 
 def test_json_is_one_object_on_standard_output(capsys):

@@ -198,7 +198,7 @@ def test_resolution_in_and_out(dpi):
 
 
 def test_a_recipe_that_is_not_read_back_is_not_written(monkeypatch):
-    monkeypatch.setattr(module.xmp, "recipe_in", lambda data, shown: "{}")
+    monkeypatch.setattr(module.xmp, "recipe_in", lambda data, label: "{}")
     picture = Picture.of(quadrants())
     assert picture.encode(".png", recipe="{}")
     with pytest.raises(OutputError, match="not read back"):

@@ -802,8 +802,8 @@ def test_from_tensor_takes_what_the_photo_says():
 @pytest.mark.parametrize("bands", [3, 4])
 def test_notebooks_show_a_small_png(bands):
     small = random_rgb(20, 30, bands)
-    shown = np.asarray(Image.open(io.BytesIO(Picture.of(small)._repr_png_())))
-    assert np.array_equal(shown, small)
+    label = np.asarray(Image.open(io.BytesIO(Picture.of(small)._repr_png_())))
+    assert np.array_equal(label, small)
     large = np.full((700, 2100, bands), 200, np.uint16) * 257
     image = Image.open(io.BytesIO(Picture.of(large)._repr_png_()))
     assert (image.format, image.size) == ("PNG", (1024, 341))

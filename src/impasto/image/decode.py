@@ -1,6 +1,6 @@
 """From the bytes of a picture file to upright sRGB pixels, and what the file says besides.
 
-    held, facts = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
+    pixels, info = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
 
 libvips reads most formats, Pillow and pi-heif the others. Formats are known by content, not by name, and
 all limits hold before anything is unpacked.
@@ -19,7 +19,7 @@ from impasto.config.limits import Input
 from impasto.image import metadata
 from impasto.image.formats import format_of
 from impasto.image.guards import check_size, foreign, translated
-from impasto.image.headers import PARTS, check_claims, frames, packed_text, png_chunks
+from impasto.image.headers import PARTS, check_headers, frames, packed_text, png_chunks
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
 from impasto.image.pixels import Pixels, from_pil, is_large
@@ -36,60 +36,64 @@ _LOADERS = {  # no other loader of libvips is ever reached, so no other needs to
     "webp": "webpload_buffer",
     "avif": "heifload_buffer",
 }
-_FLOWING = ("jpeg", "png", "tiff")  # unpacked row by row, so that a large file needs little memory
+_STREAMABLE = (
+    "jpeg",
+    "png",
+    "tiff",
+)  # unpacked row by row, so that a large file needs little memory
 _MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
 
 _log = logging.getLogger(__name__)
 
 
-def decode(data: bytes, shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
+def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     """Return the upright sRGB pixels, all of them read once, and what the file says.
 
     Raises:
         PictureError: It is damaged, beyond a limit, or not a picture that can be read.
         ResourceError: There is not enough memory for it.
     """
-    with translated(shown):
-        kind = format_of(data, shown, limits)
-        check_claims(kind, data, shown, limits)
+    with translated(label):
+        kind = format_of(data, label, limits)
+        check_headers(kind, data, label, limits)
         if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
-            image, facts, count = read_rare(kind, data, shown, limits)
+            image, info, count = read_rare(kind, data, label, limits)
         else:
-            image, facts = _vips(kind, data, shown, limits)
+            image, info = _vips(kind, data, label, limits)
             count = frames(kind, data, limits.max_frames)
         if count > 1:
             part = PARTS.get(kind, "frames")
-            said = f"{shown}: {count} {part}; only the first is used"
-            facts = replace(facts, notes=(*facts.notes, said))
-        if kind in _FLOWING and kind not in RARE and _can_flow(image, kind, data):
-            held, facts = _flowing(kind, data, shown, limits, facts)
+            said = f"{label}: {count} {part}; only the first is used"
+            info = replace(info, notes=(*info.notes, said))
+        if kind in _STREAMABLE and kind not in RARE and _can_stream(image, kind, data):
+            pixels, info = _decode_streamed(kind, data, label, limits, info)
         else:
-            held, facts = _settled(image, facts, shown)
-    for note in facts.notes:
+            pixels, info = _finish_decoding(image, info, label)
+    for note in info.notes:
         _log.warning("%s", note)
-    return held, facts
+    return pixels, info
 
 
-def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
+def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     """Return the same of a picture that Pillow holds."""
-    check_size(*picture.size, shown, limits)
-    with translated(shown):
-        with foreign(shown):
+    check_size(*picture.size, label, limits)
+    with translated(label):
+        with foreign(label):
             picture.load()
             image = from_pil(picture)
-            facts = FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture))
-        return _settled(image, facts, shown)
+            info = FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture))
+        return _finish_decoding(image, info, label)
 
 
-def xmp_in(data: bytes, shown: str) -> bytes:
+def xmp_in(data: bytes, label: str) -> bytes:
     """Return the packet of XMP in a file, without unpacking its pixels; empty if there is none."""
-    with translated(shown):
+    with translated(label):
         # Pixels stay packed; and what was written under a larger limit is to be read back.
         limits = Input.from_environment().changed(max_pixels=2**62, max_side=2**31 - 1)
-        kind = format_of(data, shown, limits)
-        check_claims(kind, data, shown, limits)
+        kind = format_of(data, label, limits)
+        check_headers(kind, data, label, limits)
         if kind == "heic":
-            with foreign(shown):
+            with foreign(label):
                 return bytes(heif_image(data).info.get("xmp") or b"")
         if kind in RARE:
             return b""
@@ -97,38 +101,38 @@ def xmp_in(data: bytes, shown: str) -> bytes:
         return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
-def _settled(image: pyvips.Image, facts: FileInfo, shown: str) -> tuple[Pixels, FileInfo]:
+def _finish_decoding(image: pyvips.Image, info: FileInfo, label: str) -> tuple[Pixels, FileInfo]:
     """Return the image as it is held; what lies across after turning is said so."""
     lying = image.get_typeof("orientation") and image.get("orientation") > 4
-    image, notes = srgb(image, shown)
-    dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
-    return Pixels.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
+    image, notes = srgb(image, label)
+    dpi = info.dpi[::-1] if info.dpi and lying else info.dpi
+    return Pixels.of(upright(image)), replace(info, dpi=dpi, notes=(*info.notes, *notes))
 
 
-def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
+def _can_stream(image: pyvips.Image, kind: str, data: bytes) -> bool:
     """Whether a picture is so large that its file is held instead of its pixels, and can be."""
     turned = image.get_typeof("orientation") and image.get("orientation") > 1
     rare = kind == "tiff" and is_rare_tiff(data)
     return not turned and not rare and is_large(image, len(data))
 
 
-def _flowing(
-    kind: str, data: bytes, shown: str, limits: Input, facts: FileInfo
+def _decode_streamed(
+    kind: str, data: bytes, label: str, limits: Input, info: FileInfo
 ) -> tuple[Pixels, FileInfo]:
     """Return pixels that are unpacked anew whenever they are asked for; read them once to be sure."""
 
     def make() -> pyvips.Image:
-        return srgb(_vips(kind, data, shown, limits)[0], shown)[0]
+        return srgb(_vips(kind, data, label, limits)[0], label)[0]
 
-    image, notes = srgb(_vips(kind, data, shown, limits)[0], shown)
+    image, notes = srgb(_vips(kind, data, label, limits)[0], label)
     image.avg()
-    return Pixels.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
+    return Pixels.streaming(image, make), replace(info, notes=(*info.notes, *notes))
 
 
-def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     """Return the image as libvips opens it, only the head read, and what it says."""
     image = _load(kind, data)
-    check_size(image.width, image.height, shown, limits)
+    check_size(image.width, image.height, label, limits)
     bits = 8 if image.format == "uchar" else 16
     if kind == "tiff":
         dpi, described = metadata.stated_dpi(data), metadata.described(data)

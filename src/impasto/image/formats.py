@@ -30,7 +30,7 @@ _OTHERS = {  # only to say what a file is
 }
 
 
-def format_of(data: bytes, shown: str, limits: Input) -> str:
+def format_of(data: bytes, label: str, limits: Input) -> str:
     """Return one of `FORMATS`.
 
     Raises:
@@ -41,8 +41,8 @@ def format_of(data: bytes, shown: str, limits: Input) -> str:
         if limits.allows(found):
             return found
         allowed = f"only {limits.formats} may be read (IMPASTO_FORMATS, --formats)"
-        raise PictureError(f"{shown} is of the format {found}, but {allowed}")
-    raise PictureError(f"{shown} is {found or 'in no known format'}; give a {_USUAL} file")
+        raise PictureError(f"{label} is of the format {found}, but {allowed}")
+    raise PictureError(f"{label} is {found or 'in no known format'}; give a {_USUAL} file")
 
 
 def _known(data: bytes) -> str:

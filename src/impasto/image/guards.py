@@ -23,9 +23,9 @@ from impasto.messages import printable
 _terminal = threading.RLock()  # one at a time may turn it off
 
 
-def check_size(width: int, height: int, shown: str, limits: Input) -> None:
+def check_size(width: int, height: int, label: str, limits: Input) -> None:
     """Refuse what is too large, before it is unpacked."""
-    size = f"{shown} has {width} x {height} pixels, more than"
+    size = f"{label} has {width} x {height} pixels, more than"
     if width * height > limits.max_pixels:
         allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
         raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
@@ -35,21 +35,21 @@ def check_size(width: int, height: int, shown: str, limits: Input) -> None:
 
 
 @contextlib.contextmanager
-def translated(shown: str) -> Iterator[None]:
+def translated(label: str) -> Iterator[None]:
     """Turn what files, libvips and the memory raise into errors for the user."""
     _handle_log()
     try:
         yield
     except (pyvips.Error, UnicodeError) as error:
-        raise _damaged(shown, detail(error)) from error
+        raise _damaged(label, detail(error)) from error
     except MemoryError as error:
-        raise ResourceError(f"not enough memory for {shown}; give a smaller picture") from error
+        raise ResourceError(f"not enough memory for {label}; give a smaller picture") from error
     except InputError as error:
         raise PictureError(str(error)) from error
 
 
 @contextlib.contextmanager
-def foreign(shown: str) -> Iterator[None]:
+def foreign(label: str) -> Iterator[None]:
     """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn besides."""
     try:
         with warnings.catch_warnings(), _quiet():
@@ -61,7 +61,7 @@ def foreign(shown: str) -> Iterator[None]:
         if "memory" in str(error).lower():
             raise MemoryError from error
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _damaged(shown, printable(lines[0])[:120]) from error
+        raise _damaged(label, printable(lines[0])[:120]) from error
 
 
 @contextlib.contextmanager
@@ -100,8 +100,8 @@ def _handle_log() -> Any:
     return callback
 
 
-def _damaged(shown: str, why: str) -> PictureError:
-    return PictureError(f"{shown} is damaged or of an unknown kind ({why}); export it anew as PNG")
+def _damaged(label: str, why: str) -> PictureError:
+    return PictureError(f"{label} is damaged or of an unknown kind ({why}); export it anew as PNG")
 
 
 def detail(error: pyvips.Error | UnicodeError) -> str:

@@ -2,7 +2,7 @@
 
 It is believed only so far as to refuse the file, and to say what was left out::
 
-    check_claims("gif", data, "cat.gif", Input())
+    check_headers("gif", data, "cat.gif", Input())
     frames("gif", data, 1000)                     # how many there are, counted no further than this
 """
 
@@ -20,7 +20,7 @@ _STEP = 65_536  # bytes that are unpacked at once, to be counted
 _PACKED = re.compile(rb"^[^\0]{1,79}\0", re.DOTALL)  # a name, before what is packed
 
 
-def check_claims(kind: str, data: bytes, shown: str, limits: Input) -> None:
+def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
     """Refuse a file by what its head claims.
 
     Raises:
@@ -28,13 +28,13 @@ def check_claims(kind: str, data: bytes, shown: str, limits: Input) -> None:
     """
     if kind == "png" and data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
-        check_size(width, height, shown, limits)
-        _check_text(data, shown, limits.max_text)
+        check_size(width, height, label, limits)
+        _check_text(data, label, limits.max_text)
     if kind == "gif" and len(data) >= 10:
         width, height = struct.unpack_from("<HH", data, 6)
-        check_size(width, height, shown, limits)
+        check_size(width, height, label, limits)
     if frames(kind, data, limits.max_frames) > limits.max_frames:
-        many = f"{shown} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
+        many = f"{label} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
 
 
@@ -77,7 +77,7 @@ def packed_text(kind: bytes, body: bytes) -> bytes:
     return rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""  # language, translated name
 
 
-def _check_text(data: bytes, shown: str, most: int) -> None:
+def _check_text(data: bytes, label: str, most: int) -> None:
     """Refuse texts and profiles that unpack to more than this together; nothing of them is kept."""
     left = most
     for kind, body in png_chunks(data):
@@ -88,7 +88,7 @@ def _check_text(data: bytes, shown: str, most: int) -> None:
                 packed, left = unpacker.unconsumed_tail, left - len(part)
                 if left < 0:
                     limit = f"more than {most:,} bytes (--max-text)"
-                    raise PictureError(f"{shown} has texts that unpack to {limit}; save it without")
+                    raise PictureError(f"{label} has texts that unpack to {limit}; save it without")
         except zlib.error:
             continue  # damaged, and therefore not used
 

@@ -56,8 +56,8 @@ class Picture:
 
     name: str
     kind: Literal["file", "pixels"]
-    _held: Pixels = field(repr=False)
-    _facts: FileInfo = field(repr=False)
+    _pixels: Pixels = field(repr=False)
+    _info: FileInfo = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
 
@@ -83,13 +83,13 @@ class Picture:
         if not isinstance(source, bytes):
             name = name or Path(source).name
         name = name or "<bytes>"
-        shown, limits = printable(name), limits or Input.from_environment()
-        with translated(shown):
+        label, limits = printable(name), limits or Input.from_environment()
+        with translated(label):
             most = limits.max_bytes
             data = source if isinstance(source, bytes) else read_whole(source, most)
-            check_length(data, most, shown)
-            held, facts = decode(data, shown, limits)
-        return cls(name, "file", held, facts, hashlib.sha256(data).hexdigest(), len(data))
+            check_length(data, most, label)
+            pixels, info = decode(data, label, limits)
+        return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))
 
     @classmethod
     def of(
@@ -117,19 +117,19 @@ class Picture:
         limits = limits or Input.from_environment()
         if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
             name = name or Path(getattr(source, "filename", "") or "<image>").name
-            shown = printable(name)
-            return cls(name, "pixels", *decode_pil(source, shown, limits))  # type: ignore[arg-type]
+            label = printable(name)
+            return cls(name, "pixels", *decode_pil(source, label, limits))  # type: ignore[arg-type]
         tensor = isinstance(source, Tensor)
         name = name or ("<tensor>" if tensor else "<array>")
-        shown = printable(name)
+        label = printable(name)
         if not isinstance(source, (Tensor, np.ndarray)):
             what = f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}"
             raise PictureError(f"{what}; give a path, bytes, an array, a tensor or a PIL image")
-        with translated(shown):
-            array = _channels_last(source, shown) if isinstance(source, Tensor) else source
+        with translated(label):
+            array = _channels_last(source, label) if isinstance(source, Tensor) else source
             if array.ndim >= 2:
-                check_size(array.shape[1], array.shape[0], shown, limits)
-            image = from_array(array, shown)
+                check_size(array.shape[1], array.shape[0], label, limits)
+            image = from_array(array, label)
         return cls(
             name, "pixels", Pixels.of(image), FileInfo(16 if image.format == "ushort" else 8)
         )
@@ -165,49 +165,49 @@ class Picture:
                 if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
                     raise PictureError(f"{name}: the picture contains values that are not finite")
                 torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
-        facts = source._facts if source is not None else FileInfo()
-        facts = replace(facts, notes=(), xmp=forget(facts.xmp))
+        info = source._info if source is not None else FileInfo()
+        info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
-        return cls(name, "pixels", Pixels.of(image), facts)
+        return cls(name, "pixels", Pixels.of(image), info)
 
     @property
     def _image(self) -> pyvips.Image:
-        return self._held.image()
+        return self._pixels.image()
 
     @property
-    def held_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Bytes of memory that it takes: of its pixels, or of its file where that is held instead."""
-        return self.file_bytes if self._held.streamed else self._held.nbytes
+        return self.file_bytes if self._pixels.streamed else self._pixels.nbytes
 
     @property
     def width(self) -> int:
         """Width in pixels, of the upright picture."""
-        return int(self._held.width)
+        return int(self._pixels.width)
 
     @property
     def height(self) -> int:
         """Height in pixels, of the upright picture."""
-        return int(self._held.height)
+        return int(self._pixels.height)
 
     @property
     def has_alpha(self) -> bool:
         """Whether it has an alpha channel, be it opaque all over."""
-        return int(self._held.bands) == 4
+        return int(self._pixels.bands) == 4
 
     @property
     def bits(self) -> int:
         """8 or 16: the depth of what it came from, be it a file, an array or the photo of a run."""
-        return self._facts.bits
+        return self._info.bits
 
     @property
     def dpi(self) -> tuple[float, float] | None:
         """Dots an inch across and down; None where the file does not say."""
-        return self._facts.dpi
+        return self._info.dpi
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the file was not used or could not be, one sentence each."""
-        return self._facts.notes
+        return self._info.notes
 
     @cached_property
     def sha256(self) -> str:
@@ -288,7 +288,7 @@ class Picture:
         """
         output = (output or Output()).changed(**changes)
         name = printable(self.name)
-        return encode(self._image, self._facts, suffix, output, recipe=recipe, shown=name)
+        return encode(self._image, self._info, suffix, output, recipe=recipe, label=name)
 
     def save(
         self,
@@ -338,7 +338,7 @@ class Picture:
             else:
                 scale = width / self.width, height / self.height
                 bands = [image]
-                if self._held.streamed:  # one at a time takes a third of the memory
+                if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
                 made = [
                     band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()
@@ -346,7 +346,7 @@ class Picture:
                 ]
                 array = np.concatenate([one.reshape(height, width, -1) for one in made], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
-            planes /= np.float32(TOP[self._held.format])
+            planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)
 
 
@@ -361,15 +361,15 @@ def check_output(
     return check_target(path, inputs=inputs, overwrite=overwrite)
 
 
-def _channels_last(tensor: Tensor, shown: str) -> npt.NDArray[Any]:
+def _channels_last(tensor: Tensor, label: str) -> npt.NDArray[Any]:
     """Return (C, H, W) or (1, C, H, W) values as an array (H, W, C)."""
     planes = tensor.detach()
     planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
     if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
         expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
-        raise PictureError(f"{shown} has the shape {tuple(tensor.shape)}; give {expected}")
+        raise PictureError(f"{label} has the shape {tuple(tensor.shape)}; give {expected}")
     if not (planes.is_floating_point() or planes.dtype == torch.uint8):
-        given = f"{shown} has values of the type {planes.dtype}"
+        given = f"{label} has values of the type {planes.dtype}"
         raise PictureError(f"{given}; give uint8 or floats from 0 to 1")
     if planes.is_floating_point():
         planes = planes.float()

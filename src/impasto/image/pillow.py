@@ -1,6 +1,6 @@
 """Formats that libvips' wheel does not read: Pillow reads most of them, and pi-heif the photos of telephones.
 
-image, facts = read_rare("bmp", data, "cat.bmp", Input())
+image, info = read_rare("bmp", data, "cat.bmp", Input())
 """
 
 import io
@@ -38,18 +38,18 @@ _KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes
 
 
 def read_rare(
-    kind: str, data: bytes, shown: str, limits: Input
+    kind: str, data: bytes, label: str, limits: Input
 ) -> tuple[pyvips.Image, FileInfo, int]:
     """Return the image, not yet upright or in sRGB, what the file says, and how many pictures it holds.
 
     Raises:
         PictureError: It is damaged or too large.
     """
-    with foreign(shown):
+    with foreign(label):
         if kind == "heic":
-            return _heic(data, shown, limits)
+            return _heic(data, label, limits)
         read = _pfm if data.startswith(b"PF") else _pillow
-        return (*read(kind, data, shown, limits), 1)
+        return (*read(kind, data, label, limits), 1)
 
 
 def is_rare_tiff(data: bytes) -> bool:
@@ -84,39 +84,39 @@ def full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
     return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
 
 
-def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     import importlib
 
     module, name = _PILLOW[kind]
     reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     picture: Image = reader(io.BytesIO(data))  # not Image.open, which warns of large pictures
-    check_size(*picture.size, shown, limits)
+    check_size(*picture.size, label, limits)
     picture.load()
-    check_size(*picture.size, shown, limits)
+    check_size(*picture.size, label, limits)
     image = from_pil(picture)
     described = metadata.described(data) if kind == "tiff" else b""
     return image, FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
 
 
-def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     """Read floats in three colours, from the bottom up, which Pillow does not."""
     head = _PFM.match(data)
     if head is None:
         raise ValueError("no head of a PFM")
     width, height = int(head[1]), int(head[2])
-    check_size(width, height, shown, limits)
+    check_size(width, height, label, limits)
     order = "<f4" if float(head[3]) < 0 else ">f4"
     values = np.frombuffer(data, order, width * height * 3, head.end())
     array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
     return pyvips.Image.new_from_array(array, interpretation="srgb"), FileInfo(16)
 
 
-def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
+def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
     """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
     main = heif_image(data)
-    check_size(main.size[0], main.size[1], shown, limits)
+    check_size(main.size[0], main.size[1], label, limits)
     array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
-    check_size(array.shape[1], array.shape[0], shown, limits)
+    check_size(array.shape[1], array.shape[0], label, limits)
     bands = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16
     grey, wide = ("grey16", "rgb16") if deep else ("b-w", "srgb")
@@ -133,5 +133,5 @@ def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInf
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
-    facts = FileInfo(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
-    return image, facts, main.info["count"]
+    info = FileInfo(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
+    return image, info, main.info["count"]

@@ -27,7 +27,7 @@ _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
 
 
-def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
+def from_array(array: npt.NDArray[Any], label: str) -> pyvips.Image:
     """Return grey, RGB or RGBA values as an image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
     Raises:
@@ -36,16 +36,16 @@ def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
     values = array[..., None] if array.ndim == 2 else array
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or not values.size:
         expected = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
-        raise PictureError(f"{shown} has the shape {array.shape}; give {expected}")
+        raise PictureError(f"{label} has the shape {array.shape}; give {expected}")
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
     elif values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):  # also where one is not a number
-            raise PictureError(f"{shown} has values from {low:g} to {high:g}; floats lie in 0 to 1")
+            raise PictureError(f"{label} has values from {low:g} to {high:g}; floats lie in 0 to 1")
         values = values.astype(np.float32)
     elif values.dtype.kind != "u" or values.dtype.itemsize > 2:
-        given = f"{shown} has values of the type {values.dtype}"
+        given = f"{label} has values of the type {values.dtype}"
         raise PictureError(f"{given}; give uint8, uint16, bool or floats from 0 to 1")
     values = np.array(values, values.dtype.newbyteorder("="), order="C", copy=True)
     if values.shape[2] == 1:
@@ -76,7 +76,7 @@ def from_pil(image: "Image") -> pyvips.Image:
     return made
 
 
-def quantised(image: pyvips.Image, bits: int) -> pyvips.Image:
+def quantized(image: pyvips.Image, bits: int) -> pyvips.Image:
     """Return whole numbers of this depth, rounded to the nearest."""
     kind, space = ("uchar", "srgb") if bits == 8 else ("ushort", "rgb16")
     if image.format != kind:
@@ -111,7 +111,7 @@ def strips(
 
 def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:
     """Return a new (H, W, 3 or 4) array of uint8 or uint16."""
-    return np.array(quantised(image, bits).numpy(), copy=True)
+    return np.array(quantized(image, bits).numpy(), copy=True)
 
 
 def digest(image: pyvips.Image) -> str:
@@ -159,7 +159,7 @@ class Pixels:
         return cls(image.width, image.height, image.bands, image.format, lambda: image)
 
     @classmethod
-    def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
+    def streaming(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
         """Hold what makes an image like this one."""
         return cls(image.width, image.height, image.bands, image.format, make, streamed=True)
 

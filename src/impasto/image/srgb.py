@@ -13,11 +13,11 @@ from impasto.errors import PictureError
 from impasto.image.guards import detail
 
 
-def srgb(image: pyvips.Image, shown: str) -> tuple[pyvips.Image, tuple[str, ...]]:
+def srgb(image: pyvips.Image, label: str) -> tuple[pyvips.Image, tuple[str, ...]]:
     """Return the image in sRGB, of 8 or 16 bits not yet read, and what could not be done."""
     notes: list[str] = []
-    image = _srgb(_samples(image, shown), notes)
-    return image, tuple(f"{shown}: {note}" for note in notes)
+    image = _srgb(_samples(image, label), notes)
+    return image, tuple(f"{label}: {note}" for note in notes)
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:
@@ -29,7 +29,7 @@ def upright(image: pyvips.Image) -> pyvips.Image:
     return plain.copy(interpretation=space)
 
 
-def _samples(image: pyvips.Image, shown: str) -> pyvips.Image:
+def _samples(image: pyvips.Image, label: str) -> pyvips.Image:
     """Return 8- or 16-bit samples, floats in [0, 1], or Lab; refuse what is none of them.
 
     Floats are taken as encoded values, other integers as 16-bit ones where they fit.
@@ -39,11 +39,11 @@ def _samples(image: pyvips.Image, shown: str) -> pyvips.Image:
     image = image.copy_memory()
     values = image.numpy()
     if not np.isfinite(values).all():
-        raise PictureError(f"{shown} contains values that are not finite; export it anew")
+        raise PictureError(f"{label} contains values that are not finite; export it anew")
     whole = image.format in ("char", "short", "int", "uint")
     top = 65535 if whole else 1
     if np.iscomplexobj(values) or values.min() < 0 or values.max() > top:
-        raise PictureError(f"{shown} has values outside 0 to {top}; export it with 8 or 16 bits")
+        raise PictureError(f"{label} has values outside 0 to {top}; export it with 8 or 16 bits")
     return image.cast("ushort" if whole else "float")
 
 

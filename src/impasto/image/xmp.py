@@ -83,7 +83,7 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
         else:
             coded = base64.b64encode(recipe.encode("utf-8", "surrogatepass"))
             Tree.SubElement(ours, _CODED).text = coded.decode("ascii")
-    packet = _serialised(root)
+    packet = _serialize(root)
     if len(packet) > MAX_PACKET:
         raise PictureError(f"the XMP would have {len(packet)} bytes; {MAX_PACKET} fit into a file")
     return packet
@@ -114,28 +114,28 @@ def forget(packet: bytes) -> bytes:
         root = _parsed(packet)
     except PictureError:
         return packet  # nothing can be found in it
-    return _serialised(root) if _remove(root, (_RECIPE, _CODED)) else packet
+    return _serialize(root) if _remove(root, (_RECIPE, _CODED)) else packet
 
 
-def recipe_in(data: bytes, shown: str) -> str | None:
+def recipe_in(data: bytes, label: str) -> str | None:
     """Return the recipe's JSON text from the bytes of a picture file, or None if there is none.
 
     Only what stands around the pixels is read.
 
     Args:
         data: A PNG, JPEG, TIFF, WebP or AVIF file.
-        shown: Its name, for messages.
+        label: Its name, for messages.
 
     Raises:
         PictureError: It is damaged, or not a picture that can be read.
     """
     from impasto.image.decode import xmp_in
 
-    packet = xmp_in(data, shown)
+    packet = xmp_in(data, label)
     try:
         return unpack(packet) if packet else None
     except PictureError as error:
-        raise PictureError(f"{shown}: {error}") from error
+        raise PictureError(f"{label}: {error}") from error
 
 
 def _parsed(packet: bytes) -> Tree.Element:
@@ -152,7 +152,7 @@ def _parsed(packet: bytes) -> Tree.Element:
         raise PictureError(f"its XMP is damaged ({error}); save the picture anew") from error
 
 
-def _serialised(root: Tree.Element) -> bytes:
+def _serialize(root: Tree.Element) -> bytes:
     """Return a whole packet of UTF-8."""
     try:
         body = Tree.tostring(root, encoding="unicode")
@@ -191,15 +191,15 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     pass
 
-    shown = printable(path)
+    label = printable(path)
     data = read_whole(path, Input.from_environment().max_bytes)
     if data.lstrip()[:1] == b"{":
-        return Recipe.from_json(data, shown)
-    text = recipe_in(data, shown)
+        return Recipe.from_json(data, label)
+    text = recipe_in(data, label)
     if text is None:
         raise InputError(
-            f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
+            f"{label} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
             "the sheet of a grid or an intermediate picture, or another program dropped it; give a picture "
             "made by impasto, or the recipe beside it (--recipe)"
         )
-    return Recipe.from_json(text, shown)
+    return Recipe.from_json(text, label)

@@ -108,6 +108,8 @@ def _folder(folder: Path) -> Path:
 
 def _line(where: Any) -> str:
     """Return one line about the trial that begins."""
-    size = f"{where.trial.settings.size} px, {where.trial.settings.passes} evaluations"
+    size = (
+        f"{where.trial.settings.size} px, {where.trial.settings.evaluations_per_scale} evaluations"
+    )
     left = "" if where.left is None else f"; {duration(where.left)} left"
     return f"{where.number}/{where.count}  {where.trial.name}: {size}{left}"

@@ -10,7 +10,7 @@ from impasto.cli.flags import SOURCES, generated, switch, takes
 from impasto.cli.output import save_settings, settings_target
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config import settings_file
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode, ImpastoError
 from impasto.messages import printable
@@ -51,7 +51,8 @@ def _facts(chosen: ResolvedSettings) -> dict[str, Any]:
 
 def _lines(chosen: ResolvedSettings) -> list[str]:
     rows = [
-        (name, printable(shown(value)), printable(where)) for name, value, where in _rows(chosen)
+        (name, printable(format_value(value)), printable(where))
+        for name, value, where in _rows(chosen)
     ]
     names = max(len(name) for name, _, _ in rows)
     values = min(44, max(len(value) for _, value, _ in rows))
