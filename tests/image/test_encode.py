@@ -43,7 +43,7 @@ CASES = [
 
 
 def pixels(bits: int, alpha: bool, noise: int = 30) -> np.ndarray:
-    """Four colours, half transparent, and where nothing may be lost noise in the low bits."""
+    """Four colors, half transparent, and where nothing may be lost noise in the low bits."""
     array = quadrants().astype(int)
     if alpha:
         array = np.concatenate([array, np.full((40, 64, 1), 128)], 2)

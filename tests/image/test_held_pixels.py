@@ -29,7 +29,7 @@ def p3() -> bytes:
 
 FILES = {
     "jpeg": pil_bytes(smooth(3), "JPEG", quality=95),
-    "grey": pil_bytes(smooth(1)[..., 0], "PNG"),
+    "gray": pil_bytes(smooth(1)[..., 0], "PNG"),
     "alpha": pil_bytes(smooth(4), "PNG"),
     "16 bits": pyvips.Image.new_from_array(
         smooth(4, 65535), interpretation="rgb16"

@@ -1,4 +1,4 @@
-"""Formats that libvips' wheel does not read: Pillow reads most of them, and pi-heif the photos of telephones.
+"""Read the formats that the wheel of libvips cannot, with Pillow, and HEIC with pi-heif.
 
 image, info = read_rare("bmp", data, "cat.bmp", Input())
 """
@@ -34,16 +34,16 @@ RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
 _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
 _YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
 _PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
-_KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes samples for
+_KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
 def read_rare(
     kind: str, data: bytes, label: str, limits: Input
 ) -> tuple[pyvips.Image, FileInfo, int]:
-    """Return the image, not yet upright or in sRGB, what the file says, and how many pictures it holds.
+    """Return the image, not yet upright or in sRGB, the metadata, and the number of pictures in the file.
 
     Raises:
-        PictureError: It is damaged or too large.
+        PictureError: The file is damaged or too large.
     """
     with foreign(label):
         if kind == "heic":
@@ -53,16 +53,16 @@ def read_rare(
 
 
 def is_rare_tiff(data: bytes) -> bool:
-    """Whether libvips would refuse this TIFF, or take its samples for something else."""
+    """Whether libvips would refuse this TIFF, or misread its samples."""
     tags = next(tiff_directories(data), {})
-    packing, meaning = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
-    apart = tags.get(_PLANAR) == 2 and _TILE in tags
-    alien = meaning not in _KNOWN and (meaning, packing) != (_YCBCR, _JPEG)
-    return bool(tags) and (packing in (_OLD_JPEG, _LZMA) or apart or alien)
+    compression, space = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
+    planar_tiles = tags.get(_PLANAR) == 2 and _TILE in tags
+    unknown = space not in _KNOWN and (space, compression) != (_YCBCR, _JPEG)
+    return bool(tags) and (compression in (_OLD_JPEG, _LZMA) or planar_tiles or unknown)
 
 
 def heif_image(data: bytes) -> Any:
-    """Open the main picture of a HEIC file; nothing is unpacked until its pixels are asked for."""
+    """Open the main picture of a HEIC file; its pixels are not unpacked yet."""
     import pi_heif
 
     file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
@@ -72,13 +72,13 @@ def heif_image(data: bytes) -> Any:
 
 
 def pil_dpi(picture: "Image") -> metadata.DPI | None:
-    """Return the resolution that Pillow found."""
+    """Return the resolution that Pillow read; None if absent."""
     pair = picture.info.get("dpi")
     return metadata.sensible_dpi(float(pair[0]), float(pair[1])) if pair else None
 
 
 def full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
-    """Stretch 10 or 12 bits, which fill the upper bits of 16, so that white is white."""
+    """Scale samples of 10 or 12 bits, which fill the upper bits of 16, so that white is 65535."""
     if depth >= 16:
         return image
     return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
@@ -99,7 +99,7 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
 
 
 def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
-    """Read floats in three colours, from the bottom up, which Pillow does not."""
+    """Read a PFM, floats in three colors from the bottom up, which Pillow does not read in color."""
     head = _PFM.match(data)
     if head is None:
         raise ValueError("no head of a PFM")
@@ -112,15 +112,15 @@ def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Imag
 
 
 def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
-    """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
+    """Read a HEIC with pi-heif, which turns it upright; the EXIF must not do so again."""
     main = heif_image(data)
     check_size(main.size[0], main.size[1], label, limits)
-    array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
+    array = np.array(main, copy=True)  # the memory of pi-heif goes with its object
     check_size(array.shape[1], array.shape[0], label, limits)
     bands = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16
-    grey, wide = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = pyvips.Image.new_from_array(array, interpretation=grey if bands < 3 else wide)
+    gray, color = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = pyvips.Image.new_from_array(array, interpretation=gray if bands < 3 else color)
     depth = int(main.info["bit_depth"])
     if deep and not main.mode.endswith(";16"):
         image = (image * (65535 / (2**depth - 1))).rint().cast("ushort")

@@ -106,7 +106,7 @@ NARROW = [(max(8, o // 8), max(3, i // 8), h, w) for o, i, h, w in SHAPES.values
     ("tensors", "words"),
     [
         (numbered(FEATURES_16), "f.pth is VGG-16, with 13 convolutions; give VGG-19"),
-        (with_batch_norm(), "f.pth is VGG-19 with batch normalisation"),
+        (with_batch_norm(), "f.pth is VGG-19 with batch normalization"),
         (numbered(FEATURES[:13]), "f.pth is VGG-19 without conv5_2 and 2 more"),
         (numbered([*FEATURES, 36], [*SHAPES.values(), (512, 512, 3, 3)]), "not VGG-19: it has 17"),
         (numbered(FEATURES, NARROW), r"conv1_1.weight has the shape \(8, 3, 3, 3\), not \(64, 3"),
