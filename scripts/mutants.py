@@ -284,8 +284,8 @@ MUTANTS = (
     Mutant(
         "allow-list of formats",
         "image/formats.py",
-        '    raise PictureError(f"{shown} is {found or',
-        '    return "pnm"\n    raise PictureError(f"{shown} is {found or',
+        '    raise PictureError(f"{label} is {name or',
+        '    return "pnm"\n    raise PictureError(f"{label} is {name or',
         ("tests/image/test_formats.py",),
         "no_reader",
     ),

@@ -75,8 +75,12 @@ def test_both_terms_zero_is_an_error_one_is_not() -> None:
 
 
 def test_passes_and_frozen() -> None:
-    assert [Settings(quality=q).passes for q in ("draft", "good", "best")] == [25, 60, 200]
-    assert Settings(quality="draft", evaluations=3).passes == 3
+    assert [Settings(quality=q).evaluations_per_scale for q in ("draft", "good", "best")] == [
+        25,
+        60,
+        200,
+    ]
+    assert Settings(quality="draft", evaluations=3).evaluations_per_scale == 3
     with pytest.raises(ValidationError):
         Settings().size = 3
 

@@ -129,7 +129,7 @@ def test_tiffs_that_libvips_does_not_read():
 
 
 @pytest.mark.parametrize("big", [False, True])
-def test_ycbcr_without_jpeg_has_its_colours(big):
+def test_ycbcr_without_jpeg_has_its_colors(big):
     """libvips takes its samples for RGB."""
     ycc = np.asarray(Image.fromarray(quadrants()).convert("YCbCr"))
     extra = [(530, "H", 2, (1, 1), True)]  # no subsampling

@@ -369,7 +369,7 @@ def test_masks_go_to_the_bottom_of_the_memory_plan() -> None:
     inputs = open_inputs(PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], Settings(), None)
     plain = open_inputs(PHOTO, [PAINTING, OTHER], Settings(), None)
     large = Scale(7680, 4320)
-    mask = sum(p.held_bytes for p in inputs.pictures) - sum(p.held_bytes for p in plain.pictures)
+    mask = sum(p.nbytes for p in inputs.pictures) - sum(p.nbytes for p in plain.pictures)
     more = inputs.held_bytes(large) - plain.held_bytes(large) - mask
     assert more == pytest.approx(4 * 4 / 3 * 7680 * 4320, rel=1e-3)
 

@@ -54,7 +54,7 @@ def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any
     return Field(default=default, description=help, json_schema_extra=extra, **limits)
 
 
-def explain(
+def error_message(
     model: str,
     error: ValidationError,
     known: Mapping[str, Any],
@@ -73,15 +73,15 @@ def explain(
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
-            lines.append(f"unknown setting {given(name)}.{hint}")
+            lines.append(f"unknown setting {short_repr(name)}.{hint}")
             continue
-        message = plain(item, known.get(field))
-        instead = "" if item["type"] == "value_error" else f", not {given(item['input'])}"
+        message = error_text(item, known.get(field))
+        instead = "" if item["type"] == "value_error" else f", not {short_repr(item['input'])}"
         lines.append(f"{name}: {message}{instead}" if item["loc"] else f"{message}{instead}")
     return "; ".join(lines)
 
 
-def given(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return a value for a message: one line, not too long."""
     try:
         text = repr(value)
@@ -90,7 +90,7 @@ def given(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def plain(item: Mapping[str, Any], field: Any = None) -> str:
+def error_text(item: Mapping[str, Any], field: Any = None) -> str:
     """Say what is wrong with a value in plain words."""
     kind, limits = str(item["type"]), item.get("ctx", {})
     if kind == "string_pattern_mismatch":
@@ -122,7 +122,7 @@ class Model(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             known = type(self).model_fields
-            raise SettingsError(explain(type(self).__name__, error, known)) from error
+            raise SettingsError(error_message(type(self).__name__, error, known)) from error
         except UnicodeEncodeError as error:
             raise _no_text(error) from error
 
@@ -133,7 +133,7 @@ class Model(BaseModel):
             return cls(**values)
         except SettingsError as error:
             if isinstance(error.__cause__, ValidationError):
-                said = explain(cls.__name__, error.__cause__, cls.model_fields, names)
+                said = error_message(cls.__name__, error.__cause__, cls.model_fields, names)
                 raise SettingsError(said) from error.__cause__
             raise
 
@@ -150,7 +150,7 @@ class Model(BaseModel):
                     did_you_mean(name, cls.model_fields)
                     or f" Known: {', '.join(cls.model_fields)}."
                 )
-                raise SettingsError(f"unknown setting {given(name)}.{hint}")
+                raise SettingsError(f"unknown setting {short_repr(name)}.{hint}")
             kind: Any = cls.model_fields[name].annotation
             if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):
                 continue  # layers may be written as on the command line
@@ -159,8 +159,8 @@ class Model(BaseModel):
             except UnicodeEncodeError as error:
                 raise _no_text(error) from error
             except ValidationError as error:
-                said = plain(error.errors()[0], cls.model_fields[name])
-                raise SettingsError(f"{name}: {said}, not {given(value)}") from error
+                said = error_text(error.errors()[0], cls.model_fields[name])
+                raise SettingsError(f"{name}: {said}, not {short_repr(value)}") from error
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with some values changed, checked again."""
@@ -178,7 +178,7 @@ def choices(field: FieldInfo) -> tuple[Any, ...]:
     return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as help and listings show it."""
     if value is None:
         return "not set"

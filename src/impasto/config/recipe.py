@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from impasto._version import __version__
-from impasto.config.model import Model, explain
+from impasto.config.model import Model, error_message
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
@@ -151,13 +151,13 @@ class Recipe(Model):
         return self.model_dump_json()
 
     @classmethod
-    def from_json(cls, text: str | bytes, shown: str = "") -> Recipe:
-        """Read a recipe back; `shown` names where it was found, for messages.
+    def from_json(cls, text: str | bytes, label: str = "") -> Recipe:
+        """Read a recipe back; `label` names where it was found, for messages.
 
         Raises:
             SettingsError: It is not JSON, or not a recipe of this version.
         """
-        where = f"{shown}: " if shown else ""
+        where = f"{label}: " if label else ""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -174,7 +174,7 @@ class Recipe(Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            said = explain("recipe", error, cls.model_fields)
+            said = error_message("recipe", error, cls.model_fields)
             raise SettingsError(f"{where}not a recipe of this version: {said}; {GIVE}") from error
         except SettingsError as error:
             raise SettingsError(f"{where}not a recipe of this version: {error}; {GIVE}") from error

@@ -287,7 +287,7 @@ class Settings(Model):
         return self.style_weight > 0 and any(self.style_layers.values())
 
     @property
-    def passes(self) -> int:
+    def evaluations_per_scale(self) -> int:
         """Evaluations at each scale: `evaluations`, or what `quality` stands for."""
         return QUALITY[self.quality] if self.evaluations is None else self.evaluations
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impasto.config.model import given
+from impasto.config.model import short_repr
 from impasto.errors import SettingsError
 from impasto.messages import did_you_mean, printable
 from impasto.system.app_dirs import config_folder
@@ -91,10 +91,10 @@ def read(name: str) -> SettingsFile:
     """
     presets = known()
     if name not in presets:
-        shown = printable(name) if name else ""
+        label = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."
         raise SettingsError(
-            f"unknown preset '{shown}'.{hint} impasto presets tells more; "
+            f"unknown preset '{label}'.{hint} impasto presets tells more; "
             f"your own go into {preset_folder()} as NAME.toml."
         )
     return read_sheet(presets[name])
@@ -107,24 +107,24 @@ def read_sheet(path: str | os.PathLike[str]) -> SettingsFile:
         InputError: The file cannot be read.
         SettingsError: It is not TOML, or one of its tables is not a table.
     """
-    shown = printable(path)
-    return parse(read_whole(path, LARGEST_SHEET), shown)
+    label = printable(path)
+    return parse(read_whole(path, LARGEST_SHEET), label)
 
 
-def parse(data: bytes, shown: str) -> SettingsFile:
-    """Read the bytes of a settings file; `shown` is its name for messages."""
+def parse(data: bytes, label: str) -> SettingsFile:
+    """Read the bytes of a settings file; `label` is its name for messages."""
     try:
         values = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # tomllib's own, and numbers of too many digits
-        raise SettingsError(f"{shown}: not a settings file in TOML: {error}") from error
+        raise SettingsError(f"{label}: not a settings file in TOML: {error}") from error
     tables = {name: values.pop(name, {}) for name in (*TABLES, "about")}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise SettingsError(f"{shown}: {name} must be a table, [{name}]")
+            raise SettingsError(f"{label}: {name} must be a table, [{name}]")
     words = {name: values.pop(name, None) for name in ("preset", "weights")}
     for name, word in words.items():
         if word is not None and not isinstance(word, str):
-            raise SettingsError(f"{shown}: {name} must be a name in quotes, not {given(word)}")
+            raise SettingsError(f"{label}: {name} must be a name in quotes, not {short_repr(word)}")
     return SettingsFile(values, **tables, **words)
 
 

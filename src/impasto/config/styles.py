@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.config.model import given
+from impasto.config.model import short_repr
 from impasto.errors import SettingsError
 from impasto.network.layers import check_layers, parse_layers
 
@@ -40,7 +40,7 @@ class Mask:
             return
         if not isinstance(self.color, str) or not _COLOR.fullmatch(self.color.strip()):
             raise SettingsError(
-                f"mask: a colour is written as #00f or #0000ff, not {given(self.color)}"
+                f"mask: a colour is written as #00f or #0000ff, not {short_repr(self.color)}"
             )
         digits = self.color.strip()[1:].lower()
         digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
@@ -76,7 +76,9 @@ class Style:
     def __post_init__(self) -> None:
         largest = sys.float_info.max
         if not (isinstance(self.weight, (int, float)) and -largest <= self.weight <= largest):
-            raise SettingsError(f"style weight: must be a finite number, not {given(self.weight)}")
+            raise SettingsError(
+                f"style weight: must be a finite number, not {short_repr(self.weight)}"
+            )
         if self.weight < 0:
             raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")
         low, high = STROKES
@@ -84,7 +86,7 @@ class Style:
             isinstance(self.stroke, (int, float)) and low <= self.stroke <= high
         ):
             raise SettingsError(
-                f"style stroke: must be between {low:g} and {high:g}, not {given(self.stroke)}"
+                f"style stroke: must be between {low:g} and {high:g}, not {short_repr(self.stroke)}"
             )
         if self.layers is not None:
             object.__setattr__(self, "layers", _layers(self.layers))
@@ -95,9 +97,9 @@ def _layers(value: object) -> dict[str, float]:
     try:
         found = parse_layers(value)
         if not isinstance(found, Mapping) or not found:
-            raise ValueError(f"name at least one layer such as relu4_1, not {given(value)}")
+            raise ValueError(f"name at least one layer such as relu4_1, not {short_repr(value)}")
         if not all(isinstance(w, (int, float)) and math.isfinite(w) for w in found.values()):
-            raise ValueError(f"the weights must be finite numbers, not {given(value)}")
+            raise ValueError(f"the weights must be finite numbers, not {short_repr(value)}")
         layers = check_layers({str(name): float(weight) for name, weight in found.items()})
     except ValueError as error:
         raise SettingsError(f"style layers: {error}") from error

@@ -104,7 +104,7 @@ class Inputs:
 
     def held_bytes(self, scale: Scale) -> int:
         """Return the bytes that the opened pictures take, and their masks at a scale."""
-        held = sum(picture.held_bytes for picture in self.pictures)
+        held = sum(picture.nbytes for picture in self.pictures)
         regions = {masks.key(use.mask) for use in self.uses}
         regions -= {None} if self.protect is None else set()
         held += round(len(regions) * GUIDES * scale.width * scale.height)

@@ -34,7 +34,7 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         InputError: It is missing, a folder, a device, empty, larger than `limit` bytes, or
             cannot be read.
     """
-    shown = printable(path)
+    label = printable(path)
     if not os.fspath(path):
         raise InputError("the name of a file to read is empty (''); check the path")
     try:
@@ -42,12 +42,12 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(min(info.st_size, limit) + 1)
     except FileNotFoundError as error:
-        raise InputError(f"{shown} does not exist; check the path") from error
+        raise InputError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {shown}: {reason(error)}; check the path") from error
+        raise InputError(f"cannot read {label}: {reason(error)}; check the path") from error
     except MemoryError as error:
-        raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
-    check_length(data, limit, shown)
+        raise ResourceError(f"not enough memory to read {label}; give a smaller file") from error
+    check_length(data, limit, label)
     return data
 
 
@@ -68,20 +68,20 @@ def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
         InputError: It is a folder or a device.
         OSError: It is not there.
     """
-    shown, info = printable(path), Path(path).stat()
+    label, info = printable(path), Path(path).stat()
     if stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{shown} is a folder; give one file")
+        raise InputError(f"{label} is a folder; give one file")
     if not stat.S_ISREG(info.st_mode):
-        raise InputError(f"{shown} is not an ordinary file; give one that is")
+        raise InputError(f"{label} is not an ordinary file; give one that is")
     return info
 
 
-def check_length(data: bytes, limit: int, shown: str) -> None:
+def check_length(data: bytes, limit: int, label: str) -> None:
     """Refuse an empty file and one larger than `limit` bytes."""
     if not data:
-        raise InputError(f"{shown} is empty; give another file")
+        raise InputError(f"{label} is empty; give another file")
     if len(data) > limit:
-        raise InputError(f"{shown} is larger than {limit / 10**6:g} MB; give a smaller file")
+        raise InputError(f"{label} is larger than {limit / 10**6:g} MB; give a smaller file")
 
 
 def check_target(
@@ -104,22 +104,22 @@ def check_target(
             missing or not writable.
     """
     target = Path(path)
-    shown = printable(target)
+    label = printable(target)
     try:
         _check_inputs(target, inputs)
         if target.is_dir():
-            raise _folder(shown)
+            raise _folder(label)
         if os.path.lexists(target):
             if target.exists() and not target.is_file():
-                raise OutputError(f"{shown} is not an ordinary file; give another name")
+                raise OutputError(f"{label} is not an ordinary file; give another name")
             if not overwrite:
-                raise _exists(shown)
+                raise _exists(label)
         _check_folder(target.parent)
         target.stat()  # a name that is too long fails here
     except FileNotFoundError:
         pass  # as it should be: the name is free
     except (OSError, ValueError) as error:
-        raise _failed(shown, error) from error
+        raise _failed(label, error) from error
     return target
 
 
@@ -235,17 +235,17 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _folder(shown: str) -> OutputError:
-    return OutputError(f"{shown} is a folder; give the name of a file")
+def _folder(label: str) -> OutputError:
+    return OutputError(f"{label} is a folder; give the name of a file")
 
 
-def _exists(shown: str) -> OutputError:
+def _exists(label: str) -> OutputError:
     return OutputError(
-        f"{shown} exists already; give another name, or --force (overwrite=True) to replace it"
+        f"{label} exists already; give another name, or --force (overwrite=True) to replace it"
     )
 
 
-def _failed(shown: str, error: OSError | ValueError) -> OutputError:
+def _failed(label: str, error: OSError | ValueError) -> OutputError:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "free some space or give another place" if full else "give another place or name"
-    return OutputError(f"cannot write {shown}: {reason(error)}; {remedy}")
+    return OutputError(f"cannot write {label}: {reason(error)}; {remedy}")

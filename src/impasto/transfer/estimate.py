@@ -61,9 +61,11 @@ def estimate(
     each = seconds / (trial.width * trial.height)
     work = sum(
         scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan
-    ) * (settings.passes + 1)  # one for targets
+    ) * (settings.evaluations_per_scale + 1)  # one for targets
     took = each * work if runtime.budget is None else runtime.budget
-    return Estimate(plan, settings.passes * len(plan), took, found.memory, each * 1e6, found)
+    return Estimate(
+        plan, settings.evaluations_per_scale * len(plan), took, found.memory, each * 1e6, found
+    )
 
 
 def _seconds(objective: Objective, targets: ScaledInputs) -> float:

@@ -101,7 +101,7 @@ class Run:
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
         self.repeats = self.state.limits is not None
         self.time_budget = None if self.repeats else self._time_budget(runtime)
-        most = settings.passes if self.time_budget is None else MOST
+        most = settings.evaluations_per_scale if self.time_budget is None else MOST
         self.limits = self.state.limits or [most] * len(self.schedule)
         self.last_scale = self._planned = min(len(self.schedule), len(self.limits)) - 1
         self.weights = load(weights)

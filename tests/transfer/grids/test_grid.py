@@ -395,4 +395,4 @@ def test_a_cell_is_found_by_row_and_column() -> None:
 
 def test_varying_quality_goes_before_a_number_of_evaluations() -> None:
     axes = varying.plan({"quality": ["draft", "best"]}, Settings(evaluations=3))
-    assert [place.settings.passes for place in axes.places] == [25, 200]
+    assert [place.settings.evaluations_per_scale for place in axes.places] == [25, 200]

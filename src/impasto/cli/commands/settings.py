@@ -10,7 +10,7 @@ from impasto.cli.flags import SOURCES, Flags, generated, switch, takes
 from impasto.cli.output import save_settings, settings_target
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config import settings_file
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode, ImpastoError
 from impasto.messages import printable
@@ -52,7 +52,8 @@ def _facts(resolved: ResolvedSettings) -> dict[str, Any]:
 
 def _lines(resolved: ResolvedSettings) -> list[str]:
     rows = [
-        (name, printable(shown(value)), printable(where)) for name, value, where in _rows(resolved)
+        (name, printable(format_value(value)), printable(where))
+        for name, value, where in _rows(resolved)
     ]
     names = max(len(name) for name, _, _ in rows)
     values = min(44, max(len(value) for _, value, _ in rows))

@@ -69,12 +69,12 @@ WHAT = {
 }
 
 
-def recognise(tensors: Mapping[str, Tensor], shown: str = "the file") -> Layout:
+def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
     """Return how the tensors of a file are named.
 
     Args:
         tensors: Names and tensors as they stand in the file.
-        shown: The file, for messages.
+        label: The file, for messages.
 
     Raises:
         WeightsError: It is not VGG-19 with all its 16 convolutions; the message says what it is instead.
@@ -86,10 +86,10 @@ def recognise(tensors: Mapping[str, Tensor], shown: str = "the file") -> Layout:
             len(kernels), "a network"
         )
         raise WeightsError(
-            f"{shown} is {kind} with batch normalisation; give VGG-19 without it (torchvision's `vgg19`)"
+            f"{label} is {kind} with batch normalisation; give VGG-19 without it (torchvision's `vgg19`)"
         )
     style, places = _places(kernels)
-    _check_network(style, set(places), shown)
+    _check_network(style, set(places), label)
     # A place's bias has the kernel's name but for the last word.
     wanted = dict(zip(_expected(style, CONVOLUTIONS), CONVS, strict=True))
     names: dict[str, str] = {}
@@ -98,12 +98,12 @@ def recognise(tensors: Mapping[str, Tensor], shown: str = "the file") -> Layout:
         if found and found[0] in wanted:
             names.setdefault(f"{wanted[found[0]]}.{found[1]}", bare[name])
     layout = Layout(style, WHAT[style], names, style != "torchvision")
-    _check_shapes(tensors, layout, shown)
+    _check_shapes(tensors, layout, label)
     return layout
 
 
 def convert(
-    tensors: Mapping[str, Tensor], layout: Layout, shown: str = "the file"
+    tensors: Mapping[str, Tensor], layout: Layout, label: str = "the file"
 ) -> dict[str, Tensor]:
     """Return the 16 convolutions under our names and in our order of axes, float32, as copies.
 
@@ -116,7 +116,7 @@ def convert(
             tensor = tensors[layout.names[name]].detach()
             if not tensor.is_floating_point():
                 raise WeightsError(
-                    f"{name} in {shown} holds {str(tensor.dtype).removeprefix('torch.')}, "
+                    f"{name} in {label} holds {str(tensor.dtype).removeprefix('torch.')}, "
                     "not floating-point numbers; give weights that are not quantised"
                 )
             if layout.name == "keras" and tensor.ndim == 4:
@@ -124,7 +124,7 @@ def convert(
             # A copy, so that a mapped file can go away and the rest of a large one leaves the memory.
             copy = tensor.to(torch.float32).clone(memory_format=torch.contiguous_format)
             if not torch.isfinite(copy).all():
-                raise WeightsError(f"{name} in {shown} holds NaN or infinity; give another file")
+                raise WeightsError(f"{name} in {label} holds NaN or infinity; give another file")
             converted[name] = copy
     return converted
 
@@ -161,41 +161,41 @@ def _expected(style: str, counts: Iterable[int]) -> list[str]:
     return places
 
 
-def _check_network(style: str, places: set[str], shown: str) -> None:
+def _check_network(style: str, places: set[str], label: str) -> None:
     """Refuse what is not VGG-19, saying what it is."""
     if not places:
         raise WeightsError(
-            f"{shown} is not a VGG-19: none of its names is known; give another file"
+            f"{label} is not a VGG-19: none of its names is known; give another file"
         )
     for network, counts in NETWORKS.items():
         if places == set(_expected(style, counts)):
             if network == "VGG-19":
                 return
             raise WeightsError(
-                f"{shown} is {network}, with {sum(counts)} convolutions; give VGG-19, which has 16"
+                f"{label} is {network}, with {sum(counts)} convolutions; give VGG-19, which has 16"
             )
     wanted = dict(zip(_expected(style, CONVOLUTIONS), CONVS, strict=True))
     missing = [conv for place, conv in wanted.items() if place not in places]
     if places < set(wanted):
         raise WeightsError(
-            f"{shown} is VGG-19 without {missing[0]}"
+            f"{label} is VGG-19 without {missing[0]}"
             f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; give one with all 16 convolutions"
         )
     raise WeightsError(
-        f"{shown} is not VGG-19: it has {len(places)} convolutions in other places; give another file"
+        f"{label} is not VGG-19: it has {len(places)} convolutions in other places; give another file"
     )
 
 
-def _check_shapes(tensors: Mapping[str, Tensor], layout: Layout, shown: str) -> None:
+def _check_shapes(tensors: Mapping[str, Tensor], layout: Layout, label: str) -> None:
     """Refuse missing biases and layers of other sizes than VGG-19's."""
     for conv, shape in SHAPES.items():
         stored = (shape[2], shape[3], shape[1], shape[0]) if layout.name == "keras" else shape
         for name, wanted in ((f"{conv}.weight", stored), (f"{conv}.bias", shape[:1])):
             if name not in layout.names:
-                raise WeightsError(f"{shown} has no {name}; give one with all 16 convolutions")
+                raise WeightsError(f"{label} has no {name}; give one with all 16 convolutions")
             found = tuple(tensors[layout.names[name]].shape)
             if found != wanted:
                 raise WeightsError(
-                    f"{shown} is not the VGG-19 of the paper: {name} has the shape {found}, "
+                    f"{label} is not the VGG-19 of the paper: {name} has the shape {found}, "
                     f"not {wanted}; give another file"
                 )

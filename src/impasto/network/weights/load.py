@@ -31,7 +31,7 @@ from impasto.messages import did_you_mean, printable, reason
 from impasto.network.layers import LAYERS
 from impasto.network.vgg import ORIGINAL, TORCHVISION, Preprocessing
 from impasto.network.weights import store
-from impasto.network.weights.layouts import convert, recognise
+from impasto.network.weights.layouts import convert, recognize
 from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
 from impasto.system.app_dirs import cache_folder
@@ -149,14 +149,14 @@ def open_file(
     path: Path, *, name: str | None = None, origin: str = "imported"
 ) -> tuple[Weights, store.Record]:
     """Recognise and verify the weights of a file; see `import_weights`, which also keeps them."""
-    shown = printable(path)
+    label = printable(path)
     tensors = read_tensors(path)
-    layout = recognise(tensors, shown)
+    layout = recognize(tensors, label)
     if header(path).get("family") == "torchvision":  # one that impasto kept, brought from elsewhere
         layout = replace(layout, only_original=False)
-    converted = convert(tensors, layout, shown)
+    converted = convert(tensors, layout, label)
     digest = sha256(path)
-    family, verified = judge(converted, layout, read_packed(), digest=digest, shown=shown)
+    family, verified = judge(converted, layout, read_packed(), digest=digest, label=label)
     own = hashlib.sha256(save(converted)).hexdigest()
     if own == DECODED_SHA256:
         verified = "equal to the packaged 8-bit weights"

@@ -31,8 +31,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: It is missing, a folder, empty, damaged, too large or of no kind known.
     """
-    shown = printable(path)
-    head = _head(path, shown)
+    label = printable(path)
+    head = _head(path, label)
     reader: Callable[[Path, str], dict[str, Tensor]]
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         reader = _hdf5
@@ -41,13 +41,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < LIMIT:
         reader = _safetensors
     else:
-        raise WeightsError(f"{shown} {_what(head)}; give a .pth, .h5 or .safetensors file")
+        raise WeightsError(f"{label} {_what(head)}; give a .pth, .h5 or .safetensors file")
     try:
-        return reader(path, shown)
+        return reader(path, label)
     except MemoryError as error:
-        raise WeightsError(f"not enough memory to read {shown}; give another file") from error
+        raise WeightsError(f"not enough memory to read {label}; give another file") from error
     except OSError as error:
-        raise _damaged(shown, reason(error)) from error
+        raise _damaged(label, reason(error)) from error
 
 
 def sha256(path: Path) -> str:
@@ -71,24 +71,24 @@ def header(path: Path) -> dict[str, str]:
         return {}
 
 
-def _head(path: Path, shown: str) -> bytes:
+def _head(path: Path, label: str) -> bytes:
     """Return the first bytes of an ordinary file of a bearable size."""
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
-            raise WeightsError(f"{shown} is a folder; give one file of weights")
+            raise WeightsError(f"{label} is a folder; give one file of weights")
         if not stat.S_ISREG(info.st_mode):
-            raise WeightsError(f"{shown} is not an ordinary file; give one that is")
+            raise WeightsError(f"{label} is not an ordinary file; give one that is")
         if not info.st_size:
-            raise WeightsError(f"{shown} is empty; give another file")
+            raise WeightsError(f"{label} is empty; give another file")
         if info.st_size > LIMIT:
-            raise WeightsError(f"{shown} is larger than {LIMIT // 10**6} MB; give a smaller file")
+            raise WeightsError(f"{label} is larger than {LIMIT // 10**6} MB; give a smaller file")
         with path.open("rb") as file:
             return file.read(_HEAD)
     except FileNotFoundError as error:
-        raise WeightsError(f"{shown} does not exist; check the path") from error
+        raise WeightsError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {shown}: {reason(error)}; check the path") from error
+        raise WeightsError(f"cannot read {label}: {reason(error)}; check the path") from error
 
 
 def _what(head: bytes) -> str:
@@ -100,25 +100,25 @@ def _what(head: bytes) -> str:
     return "is not a file of weights"
 
 
-def _damaged(shown: str, why: str) -> WeightsError:
-    return WeightsError(f"{shown} is cut off or damaged ({why}); get it again")
+def _damaged(label: str, why: str) -> WeightsError:
+    return WeightsError(f"{label} is cut off or damaged ({why}); get it again")
 
 
 def _first_line(error: BaseException) -> str:
     return printable(str(error).strip().partition("\n")[0][:120]) or type(error).__name__
 
 
-def _safetensors(path: Path, shown: str) -> dict[str, Tensor]:
+def _safetensors(path: Path, label: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
 
 
-def _torch(path: Path, shown: str) -> dict[str, Tensor]:
+def _torch(path: Path, label: str) -> dict[str, Tensor]:
     zipped = zipfile.is_zipfile(path)
     if zipped:
-        _check_zip(path, shown)
+        _check_zip(path, label)
     try:
         found = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
     except (MemoryError, OSError):
@@ -127,31 +127,31 @@ def _torch(path: Path, shown: str) -> dict[str, Tensor]:
         said = str(error)
         if "Unsupported" in said or "unsupported" in said:
             raise WeightsError(
-                f"{shown} asks for more than tensors, which could run a stranger's code, and was not loaded; "
+                f"{label} asks for more than tensors, which could run a stranger's code, and was not loaded; "
                 "give a file of a plain state_dict"
             ) from error
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     if not isinstance(found, Mapping):
-        raise WeightsError(f"{shown} holds no named tensors; give a file of a plain state_dict")
+        raise WeightsError(f"{label} holds no named tensors; give a file of a plain state_dict")
     return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
 
 
-def _check_zip(path: Path, shown: str) -> None:
+def _check_zip(path: Path, label: str) -> None:
     """Refuse what would unpack to more than it is: PyTorch itself never compresses."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > LIMIT:
-        raise WeightsError(f"{shown} is a compressed archive, not a file of PyTorch; unpack it")
+        raise WeightsError(f"{label} is a compressed archive, not a file of PyTorch; unpack it")
 
 
-def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
+def _hdf5(path: Path, label: str) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError as error:
@@ -169,5 +169,5 @@ def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     return tensors

@@ -91,7 +91,7 @@ def judge(
     packed: Mapping[str, Tensor],
     *,
     digest: str,
-    shown: str,
+    label: str,
 ) -> tuple[str, str]:
     """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
 
@@ -100,7 +100,7 @@ def judge(
         layout: How the file names them.
         packed: As `load.read_packed` returns it.
         digest: The file's SHA-256.
-        shown: The file, for messages.
+        label: The file, for messages.
 
     Raises:
         WeightsError: Something says that it holds the original weights, but it does not.
@@ -114,17 +114,17 @@ def judge(
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
-    _check_exchanged(weights, packed, wrong, shown)
+    _check_exchanged(weights, packed, wrong, label)
     first = next(iter(wrong.values()))
     right = len(CONVS) - len(wrong)
     if right:
         raise WeightsError(
-            f"{shown} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
+            f"{label} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
             "give another file"
         )
-    if layout.only_original or PUBLISHED["original"] in PurePath(shown).name:
+    if layout.only_original or PUBLISHED["original"] in PurePath(label).name:
         raise WeightsError(
-            f"{shown} is not the original VGG-19, as files with {layout.what} should be: {first}; "
+            f"{label} is not the original VGG-19, as files with {layout.what} should be: {first}; "
             "give another file"
         )
     published = PUBLISHED["torchvision"]
@@ -139,12 +139,12 @@ def _check_exchanged(
     weights: Mapping[str, Tensor],
     packed: Mapping[str, Tensor],
     wrong: Mapping[str, Deviation],
-    shown: str,
+    label: str,
 ) -> None:
     """Refuse a first layer whose channels were put into the order RGB."""
     exchanged = weights["conv1_1.weight"].flip(1)
     if "conv1_1" in wrong and not deviation("conv1_1", exchanged, weights["conv1_1.bias"], packed):
         raise WeightsError(
-            f"conv1_1 in {shown} is the original's with red and blue exchanged; "
+            f"conv1_1 in {label} is the original's with red and blue exchanged; "
             "give a file for input in the order BGR"
         )

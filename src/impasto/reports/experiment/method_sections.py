@@ -36,7 +36,7 @@ def method(desk: Context) -> Section:
             "What is in a picture and how it is painted can be told apart. Before, each style or texture "
             "had a "
             "statistical model of its own, made by hand. A convolutional network that was trained only to "
-            "recognise objects does it for any pair of pictures: its deep features say what is where, and "
+            "recognize objects does it for any pair of pictures: its deep features say what is where, and "
             "the "
             "correlations between the features of a layer say how it looks, wherever it is."
         ),

@@ -191,7 +191,8 @@ def work(planned: Sequence[Trial]) -> float:
     The network ends at the deepest layer that has a loss: relu1_2 alone costs a tenth of all five.
     """
     return sum(
-        float(t.settings.passes * (t.settings.size or 0) ** 2) * depth(t.settings) for t in planned
+        float(t.settings.evaluations_per_scale * (t.settings.size or 0) ** 2) * depth(t.settings)
+        for t in planned
     )
 
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from impasto._version import __version__
-from impasto.config.model import Model, explain
+from impasto.config.model import Model, error_message
 from impasto.config.recipe import Recipe
 from impasto.errors import InputError, SettingsError
 from impasto.messages import printable, reason
@@ -287,7 +287,7 @@ def _header_of(text: str, shown: str) -> CheckpointHeader:
         return CheckpointHeader.model_validate_json(text)
     except ValidationError as error:
         raise TornError(
-            f"{shown}: {explain('head', error, CheckpointHeader.model_fields)}"
+            f"{shown}: {error_message('head', error, CheckpointHeader.model_fields)}"
         ) from error
     except SettingsError as error:
         raise TornError(f"{shown}: {error}") from error

@@ -65,7 +65,9 @@ class GridPlan:
         """What each cell costs, in evaluations times pixels; 0 for those that are there."""
         pairs = zip(self.axes.places, self.scales, strict=True)
         return [
-            0.0 if index in self.done else float(_pixels(scales) * place.settings.passes)
+            0.0
+            if index in self.done
+            else float(_pixels(scales) * place.settings.evaluations_per_scale)
             for index, (place, scales) in enumerate(pairs)
         ]
 
