@@ -41,9 +41,10 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each row.
-`photo.jpg`, `swirl.jpg` and `ember.jpg` are the samples that come with impasto. `python scripts/make_gallery.py` makes
-this page and its pictures; with `--inputs FOLDER` it writes the samples and the masks there, to try the commands.
+Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each
+row. `photo.jpg`, `swirl.jpg` and `ember.jpg` are the samples that come with impasto.
+`python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
+the samples and the masks there, to try the commands.
 """
 
 
