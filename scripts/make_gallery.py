@@ -33,7 +33,7 @@ PARTS = {  # title, and the page that explains it
     "statistics": ("What counts as style", "control/statistics.md"),
     "content": ("The photo's structure", "control/content.md"),
     "clean": ("Clean pictures", "control/clean.md"),
-    "knobs": ("The other knobs", "control/strength.md#the-knobs"),
+    "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
 SIZE = "256"
 HEIGHT = 220  # px of a picture on the page
@@ -41,9 +41,10 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`,
-`swirl.jpg` and `ember.jpg` are the samples that come with impasto. `python scripts/make_gallery.py` makes all
-of this; with `--inputs FOLDER` it writes the samples and the masks there, to try the commands by hand.
+Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each
+row. `photo.jpg`, `swirl.jpg` and `ember.jpg` are the samples that come with impasto.
+`python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
+the samples and the masks there, to try the commands.
 """
 
 

@@ -31,7 +31,6 @@ from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
 from impasto.transfer.runtime import resolve
 
-
 KEPT = 1_000_000_000  # bytes that a stylizer keeps between two calls, beside network and paintings
 
 
