@@ -84,7 +84,7 @@ class _Layers:
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
         known = model.model_fields
-        return model.called({n: v for n, v in self.values.items() if n in known}, self.names)
+        return model.with_names({n: v for n, v in self.values.items() if n in known}, self.names)
 
 
 def limits_of(flags: Mapping[str, Any], before: Input | None = None) -> Input:
@@ -95,7 +95,7 @@ def limits_of(flags: Mapping[str, Any], before: Input | None = None) -> Input:
     """
     values = dict(before or Input.from_environment())
     values |= {name: flags[name] for name in Input.model_fields if name in flags}
-    return Input.called(values, {name: _flag(name) for name in Input.model_fields})
+    return Input.with_names(values, {name: _flag(name) for name in Input.model_fields})
 
 
 def gather(
@@ -122,7 +122,7 @@ def gather(
     shown = printable(Path(file).name) if file else ""
     named = _preset(flags, variables, sheet)
     layers = _Layers()
-    base = settings_file.resolved(named)
+    base = settings_file.resolve_preset(named)
     origin = _origin(flags, variables, sheet, shown)
     preset = (base, f"preset {named}")  # it counts as what named it: a flag's goes before a file
     if origin in ("default", shown):
@@ -149,7 +149,7 @@ def gather(
         if values.get("weights"):
             origins["weights"] = call("weights")
     weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
-    left = tuple(_flag(name) for name in sheet.beside if name not in flags)
+    left = tuple(_flag(name) for name in sheet.missing_flags if name not in flags)
     notes = [f"{shown} was painted with {' and '.join(left)}: give that again"] if left else []
     notes += [f"not as in {named}: {limit}" for limit in base.limits]
     return ResolvedSettings(settings, runtime, output, input, named, weights, origins, tuple(notes))
@@ -163,11 +163,11 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     """
     name, shown = Path(path), printable(path)
     if name.suffix.lower() == ".toml":
-        return settings_file.read_sheet(path)
+        return settings_file.read_file(path)
     recipe = read_recipe(path)
     about = {"title": shown}
     found = recipe.settings.model_dump()
-    return SettingsFile(found, weights=_weights(recipe), about=about, beside=_beside(recipe))
+    return SettingsFile(found, weights=_weights(recipe), about=about, missing_flags=_beside(recipe))
 
 
 def _beside(recipe: Recipe) -> tuple[str, ...]:
