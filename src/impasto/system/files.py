@@ -1,8 +1,7 @@
-"""Files come in whole and go out whole, or not at all.
+"""Read and write whole files.
 
-The bytes of a result go to a temporary name in the same folder, are forced to the disk, and only
-then take the name asked for. A run that is killed, a full disk or a fault half-way never leaves
-half a file, and the file that was there before stays as it was::
+A file is written under a temporary name in the same folder, flushed to the disk, and then renamed. So a
+killed process, a full disk or an error never leaves half a file, nor damages the one that was there before::
 
     publish("out.json", b"{}", overwrite=False)
 """
@@ -21,14 +20,14 @@ from typing import BinaryIO
 from impasto.errors import InputError, OutputError, ResourceError
 from impasto.messages import printable, reason
 
-# Known here, without torch or libvips, so that the command line can check names before loading either.
+# Here, without torch or libvips, so that the command line can check names before it imports them.
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")  # formats of a result
 MAX_BYTES = 200_000_000  # of a file that is read
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 
 
 def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return all bytes of an ordinary file; never wait for a pipe or read a device.
+    """Return all bytes of an ordinary file; pipes and devices are refused.
 
     Raises:
         InputError: It is missing, a folder, a device, empty, larger than `limit` bytes, or
@@ -62,11 +61,11 @@ def file_sha256(path: Path) -> str:
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
-    """Refuse what is no ordinary file; return what the system knows of it.
+    """Return the status of a file; refuse what is not an ordinary file.
 
     Raises:
         InputError: It is a folder or a device.
-        OSError: It is not there.
+        OSError: It does not exist.
     """
     label, info = printable(path), Path(path).stat()
     if stat.S_ISDIR(info.st_mode):
@@ -87,12 +86,11 @@ def check_length(data: bytes, limit: int, label: str) -> None:
 def check_target(
     path: str | os.PathLike[str], *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> Path:
-    """Find out, before any work, whether a file can be published under this name.
+    """Check, before any work, that a file can be published under this name.
 
     Args:
         path: The file to be written.
-        inputs: Files that are read in the same run; writing over one is refused even with
-            `overwrite`.
+        inputs: Files that are read in the same run; they are not replaced even with `overwrite`.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
@@ -117,7 +115,7 @@ def check_target(
         _check_folder(target.parent)
         target.stat()  # a name that is too long fails here
     except FileNotFoundError:
-        pass  # as it should be: the name is free
+        pass  # the name is free
     except (OSError, ValueError) as error:
         raise _failed(label, error) from error
     return target
@@ -129,19 +127,18 @@ def publish(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write `data` under `path`, all of it or nothing.
+    """Write `data` to `path`, completely or not at all.
 
     Args:
-        path: The file to write. Where it is a symbolic link that may be replaced, the file it
-            points to is.
-        data: The whole content, or a function that writes it into an open file.
+        path: The file to write. With `overwrite`, the target of a symbolic link is replaced.
+        data: The whole content, or a function that writes it to an open file.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
         The path that was written.
 
     Raises:
-        OutputError: It cannot be written; what was there before is untouched.
+        OutputError: It cannot be written; the file that was there before is untouched.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -162,13 +159,13 @@ def publish(
         raise _failed(printable(target), error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError, ValueError):  # once renamed, it is there no more
+            with contextlib.suppress(OSError, ValueError):  # after renaming, it does not exist
                 os.unlink(temporary)  # noqa: PTH108
     return target
 
 
 def _check_inputs(target: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a target that is the same file as an input, under whatever name."""
+    """Refuse a target that is the same file as an input, also under another name."""
     for source in inputs:
         if target.exists() and Path(source).exists() and target.samefile(source):
             raise InputError(f"{printable(target)} is also an input; give the result another name")
@@ -190,13 +187,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Create a new file with the user's usual permissions and force it to the disk."""
+    """Create a new file with the default permissions and flush it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
     try:
         if isinstance(data, bytes):
             left = memoryview(data)
-            while left:  # a system may take only a part, as on a disk that is nearly full
+            while left:  # a partial write is possible, as on a disk that is nearly full
                 left = left[os.write(descriptor, left) :]
         else:
             with open(descriptor, "wb", closefd=False) as file:
@@ -207,10 +204,10 @@ def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
 
 
 def _claim(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless somebody has that name already.
+    """Rename the file, unless a file of that name exists.
 
-    Where there are no hard links, as on FAT, the name is reserved first: a process that is killed between
-    the two calls leaves an empty file there.
+    Where there are no hard links, as on FAT, the name is reserved first: a process killed between the two
+    calls leaves an empty file.
     """
     try:
         os.link(temporary, target)
@@ -226,7 +223,7 @@ def _claim(temporary: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk, where the system can do that."""
+    """Flush the new name to the disk, where the system can do that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

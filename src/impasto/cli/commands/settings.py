@@ -63,9 +63,9 @@ def _lines(resolved: ResolvedSettings) -> list[str]:
 def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
     """Return all presets that can be read, and what is wrong with the others."""
     usable, bad = {}, []
-    for name in settings_file.known():
+    for name in settings_file.preset_paths():
         try:
-            file = settings_file.read(name)
+            file = settings_file.read_preset(name)
             Settings.preset(name)
         except ImpastoError as error:
             bad.append(str(error))
@@ -74,7 +74,7 @@ def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
     shipped = {path.stem for path in settings_file.SHIPPED.glob("*.toml")}
     bad += [
         f"{path}: the name {path.stem} is taken"
-        for path in settings_file.mine()
+        for path in settings_file.user_presets()
         if path.stem in shipped
     ]
     return usable, bad
