@@ -27,7 +27,7 @@ ROWS = Path(__file__).resolve().parent / "gallery"
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
 PARTS = {  # title, and the page that explains it
     "strength": ("How strongly", "control/strength.md"),
-    "colour": ("Color", "control/colour.md"),
+    "color": ("Color", "control/color.md"),
     "styles": ("Strokes and several styles", "control/styles.md"),
     "regions": ("Regions", "control/regions.md"),
     "statistics": ("What counts as style", "control/statistics.md"),
@@ -120,7 +120,7 @@ def make(row: dict[str, Any], folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "impasto", *flags], check=True, cwd=folder)
         made.append(output)
     images = [pyvips.Image.thumbnail(str(path), 10_000, height=HEIGHT) for path in made]
-    flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
+    flat = [image.colorspace("srgb").extract_band(0, n=3) for image in images]
     joined = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
     joined.write_to_file(str(PICTURES / f"{row['name']}.jpg"), Q=88, strip=True)
 

@@ -141,7 +141,7 @@ def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
     exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), page, "exec"), {})
 
 
-def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
+def test_the_page_about_color_runs(tmp_path, monkeypatch, capsys):
     """Its commands, its snippet and its settings file, small and on a narrow network."""
     monkeypatch.setattr(
         impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
@@ -151,7 +151,7 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, file in (("photo", "photo"), ("painting", "swirl")):
         shutil.copy(sample(file), f"{name}.jpg")
-    text = (ROOT / "docs" / "control" / "colour.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "control" / "color.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
     assert len(lines) == 6
@@ -159,7 +159,7 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
         words = [*shlex.split(line.replace(" --size 256", ""))[1:], "--size", "96"]
         assert main(words) == 0, (line, capsys.readouterr().err)
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), "colour.md", "exec"), {})
+    exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), "color.md", "exec"), {})
     assert Path("painted.png").stat().st_size > 1000
     (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     Path("x.toml").write_text(table)
