@@ -625,13 +625,16 @@ def minimized(solver: str) -> Record:
         return impasto.Evaluation(loss, 2 * stiff * rest, {"stub": loss})
 
     rows: list[list[Any]] = []
-    found = impasto.minimize(
-        evaluate,
-        torch.full((1, 3, 12, 16), 0.5),
-        solver=solver,
-        evaluations=30,
-        callback=lambda count, canvas, evaluation: rows.append([count, evaluation.loss]),
-    )
+
+    def note(count: int, canvas: Tensor, evaluation: impasto.Evaluation) -> None:
+        rows.append([count, evaluation.loss])
+
+    start = torch.full((1, 3, 12, 16), 0.5)
+    if hasattr(impasto, "LBFGS"):
+        solvers = {"lbfgs": impasto.LBFGS, "adam": impasto.Adam, "scipy": impasto.ScipyLBFGSB}
+        found = impasto.minimize(evaluate, solvers[solver](start), 30, callback=note)
+    else:  # an early commit
+        found = impasto.minimize(evaluate, start, solver=solver, evaluations=30, callback=note)
     return {
         "canvas": digest(found.canvas.numpy().tobytes()),
         "rows": rows,
