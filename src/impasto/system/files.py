@@ -117,7 +117,6 @@ def publish(
     data: bytes | Callable[[BinaryIO], None],
     *,
     overwrite: bool = False,
-    previous: Path | None = None,
 ) -> Path:
     """Write `data` under `path`, all of it or nothing.
 
@@ -126,7 +125,6 @@ def publish(
             points to is.
         data: The whole content, or a function that writes it into an open file.
         overwrite: Whether an existing file may be replaced.
-        previous: A name in the same folder that the replaced file takes, if it is to be kept.
 
     Returns:
         The path that was written.
@@ -141,8 +139,6 @@ def publish(
         temporary = real.parent / f".impasto-{secrets.token_hex(8)}.tmp"
         _write(temporary, data)
         if overwrite:
-            if previous is not None and real.exists():
-                os.replace(real, previous)  # noqa: PTH105
             os.replace(temporary, real)  # noqa: PTH105
         else:
             _claim(temporary, real)
