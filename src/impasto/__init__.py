@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from impasto.optim.minimize import minimize
     from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
     from impasto.transfer.callbacks.base import Callback
-    from impasto.transfer.grid import Cell, Grid, grid
+    from impasto.transfer.grids.grid import Cell, Grid, grid
     from impasto.transfer.reproduce import reproduce
     from impasto.transfer.result import Result, Step
     from impasto.transfer.resume import resume
@@ -54,13 +54,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adam": "optim.adam",
     "Callback": "transfer.callbacks.base",
-    "Cell": "transfer.grid",
+    "Cell": "transfer.grids.grid",
     "ContentLoss": "losses.content",
     "Evaluation": "optim.evaluation",
     "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
     "GramLoss": "losses.gram",
-    "Grid": "transfer.grid",
+    "Grid": "transfer.grids.grid",
     "ImpastoError": "errors",
     "Input": "config.limits",
     "InputError": "errors",
@@ -89,7 +89,7 @@ _HOMES = {
     "WeightsError": "errors",
     "contact_sheet": "image.contact_sheet",
     "gram_matrix": "losses.gram",
-    "grid": "transfer.grid",
+    "grid": "transfer.grids.grid",
     "import_weights": "network.weights.load",
     "load_weights": "network.weights.load",
     "minimize": "optim.minimize",

@@ -15,7 +15,7 @@ from PIL import Image
 
 import impasto.network.weights.load
 import impasto.system.files
-import impasto.transfer.stylize
+import impasto.transfer.grids.grid
 from impasto.cli.app import main
 from impasto.cli.commands import grid as command
 from impasto.cli.progress import Progress, Series
@@ -24,7 +24,7 @@ from impasto.image import contact_sheet
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
-from impasto.transfer.grid import NOTE
+from impasto.transfer.grids.grid import NOTE
 
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
 VARY = ["--vary", "content_weight=0.01,1", "--vary", "style-weight=1,10"]
@@ -310,14 +310,14 @@ def test_a_full_disk_is_one_line_and_the_cells_remain(capsys, monkeypatch) -> No
 
 
 def test_cells_that_fail_are_said(capsys, monkeypatch) -> None:
-    run = impasto.transfer.stylize.run
+    complete = impasto.transfer.grids.grid.complete
 
-    def failing(inputs, settings, *arguments, **options):
-        if settings.content_weight == 1:
+    def failing(run, **options):
+        if run.settings.content_weight == 1:
             raise NumericalError("the start has no finite loss")
-        return run(inputs, settings, *arguments, **options)
+        return complete(run, **options)
 
-    monkeypatch.setattr(impasto.transfer.stylize, "run", failing)
+    monkeypatch.setattr(impasto.transfer.grids.grid, "complete", failing)
     assert grid("-o", "grid.png") == ExitCode.NUMERICAL
     said = capsys.readouterr().err
     assert "row 1, column 2 (content_weight = 1, style_weight = 1): the start has no" in said

@@ -34,12 +34,12 @@ from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Sto
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
-from impasto.transfer import grid_axes as varying
-from impasto.transfer.grid_axes import Axes, GridCell
+from impasto.transfer.grids import axes as varying
+from impasto.transfer.grids.axes import Axes, GridCell
 
 if TYPE_CHECKING:
-    from impasto.transfer.grid import Cell, Grid
-    from impasto.transfer.grid_plan import Plan
+    from impasto.transfer.grids.grid import Cell, Grid
+    from impasto.transfer.grids.plan import GridPlan
     from impasto.transfer.result import Step
 
 DASH = "\0"  # as the command line passes on -
@@ -114,8 +114,8 @@ def _grid(
     request.read(chosen.input)
     job, paths = _check(axes, chosen, request, given, _digest(request, axes, chosen))
     with run.shown(job) as progress:
-        from impasto.transfer.grid import run_grid
-        from impasto.transfer.grid_plan import plan_grid
+        from impasto.transfer.grids.grid import run_grid
+        from impasto.transfer.grids.plan import plan_grid
 
         for note in chosen.notes:
             progress.say(note)
@@ -237,7 +237,7 @@ def _check(
 class _Watch:
     """Shows the progress of all cells, and ends at a signal."""
 
-    def __init__(self, progress: Progress, plan: "Plan", chosen: ResolvedSettings) -> None:
+    def __init__(self, progress: Progress, plan: "GridPlan", chosen: ResolvedSettings) -> None:
         self._progress = progress
         self._said = False
         self._series = Series(plan.work)
