@@ -15,14 +15,7 @@ from impasto._version import __version__
 from impasto.config.recipe import Recipe, ScaleRecord
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import (
-    REPEATABLE,
-    End,
-    EndOfScale,
-    InputError,
-    NumericalError,
-    Stop,
-)
+from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
 from impasto.inputs import canvas as canvases
 from impasto.inputs.pictures import Inputs, ScaledInputs, remark
 from impasto.inputs.pyramid import Scale
@@ -94,7 +87,7 @@ class Run:
         self.state = state or RunState()
         self.runtime = runtime
         if self.state.solver:
-            _check_fit(self.state, self.schedule)
+            self.state.check_fit(self.schedule)
         else:
             opened = inputs.held_bytes(self.schedule[-1])
             self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
@@ -219,10 +212,8 @@ class Run:
 
     def reweigh(self, losses: Sequence[Loss]) -> None:
         """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
-        tracking, before = (
-            self.state.tracking,
-            {loss.name: loss.weight for loss in self.objective.losses},
-        )
+        tracking = self.state.tracking
+        before = {loss.name: loss.weight for loss in self.objective.losses}
         self.set_losses(losses)
         if tracking.best is not None:
             factors = {loss.name: loss.weight / before[loss.name] for loss in losses if loss.weight}
@@ -264,7 +255,8 @@ class Run:
         if smaller is None or not additive or spent >= self.limits[state.scale]:
             return False
         logger.warning("out of memory; continuing in tiles of %d px from the best so far", smaller)
-        losses, best, canvas = self.objective.losses, state.tracking.best, state.tracking.best_canvas
+        losses, tracking = self.objective.losses, state.tracking
+        best, canvas = tracking.best, tracking.best_canvas
         assert best is not None
         assert canvas is not None
         self._record_scale(End.OUT_OF_MEMORY)
@@ -398,15 +390,3 @@ def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
     if settings.solver == "lbfgs":
         return LBFGS(start, compact=bool(runtime.compact), **options)
     return ScipyLBFGSB(start, **options) if settings.solver == "scipy" else Adam(start, **options)
-
-
-def _check_fit(state: RunState, schedule: Sequence[Scale]) -> None:
-    """Refuse a state whose canvas is not of the size that its scale has, or whose scale is not computed."""
-    found = state.solver["canvas"]
-    if state.limits is not None and state.scale >= len(state.limits):
-        raise InputError("the checkpoint does not fit its own settings: it is beyond the last scale")
-    sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
-    if state.scale >= len(sizes) or tuple(found.shape) != sizes[state.scale]:
-        raise InputError(
-            "the checkpoint does not fit its own settings: its canvas has another size"
-        )
