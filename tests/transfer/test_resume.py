@@ -302,7 +302,7 @@ def test_stop_between_the_parts_of_a_later_evaluation(run, narrow) -> None:
 
 TILED = {
     "runtime": FP32.changed(tile=24),
-    "settings": {"size": 64, "min_size": 40, "evaluations": 4},
+    "settings": {"size": 64, "min_size": 32, "evaluations": 4},
 }
 
 
@@ -328,7 +328,7 @@ class PartsOfScales:
         self.evaluation = [calls[2] - calls[1], calls[6] - calls[5]]
         self.binding = [calls[1] - self.evaluation[0], calls[5] - calls[4] - self.evaluation[1]]
         self.first_scale = calls[4]
-        assert min(*self.binding, *self.evaluation) > 3
+        assert min(*self.binding, *self.evaluation) > 1
 
 
 @pytest.fixture
