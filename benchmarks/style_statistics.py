@@ -29,7 +29,7 @@ from impasto.losses.objective import Objective, network_of
 from impasto.network.weights.load import load
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.stylize import targets_of
+from impasto.transfer.run import scaled_inputs
 
 KINDS = ("gram", "moments", "wasserstein", "sliced")
 
@@ -72,7 +72,7 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             opened = open_inputs(*inputs, settings, None)
             (scale,) = opened.scales(settings, layers_of(settings, ()))
             network = network_of(load(None), settings, runtime, Shared(0))
-            targets = targets_of(opened, scale, runtime.device, Shared(0))
+            targets = scaled_inputs(opened, scale, runtime.device, Shared(0))
             photo, painting = targets.content, targets.styles[0]
             canvas = start(
                 "content", noise=0.2, seed=0, content=photo, style=painting, picture=None

@@ -6,13 +6,15 @@ import torch
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.config.styles import Style
+from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, Stop
 from impasto.image.picture import Picture
 from impasto.losses.objective import Protection
 from impasto.messages import NOTE
 from impasto.optim.evaluation import Evaluation
+from impasto.transfer.callbacks.time_budget import TimeBudget
 from impasto.transfer.stylize import stylize
+from transfer.repeating import repeated
 from transfer.test_stylize import PAINTING, PHOTO
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
@@ -119,3 +121,29 @@ def test_without_protection_nothing_of_it_runs(run, monkeypatch) -> None:
     monkeypatch.setattr("impasto.losses.objective.Protection.over", None)
     monkeypatch.setattr("impasto.inputs.masks.tensor", None)
     assert run(protect=None).stopped == "evaluations"
+
+
+@pytest.mark.parametrize("how", ["stop", "budget"])
+def test_a_run_that_ended_before_its_finest_scale_is_repeated(
+    run, narrow, monkeypatch, how
+) -> None:
+    """What the coarse scale leaves is the photo where it is kept, then as well: to the same pixels."""
+    parts, steps = [], []
+
+    def on_part() -> None:
+        parts.append(len(steps))
+        if how == "stop" and len(steps) == 4:
+            raise Stop("interrupted")
+
+    options = {"runtime": FP32.changed(tile=24)}
+    if how == "budget":
+        monkeypatch.setattr(TimeBudget, "is_over", lambda self, count: count == 4)
+        monkeypatch.setattr(TimeBudget, "is_worth", lambda self, number: number == 0)
+        options["runtime"] = options["runtime"].changed(budget=100.0)
+    settings = {"init": "noise", "protect_feather": 8}
+    first = run(settings, on_part=on_part, on_step=steps.append, **options)
+    assert [scale.width for scale in first.recipe.scales] == [32]
+    assert len(first.history) == 4
+    assert first.recipe.reproducible
+    again = repeated(first.recipe, PHOTO, PAINTING, protect=Mask(Picture.of(MASK)), weights=narrow)
+    assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256

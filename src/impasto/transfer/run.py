@@ -15,14 +15,7 @@ from impasto._version import __version__
 from impasto.config.recipe import Recipe, ScaleRecord
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import (
-    REPEATABLE,
-    End,
-    EndOfScale,
-    InputError,
-    NumericalError,
-    Stop,
-)
+from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
 from impasto.inputs import canvas as canvases
 from impasto.inputs.pictures import Inputs, ScaledInputs, remark
 from impasto.inputs.pyramid import Scale
@@ -94,7 +87,7 @@ class Run:
         self.state = state or RunState()
         self.runtime = runtime
         if self.state.solver:
-            _check_fit(self.state, self.schedule)
+            self.state.check_fit(self.schedule)
         else:
             opened = inputs.held_bytes(self.schedule[-1])
             self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
@@ -103,7 +96,8 @@ class Run:
         self.time_budget = None if self.repeats else self._time_budget(runtime)
         most = settings.evaluations_per_scale if self.time_budget is None else MOST
         self.limits = self.state.limits or [most] * len(self.schedule)
-        self.last_scale = self._planned = min(len(self.schedule), len(self.limits)) - 1
+        self._finest = len(self.schedule) - 1
+        self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
         self.callbacks: Sequence[Callback] = ()
         self.on_part: Callable[[], None] | None = None
@@ -187,11 +181,11 @@ class Run:
         if state.solver:
             self._restore_solver()
         self.at_seam()
-        self.photo = None if state.scale == self._planned else pictures.content
+        self.photo = None if state.scale == self._finest else pictures.content
         self.protection = protection_of(pictures)
         losses = bind(
             self.network, pictures, self.settings, self.shared,
-            tile=state.tile, compact=bool(self.runtime.compact), on_part=self.on_part,
+            tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
         )  # fmt: skip
         self.set_losses([*losses, *self.extra_losses])
         self.notify("on_scale_start", pictures)
@@ -218,10 +212,8 @@ class Run:
 
     def reweigh(self, losses: Sequence[Loss]) -> None:
         """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
-        tracking, before = (
-            self.state.tracking,
-            {loss.name: loss.weight for loss in self.objective.losses},
-        )
+        tracking = self.state.tracking
+        before = {loss.name: loss.weight for loss in self.objective.losses}
         self.set_losses(losses)
         if tracking.best is not None:
             factors = {loss.name: loss.weight / before[loss.name] for loss in losses if loss.weight}
@@ -257,18 +249,25 @@ class Run:
 
     def use_smaller_tiles(self) -> bool:
         """Continue from the best canvas in smaller tiles, with a new solver; False where none are left."""
-        state = self.state
+        state, spent = self.state, self.state.evaluations
         smaller = memory.smaller(state.tile or 0, self.schedule[state.scale])
         additive = all(loss.additive for loss in self.objective.losses)
-        if smaller is None or not additive or state.evaluations >= self.limits[state.scale]:
+        if smaller is None or not additive or spent >= self.limits[state.scale]:
             return False
         logger.warning("out of memory; continuing in tiles of %d px from the best so far", smaller)
-        best = state.tracking.best_canvas
+        losses, tracking = self.objective.losses, state.tracking
+        best, canvas = tracking.best, tracking.best_canvas
         assert best is not None
+        assert canvas is not None
         self._record_scale(End.OUT_OF_MEMORY)
-        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=state.evaluations)
-        self.solver = make_solver(self.settings, self.runtime, best)
-        self.set_losses(self.objective.losses)
+        self._free_solver()
+        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=spent)
+        self.solver = make_solver(self.settings, self.runtime, canvas)
+        # The best so far is the result until the new solver has done an evaluation.
+        canvas = canvas if self.solver.overwrites else self.solver.canvas
+        best = replace(best, gradient=canvas.new_empty(0))
+        self.state.tracking = Tracking(best=best, best_canvas=canvas)
+        self.set_losses(losses)
         self._scale_began = time.perf_counter()
         return True
 
@@ -284,8 +283,8 @@ class Run:
                 f"{self._fault()} was not finite at the start; use smaller weights or another start"
             )
         self.reason = str(reason)
-        last = self.state.scale == self._planned
-        self.canvas = best if last or self.protection is None else self.protection.shown(best)
+        finest = self.state.scale == self._finest
+        self.canvas = best if finest or self.protection is None else self.protection.shown(best)
         self.notify("on_scale_end")  # where it was stopped, a checkpoint is written
         self._record_scale(reason)
         return reason
@@ -294,14 +293,15 @@ class Run:
         state, scale = self.state, self.schedule[self.state.scale]
         tracking, best = state.tracking, state.tracking.best
         assert best is not None
-        record = ScaleRecord(
-            width=scale.width,
-            height=scale.height,
-            evaluations=tracking.count,
-            seconds=round(self.scale_seconds(), 3),
-            reason=reason,
-        )
-        state.scales.append(record)
+        if tracking.count:
+            record = ScaleRecord(
+                width=scale.width,
+                height=scale.height,
+                evaluations=tracking.count,
+                seconds=round(self.scale_seconds(), 3),
+                reason=reason,
+            )
+            state.scales.append(record)
         self.losses = named(best, self.objective.scale)
         if reason == End.NOT_FINITE:
             done = sum(item.evaluations for item in state.scales)
@@ -334,6 +334,7 @@ class Run:
             if number != self.state.scale:
                 self._free_solver()
                 self.state = self.state.next_solver(scale=number)
+                self._scale_began = time.perf_counter()
             yield self.schedule[number]
 
     def _free_solver(self) -> None:
@@ -391,13 +392,3 @@ def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
     if settings.solver == "lbfgs":
         return LBFGS(start, compact=bool(runtime.compact), **options)
     return ScipyLBFGSB(start, **options) if settings.solver == "scipy" else Adam(start, **options)
-
-
-def _check_fit(state: RunState, schedule: Sequence[Scale]) -> None:
-    """Refuse a state whose canvas is not of the size that its scale has."""
-    found = state.solver["canvas"]
-    sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
-    if state.scale >= len(sizes) or tuple(found.shape) != sizes[state.scale]:
-        raise InputError(
-            "the checkpoint does not fit its own settings: its canvas has another size"
-        )

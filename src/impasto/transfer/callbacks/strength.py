@@ -141,10 +141,9 @@ class StrengthControl(Callback):
 
     def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
         """Give the style the weight that it has at this point of the run."""
-        state = run.state
         if not run.repeats:
             self._ratio = StyleRatio(
-                self._neutral_network(run), pictures, state.tile or 0,
+                self._neutral_network(run), pictures, run.runtime.tile or 0,
                 compact=bool(run.runtime.compact), on_part=run.on_part,
             )  # fmt: skip
         if not _changes(run):
@@ -174,7 +173,7 @@ class StrengthControl(Callback):
         """Note what a finished scale achieved, after all its evaluations."""
         ratio, self._ratio = self._ratio, None
         count, canvas = run.state.evaluations, run.state.tracking.best_canvas
-        if ratio is None or canvas is None or run.reason not in FINISHED:
+        if ratio is None or canvas is None or run.stopped or run.reason not in FINISHED:
             return
         if _changes(run)[-1].after != count:
             with contextlib.suppress(Stop):  # the scale is over in any case
