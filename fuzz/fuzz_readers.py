@@ -15,6 +15,7 @@ import atheris
 
 with atheris.instrument_imports(include=["impasto", "tomllib", "json"]):
     from impasto.cli import settings_sources
+    from impasto.cli.flags import Flags
     from impasto.config import settings_file as settings_file_module
     from impasto.config.output import Output
     from impasto.config.recipe import InputRecord, Recipe, ScaleRecord
@@ -43,7 +44,7 @@ def settings_file(data: bytes) -> None:
 
 def _chosen(sheet: settings_file_module.SettingsFile) -> settings_sources.ResolvedSettings:
     layers = settings_sources._Layers()
-    layers.add_sheet(sheet, SHOWN)
+    layers.add_file(sheet, SHOWN)
     models = [layers.build(model) for model in settings_sources.MODELS]
     return settings_sources.ResolvedSettings(*models, "default", sheet.weights, layers.origins)
 
@@ -84,7 +85,9 @@ def variables(data: bytes) -> None:
     """Give one setting as text, as flags and variables of the environment do."""
     fields = [name for model in settings_sources.MODELS for name in model.model_fields]
     name, text = fields[data[0] % len(fields)], data[1:].decode("utf-8", "surrogateescape")
-    values = settings_sources.gather({}, {f"IMPASTO_{name.upper()}": text}).settings.model_dump()
+    values = settings_sources.gather(
+        Flags(), {f"IMPASTO_{name.upper()}": text}
+    ).settings.model_dump()
     for value in values.values():
         numbers = value.values() if isinstance(value, dict) else [value]
         if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = Path(__file__).with_name("golden_runs.py")
 SIDES = ("base", "head")
 MESSAGES = ("said", "fault")  # of a record, which --pixels leaves out
-MEMORY_ROUNDS, PAIRS, RESAMPLES = 3, 30, 10_000
+MEMORY_ROUNDS, PAIRS, RESAMPLES = 5, 30, 10_000
 LONGEST = 160  # letters of a value that are shown
 
 Records = Mapping[str, Any]
@@ -49,7 +49,10 @@ def differences(base: Records, head: Records) -> list[str]:
         if name not in base or name not in head:
             found.setdefault(("", f"only in {'head' if name in head else 'base'}"), []).append(name)
             continue
-        for where, what in _apart(base[name], head[name], ""):
+        pair = base[name], head[name]
+        if any("crash" in record for record in pair):  # then there is nothing else in it
+            pair = tuple({"crash": record.get("crash", "")} for record in pair)
+        for where, what in _apart(*pair, ""):
             found.setdefault((where, what), []).append(name)
     lines = []
     for (where, what), names in found.items():
@@ -136,7 +139,7 @@ def trees(base: str, head: str | None) -> Iterator[dict[str, Path]]:
                     ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__")
                 )
                 continue
-            name = git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+            name = git("rev-parse", "--verify", f"{commit}^{{commit}}")
             checked_out.append(tree)
             git("worktree", "add", "--quiet", "--detach", str(tree), name)
         yield found
@@ -354,7 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--pixels", action="store_true", help="leave out help, messages and other text"
     )
     parser.add_argument(
-        "--slow", action="store_true", help="also three runs with the real weights at 512 px"
+        "--slow", action="store_true", help="also three larger runs with the real weights"
     )
     parser.add_argument(
         "--only", metavar="NAME", action="append", help="records whose name contains this"

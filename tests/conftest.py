@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import impasto
+
 IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers, each on a core
     torch.set_num_threads(1)
@@ -23,6 +25,14 @@ def cache_folder() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_CACHE_DIR", str(CACHE))
         yield CACHE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_tree() -> Iterator[None]:
+    """Have what tests start import the impasto that they import themselves, whatever folder it runs in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(impasto.__file__).resolve().parents[1]))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -227,7 +227,7 @@ def new_folder(base: Path, name: str) -> Path:
     folder = base.absolute() / name
     folder.mkdir()
     make_pictures(folder)
-    checkpoints.cache_folder = lambda: folder / "cache"
+    checkpoint_folder.cache_folder = lambda: folder / "cache"
     return folder
 
 

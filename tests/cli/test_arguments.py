@@ -181,9 +181,7 @@ def test_wrong_flags_are_refused_in_one_line(words, said, capsys) -> None:
 
 def test_a_segmentation_with_other_colours_than_styles(capsys) -> None:
     assert main(["photo.png", "a.png", *SMALL, "--segments", "seg.png"]) == 2
-    assert (
-        "seg.png has 2 colours (#0000ff, #ff0000), but 1 style picture" in capsys.readouterr().err
-    )
+    assert "seg.png has 2 colors (#0000ff, #ff0000), but 1 style picture" in capsys.readouterr().err
     Path("empty").mkdir()
     assert main(["photo.png", "empty", *SMALL]) == 2
     assert "the folder empty has no pictures" in capsys.readouterr().err

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from config.test_recipe import recipe
-from impasto.cli.settings_sources import ResolvedSettings, gather, read_file, to_toml
+from impasto.cli import settings_sources
+from impasto.cli.flags import Flags
+from impasto.cli.settings_sources import ResolvedSettings, read_file, to_toml
 from impasto.config.limits import Input
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
@@ -21,6 +23,11 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     return tmp_path
+
+
+def gather(values, environment) -> ResolvedSettings:
+    """Return the settings of flags by name."""
+    return settings_sources.gather(Flags.of(values), environment)
 
 
 def toml(text: str, name: str = "x.toml") -> str:

@@ -273,10 +273,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _narrow_unless_named(which=None):
-    from impasto.network.weights.load import load_weights
-
-    return narrow_weights() if which is None else load_weights(which)
+def _narrow_unless_named(which=None, real=impasto.network.weights.load.load_weights):
+    return narrow_weights() if which is None else real(which)
 
 
 def state(folder):

@@ -11,6 +11,7 @@ from PIL import Image
 
 import impasto
 from impasto.cli.app import main
+from impasto.cli.flags import Flags
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import FORMATS, Input
 from impasto.errors import PictureError, SettingsError
@@ -100,7 +101,7 @@ def test_flag_before_variable_before_file(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text("[input]\nmax_pixels = 5\nmax_side = 6\nmax_frames = 7\n")
     chosen = gather(
-        {"settings": str(file), "max_pixels": "1MP"},
+        Flags.of({"settings": str(file), "max_pixels": "1MP"}),
         {"IMPASTO_MAX_PIXELS": "2MP", "IMPASTO_MAX_SIDE": "8"},
     )
     assert chosen.input == Input(max_pixels=10**6, max_side=8, max_frames=7)

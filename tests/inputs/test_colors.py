@@ -15,8 +15,8 @@ from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.inputs.colors import softened
 from impasto.inputs.open import open_inputs
-from impasto.transfer import grid
 from impasto.transfer.callbacks import checkpoints
+from impasto.transfer.grids import grid
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.resume import resume
 from impasto.transfer.stylize import stylize

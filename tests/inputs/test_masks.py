@@ -12,7 +12,7 @@ from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, SettingsError
 from impasto.image.picture import Picture
 from impasto.inputs import masks
-from impasto.inputs.open import open_inputs
+from impasto.inputs.open import Opener, open_inputs
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PAINTING = np.random.default_rng(1).integers(0, 256, (50, 30, 3), dtype=np.uint8)
@@ -30,7 +30,7 @@ def opened(mask=None, source=None, photo=PHOTO):
 
 def test_white_counts_black_not_and_gray_in_part() -> None:
     pixels = np.array([[0, 51, 255]], np.uint8)
-    found = masks.tensor(masks.opened(pixels), 3, 1)
+    found = masks.tensor(Opener().mask(pixels), 3, 1)
     assert found.shape == (1, 1, 1, 3)
     assert torch.allclose(found[0, 0, 0], torch.tensor([0.0, 0.2, 1.0]))
 
@@ -38,12 +38,12 @@ def test_white_counts_black_not_and_gray_in_part() -> None:
 def test_alpha_counts_where_there_is_any() -> None:
     pixels = np.full((4, 6, 4), 255, np.uint8)
     pixels[:, :3, 3] = 0
-    assert masks.tensor(masks.opened(pixels), 6, 4)[0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert masks.tensor(Opener().mask(pixels), 6, 4)[0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
     black = pixels.copy()
     black[..., :3] = 0  # painted black on nothing: what was painted counts
-    assert masks.tensor(masks.opened(black), 6, 4)[0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert masks.tensor(Opener().mask(black), 6, 4)[0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
     opaque = np.dstack([left(6, 4)] * 3 + [np.full((4, 6), 255, np.uint8)])
-    assert masks.tensor(masks.opened(opaque), 6, 4)[0, 0, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert masks.tensor(Opener().mask(opaque), 6, 4)[0, 0, 0].tolist() == [1, 1, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("size", [(60, 40), (600, 400), (31, 21), (30, 20), (3, 2)])
@@ -126,21 +126,21 @@ def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
         tmp_path / "seg.jpg", quality=60
     )  # neither colour is exact any more
     found = [
-        masks.tensor(masks.opened(Mask(tmp_path / "seg.jpg", color)), 60, 40)
+        masks.tensor(Opener().mask(Mask(tmp_path / "seg.jpg", color)), 60, 40)
         for color in ("#f00", "#0000FF")
     ]
     assert torch.allclose(found[0] + found[1], torch.ones(1, 1, 40, 60))
     assert found[0][0, 0, 20].round().tolist() == [1.0] * 40 + [0.0] * 20
 
 
-@pytest.mark.parametrize("colour", ["red", "#12", "#gggggg", 3])
+@pytest.mark.parametrize("color", ["red", "#12", "#gggggg", 3])
 def test_what_is_no_colour_is_refused(color) -> None:
     with pytest.raises(SettingsError, match="a color is written as"):
         Mask("seg.png", color)
 
 
 def test_rest_is_what_the_others_leave() -> None:
-    one, other = masks.opened(left(value=204)), masks.opened(left())
+    one, other = Opener().mask(left(value=204)), Opener().mask(left())
     found = masks.of_all([one, "rest", None, other], 60, 40)
     assert found[2] is None
     assert torch.allclose(found[1], (1 - found[0] - found[3]).clamp(min=0))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import impasto
+from impasto.config.limits import Input
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -14,7 +15,7 @@ from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, SettingsError
 from impasto.image.xmp import read_recipe
 from impasto.inputs import pictures as module
-from impasto.inputs.open import open_inputs, open_styles
+from impasto.inputs.open import Opener, open_inputs, open_styles
 from impasto.inputs.pyramid import Scale
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.result import Step
@@ -144,6 +145,48 @@ def test_a_folder_is_one_style_by_name(caplog) -> None:
     assert [style.weight for style in styles] == [1.5, 1.5, 1.0]
     assert styles[1].mask is styles[0].mask
     assert caplog.text.count("left out of the style: notes.txt") == 1
+
+
+def test_files_that_were_read_are_opened_once_from_their_bytes() -> None:
+    Path("folder/notes.txt").write_text("hello")
+    names = [
+        "photo.png",
+        "a.png",
+        "left.png",
+        *(f"folder/{n}" for n in ("1.jpg", "2.png", "notes.txt")),
+    ]
+    files = {name: (Path(name).name, Path(name).read_bytes()) for name in names}
+    files["-"] = ("stdin", files.pop("photo.png")[1])
+    for name in names:  # nothing is read again
+        Path(name).unlink()
+    skipped = []
+    opener = Opener(
+        files,
+        folders={"folder": names[3:]},
+        on_skip=lambda folder, error: skipped.append(f"{folder}: {error}"),
+    )
+    left = Mask("left.png", "#fff")
+    styles = open_styles([Style("folder", 3, mask=left), Style("a.png", mask="rest")], opener)
+    assert [style.picture.name for style in styles] == ["1.jpg", "2.png", "a.png"]
+    assert [style.weight for style in styles] == [1.5, 1.5, 1.0]
+    assert styles[0].mask.color == "#ffffff"
+    assert opener.mask("left.png").picture is styles[0].mask.picture
+    assert len(skipped) == 1
+    assert skipped[0].startswith("folder: notes.txt")
+    photo = opener.picture("-")
+    assert photo.name == "stdin"
+    assert opener.picture("-") is photo
+    assert not files
+    inputs = open_inputs(photo, styles, Settings(), None, opener.mask(None))
+    assert inputs.styles[2] is styles[2].picture
+
+
+def test_limits_hold_for_files_that_were_read() -> None:
+    data = Path("a.png").read_bytes()
+    with pytest.raises(InputError, match=r"a\.png"):
+        open_styles("a.png", Opener({"a.png": ("a.png", data)}, limits=Input(max_pixels=1)))
+    with pytest.raises(InputError, match=r"folder.* has no picture that can be read"):
+        open_styles("folder", Opener(limits=Input(max_pixels=1)))
 
 
 def test_folders_without_pictures_are_refused() -> None:

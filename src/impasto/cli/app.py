@@ -29,9 +29,9 @@ from impasto.cli.commands import report as report_command
 from impasto.cli.commands import resume as resume_command
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
-from impasto.cli.commands.stylize import DASH
 from impasto.cli.commands.weights import app as weights_app
 from impasto.cli.console import complain, escape, mute, out
+from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import signals
 from impasto.cli.signals import Interrupted
 from impasto.config.model import error_text
@@ -131,8 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 tokens = ["--help"]
             if not tokens:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
-            tokens = [DASH if token == "-" else token for token in tokens]
-            code = app(tokens, exit_on_error=False, print_error=False)
+            code = app(hide_dashes(tokens), exit_on_error=False, print_error=False)
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
     except BaseException as error:
@@ -167,8 +166,6 @@ def _failed(error: BaseException) -> int:
         )
     if isinstance(error, ImpastoError):
         said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
-        if printable(DASH) in printable(said):  # and it is no name of a file
-            said = "- is standard input or output, and not for this; give the name of a file"
         return complain(said, error.exit_code)
     if _out_of_memory(error):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)

@@ -1,34 +1,36 @@
-"""What the command line names to be read: photo, paintings with their masks, start, what is protected.
+"""The pictures that a command line names: photo, paintings with their masks, start, protected region.
 
-`request_of` checks all that can be checked without reading, `Request.read` reads, both without torch;
-`Request.open` makes pictures of it.
+`picture_arguments` checks names and numbers, `PictureArguments.read` reads the files, both without torch;
+`PictureArguments.open` makes pictures of them.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.cli.flags import shares_of
+from impasto.cli.checks import shares_of
+from impasto.cli.flags import Flags, flag
 from impasto.cli.progress import Progress
-from impasto.cli.run import read
 from impasto.config.limits import Input
 from impasto.config.styles import REST, Mask, Style
 from impasto.errors import InputError, PictureError, SettingsError
 from impasto.inputs.picture_folder import files_in, is_folder
 from impasto.messages import counted, did_you_mean, printable
+from impasto.system.files import check_length, read_whole
 
 if TYPE_CHECKING:
     from impasto.image.picture import Picture
 
-NONE = "none"  # in a list with one entry a style: not for this one
+NONE = "none"  # in a list with one entry for each style: not for this one
 ONE_EACH = f"give one for each style picture, in their order, or {NONE}"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """The pictures of a request."""
+class OpenedPictures:
+    """The pictures of a run; those of a folder are styles of their own."""
 
     photo: "Picture"
     styles: list[Style]
@@ -38,7 +40,18 @@ class Opened:
 
 @dataclass(frozen=True)
 class PictureArguments:
-    """Names as they were typed; `styles` have names for pictures and masks, `colors` those of segments."""
+    """The names of pictures as they were typed, and their bytes once they are read.
+
+    Attributes:
+        content: The photo; `-` is standard input.
+        styles: The paintings: `picture`, `mask` and `source_mask` are names.
+        start: The picture to start from.
+        protect: The mask of what stays the photo, or `rest`.
+        segments: The segmentation of the photo, in place of the styles' masks.
+        colors: Of each style, the color of its region in `segments`, `rest` or None; None: by size.
+        folders: The pictures in those styles that are folders.
+        files: A name -> its name for messages, and all bytes of the file.
+    """
 
     content: str
     styles: tuple[Style, ...]
@@ -52,244 +65,204 @@ class PictureArguments:
     @property
     def names(self) -> list[str]:
         """All files that are read, the photo last."""
-        found: list[str] = []
+        names: list[str | None] = []
         for style in self.styles:
-            found += self.folders.get(style.picture, (style.picture,))
-            found += [name for name in (style.mask, style.source_mask) if name not in (None, REST)]
-        others = (self.segments, self.protect, self.start)
-        found += [name for name in others if name not in (None, REST)]
-        return list(dict.fromkeys([*found, self.content]))
+            names += self.folders.get(style.picture, (style.picture,))
+            names += [style.mask, style.source_mask]
+        names += [self.segments, self.protect, self.start, self.content]
+        return list(dict.fromkeys(name for name in names if name is not None and name != REST))
+
+    @property
+    def stem(self) -> str:
+        """How default names of results begin: CONTENT-STYLE."""
+        photo = "stdin" if self.content == "-" else Path(self.content).stem
+        return "-".join([photo, *(Path(style.picture).stem for style in self.styles)])
 
     def read(self, limits: Input) -> None:
-        """Read all files."""
+        """Read all files.
+
+        Raises:
+            InputError: One cannot be read, or is too large.
+        """
         for name in self.names:
             self.files[name] = read(name, limits)
 
-    def digest(self) -> list[Any]:
-        """Return what tells this request from others, once it is read; in types of JSON."""
-        sums = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in self.files.items()}
+    def sha256(self, name: str) -> str:
+        """Return the hash of a file that was read."""
+        return hashlib.sha256(self.files[name][1]).hexdigest()
 
-        def known(name: Any) -> Any:
-            found = [sums[one] for one in self.folders.get(name, ())]
-            return found or sums.get(name, name)
-
-        used = [
-            [known(s.picture), s.weight, known(s.mask), known(s.source_mask), s.stroke, s.layers]
-            for s in self.styles
-        ]
-        others = (self.content, self.start, self.protect, self.segments)
-        return [used, *map(known, others), self.colors]
-
-    def open(self, limits: Input, progress: Progress | None = None) -> Opened:
-        """Open the pictures that were read; a folder's are styles of their own.
+    def open(self, limits: Input, progress: Progress | None = None) -> OpenedPictures:
+        """Open the pictures that were read; `progress` is told of files in folders that are left out.
 
         Raises:
-            InputError: One cannot be read, or a segmentation has other colours than are wanted.
+            InputError: One cannot be read, or the segmentation has other colors than styles.
         """
-        from impasto.image.picture import Picture
+        from impasto.inputs.open import Opener, open_styles
 
-        pictures: dict[str, Picture] = {}
-
-        def picture(name: str) -> Picture:
-            if name not in pictures:
-                shown, data = self.files.pop(name)  # each picture holds what it needs
-                pictures[name] = Picture.open(data, name=shown, limits=limits)
-            return pictures[name]
-
-        colors = self._colors(picture(self.segments)) if self.segments else None
-        styles: list[Style] = []
-        for number, style in enumerate(self.styles):
-            masks = self._masks(number, colors, picture)
-            opened = [
-                found
-                for name in self.folders.get(style.picture, (style.picture,))
-                if (found := self._one(name, style, picture, progress)) is not None
-            ]
-            if not opened:
-                shown = printable(style.picture)
-                raise InputError(f"the folder {shown} has no picture that can be read")
-            weight = style.weight / len(opened)
-            styles += [Style(one, weight, *masks, style.stroke, style.layers) for one in opened]
-        protect: Mask | str | None = self.protect
-        if self.protect not in (None, REST):
-            protect = Mask(picture(self.protect))
-        start = picture(self.start) if self.start else None
-        return Opened(picture(self.content), styles, start, protect)
-
-    def _one(self, name: str, style: Style, picture: Any, progress: Progress | None) -> Any:
-        """Open one picture; one of a folder that cannot be read is named and left out."""
-        try:
-            return picture(name)
-        except PictureError as error:
-            if style.picture not in self.folders:
-                raise
+        def skip(folder: str, error: PictureError) -> None:
             if progress is not None:
-                progress.say(f"left out of the style {printable(style.picture)}: {error}")
-            return None
+                progress.say(f"left out of the style {printable(folder)}: {error}")
 
-    def _masks(
-        self, number: int, colors: Sequence[str | None] | None, picture: Any
-    ) -> tuple[Any, Any]:
-        """Return mask and source mask of a style, opened."""
-        style = self.styles[number]
-        color = None if colors is None else colors[number]
-        mask = style.mask
-        if colors is not None:
-            mask = color if color in (None, REST) else Mask(picture(self.segments), color)
-        elif mask not in (None, REST):
-            mask = Mask(picture(mask))
-        source = None if style.source_mask is None else Mask(picture(style.source_mask), color)
-        return mask, source
+        opener = Opener(self.files, folders=self.folders, limits=limits, on_skip=skip)
+        styles = self.styles
+        if self.segments is not None:
+            colors = self.colors or self._colors_by_size(opener.picture(self.segments))
+            styles = tuple(map(self._in_segments, styles, colors))
+        return OpenedPictures(
+            styles=open_styles(styles, opener),
+            protect=opener.mask(self.protect),
+            start=None if self.start is None else opener.picture(self.start),
+            photo=opener.picture(self.content),
+        )
 
-    def _colors(self, segments: "Picture") -> Sequence[str | None]:
-        """Return the colour of each style in the segmentation: those given, else by size."""
-        if self.colors is not None:
-            return self.colors
+    def _in_segments(self, style: Style, color: str | None) -> Style:
+        """Return a style whose masks are the regions of one color."""
+        mask = color if color in (None, REST) else Mask(self.segments, color)
+        source = None if style.source_mask is None else Mask(style.source_mask, color)
+        return replace(style, mask=mask, source_mask=source)
+
+    def _colors_by_size(self, segments: "Picture") -> Sequence[str | None]:
+        """Return the colors of a segmentation, the largest region first."""
         from impasto.inputs.masks import colors
 
-        found = colors(segments)
-        if len(found) != len(self.styles):
+        seen = colors(segments)
+        if len(seen) != len(self.styles):
             raise InputError(
-                f"--segments: {printable(segments.name)} has {counted(len(found), 'color')} "
-                f"({', '.join(found)}), but {counted(len(self.styles), 'style picture')}; say with "
+                f"--segments: {printable(segments.name)} has {counted(len(seen), 'color')} "
+                f"({', '.join(seen)}), but {counted(len(self.styles), 'style picture')}; say with "
                 "--segment-colors which is whose"
             )
-        return found
+        return seen
 
 
-def picture_arguments(
-    content: str, styles: Sequence[str], given: Mapping[str, Any]
-) -> PictureArguments:
-    """Check the names and numbers that a command was given, before any file is read.
+def read(name: str, limits: Input) -> tuple[str, bytes]:
+    """Return an input's name for messages and all its bytes; `-` is standard input."""
+    if name != "-":
+        return Path(name).name, read_whole(name, limits.max_bytes)
+    data = sys.stdin.buffer.read(limits.max_bytes + 1)
+    check_length(data, limits.max_bytes, "standard input")
+    return "stdin", data
+
+
+def picture_arguments(content: str, styles: Sequence[str], flags: Flags) -> PictureArguments:
+    """Check the names and numbers that a command has, before any file is read.
 
     Args:
         content: The photo.
         styles: The paintings, or folders of them.
-        given: Flags of `flags.BASE`.
+        flags: Those about paintings, masks and the start.
 
     Raises:
         InputError: A list has not one entry for each style, or flags do not go together.
     """
     count = len(styles)
-    shares = shares_of(given.get("style_weights"), count)
-    _check_together(given)
-    colors = _colors(given.get("segment_colors"), count)
-    masks = _each("mask", given.get("mask"), count, REST)
-    sources = given.get("source_mask") or given.get("source_segments")
-    flag = "source-mask" if "source_mask" in given else "source-segments"
-    used = zip(
-        styles,
-        shares,
-        masks,
-        _each(flag, sources, count),
-        _strokes(given.get("strokes"), count),
-        _layers(given.get("style_layers_of"), count),
-        strict=True,
-    )
-    if "protect" in given:
-        _check_word("protect", given["protect"], (REST,))
-    if "rest" in masks and all(mask == REST for mask in masks):
+    shares = shares_of(flags.style_weights, count)
+    _check_together(flags)
+    colors = _colors(flags.segment_colors, count)
+    masks = _each("mask", flags.mask, count, REST)
+    source_flag = "source_mask" if flags.source_mask else "source_segments"
+    sources = _each(source_flag, flags.source_mask or flags.source_segments, count)
+    strokes = _split("strokes", flags.strokes, ",", count, float)
+    layers = _split("style_layers_of", flags.style_layers_of, ";", count, str)
+    if flags.protect is not None:
+        _check_word("protect", flags.protect, (REST,))
+    if REST in masks and all(mask == REST for mask in masks):
         raise InputError(
             "--mask rest is what the masks of other styles leave; give one of them a picture"
         )
     return PictureArguments(
-        content,
-        tuple(_style(*item) for item in used),
-        given.get("init_picture"),
-        given.get("protect"),
-        given.get("segments"),
-        colors,
-        {name: tuple(map(str, files_in(name))) for name in styles if is_folder(name)},
+        content=content,
+        styles=tuple(map(_style, styles, shares, masks, sources, strokes, layers)),
+        start=flags.init_picture,
+        protect=flags.protect,
+        segments=flags.segments,
+        colors=colors,
+        folders={name: tuple(map(str, files_in(name))) for name in styles if is_folder(name)},
     )
 
 
-def _check_together(given: Mapping[str, Any]) -> None:
+def _check_together(flags: Flags) -> None:
     """Refuse flags that contradict each other, or that nothing would use."""
     for name, other in (("mask", "segments"), ("source_mask", "source_segments")):
-        if name in given and other in given:
-            one, two = (f"--{word.replace('_', '-')}" for word in (name, other))
-            raise InputError(f"{one} and {two} are both masks; give one of them")
+        if getattr(flags, name) and getattr(flags, other):
+            raise InputError(f"{flag(name)} and {flag(other)} are both masks; give one of them")
     for name in ("segment_colors", "source_segments"):
-        if name in given and "segments" not in given:
-            raise InputError(
-                f"--{name.replace('_', '-')} needs the segmentation of the photo: --segments FILE"
-            )
+        if getattr(flags, name) and flags.segments is None:
+            raise InputError(f"{flag(name)} needs the segmentation of the photo: --segments FILE")
 
 
-def _style(name: str, weight: float, mask: Any, source: Any, stroke: Any, layers: Any) -> Style:
+def _style(
+    name: str,
+    weight: float,
+    mask: str | None,
+    source_mask: str | None,
+    stroke: float | None,
+    layers: str | None,
+) -> Style:
+    """Return one style, checked."""
     try:
-        return Style(name, weight, mask, source, stroke, layers)
+        return Style(name, weight, mask, source_mask, stroke, layers)
     except SettingsError as error:
-        said = str(error).replace("style stroke", "--strokes")
-        raise InputError(said.replace("style layers", "--style-layers-of")) from error
+        message = str(error).replace("style stroke", "--strokes")
+        raise InputError(message.replace("style layers", "--style-layers-of")) from error
 
 
-def _each(flag: str, names: Sequence[str] | None, count: int, *words: str) -> list[str | None]:
-    """Return one name for each style, None where there is none."""
-    if not names:
+def _each(name: str, files: Sequence[str], count: int, *words: str) -> list[str | None]:
+    """Return one file for each style, None where there is none; `words` may stand for files."""
+    if not files:
         return [None] * count
-    if len(names) != count:
+    if len(files) != count:
         also = "".join(f" or {word}" for word in words)
         raise InputError(
-            f"--{flag}: {len(names)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
-            f"each after a --{flag} of its own"
+            f"{flag(name)}: {len(files)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
+            f"each after a {flag(name)} of its own"
         )
-    for name in map(str, names):
-        if name == REST and REST not in words:
+    for file in files:
+        if file == REST and REST not in words:
             raise InputError(
-                f"--{flag}: {REST} is for the photo's regions; give a picture or {NONE}"
+                f"{flag(name)}: {REST} is for the photo's regions; give a picture or {NONE}"
             )
-        _check_word(flag, name, (NONE, *words))
-    return [None if name == NONE else str(name) for name in names]
+        _check_word(name, file, (NONE, *words))
+    return [None if file == NONE else file for file in files]
 
 
-def _check_word(flag: str, name: str, words: Sequence[str]) -> None:
+def _check_word(name: str, file: str, words: Sequence[str]) -> None:
     """Refuse a file that does not exist and is called almost as one of the words."""
-    hint = did_you_mean(name.lower(), words)
-    if hint and name not in words and not Path(name).exists():
-        raise InputError(f"--{flag}: {printable(name)} does not exist.{hint}")
+    hint = did_you_mean(file.lower(), words)
+    if hint and file not in words and not Path(file).exists():
+        raise InputError(f"{flag(name)}: {printable(file)} does not exist.{hint}")
 
 
-def _parts(flag: str, text: str, between: str, count: int, also: str = "") -> list[str]:
-    """Return the parts of a list with one entry for each style."""
-    parts = [part.strip() for part in text.split(between)]
-    if len(parts) != count:
-        raise InputError(
-            f"{flag}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
-        )
-    return parts
-
-
-def _strokes(text: str | None, count: int) -> list[float | None]:
+def _split(
+    name: str, text: str | None, separator: str, count: int, convert: Callable[[str], Any]
+) -> list[Any]:
+    """Return the converted parts of a list with one entry for each style; None for `none`."""
     if text is None:
         return [None] * count
-    parts = _parts("--strokes", text, ",", count)
+    parts = [part.strip() for part in text.split(separator)]
+    if len(parts) != count:
+        also = f" or {REST}" if convert is _color else ""
+        raise InputError(
+            f"{flag(name)}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
+        )
     try:
-        return [None if part == NONE else float(part) for part in parts]
+        return [None if part == NONE else convert(part) for part in parts]
     except ValueError:
         raise InputError(
-            f"--strokes: {printable(text)} is not numbers by commas such as 0.5,2"
+            f"{flag(name)}: {printable(text)} is not numbers by commas such as 0.5,2"
         ) from None
 
 
-def _layers(text: str | None, count: int) -> list[str | None]:
-    if text is None:
-        return [None] * count
-    parts = _parts("--style-layers-of", text, ";", count)
-    return [None if part == NONE else part for part in parts]
+def _color(text: str) -> str:
+    """Return a color of a segmentation, or `rest`, checked."""
+    if text == REST:
+        return text
+    try:
+        return str(Mask(None, text).color)
+    except SettingsError as error:
+        raise InputError(f"--segment-colors: {str(error).removeprefix('mask: ')}") from error
 
 
 def _colors(text: str | None, count: int) -> tuple[str | None, ...] | None:
-    """Return the colour of each style, checked."""
-    if text is None:
-        return None
-    found: list[str | None] = []
-    for part in _parts("--segment-colors", text, ",", count, f" or {REST}"):
-        if part in (NONE, REST):
-            found.append(None if part == NONE else REST)
-            continue
-        try:
-            found.append(Mask(None, part).color)
-        except SettingsError as error:
-            raise InputError(f"--segment-colors: {str(error).removeprefix('mask: ')}") from error
-    return tuple(found)
+    """Return the color of each style in the segmentation, if they are given."""
+    return None if text is None else tuple(_split("segment_colors", text, ",", count, _color))

@@ -1,11 +1,16 @@
-"""The flags of the command line, made from the models, and what is checked of them first. No torch here."""
+"""The flags of the command line: the table of them, and their values in one call. No torch here.
 
+Flags of settings are made from the models `Settings`, `Runtime`, `Output` and `Input`; the others stand in
+this file. A command gets all of them as one `Flags`.
+"""
+
+import functools
 import inspect
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
@@ -16,12 +21,10 @@ from impasto.config.model import Groups, Model, choices, format_value, is_table
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.config.styles import Style
-from impasto.errors import InputError, OutputError, SettingsError
-from impasto.messages import counted, did_you_mean, printable
-from impasto.system.files import WRITABLE
+from impasto.errors import InputError
 
-DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
+DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
+NO_STREAM = "- is standard input or output, and not for this; give the name of a file"
 WITH_UNITS = (
     "memory_limit",
     "budget",
@@ -30,33 +33,80 @@ WITH_UNITS = (
     "max_text",
 )  # numbers that may be written with a unit
 
-NEEDS = {  # what an option is nothing without: a field, its value then, and what to give
-    "color_amount": ("color", "style", "--color luminance, match or histogram"),
-    "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
-    "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
-}
-OPTIONS_OF = {  # which solvers an option is for
-    "history": ("lbfgs", "scipy"),
-    "bounded": ("lbfgs", "adam"),
-    "line_search": ("scipy",),
-    "learning_rate": ("adam",),
-    "adam_beta1": ("adam",),
-    "adam_beta2": ("adam",),
-    "adam_epsilon": ("adam",),
-}
 
-# --- flags, made from the models -----------------------------------------------------------------
+@dataclass(frozen=True)
+class Flags:
+    """What was typed in one call of a command: texts as they are, None or empty where a flag is missing.
+
+    Attributes:
+        changes: The values of fields of `Settings`, `Runtime`, `Output` and `Input`, by name.
+    """
+
+    # the result, and what is said
+    output: str | None = None
+    force: bool = False
+    recipe: bool = False
+    report: bool = False
+    save_every: str | None = None
+    checkpoint: str | None = None
+    no_checkpoint: bool = False
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    # where settings come from
+    preset: str | None = None
+    like: str | None = None
+    settings: str | None = None
+    weights: str | None = None
+    save_settings: str | None = None
+    # paintings, masks and the start
+    style_weights: str | None = None
+    init_picture: str | None = None
+    strokes: str | None = None
+    style_layers_of: str | None = None
+    mask: Sequence[str] = ()
+    source_mask: Sequence[str] = ()
+    segments: str | None = None
+    segment_colors: str | None = None
+    source_segments: Sequence[str] = ()
+    protect: str | None = None
+    # of single commands: grid; reproduce, resume and report; experiment
+    vary: Sequence[str] = ()
+    cell: str | None = None
+    pick: str | None = None
+    yes: bool = False
+    inputs: Sequence[str] = ()
+    quick: bool = False
+    only: str | None = None
+    rounds: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Sort values by name into the flags and the fields of the models."""
+        own = {item.name for item in fields(cls)}
+        flags = {name: value for name, value in values.items() if name in own}
+        changes = {name: value for name, value in values.items() if name not in own}
+        return cls(**flags, changes=changes)
+
+
+def flag(name: str) -> str:
+    """Return the flag of a field: `--style-weight` for `style_weight`."""
+    return f"--{name.replace('_', '-')}"
+
+
+# --- how flags are made --------------------------------------------------------------------------
 
 GROUPS = {name: Group(name, sort_key=order) for order, name in enumerate(get_args(Groups), start=1)}
 
 
-def describe(field: FieldInfo) -> str:
+def describe(info: FieldInfo) -> str:
     """Return the help of one field: meaning, then unit, choices or range, and default."""
-    extra = field.json_schema_extra
+    extra = info.json_schema_extra
     assert isinstance(extra, dict)
-    meaning = str(field.description)
-    default = field.get_default(call_default_factory=True)
-    parts = [str(extra["unit"]), _choices(field), _range(field)]
+    meaning = str(info.description)
+    default = info.get_default(call_default_factory=True)
+    parts = [str(extra["unit"]), ", ".join(map(str, choices(info))), _range(info)]
     if default is not None:
         parts.append(f"default: {format_value(default)}")
     elif "Default:" not in meaning:
@@ -65,14 +115,10 @@ def describe(field: FieldInfo) -> str:
     return f"{meaning} [{detail}]" if detail else meaning
 
 
-def _choices(field: FieldInfo) -> str:
-    return ", ".join(map(str, choices(field)))
-
-
-def _range(field: FieldInfo) -> str:
+def _range(info: FieldInfo) -> str:
     limits = {
         name: getattr(item, name)
-        for item in field.metadata
+        for item in info.metadata
         for name in ("ge", "gt", "le", "lt")
         if getattr(item, name, None) is not None
     }
@@ -81,9 +127,32 @@ def _range(field: FieldInfo) -> str:
     return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
 
 
-def raw(kind: Any, tokens: Sequence[Any]) -> str:
-    """Return a value as it was typed: our own models convert it, and say what is wrong in their words."""
-    return str(tokens[0].value)
+def hide_dashes(tokens: Sequence[str]) -> list[str]:
+    """Return the arguments of the program with DASH for each single `-`."""
+    return [DASH if token == "-" else token for token in tokens]
+
+
+def typed(kind: Any, tokens: Sequence[Any]) -> str:
+    """Convert a value to the text that was typed; `-` is standard input or output."""
+    text = str(tokens[0].value)
+    return "-" if text == DASH else text
+
+
+def typed_name(kind: Any, tokens: Sequence[Any]) -> str:
+    """Convert a value to the text that was typed; the models check it.
+
+    Raises:
+        InputError: It is `-`, which this flag or argument does not take.
+    """
+    text = typed(kind, tokens)
+    if text == "-":
+        raise InputError(NO_STREAM)
+    return text
+
+
+def typed_names(kind: Any, tokens: Sequence[Any]) -> list[str]:
+    """Convert the values of a flag that may be repeated, as `typed_name` does."""
+    return [typed_name(kind, [token]) for token in tokens]
 
 
 def _simple(kind: Any) -> bool:
@@ -95,9 +164,11 @@ def _simple(kind: Any) -> bool:
 
 def parameter(name: str, kind: Any, help: str, group: str = "Output", **more: Any) -> Any:
     """Return one keyword-only parameter of a command, which is a flag."""
-    names = [f"--{name.replace('_', '-')}", *more.pop("short", [])]
+    names = [flag(name), *more.pop("short", [])]
     if _simple(kind):
-        more.setdefault("converter", raw)
+        more.setdefault("converter", typed_name)
+    elif get_origin(kind) is list:
+        more.setdefault("converter", typed_names)
     about = Parameter(
         name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
     )
@@ -112,30 +183,38 @@ def switch(name: str, help: str, **more: Any) -> Any:
 
 def generated(*models: type[Model]) -> list[Any]:
     """Return a flag for every field of these models; of all four where none is given."""
-    found = []
+    parameters = []
     for model in models or (Settings, Runtime, Output, Input):
-        for name, field in model.model_fields.items():
-            extra = field.json_schema_extra
+        for name, info in model.model_fields.items():
+            extra = info.json_schema_extra
             assert isinstance(extra, dict)
-            kind = str if is_table(field) or name in WITH_UNITS else field.annotation
+            kind = str if is_table(info) or name in WITH_UNITS else info.annotation
             # -3s is a wrong value, and would be taken for a flag, unlike -3
             more = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
-            found.append(parameter(name, kind, describe(field), str(extra["group"]), **more))
-    return found
+            parameters.append(parameter(name, kind, describe(info), str(extra["group"]), **more))
+    return parameters
 
 
 def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command that takes anything the signature that its flags are made from."""
+    """Give a command, which has files and `flags`, the signature that the parser reads.
+
+    This is the only place where the values of a call become `Flags`.
+    """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        command.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
-        command.__annotations__ = {item.name: item.annotation for item in parameters}
-        return command
+        @functools.wraps(command)
+        def call(*files: str, **values: Any) -> int:
+            return command(*files, flags=Flags.of(values))
+
+        del call.__wrapped__  # whose signature is another
+        call.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
+        call.__annotations__ = {item.name: item.annotation for item in parameters}
+        return call
 
     return decorate
 
 
-# --- flags beside those of the models ------------------------------------------------------------
+# --- flags that are no settings -------------------------------------------------------------------
 
 
 def output_flag(default: str) -> Any:
@@ -144,7 +223,7 @@ def output_flag(default: str) -> Any:
         "File to write; the suffix decides the format; - writes PNG to standard output. "
         f"[default: {default} here, a new name]"
     )
-    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True)
+    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True, converter=typed)
 
 
 SAVING = [
@@ -181,7 +260,7 @@ BASE = [
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look"),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",
-        "Start"),
+        "Start", converter=typed),
     parameter("strokes", str, "Size of the strokes of each painting, by commas, such as 0.5,2; or none. "
         "[0.1 to 10; default: as --stroke]", "Styles"),
     parameter("style_layers_of", str, "Layers of each painting, between ; as in "
@@ -191,11 +270,11 @@ BASE = [
         "[default: none]", "Regions", negative=""),
     parameter("source_mask", list[str], "Which part of a painting counts, white on black; once for each "
         "painting: a file or none. [default: none]", "Regions", negative=""),
-    parameter("segments", Path, "One picture with a flat colour for each region, instead of masks. "
+    parameter("segments", Path, "One picture with a flat color for each region, instead of masks. "
         "[default: not set]", "Regions"),
-    parameter("segment_colors", str, "Whose colour is which, by commas, such as \"#00f,#0f0\"; none and "
+    parameter("segment_colors", str, "Whose color is which, by commas, such as \"#00f,#0f0\"; none and "
         "rest as for --mask. [default: the largest region is the first painting's, and so on]", "Regions"),
-    parameter("source_segments", list[str], "The segmentation of a painting, in the photo's colours; once "
+    parameter("source_segments", list[str], "The segmentation of a painting, in the photo's colors; once "
         "for each painting: a file or none. [default: none]", "Regions", negative=""),
     parameter("protect", str, "What stays the photo, white on black; or rest: what no mask covers. "
         "[default: not set]", "Regions"),
@@ -209,103 +288,9 @@ def argument(name: str, about: Parameter) -> Any:
 
 def positional() -> list[Any]:
     """Return the photo and the paintings as parameters of a command."""
-    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=raw)
-    content = Annotated[Path, photo]
-    painting = Parameter(name="STYLE", help="The painting, or several.", converter=raw)
-    style = Annotated[Path, painting]
+    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=typed)
+    painting = Parameter(name="STYLE", help="The painting, or several.", converter=typed)
     return [
-        Plain("content", Plain.POSITIONAL_ONLY, annotation=content),
-        Plain("styles", Plain.VAR_POSITIONAL, annotation=style),
+        argument("content", photo),
+        Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, painting]),
     ]
-
-
-def whole(flag: str, text: str, low: int, high: int | None = None, unit: str = "") -> int:
-    """Return the whole number that a flag outside the models gives, or refuse it in one line."""
-    if text.isdecimal() and low <= int(text) and (high is None or int(text) <= high):
-        return int(text)
-    limits = f"{low} or more" if high is None else f"{low} to {high}"
-    raise InputError(f"{flag}: must be a whole number{unit}, {limits}, not {printable(text)}")
-
-
-def one_picture(runtime: Runtime) -> None:
-    """Refuse a time budget where many pictures are compared: each must have its evaluations."""
-    if runtime.budget is not None:
-        raise InputError(
-            "--budget is for a single picture; here give evaluations or a smaller --size"
-        )
-
-
-def check_start(chosen: Settings, given: Mapping[str, Any]) -> None:
-    """Refuse a start from a picture without one, and a picture that would not be used."""
-    if "init_picture" in given and chosen.init != "picture":
-        raise InputError(f"--init-picture goes with --init picture, not --init {chosen.init}")
-    if chosen.init == "picture" and "init_picture" not in given:
-        raise InputError("--init picture needs the picture to start from: --init-picture FILE")
-
-
-def check_options(chosen: Settings, given: Mapping[str, Any], varied: Collection[str] = ()) -> None:
-    """Refuse flags that would do nothing with what else was chosen, unless that is varied."""
-    named = {*given, *varied}
-    for name, (other, nothing, wanted) in NEEDS.items():
-        if name in named and other not in varied and getattr(chosen, other) == nothing:
-            flags = (f"--{word.replace('_', '-')}" for word in (name, other))
-            raise InputError(
-                "{} does nothing without {}: leave it out, or give {}".format(*flags, wanted)
-            )
-    if "protect" not in given and "protect_feather" in named:
-        raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
-    if "solver" not in varied:
-        for name, solvers in OPTIONS_OF.items():
-            if given.get(name) and chosen.solver not in solvers:
-                flag = f"--{name.replace('_', '-')}"
-                other = " or ".join(f"--solver {solver}" for solver in solvers)
-                raise InputError(
-                    f"{flag} does nothing with --solver {chosen.solver}: leave it out, or give {other}"
-                )
-    if "init_noise" in given and chosen.init == "noise" and "init" not in varied:
-        raise InputError(
-            "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
-        )
-    if "strength" in varied and (
-        both := sorted({"content_weight", "style_weight"} & {*given, *varied})
-    ):
-        flag = f"--{both[0].replace('_', '-')}"
-        raise InputError(f"--vary strength sets the weights itself: leave out {flag}")
-    if "strength" in given and (both := sorted({"content_weight", "style_weight"} & set(varied))):
-        raise InputError(f"--vary {both[0]}: --strength sets the weights itself: leave it out")
-
-
-def shares_of(text: str | None, count: int) -> list[float]:
-    """Return the shares of the styles, as `--style-weights` gives them."""
-    if text is None:
-        return [1.0] * count
-    try:
-        shares = [float(part) for part in text.split(",")]
-    except ValueError:
-        given = printable(text)
-        raise InputError(
-            f"--style-weights: {given} is not numbers by commas such as 0.7,0.3"
-        ) from None
-    if len(shares) != count:
-        raise InputError(
-            f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}"
-        )
-    try:
-        checked = [Style(None, share).weight for share in shares]
-    except SettingsError as error:
-        raise InputError(str(error).replace("style weight", "--style-weights")) from error
-    if not sum(checked):
-        raise InputError("--style-weights: at least one style needs a weight above 0")
-    return checked
-
-
-def check_suffix(target: Path, bits: int | None) -> None:
-    """Refuse a name for the result whose format or depth cannot be written; torch is not needed."""
-    suffix, shown = target.suffix.lower(), printable(target)
-    if os.path.isdir(target):  # noqa: PTH112  it does not raise for a name that is too long
-        raise OutputError(f"{shown} is a folder; give the name of a file")
-    if suffix not in WRITABLE:
-        hint = did_you_mean(suffix, WRITABLE)
-        raise InputError(f"{shown}: the suffix must be one of {', '.join(WRITABLE)}.{hint}")
-    if bits == 16 and suffix not in DEEP:
-        raise InputError(f"{shown}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")

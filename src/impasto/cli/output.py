@@ -3,12 +3,13 @@
 import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.flags import check_suffix, whole
+from impasto.cli.checks import check_suffix, whole
+from impasto.cli.flags import Flags, flag
 from impasto.cli.settings_sources import ResolvedSettings, to_toml
 from impasto.config import settings_file
 from impasto.config.limits import Input
@@ -19,20 +20,32 @@ from impasto.messages import printable
 from impasto.system.fallback import shortened
 from impasto.system.files import WRITABLE, check_target, publish
 
-KEPT = ("force", "recipe", "report")
+NEED_FILE = (
+    "recipe",
+    "report",
+    "json",
+    "save_every",
+)  # flags that standard output does not go with
 
 
 @dataclass(frozen=True)
 class OutputPlan:
-    """What one run was asked for; `target` is None for standard output.
+    """What is written of one run, and where.
 
-    `troubles` are what could not be written as asked, in one line each.
+    Attributes:
+        target: The picture; None for standard output.
+        stem: Of names where there is no target.
+        inputs: Files that are never written over.
+        limits: Those that the inputs are read with.
+        save_every: Evaluations between intermediate pictures; 0 for none.
+        resumed: The run was interrupted before; its own intermediate pictures are replaced.
+        troubles: What could not be written as requested, in one line each.
     """
 
-    target: Path | None
-    stem: str
-    inputs: tuple[Path, ...]
-    output: Output
+    target: Path | None = None
+    stem: str = ""
+    inputs: tuple[Path, ...] = ()
+    output: Output = field(default_factory=Output)
     limits: Input | None = None
     force: bool = False
     recipe: bool = False
@@ -49,23 +62,23 @@ class OutputPlan:
 
 
 class SavedOutput(Model):
-    """What a checkpoint keeps of a job, so that the run is gone on with into the same files."""
+    """What a checkpoint keeps of an `OutputPlan`, so that a resumed run writes the same files."""
 
     target: str | None = None
     stem: str = ""
     output: Output = Output()
-    limits: Input | None = None  # those that the inputs were read with
+    limits: Input | None = None
     force: bool = False
     recipe: bool = False
     report: bool = False
     save_every: int = 0
 
 
-def plan_job(
+def plan_output(
     stem: str,
     inputs: Sequence[str],
     output: Output,
-    given: Mapping[str, Any],
+    flags: Flags,
     *,
     suffix: str = ".png",
 ) -> OutputPlan:
@@ -75,52 +88,59 @@ def plan_job(
         stem: Of the default name.
         inputs: Files that are read, and so never written over.
         output: How the result is to be written.
-        given: The flags of `flags.OUTPUT` that were given, and `save_settings`.
+        flags: What was typed.
         suffix: Of the default name.
+
+    Raises:
+        InputError: Flags do not go together, or a name is wrong.
+        OutputError: A file exists already, or cannot be written.
     """
-    name = "-" if given.get("output") == "\0" else given.get("output")
-    switches = ("force", "recipe", "report", "no_checkpoint", "json", "quiet", "verbose")
-    options: dict[str, Any] = {key: given[key] for key in switches if key in given}
-    if "save_settings" in given:
-        options["save_settings"] = settings_target(given["save_settings"])
-    if "save_every" in given:
-        options["save_every"] = whole("--save-every", given["save_every"], 1)
-    if "checkpoint" in given:
-        options["checkpoint"] = _checkpoint(given)
-    job = OutputPlan(
+    name = flags.output
+    plan = OutputPlan(
         target=None if name == "-" else Path(name or "."),
         stem=shortened(stem),
         inputs=tuple(Path(item) for item in inputs if item != "-"),
         output=output,
-        **options,
+        force=flags.force,
+        recipe=flags.recipe,
+        report=flags.report,
+        save_every=0 if flags.save_every is None else whole("--save-every", flags.save_every, 1),
+        save_settings=None if flags.save_settings is None else settings_target(flags.save_settings),
+        checkpoint=_checkpoint(flags),
+        no_checkpoint=flags.no_checkpoint,
+        json=flags.json,
+        quiet=flags.quiet,
+        verbose=flags.verbose,
     )
-    if job.checkpoint is not None:
-        check_target(job.checkpoint, inputs=job.inputs, overwrite=True)
-    if job.save_settings is not None:
-        check_target(job.save_settings, inputs=job.inputs, overwrite=job.force)
-    if job.target is None:
-        for key in ("recipe", "report", "json", "save_every"):
-            if getattr(job, key):
-                raise InputError(f"--{key.replace('_', '-')} needs a file: give -o a name, not -")
-        return job
+    if plan.checkpoint is not None:
+        check_target(plan.checkpoint, inputs=plan.inputs, overwrite=True)
+    if plan.save_settings is not None:
+        check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
+    if plan.target is None:
+        for needing in NEED_FILE:
+            if getattr(plan, needing):
+                raise InputError(f"{flag(needing)} needs a file: give -o a name, not -")
+        return plan
+    if name is None:
+        return replace(plan, target=free_name(Path(f"{plan.stem}{suffix}"), plan))
     if name == "":
         raise InputError("-o: the name is empty; give one such as out.png")
-    if name is None:
-        return with_free_name(job, Path(f"{job.stem}{suffix}"))
     if name.startswith("-"):
         raise InputError(
             f"-o {printable(name)}: is that a flag? write a file of this name as ./{printable(name)}"
         )
-    check_suffix(job.target, output.bits)
-    _check_all(job, job.target)
-    return job
+    check_suffix(plan.target, output.bits)
+    _check_targets(plan, plan.target)
+    return plan
 
 
-def _checkpoint(given: Mapping[str, Any]) -> Path:
-    """Return the file of the checkpoint."""
-    if given.get("no_checkpoint"):
+def _checkpoint(flags: Flags) -> Path | None:
+    """Return the file of the checkpoint, if one is named."""
+    if flags.checkpoint is None:
+        return None
+    if flags.no_checkpoint:
         raise InputError("--checkpoint and --no-checkpoint cannot go together; give one of them")
-    path = Path(given["checkpoint"])
+    path = Path(flags.checkpoint)
     if path.suffix.lower() in (*WRITABLE, ".json", ".html", ".toml"):
         raise InputError(
             f"--checkpoint {printable(path)}: that is the name of another kind of file; give one such as "
@@ -129,35 +149,32 @@ def _checkpoint(given: Mapping[str, Any]) -> Path:
     return path
 
 
-def _check_all(job: OutputPlan, target: Path) -> None:
-    """Refuse a picture, a recipe or intermediate pictures that cannot be written."""
-    check_target(target, inputs=job.inputs, overwrite=job.force)
-    for path in beside(job, target):
-        check_target(path, inputs=job.inputs, overwrite=job.force)
-    if job.save_every:
-        check_target(numbered(target, 0), inputs=job.inputs, overwrite=True)  # its length
+def _check_targets(plan: OutputPlan, target: Path) -> None:
+    """Refuse a picture, a recipe, a page or intermediate pictures that cannot be written."""
+    for path in (target, *files_beside(plan, target)):
+        check_target(path, inputs=plan.inputs, overwrite=plan.force)
+    if plan.save_every:
+        check_target(numbered(target, 0), inputs=plan.inputs, overwrite=True)  # its length
         series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
         for path in target.parent.iterdir():
             if series.fullmatch(path.name):
-                check_target(path, inputs=job.inputs, overwrite=job.force)
+                check_target(path, inputs=plan.inputs, overwrite=plan.force)
 
 
-def beside(job: OutputPlan, target: Path) -> list[Path]:
+def files_beside(plan: OutputPlan | Flags, target: Path) -> list[Path]:
     """Return the files that are written beside the picture: its recipe, its page."""
-    asked = {".json": job.recipe, ".html": job.report}
-    return [target.with_suffix(suffix) for suffix, wanted in asked.items() if wanted]
+    recipe = [target.with_suffix(".json")] if plan.recipe else []
+    return recipe + ([target.with_suffix(".html")] if plan.report else [])
 
 
-def with_free_name(job: OutputPlan, wanted: Path) -> OutputPlan:
-    """Return the job with the first name of `out.png`, `out-2.png`, ... that is free."""
-    number = 1
-    while True:
-        numbered = f"{wanted.stem}-{number}{wanted.suffix}"
-        target = wanted if number == 1 else wanted.with_name(numbered)
-        if not any(os.path.lexists(path) for path in (target, *beside(job, target))):
-            check_target(target)
-            return replace(job, target=target)
+def free_name(target: Path, plan: OutputPlan | Flags) -> Path:
+    """Return the first name of `out.png`, `out-2.png`, ... that is free, as are those beside it."""
+    number, path = 1, target
+    while any(os.path.lexists(taken) for taken in (path, *files_beside(plan, path))):
         number += 1
+        path = target.with_name(f"{target.stem}-{number}{target.suffix}")
+    check_target(path)
+    return path
 
 
 def numbered(target: Path, evaluations: int) -> Path:
@@ -165,11 +182,19 @@ def numbered(target: Path, evaluations: int) -> Path:
     return target.with_name(f"{target.stem}-{evaluations:04d}{target.suffix}")
 
 
-def note_of(job: OutputPlan) -> dict[str, Any]:
-    """Return what a checkpoint keeps of a job."""
-    target = None if job.target is None else str(job.target.absolute())
-    same = {name: getattr(job, name) for name in ("stem", "output", "limits", *KEPT)}
-    return SavedOutput(target=target, save_every=job.save_every, **same).model_dump(mode="json")
+def saved_output(plan: OutputPlan) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a plan, as JSON has it; see `SavedOutput`."""
+    saved = SavedOutput(
+        target=None if plan.target is None else str(plan.target.absolute()),
+        stem=plan.stem,
+        output=plan.output,
+        limits=plan.limits,
+        force=plan.force,
+        recipe=plan.recipe,
+        report=plan.report,
+        save_every=plan.save_every,
+    )
+    return saved.model_dump(mode="json")
 
 
 def settings_target(name: str) -> Path:
@@ -179,11 +204,11 @@ def settings_target(name: str) -> Path:
         raise InputError(f"--save-settings {printable(name)}: the name must end in .toml")
     folder = settings_file.preset_folder()
     if path.parent.absolute() == folder.absolute():
-        with contextlib.suppress(OSError):  # said when the file is written
+        with contextlib.suppress(OSError):  # reported when the file is written
             folder.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def save_settings(path: Path, chosen: ResolvedSettings, *, force: bool) -> None:
+def save_settings(path: Path, settings: ResolvedSettings, *, force: bool) -> None:
     """Write the settings as a TOML file."""
-    publish(path, to_toml(chosen).encode(), overwrite=force)
+    publish(path, to_toml(settings).encode(), overwrite=force)

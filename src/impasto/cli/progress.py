@@ -244,9 +244,9 @@ def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def report(result: "Result", target: Path, beside: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return what `--json` prints about a run; `beside` are the files written beside the picture."""
-    written = {path.suffix: str(path) for path in beside}
+def result_as_json(result: "Result", target: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return what `--json` prints about a run; `files` were written beside the picture."""
+    written = {path.suffix: str(path) for path in files}
     return {
         "path": str(target),
         "recipe_path": written.get(".json"),

@@ -1,4 +1,4 @@
-"""From flags to a picture on disk: what `stylize`, `demo` and `reproduce` share. torch comes late.
+"""From settings to a picture on disk: what the commands that paint share. torch comes late.
 
 Everything that can be checked without torch is checked before it is imported.
 """
@@ -9,24 +9,22 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.cli.arguments import OpenedPictures
 from impasto.cli.console import complain, out
-from impasto.cli.output import OutputPlan, beside, note_of, numbered, with_free_name
-from impasto.cli.progress import Progress, logged, report
+from impasto.cli.output import OutputPlan, files_beside, free_name, numbered, saved_output
+from impasto.cli.progress import Progress, logged, result_as_json
 from impasto.cli.settings_sources import ResolvedSettings
 from impasto.cli.signals import Signals
-from impasto.config.limits import Input
 from impasto.config.styles import Style
-from impasto.errors import ExitCode, InputError, OutputError, ResourceError, Stop
+from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back
-from impasto.system.files import check_length, read_whole
 
 if TYPE_CHECKING:
-    from impasto.config.styles import Mask
     from impasto.image.picture import Picture
     from impasto.reports.result_page import RunCapture
     from impasto.transfer.callbacks.checkpoints import Checkpoints
@@ -37,52 +35,52 @@ LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 signals = Signals()
 
 
-def read(name: str, limits: Input) -> tuple[str, bytes]:
-    """Return an input's name and all its bytes; `-` is standard input."""
-    if name != "-":
-        return Path(name).name, read_whole(name, limits.max_bytes)
-    data = sys.stdin.buffer.read(limits.max_bytes + 1)
-    check_length(data, limits.max_bytes, "standard input")
-    return "stdin", data
-
-
 # --- the run -------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def shown(job: OutputPlan) -> Iterator[Progress]:
+def show_progress(plan: OutputPlan) -> Iterator[Progress]:
     """Show progress and the library's log while the block runs."""
-    progress = Progress(sys.stderr, quiet=job.quiet)
-    with logged(progress, verbose=job.verbose), contextlib.closing(progress):
+    progress = Progress(sys.stderr, quiet=plan.quiet)
+    with logged(progress, verbose=plan.verbose), contextlib.closing(progress):
         yield progress
 
 
-def kept(job: OutputPlan) -> "Checkpoints":
-    """Return what keeps the checkpoints of the run, in a `with` block until its picture is saved."""
+def open_checkpoints(plan: OutputPlan) -> "Checkpoints":
+    """Return the checkpoints of a run, for a `with` block that ends when its picture is saved."""
     from impasto.transfer.callbacks.checkpoints import Checkpoints
 
-    folders = dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in job.inputs)  # noqa: PTH100, PTH120
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in plan.inputs)  # noqa: PTH100, PTH120
     return Checkpoints(
-        job.checkpoint,
+        plan.checkpoint,
         folders=folders,
-        note=note_of(job),
-        force=job.force,
-        enabled=not job.no_checkpoint,
+        note=saved_output(plan),
+        force=plan.force,
+        enabled=not plan.no_checkpoint,
     )
 
 
 def paint(
-    job: OutputPlan,
+    plan: OutputPlan,
     progress: Progress,
-    chosen: ResolvedSettings,
-    photo: "Picture",
-    styles: list[Style],
-    start: "Picture | None",
+    resolved: ResolvedSettings,
+    pictures: OpenedPictures,
     checkpoints: "Checkpoints",
-    course: "RunCapture | None" = None,
-    protect: "Mask | str | None" = None,
+    capture: "RunCapture | None" = None,
 ) -> "Result":
-    """Say the choice of size, run, and show how it goes; `course` watches for the page."""
+    """Report the size of the result, run, and show the progress.
+
+    Args:
+        plan: What is written; its suffix limits the size.
+        progress: Where messages go.
+        resolved: All settings.
+        pictures: Photo, styles, start and protected region.
+        checkpoints: See `open_checkpoints`.
+        capture: Keeps pictures of the run for its page.
+
+    Raises:
+        InputError: The format cannot hold a picture of this size.
+    """
     from impasto.image import pixels
     from impasto.inputs import pyramid
     from impasto.system import hardware
@@ -90,185 +88,207 @@ def paint(
     from impasto.transfer import stylize
 
     hardware.keep_no_pictures()
-    runtime = runtime_module.resolve(chosen.runtime, chosen.settings)
-    if runtime.budget is not None:  # the command's, not only the computation's
+    runtime = runtime_module.resolve(resolved.runtime, resolved.settings)
+    if runtime.budget is not None:  # of the whole command, not only of the computation
         runtime = runtime.changed(budget=max(0.001, runtime.budget - hardware.process_age()))
-        if chosen.origins["evaluations"].startswith("--"):
+        if resolved.origins["evaluations"].startswith("--"):
             progress.say("--evaluations does not count beside --budget, which chooses their number")
-    edge = pyramid.long_edge(photo.width, photo.height, chosen.settings)
+    photo = pictures.photo
+    edge = pyramid.long_edge(photo.width, photo.height, resolved.settings)
     width, height = pixels.fit(photo.width, photo.height, edge)
     long = max(photo.width, photo.height)
-    all_of_it = f"; --size {long} for all of it" if edge < long else ""
-    said = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{all_of_it})"
-    suffix = job.target.suffix.lower() if job.target else ".png"
+    full_size = f"; --size {long} for all of it" if edge < long else ""
+    message = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{full_size})"
+    suffix = plan.target.suffix.lower() if plan.target else ".png"
     if suffix in LONGEST and max(width, height) > LONGEST[suffix]:
         longest = f"a {suffix} is at most {LONGEST[suffix]} px on a side"
         raise InputError(f"{longest}; write .png or .tif")
-    if job.verbose:
-        said += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
+    if plan.verbose:
+        message += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
     return stylize.stylize(
         photo,
-        styles,
-        chosen.settings,
+        pictures.styles,
+        resolved.settings,
         runtime=runtime,
-        on_step=watch(job, progress, said, course),
-        init_picture=start,
-        protect=protect,
-        weights=chosen.weights,
+        on_step=step_callback(plan, progress, message, capture),
+        init_picture=pictures.start,
+        protect=pictures.protect,
+        weights=resolved.weights,
         checkpoint=checkpoints,
-        on_part=stopper(progress),
+        on_part=stop_at_signal(progress),
     )
 
 
-def stopper(progress: Progress) -> Callable[[], None]:
-    """Return what ends a run at a signal."""
+def stop_at_signal(progress: Progress) -> Callable[[], None]:
+    """Return a function that ends the run once a signal has come."""
 
     def on_part() -> None:
         if signals.code is not None:
             progress.say("stopping; once more ends at once and saves nothing")
-            raise Stop("interrupted")
+            raise Stop(End.INTERRUPTED)
 
     return on_part
 
 
-def course_of(
-    job: OutputPlan, photo: "Picture", styles: "Sequence[Style | Picture]"
+def run_capture(
+    plan: OutputPlan, photo: "Picture", styles: "Sequence[Style | Picture]"
 ) -> "RunCapture | None":
-    """Return what watches a run for its page, if a page is wanted."""
-    if not job.report:
+    """Return what keeps pictures of a run for its page, if a page is requested."""
+    if not plan.report:
         return None
     from impasto.reports.result_page import RunCapture
 
     return RunCapture(photo, [item.picture if isinstance(item, Style) else item for item in styles])
 
 
-def watch(
-    job: OutputPlan, progress: Progress, said: str, course: "RunCapture | None" = None
+def step_callback(
+    plan: OutputPlan, progress: Progress, message: str, capture: "RunCapture | None" = None
 ) -> "Callable[[Step], None]":
-    """Return a callback that shows each step, saves every so many, and ends at a signal."""
-    stop = stopper(progress)
+    """Return an `on_step` that shows each step, saves intermediate pictures, and stops at a signal.
+
+    Args:
+        plan: Where intermediate pictures go.
+        progress: Shows the steps.
+        message: Shown before the first step, when it is certain that the pictures can be used.
+        capture: Gets each step as well.
+    """
+    stop = stop_at_signal(progress)
 
     def on_step(step: "Step") -> None:
-        if not signals.running:  # only now is it certain that these pictures can be used
-            progress.say(said)
+        if not signals.running:
+            progress.say(message)
         signals.running = True
         progress.step(step)
-        if course is not None:
-            course.step(step)
-        if job.save_every and job.target and step.evaluations % job.save_every == 0:
-            _save_step(job, step, numbered(job.target, step.evaluations))
+        if capture is not None:
+            capture.step(step)
+        if plan.save_every and plan.target and step.evaluations % plan.save_every == 0:
+            _save_step(plan, step, numbered(plan.target, step.evaluations))
         stop()
 
     return on_step
 
 
-def _save_step(job: OutputPlan, step: "Step", path: Path) -> None:
+def _save_step(plan: OutputPlan, step: "Step", path: Path) -> None:
     """Save an intermediate picture; one that cannot be saved does not end the run."""
     try:
         step.picture().save(
             path,
-            job.output,
-            overwrite=job.force or job.resumed,  # which makes some of them again
+            plan.output,
+            overwrite=plan.force or plan.resumed,
         )
     except ResourceError as error:
-        if not job.troubles:  # the others would fail alike
-            job.troubles.append(str(error))
+        if not plan.troubles:  # the others would fail for the same reason
+            plan.troubles.append(str(error))
 
 
-def finish(
-    job: OutputPlan,
+# --- its files -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ResultPage:
+    """What the page about a result is made from: the captured run and sentences for its top."""
+
+    capture: "RunCapture | None" = None
+    notes: Sequence[str] = ()
+
+
+def save_result(
+    plan: OutputPlan,
     progress: Progress,
     result: "Result",
     checkpoints: "Checkpoints",
-    course: "RunCapture | None" = None,
-    notes: Sequence[str] = (),
+    page: ResultPage | None = None,
 ) -> int:
-    """Write and say the result, with its page where a course is given; return the exit code."""
-    spent = sum(scale.evaluations for scale in result.recipe.scales)
-    code = int(signals.code or ExitCode.DONE)
-    if job.target is None:
-        _print_picture(job, result)
+    """Write the result and the files beside it, report them, and return the exit code."""
+    if plan.target is None:
+        _print_picture(plan, result)
     else:
-        job = _save(job, progress, result)
-        assert job.target is not None
+        plan = _save_picture(plan, progress, result)
+        assert plan.target is not None
         written = [
-            _save_beside(job, path, result, course, notes) for path in beside(job, job.target)
+            _save_beside(plan, path, result, page or ResultPage())
+            for path in files_beside(plan, plan.target)
         ]
         files = [path for path in written if path is not None]
-        told = report(result, job.target, files)
-        told["checkpoint"] = str(checkpoints.path) if checkpoints.left else None
-        out(json.dumps(told) if job.json else printable(job.target))
+        checkpoint = str(checkpoints.path) if checkpoints.left else None
+        facts = result_as_json(result, plan.target, files) | {"checkpoint": checkpoint}
+        out(json.dumps(facts) if plan.json else printable(plan.target))
         for path in files:
             if path.suffix == ".html":
                 progress.say(f"the page about it: {printable(path)}")
-    on = (
-        f"to go on: {' '.join(['impasto resume', *map(shlex.quote, checkpoints.resume_arguments)])}"
-    )
-    if result.stopped == "not finite":
-        job.troubles.append(
+    return _report(plan, progress, result, checkpoints)
+
+
+def _report(
+    plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints"
+) -> int:
+    """Say how the run ended and how to continue it, and return the exit code."""
+    arguments = " ".join(map(shlex.quote, checkpoints.resume_arguments))
+    resume = f"to go on: impasto resume {arguments}".rstrip() if checkpoints.left else ""
+    not_finite = result.stopped == End.NOT_FINITE
+    if not_finite:
+        plan.troubles.append(
             f"{result.fault}; the best picture so far is saved: try smaller weights"
         )
-    if job.troubles:
-        if checkpoints.left:
-            progress.say(on)
-        numerical = result.stopped == "not finite" and len(job.troubles) == 1
-        return complain(
-            "; ".join(job.troubles), ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
-        )
-    how = (
-        "interrupted; the best picture so far is saved: " if result.stopped == "interrupted" else ""
-    )
-    progress.say(f"{how}{counted(spent, 'evaluation')} in {duration(result.seconds)}")
-    if checkpoints.left:
-        progress.say(on)
-    return code
+    if plan.troubles:
+        if resume:
+            progress.say(resume)
+        numerical = not_finite and len(plan.troubles) == 1
+        code = ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
+        return complain("; ".join(plan.troubles), code)
+    interrupted = result.stopped == End.INTERRUPTED
+    how = "interrupted; the best picture so far is saved: " if interrupted else ""
+    evaluations = sum(scale.evaluations for scale in result.recipe.scales)
+    progress.say(f"{how}{counted(evaluations, 'evaluation')} in {duration(result.seconds)}")
+    if resume:
+        progress.say(resume)
+    return int(signals.code or ExitCode.DONE)
 
 
-def _print_picture(job: OutputPlan, result: "Result") -> None:
+def _print_picture(plan: OutputPlan, result: "Result") -> None:
     """Write the picture to standard output or, where that fails, to a file."""
-    data = result.encode(".png", job.output)
+    data = result.encode(".png", plan.output)
     try:
         out(data)
     except OutputError as error:
-        path, trouble = save_or_fall_back(Path(f"{job.stem}.png"), data, overwrite=False)
+        path, trouble = save_or_fall_back(Path(f"{plan.stem}.png"), data, overwrite=False)
         where = trouble or f"the picture is saved as {printable(path.absolute())}"
-        job.troubles.append(f"{error}; {where}")
+        plan.troubles.append(f"{error}; {where}")
 
 
-def _save(job: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
-    """Save the picture; a name taken meanwhile gives way to the next free one."""
-    assert job.target is not None
-    if not job.force and os.path.lexists(job.target):
-        taken = job.target
+def _save_picture(plan: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
+    """Save the picture and return where; a name that was taken meanwhile gives way to the next free one."""
+    assert plan.target is not None
+    target = plan.target
+    if not plan.force and os.path.lexists(target):
         with contextlib.suppress(OutputError):  # then it goes elsewhere
-            job = with_free_name(job, taken)
-            progress.say(f"{printable(taken)} was made by somebody else meanwhile")
-    assert job.target is not None
-    wanted = job.target
+            target = free_name(target, plan)
+            progress.say(f"{printable(plan.target)} was made by somebody else meanwhile")
+    path = target
     try:
-        data = result.encode(wanted.suffix, job.output)
+        data = result.encode(target.suffix, plan.output)
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
-        job.troubles.append(f"{error}; it is saved as PNG")
-        wanted, data = wanted.with_suffix(".png"), result.encode(".png", job.output)
-    path, trouble = save_or_fall_back(wanted, data, overwrite=job.force and wanted == job.target)
+        plan.troubles.append(f"{error}; it is saved as PNG")
+        path = target.with_suffix(".png")
+        data = result.encode(".png", plan.output)
+    path, trouble = save_or_fall_back(path, data, overwrite=plan.force and path == target)
     if trouble:
-        job.troubles.append(trouble)
-    return replace(job, target=path)
+        plan.troubles.append(trouble)
+    return replace(plan, target=path)
 
 
-def _save_beside(
-    job: OutputPlan, path: Path, result: "Result", course: "RunCapture | None", notes: Sequence[str]
-) -> Path | None:
+def _save_beside(plan: OutputPlan, path: Path, result: "Result", page: ResultPage) -> Path | None:
     """Save the recipe or the page; None where it cannot be saved, for the picture is there already."""
     what = "recipe" if path.suffix == ".json" else "page"
     text = result.recipe.to_json() if what == "recipe" else ""
-    if what == "page" and course is not None:
-        text = course.page(result, notes, carried=job.output.metadata != "strip")
+    if what == "page" and page.capture is not None:
+        carried = plan.output.metadata != "strip"
+        text = page.capture.page(result, page.notes, carried=carried)
     try:
-        path, trouble = save_or_fall_back(path, text.encode(), overwrite=job.force, what=what)
+        path, trouble = save_or_fall_back(path, text.encode(), overwrite=plan.force, what=what)
     except OutputError as error:
-        job.troubles.append(str(error))
+        plan.troubles.append(str(error))
         return None
     if trouble:
-        job.troubles.append(trouble)
+        plan.troubles.append(trouble)
     return path

@@ -1,14 +1,15 @@
-"""Settings from everywhere: flag > environment > file > preset > default, and where each value came from.
+"""Collects settings: flag > environment > file > preset > default, and where each value came from.
 
 No torch here. A file is a settings file in TOML, a picture made earlier, or the recipe of one.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from impasto.cli.flags import Flags, flag
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import PREFIX, Model
@@ -22,14 +23,20 @@ from impasto.image.xmp import read_recipe
 from impasto.messages import did_you_mean, printable
 
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
-WEIGHED = {"content_weight", "style_weight"}  # what a strength sets
-WORDS = ("preset", "settings", "weights")  # what else the environment may give
-PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that are not settings
+WEIGHTS = {"content_weight", "style_weight"}  # which a strength sets
+WORDS = ("preset", "settings", "weights")  # variables that are no field of a model
+PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that choose no settings
 
 
 @dataclass(frozen=True)
 class ResolvedSettings:
-    """What was chosen, and for each field by what: `--size`, `IMPASTO_SIZE`, `my.toml`, `default`, ..."""
+    """All settings of a call.
+
+    Attributes:
+        weights: Name or file of the network's weights; the packaged ones if None.
+        origins: Where each field came from: `--size`, `IMPASTO_SIZE`, `my.toml`, `preset paper`, `default`.
+        notes: What of a preset or of a picture's settings is missing here, a sentence each.
+    """
 
     settings: Settings
     runtime: Runtime
@@ -38,7 +45,7 @@ class ResolvedSettings:
     preset: str = "default"
     weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # what of a preset or of a picture's settings is not in these
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str, Any, str]]:
         """Yield (group, field, value, origin) of everything."""
@@ -52,34 +59,51 @@ class ResolvedSettings:
 
 
 class _Layers:
-    """Values by name, each with the name of the layer that set it last."""
+    """Values by field, each with the name of the layer that set it last."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
-        self.names: dict[str, str] = {}
+        self.names: dict[str, str] = {}  # of fields, for errors
 
-    def add(self, values: Mapping[str, Any], origin: Mapping[str, str], shown: str = "") -> None:
-        """Lay values over those before; `origin` names them, in errors after `shown`."""
+    def add(self, values: Mapping[str, Any], origin: Mapping[str, str], file: str = "") -> None:
+        """Let values replace those of earlier layers.
+
+        Args:
+            values: By field.
+            origin: The name of each field in this layer, such as `--size`.
+            file: The file or preset that the layer is, in place of `origin`.
+        """
         if "quality" in values and "evaluations" not in values and self.values.get("evaluations"):
-            # A number of evaluations from below would override the quality asked for here.
+            # A number of evaluations of an earlier layer would override this quality.
             self.values["evaluations"] = None
-            self.origins["evaluations"] = shown or origin["quality"]
-        if "strength" not in values and not WEIGHED.isdisjoint(values):
-            if self.values.get("strength") is not None:  # likewise, of weights asked for here
+            self.origins["evaluations"] = file or origin["quality"]
+        if "strength" not in values and not WEIGHTS.isdisjoint(values):
+            if (
+                self.values.get("strength") is not None
+            ):  # nor may an earlier strength set the weights
                 self.values["strength"] = None
-                self.origins["strength"] = shown or origin[min(WEIGHED & set(values))]
+                self.origins["strength"] = file or origin[min(WEIGHTS & set(values))]
         for name, value in values.items():
             self.values[name] = value
-            self.origins[name] = shown or origin[name]
-            self.names[name] = f"{shown}: {name}" if shown else origin[name]
+            self.origins[name] = file or origin[name]
+            self.names[name] = f"{file}: {name}" if file else origin[name]
 
-    def add_sheet(self, sheet: SettingsFile, shown: str) -> None:
-        """Lay the values of a file or preset over those before, after checking them."""
-        _check_places(sheet, shown)
-        for table, model in zip(sheet.tables(), MODELS, strict=True):
-            _check(model, table, shown)
-            self.add(table, {}, shown)
+    def add_file(self, file: SettingsFile, label: str) -> None:
+        """Check the values of a file or preset, and let them replace those of earlier layers."""
+        _check_tables(file, label)
+        for table, model in zip(file.tables(), MODELS, strict=True):
+            _check_types(model, table, label)
+            self.add(table, {}, label)
+
+    def add_changes(self, changes: Mapping[str, Any], origin: Callable[[str], str]) -> None:
+        """Let flags or variables replace the values of earlier layers."""
+        if "strength" in changes and (both := sorted(WEIGHTS & set(changes))):
+            raise InputError(
+                f"{origin('strength')} sets the weights itself: leave out {origin(both[0])}, or the "
+                "strength"
+            )
+        self.add(changes, {name: origin(name) for name in changes})
 
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
@@ -87,72 +111,78 @@ class _Layers:
         return model.with_names({n: v for n, v in self.values.items() if n in known}, self.names)
 
 
-def limits_of(flags: Mapping[str, Any], before: Input | None = None) -> Input:
+def limits_of(flags: Flags, before: Input | None = None) -> Input:
     """Return which files are read: as the flags say, else as before, else as the environment says.
 
     Raises:
-        SettingsError: A value is wrong; the message says where it was given.
+        SettingsError: A value is wrong; the message says which flag or variable has it.
     """
     values = dict(before or Input.from_environment())
-    values |= {name: flags[name] for name in Input.model_fields if name in flags}
-    return Input.with_names(values, {name: _flag(name) for name in Input.model_fields})
+    values |= {name: flags.changes[name] for name in Input.model_fields if name in flags.changes}
+    return Input.with_names(values, {name: flag(name) for name in Input.model_fields})
 
 
-def gather(
-    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
-) -> ResolvedSettings:
-    """Lay the flags given over the environment, the settings file, the preset and the defaults.
+def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> ResolvedSettings:
+    """Return all settings: the flags over the environment, the settings file, the preset, the defaults.
 
     Args:
-        flags: Fields of the four models that were given, `preset`, `like`, `settings`
-            (a file) and `weights`.
+        flags: What was typed.
         environment: The environment's variables; those of the process if None.
 
     Raises:
-        InputError: A value, a name or a file is wrong; the message says where it was given.
+        InputError: A value, a name or a file is wrong; the message says where it stands.
     """
     for name in ("content_layers", "style_layers"):
-        if name in flags and not str(flags[name]).strip(" ,"):
+        if name in flags.changes and not str(flags.changes[name]).strip(" ,"):
             raise SettingsError(
-                f"{_flag(name)}: the value is empty; name a layer such as relu4_2 (impasto layers lists them)"
+                f"{flag(name)}: the value is empty; name a layer such as relu4_2 (impasto layers lists them)"
             )
     variables = _from_environment(os.environ if environment is None else environment)
-    file = flags.get("settings") or variables.get("settings")
-    sheet = read_file(file) if file else SettingsFile({})
-    shown = printable(Path(file).name) if file else ""
-    named = _preset(flags, variables, sheet)
+    path = flags.settings or variables.get("settings")
+    file = read_file(path) if path else SettingsFile({})
+    label = printable(Path(path).name) if path else ""
+    name, origin = _preset(flags, variables, file, label)
+    preset, preset_label = settings_file.resolve_preset(name), f"preset {name}"
     layers = _Layers()
-    base = settings_file.resolve_preset(named)
-    origin = _origin(flags, variables, sheet, shown)
-    preset = (base, f"preset {named}")  # it counts as what named it: a flag's goes before a file
-    if origin in ("default", shown):
-        layers.add_sheet(*preset)
-    layers.add_sheet(sheet, shown)
-    for given, call, prefix in ((variables, _variable, PREFIX), (flags, _flag, "--")):
-        if origin.startswith(prefix):
-            layers.add_sheet(*preset)
-        fields = {name: value for name, value in given.items() if name in _fields()}
-        if "strength" in fields and (twice := sorted(WEIGHED & set(fields))):
-            raise InputError(
-                f"{call('strength')} sets the weights itself: leave out {call(twice[0])}, or the strength"
-            )
-        layers.add(fields, {name: call(name) for name in fields})
-    if "init_picture" in flags and "init" not in flags:
+    # A preset counts as much as what names it: one that a flag names goes before the file.
+    if origin in ("default", label):
+        layers.add_file(preset, preset_label)
+    layers.add_file(file, label)
+    if origin == _variable("preset"):
+        layers.add_file(preset, preset_label)
+    fields = _fields()
+    layers.add_changes({n: v for n, v in variables.items() if n in fields}, _variable)
+    if origin in (flag("like"), flag("preset")):
+        layers.add_file(preset, preset_label)
+    layers.add_changes(flags.changes, flag)
+    if flags.init_picture is not None and "init" not in flags.changes:
         layers.add({"init": "picture"}, {"init": "--init-picture"})
     settings, runtime, output, input = (layers.build(model) for model in MODELS)
-    origins = {name: layers.origins.get(name, "default") for name in _fields()}
-    origins["preset"] = origin
-    for page, where in ((base, f"preset {named}"), (sheet, shown)):
-        if page.weights:
-            origins["weights"] = where
-    for values, call in ((variables, _variable), (flags, _flag)):
-        if values.get("weights"):
-            origins["weights"] = call("weights")
-    weights = flags.get("weights") or variables.get("weights") or sheet.weights or base.weights
-    left = tuple(_flag(name) for name in sheet.missing_flags if name not in flags)
-    notes = [f"{shown} was painted with {' and '.join(left)}: give that again"] if left else []
-    notes += [f"not as in {named}: {limit}" for limit in base.limits]
-    return ResolvedSettings(settings, runtime, output, input, named, weights, origins, tuple(notes))
+    origins = {name: layers.origins.get(name, "default") for name in fields} | {"preset": origin}
+    weights = None
+    for value, where in (
+        (preset.weights, preset_label),
+        (file.weights, label),
+        (variables.get("weights"), _variable("weights")),
+        (flags.weights, flag("weights")),
+    ):
+        if value:
+            weights, origins["weights"] = value, where
+    missing = [flag(name) for name in file.missing_flags if not getattr(flags, name)]
+    notes = (
+        [f"{label} was painted with {' and '.join(missing)}: give that again"] if missing else []
+    )
+    notes += [f"not as in {name}: {limit}" for limit in preset.limits]
+    return ResolvedSettings(
+        settings=settings,
+        runtime=runtime,
+        output=output,
+        input=input,
+        preset=name,
+        weights=weights,
+        origins=origins,
+        notes=tuple(notes),
+    )
 
 
 def read_file(path: str | os.PathLike[str]) -> SettingsFile:
@@ -161,21 +191,23 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     Raises:
         InputError: It cannot be read, or holds no settings.
     """
-    name, shown = Path(path), printable(path)
-    if name.suffix.lower() == ".toml":
+    if Path(path).suffix.lower() == ".toml":
         return settings_file.read_file(path)
     recipe = read_recipe(path)
-    about = {"title": shown}
-    found = recipe.settings.model_dump()
-    return SettingsFile(found, weights=_weights(recipe), about=about, missing_flags=_beside(recipe))
+    return SettingsFile(
+        recipe.settings.model_dump(),
+        weights=None if recipe.weights == "given" else recipe.weights,
+        about={"title": printable(path)},
+        missing_flags=_missing_flags(recipe),
+    )
 
 
-def _beside(recipe: Recipe) -> tuple[str, ...]:
-    """Return the flags, as fields, for what the pictures of a recipe have beside its settings."""
+def _missing_flags(recipe: Recipe) -> tuple[str, ...]:
+    """Return the flags, as fields of `Flags`, of a picture's masks and weights, which are no settings."""
     styles = recipe.styles
     masks = [style.mask for style in styles if style.mask]
     sources = [style.source_mask for style in styles if style.source_mask]
-    found = {
+    used = {
         "segments" if any(mask.color for mask in masks) else "mask": masks,
         "source_segments" if any(mask.color for mask in sources) else "source_mask": sources,
         "protect": recipe.protect is not None,
@@ -183,62 +215,48 @@ def _beside(recipe: Recipe) -> tuple[str, ...]:
         "strokes": any(style.stroke is not None for style in styles),
         "style_layers_of": any(style.layers is not None for style in styles),
     }
-    return tuple(name for name, there in found.items() if there)
+    return tuple(name for name, there in used.items() if there)
 
 
-def _weights(recipe: Recipe) -> str | None:
-    return None if recipe.weights == "given" else recipe.weights
-
-
-def _preset(flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: SettingsFile) -> str:
-    """Return the name of the preset that all else is laid over."""
-    if "like" in flags:
-        if "preset" in flags:
+def _preset(
+    flags: Flags, variables: Mapping[str, Any], file: SettingsFile, label: str
+) -> tuple[str, str]:
+    """Return the name of the preset that the rest is laid over, and what names it."""
+    if flags.like is not None:
+        if flags.preset is not None:
             raise InputError("--like and --preset are both what the rest starts from; give one")
-        if flags["like"] not in settings_file.PEERS:
-            hint = did_you_mean(flags["like"], settings_file.PEERS)
+        if flags.like not in settings_file.PEERS:
+            hint = did_you_mean(flags.like, settings_file.PEERS)
             raise InputError(f"--like: must be one of {', '.join(settings_file.PEERS)}.{hint}")
-        return str(flags["like"])
-    if "preset" in flags:
-        return str(flags["preset"])
-    return str(variables.get("preset") or sheet.preset or "default")
-
-
-def _origin(
-    flags: Mapping[str, Any], variables: Mapping[str, Any], sheet: SettingsFile, shown: str
-) -> str:
-    """Return what named the preset."""
-    for name in ("like", "preset"):
-        if name in flags:
-            return _flag(name)
-    return _variable("preset") if "preset" in variables else shown if sheet.preset else "default"
+        return flags.like, flag("like")
+    if flags.preset is not None:
+        return flags.preset, flag("preset")
+    if "preset" in variables:
+        return str(variables["preset"]), _variable("preset")
+    return (file.preset, label) if file.preset else ("default", "default")
 
 
 def _fields() -> list[str]:
     return [name for model in MODELS for name in model.model_fields]
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _check_places(sheet: SettingsFile, shown: str) -> None:
+def _check_tables(file: SettingsFile, label: str) -> None:
     """Refuse fields of other models among those of `Settings`, saying where they belong."""
     for title, model in zip(TABLES, MODELS[1:], strict=True):
-        for name in sheet.settings:
+        for name in file.settings:
             if name in model.model_fields:
-                raise SettingsError(f"{shown}: {name} belongs below a line [{title}]")
+                raise SettingsError(f"{label}: {name} belongs below a line [{title}]")
 
 
-def _check(model: type[Model], values: Mapping[str, Any], shown: str) -> None:
+def _check_types(model: type[Model], values: Mapping[str, Any], label: str) -> None:
     try:
         model.check_types(values)
     except SettingsError as error:
-        raise SettingsError(f"{shown}: {error}") from error
+        raise SettingsError(f"{label}: {error}") from error
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -249,7 +267,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     known = {_variable(name): name for name in [*_fields(), *WORDS]}
     others = [PREFIX + name for name in PLACES]
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in others or not value:
             continue
@@ -258,47 +276,47 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             near = did_you_mean(variable.removeprefix(PREFIX), words)
             hint = near.replace("mean ", f"mean {PREFIX}") or " docs/cli.md lists those there are."
             raise SettingsError(f"unknown environment variable {printable(variable)}.{hint}")
-        found[known[variable]] = value
-    return found
+        values[known[variable]] = value
+    return values
 
 
 # --- writing -------------------------------------------------------------------------------------
 
 
-def to_toml(chosen: ResolvedSettings) -> str:
+def to_toml(resolved: ResolvedSettings) -> str:
     """Return the settings as a TOML file with every field of `Settings` and its help.
 
-    Of the other models, only what was chosen: they belong to a machine and an occasion.
+    Of the other models, only what differs from the default: they belong to a machine and an occasion.
     """
     import tomlkit
 
     from impasto._version import __version__
 
-    page = tomlkit.document()
-    page.add(
+    document = tomlkit.document()
+    document.add(
         tomlkit.comment(
             f"Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"
         )
     )
-    if chosen.weights:
-        page.add("weights", tomlkit.item(chosen.weights))
+    if resolved.weights:
+        document.add("weights", tomlkit.item(resolved.weights))
     tables = {}
     for name, info in Settings.model_fields.items():
-        value = getattr(chosen.settings, name)
+        value = getattr(resolved.settings, name)
         if isinstance(value, dict):
             tables[name] = (value, str(info.description))
             continue
-        page.add(tomlkit.nl())
-        page.add(tomlkit.comment(str(info.description)))
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(str(info.description)))
         if value is None:
-            page.add(tomlkit.comment(f"{name} ="))
+            document.add(tomlkit.comment(f"{name} ="))
         else:
-            page.add(name, tomlkit.item(value))
-    for title, model in zip(TABLES, chosen.models()[1:], strict=True):
+            document.add(name, tomlkit.item(value))
+    for title, model in zip(TABLES, resolved.models()[1:], strict=True):
         values = {
             name: value
             for name, value in model.model_dump(exclude_none=True).items()
-            if chosen.origins.get(name, "default") != "default"
+            if resolved.origins.get(name, "default") != "default"
         }
         if values:
             tables[title] = (values, "")
@@ -308,9 +326,9 @@ def to_toml(chosen: ResolvedSettings) -> str:
             table.add(tomlkit.comment(about))
         for key, value in values.items():
             table.add(key, value)
-        page.add(tomlkit.nl())
-        page.add(name, table)
-    page.add(tomlkit.nl())
-    page.add(tomlkit.comment("[about]"))
-    page.add(tomlkit.comment('title = "what `impasto presets` says of it"'))
-    return tomlkit.dumps(page)
+        document.add(tomlkit.nl())
+        document.add(name, table)
+    document.add(tomlkit.nl())
+    document.add(tomlkit.comment("[about]"))
+    document.add(tomlkit.comment('title = "what `impasto presets` says of it"'))
+    return tomlkit.dumps(document)

@@ -5,8 +5,6 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-# --- signals -------------------------------------------------------------------------------------
-
 
 class Interrupted(BaseException):
     """End at once: a signal came before the first evaluation, or a second one."""

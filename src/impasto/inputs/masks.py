@@ -15,7 +15,7 @@ from impasto.image.picture import Picture
 from impasto.messages import printable
 
 SOFT = "linear"  # how masks are scaled: never below 0 or above 1
-PROOF = 256  # px; long edge at which masks are looked at before anything runs
+PREVIEW = 256  # px; long edge at which masks are looked at before anything runs
 SHAPE = 0.01  # by how much the shapes of a mask and of its picture may differ
 COLORED = 0.25, 0.02  # of the range between channels; of the pixels: then it is no grey picture
 PALETTE = 512  # px; long edge at which a segmentation's colours are counted
@@ -26,23 +26,14 @@ FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 wher
 STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
 OPAQUE = 0.999
 
-Opened = Mask | str | None  # of a `Picture`; REST; or everywhere
+OpenedMask = Mask | str | None  # of a `Picture`; REST; or everywhere
 
 
-def opened(mask: object) -> Opened:
-    """Open a mask: whatever `Style.mask` may be."""
-    if mask is None or (isinstance(mask, str) and mask == REST):
-        return mask
-    if isinstance(mask, Mask):
-        return Mask(Picture.of(mask.picture), mask.color)
-    return Mask(Picture.of(mask))  # type: ignore[arg-type]
-
-
-def check(mask: Opened, over: Picture, role: str) -> None:
+def check(mask: OpenedMask, over: Picture, role: str) -> None:
     """Refuse a mask whose shape is not that of its picture, that has colours, or that is empty.
 
     Args:
-        mask: Opened.
+        mask: OpenedMask.
         over: The photo or the painting it is for.
         role: What it is for, such as `photo cat.jpg`.
 
@@ -67,7 +58,7 @@ def check(mask: Opened, over: Picture, role: str) -> None:
             f"the mask {shown} has colours, but a mask is white where it counts and black where not; "
             "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
         )
-    largest = float(tensor(mask, *proof(picture)).max())
+    largest = float(tensor(mask, *preview_size(picture)).max())
     if largest < FAINT:
         if mask.color:
             has = ", ".join(colors(picture))
@@ -87,9 +78,9 @@ def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
     return off <= SHAPE or (pixel <= 1 and off <= 1 / min(a, b))
 
 
-def proof(picture: Picture) -> tuple[int, int]:
+def preview_size(picture: Picture) -> tuple[int, int]:
     """Return a small size of the same shape, at which a mask is looked at."""
-    factor = min(1.0, PROOF / max(picture.width, picture.height))
+    factor = min(1.0, PREVIEW / max(picture.width, picture.height))
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
 
 
@@ -97,14 +88,14 @@ def _colored(picture: Picture) -> bool:
     """Whether a picture is clearly not grey; what is transparent is told by alpha, whatever its colours."""
     if _by_alpha(picture):
         return False
-    small = picture.tensor(*proof(picture), kernel=SOFT)
+    small = picture.tensor(*preview_size(picture), kernel=SOFT)
     spread = small.amax(dim=1) - small.amin(dim=1)
     apart, share = COLORED
     return float((spread > apart).float().mean()) > share
 
 
 def _by_alpha(picture: Picture) -> bool:
-    alpha = picture.alpha(*proof(picture))
+    alpha = picture.alpha(*preview_size(picture))
     return alpha is not None and float(alpha.min()) < OPAQUE
 
 
@@ -212,7 +203,7 @@ def _distance(image: Tensor, color: Sequence[float]) -> Tensor:
 # --- masks together ------------------------------------------------------------------------------
 
 
-def of_all(masks: Sequence[Opened], width: int, height: int) -> list[Tensor | None]:
+def of_all(masks: Sequence[OpenedMask], width: int, height: int) -> list[Tensor | None]:
     """Return the masks of all styles at a size, None for everywhere; `REST` is what the others leave."""
     found: list[Tensor | None] = []
     made: dict[object, Tensor] = {}
@@ -226,7 +217,7 @@ def of_all(masks: Sequence[Opened], width: int, height: int) -> list[Tensor | No
     return [left if mask == REST else one for mask, one in zip(masks, found, strict=True)]
 
 
-def left_by(masks: Sequence[Opened], width: int, height: int) -> Tensor:
+def left_by(masks: Sequence[OpenedMask], width: int, height: int) -> Tensor:
     """Return what no mask covers, (1, 1, height, width) in [0, 1]."""
     return _left(
         [found for found in of_all(masks, width, height) if found is not None], width, height
@@ -241,11 +232,11 @@ def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
 
 
 def told(
-    masks: Sequence[Opened], names: Sequence[str], photo: Picture, protect: Opened = None
+    masks: Sequence[OpenedMask], names: Sequence[str], photo: Picture, protect: OpenedMask = None
 ) -> str:
     """Say in one line how much of the photo each region takes, where they overlap, and what they leave."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
-    size = proof(photo)
+    size = preview_size(photo)
     seen: dict[object, Tensor] = {}
     users: dict[object, list[str]] = {}
     for mask, name, found in zip(masks, names, of_all(masks, *size), strict=True):
@@ -273,12 +264,12 @@ def told(
     )
 
 
-def key(mask: Opened) -> object:
+def key(mask: OpenedMask) -> object:
     """Return what two masks have in common that are the same."""
     return (mask.picture.sha256, mask.color) if isinstance(mask, Mask) else mask
 
 
-def called(mask: Opened) -> str:
+def called(mask: OpenedMask) -> str:
     """Return how a mask is called in messages."""
     if not isinstance(mask, Mask):
         return mask or "of what is not protected"

@@ -37,10 +37,10 @@ class StyleUse:
     """
 
     stroke: float = 1.0
-    mask: masks.Opened = None
+    mask: masks.OpenedMask = None
     source_mask: Mask | None = None
     layers: tuple[tuple[str, float], ...] | None = None
-    given_stroke: float | None = None
+    own_stroke: float | None = None
 
     @property
     def plain(self) -> bool:
@@ -80,7 +80,7 @@ class Inputs:
     weights: tuple[float, ...]
     start: Picture | None
     uses: tuple[StyleUse, ...] = ()
-    protect: masks.Opened = None
+    protect: masks.OpenedMask = None
     feather: float = 0.0
     recolor: Recolor = AS_PAINTED
 
@@ -260,12 +260,12 @@ def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -
         bytes=picture.file_bytes,
         mask=record_mask(use.mask),
         source_mask=record_mask(use.source_mask),
-        stroke=use.given_stroke,
+        stroke=use.own_stroke,
         layers=None if use.layers is None else dict(use.layers),
     )
 
 
-def record_mask(mask: masks.Opened) -> InputRecord | None:
+def record_mask(mask: masks.OpenedMask) -> InputRecord | None:
     """Return what the recipe keeps of a mask."""
     if isinstance(mask, Mask):
         return record(mask.picture).model_copy(update={"color": mask.color})

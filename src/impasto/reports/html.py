@@ -1,6 +1,7 @@
-"""`Page`: one HTML file that needs nothing beside itself: no network, no fonts, no folder. No torch here.
+"""Pages as one HTML file that needs nothing else: no network, no fonts, no folder. No torch here.
 
-Blocks are plain dataclasses; all text in them is escaped, pictures are put into the page::
+Blocks are plain dataclasses. Templates (page.html, blocks.html) escape all text in them by themselves, and
+pictures are put into the page::
 
     page = Page("Swirls", "a photo in the style of a painting")
     page.section("The course", Text("It went well."), Figure(png, "The loss.", "A falling curve."))
@@ -12,21 +13,22 @@ slider's, known by its hash, and it is there only where a slider is.
 
 import base64
 import hashlib
-import html
 import io
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Protocol
+from typing import Any, Protocol
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from impasto._version import __version__
 from impasto.errors import InputError
 
 LONG = 24  # rows from which a table scrolls inside its own frame
 TYPES = ("image/png", "image/jpeg", "image/webp")
-LARGE = ' class="large"'
 Cell = str | int | float
 
 
@@ -44,10 +46,14 @@ class Text:
 
     text: str
 
+    @property
+    def paragraphs(self) -> list[str]:
+        """The paragraphs that are not empty."""
+        return [part for part in map(str.strip, self.text.split("\n\n")) if part]
+
     def html(self) -> str:
         """Return a `p` for each paragraph."""
-        parts = (part.strip() for part in self.text.split("\n\n"))
-        return "".join(f"<p>{_escape(part)}</p>\n" for part in parts if part)
+        return _block("text", self)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Code:
 
     def html(self) -> str:
         """Return a frame that the keyboard can scroll."""
-        return f'<pre tabindex="0">{_escape(self.text)}</pre>\n'
+        return _block("code", self)
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,14 @@ class Figure:
     svg: str | None = None
     name: str = "figure"
 
+    @property
+    def svg_url(self) -> Markup:
+        """The SVG as an address that holds it; empty if there is none."""
+        return Markup() if self.svg is None else _url("image/svg+xml", self.svg.encode())
+
     def html(self) -> str:
         """Return a `figure` with its caption."""
-        png = _data(self.png)
-        links = [_link(png, f"{self.name}.png", "PNG")]
-        shown = png
-        if self.svg is not None:
-            coded = base64.b64encode(self.svg.encode()).decode("ascii")
-            shown = f"data:image/svg+xml;base64,{coded}"
-            links.append(_link(shown, f"{self.name}.svg", "SVG"))
-        saved = f'<span class="files">({", ".join(links)})</span>'
-        image = _image(shown, self.alt, _size(self.png))
-        label = _escape(self.caption or self.alt)
-        frame = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{image}</div>'
-        return f'<figure class="plot">{frame}{_caption(self.caption, saved)}</figure>\n'
+        return _block("figure", self)
 
 
 @dataclass(frozen=True)
@@ -113,16 +113,7 @@ class Pictures:
 
     def html(self) -> str:
         """Return a `figure` that becomes narrower by having fewer columns."""
-        parts = [
-            f"<div{LARGE if number == self.large else ''}>"
-            f"{_picture(data, alt)}<span>{_escape(label)}</span></div>"
-            for number, (data, label, alt) in enumerate(self.items)
-        ]
-        kind = "pictures" if self.large is None else "pictures led"
-        tracks = f"grid-template-columns: repeat({self.columns}, minmax(0, 1fr))"
-        style = f' style="{tracks}"' if self.columns else ""
-        grid = f'<div class="{kind}"{style}>{"".join(parts)}</div>'
-        return f"<figure>{grid}{_caption(self.caption)}</figure>\n"
+        return _block("pictures", self)
 
 
 @dataclass(frozen=True)
@@ -133,7 +124,7 @@ class Table:
         headers: One for each column.
         rows: As long as `headers`.
         caption: What stands above it.
-        marked: Numbers of rows to be set off, from 0. Say in a cell why they are: colour is not enough.
+        marked: Numbers of rows to be set off, from 0. Say in a cell why they are: color is not enough.
         digits: Of numbers with a fraction; whole numbers are shown whole.
         whole: Show all rows however many; otherwise a long table scrolls inside its own frame.
     """
@@ -145,31 +136,35 @@ class Table:
     digits: int = 6
     whole: bool = False
 
-    def html(self) -> str:
-        """Return the table in a frame that scrolls where the window is narrow; the caption stands still."""
-        right = [
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers only."""
+        return [
             bool(self.rows) and all(not isinstance(row[column], str) for row in self.rows)
             for column in range(len(self.headers))
         ]
-        kinds = [' class="n"' if yes else "" for yes in right]
-        pairs = zip(self.headers, kinds, strict=True)
-        head = "".join(f'<th scope="col"{kind}>{_escape(name)}</th>' for name, kind in pairs)
-        body = "\n".join(self._row(number, kinds) for number in range(len(self.rows)))
-        frame = "scroll long" if len(self.rows) > LONG and not self.whole else "scroll"
-        label = _escape(self.caption or "table")
-        return (
-            f'<figure class="table">{_caption(self.caption)}'
-            f'<div class="{frame}" tabindex="0" role="region" aria-label="{label}">'
-            f'<table aria-label="{label}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>'
-            "</table></div></figure>\n"
-        )
 
-    def _row(self, number: int, kinds: Sequence[str]) -> str:
-        first, *others = (_cell(value, self.digits) for value in self.rows[number])
-        cells = [f'<th scope="row"{kinds[0]}>{first}</th>']
-        cells += [f"<td{kind}>{text}</td>" for text, kind in zip(others, kinds[1:], strict=True)]
-        marked = ' class="marked"' if number in self.marked else ""
-        return f"<tr{marked}>{''.join(cells)}</tr>"
+    @property
+    def cells(self) -> list[list[tuple[str, bool]]]:
+        """For each row its texts, each with whether its column is numeric.
+
+        Raises:
+            ValueError: A row is not as long as the headers.
+        """
+        numeric = self.numeric
+        return [
+            list(zip([_cell(value, self.digits) for value in row], numeric, strict=True))
+            for row in self.rows
+        ]
+
+    @property
+    def scrolls(self) -> bool:
+        """Whether the table is too long to be shown whole."""
+        return len(self.rows) > LONG and not self.whole
+
+    def html(self) -> str:
+        """Return the table in a frame that scrolls where the window is narrow; the caption stands still."""
+        return _block("table", self)
 
 
 @dataclass(frozen=True)
@@ -192,24 +187,11 @@ class Slider:
 
     def html(self) -> str:
         """Return both pictures with the range input that uncovers them."""
-        shots = "".join(
-            f'<div class="shot">{_picture(data, f"{label}: {self.alt}")}'
-            f'<span aria-hidden="true">{_escape(label)}</span></div>'
-            for data, label in zip((self.before, self.after), self.labels, strict=True)
-        )
-        before, after = map(_escape, self.labels)
-        control = (
-            '<i aria-hidden="true"></i><input type="range" min="0" max="100" value="50" '
-            f'data-label="{before}" aria-label="How much of {before} is seen, against {after}">'
-        )
-        hint = (
-            '<figcaption class="hint">Drag across the picture, or use the arrow keys.</figcaption>'
-        )
-        return f'<figure><div class="compare">{shots}{control}</div>{hint}</figure>\n'
+        return _block("slider", self)
 
 
 class Details:
-    """Blocks that are folded away until they are asked for."""
+    """Blocks that are folded away until the reader opens them."""
 
     def __init__(self, summary: str, *blocks: Block) -> None:
         self.summary = summary
@@ -217,8 +199,15 @@ class Details:
 
     def html(self) -> str:
         """Return a `details` element."""
-        inside = "".join(block.html() for block in self.blocks)
-        return f"<details><summary>{_escape(self.summary)}</summary>\n{inside}</details>\n"
+        return _block("details", self)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page with a title."""
+
+    title: str
+    blocks: tuple[Block, ...]
 
 
 class Page:
@@ -232,11 +221,11 @@ class Page:
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title = title
         self.subtitle = subtitle
-        self._sections: list[tuple[str, tuple[Block, ...]]] = []
+        self._sections: list[Section] = []
 
     def section(self, title: str, *blocks: Block) -> "Page":
         """Add a section and return the page."""
-        self._sections.append((title, blocks))
+        self._sections.append(Section(title, blocks))
         return self
 
     def html(self) -> str:
@@ -246,41 +235,24 @@ class Page:
             InputError: A picture has no description, or is none of PNG, JPEG and WebP.
         """
         slides = any(
-            isinstance(block, Slider) for _, blocks in self._sections for block in _all(blocks)
+            isinstance(block, Slider)
+            for section in self._sections
+            for block in _all(section.blocks)
         )
         script = _file("page.js") if slides else ""
-        side = _file("page.side.css") if slides else ""
-        style = _file("page.css") + (f"@media print {{\n{side}}}\n" if slides else "")
-        plain = f"<noscript><style>\n{side}</style></noscript>\n" if slides else ""
-        subtitle = f'<p class="subtitle">{_escape(self.subtitle)}</p>\n' if self.subtitle else ""
         return (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="referrer" content="no-referrer">\n'
-            f'<meta name="generator" content="impasto {_escape(__version__)}">\n'
-            f'<title>{_escape(self.title) or "impasto"}</title>\n<link rel="icon" href="data:,">\n'
-            f"<style>\n{style}</style>\n{plain}</head>\n<body>\n"
-            f"<header>\n<h1>{_escape(self.title)}</h1>\n{subtitle}{self._contents()}</header>\n"
-            f"<main>\n{self._body()}</main>\n"
-            f"<footer>Made by impasto {_escape(__version__)}. This file needs no other.</footer>\n"
-            f"{f'<script>{script}</script>' if script else ''}\n</body>\n</html>\n"
-        )
-
-    def _contents(self) -> str:
-        if len(self._sections) <= 3:
-            return ""
-        items = "".join(
-            f'<li><a href="#section-{number}">{_escape(title)}</a></li>'
-            for number, (title, _) in enumerate(self._sections, start=1)
-        )
-        return f'<nav aria-label="Contents"><ol>{items}</ol></nav>\n'
-
-    def _body(self) -> str:
-        return "".join(
-            f'<section aria-labelledby="section-{number}">\n<h2 id="section-{number}">'
-            f"{_escape(title)}</h2>\n{''.join(block.html() for block in blocks)}</section>\n"
-            for number, (title, blocks) in enumerate(self._sections, start=1)
+            _templates()
+            .get_template("page.html")
+            .render(
+                title=self.title,
+                subtitle=self.subtitle,
+                sections=self._sections,
+                version=__version__,
+                policy=_policy(script),
+                style=Markup(_file("page.css")),
+                side_by_side=Markup(_file("page.side.css") if slides else ""),
+                script=Markup(script),
+            )
         )
 
 
@@ -290,6 +262,35 @@ class Page:
 @cache
 def _file(name: str) -> str:
     return files("impasto.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates of this folder; they escape everything that is not `Markup`."""
+    environment = Environment(
+        loader=FunctionLoader(_file),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"url": _picture_url, "size": _size, "described": _described}
+    return environment
+
+
+def _block(macro: str, block: Any) -> Markup:
+    """Return a block's HTML from the macro of its kind in blocks.html."""
+    return Markup(getattr(_templates().get_template("blocks.html").module, macro)(block))
+
+
+def _visible(value: Any) -> Any:
+    """Return text with a mark for each character that cannot stand in UTF-8 or XML."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        mark = "\N{REPLACEMENT CHARACTER}"
+        return "".join(c if c.isprintable() or c in "\n\t" else mark for c in value)
+    return value
 
 
 def _policy(script: str) -> str:
@@ -309,53 +310,35 @@ def _all(blocks: Iterable[Block]) -> Iterator[Block]:
             yield from _all(block.blocks)
 
 
-def _escape(text: str) -> str:
-    """Return text for anywhere in the page; what cannot stand in UTF-8 or XML is shown as a mark."""
-    seen = "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    return html.escape(seen, quote=True)
-
-
 def _cell(value: Cell, digits: int) -> str:
-    if isinstance(value, str):
-        return _escape(value)
-    if isinstance(value, int):
+    if isinstance(value, (str, int)):
         return str(value)
     return "\N{EN DASH}" if math.isnan(value) else f"{value:.{digits}g}"
 
 
-def _caption(text: str, more: str = "") -> str:
-    inside = " ".join(filter(None, [_escape(text), more]))
-    return f"<figcaption>{inside}</figcaption>" if inside else ""
-
-
-def _link(address: str, name: str, text: str) -> str:
-    return f'<a download="{_escape(name)}" href="{address}">{text}</a>'
-
-
-def _picture(data: bytes, alt: str) -> str:
-    return _image(_data(data), alt, _size(data))
-
-
-def _image(address: str, alt: str, size: tuple[int, int]) -> str:
+def _described(alt: str) -> str:
+    """Return the description of a picture; refuse one that says nothing."""
     if not alt.strip(" :"):
         raise InputError("a picture on a page needs a description; give alt")
-    width, height = size
-    return f'<img src="{address}" alt="{_escape(alt)}" width="{width}" height="{height}">'
+    return alt
 
 
-def _data(data: bytes) -> str:
-    """Return a picture as an address that holds it."""
-    return f"data:{_facts(data)[0]};base64,{base64.b64encode(data).decode('ascii')}"
+def _url(kind: str, data: bytes) -> Markup:
+    """Return an address that holds the data itself; there is nothing to escape in it."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}")
+
+
+def _picture_url(data: bytes) -> Markup:
+    return _url(_header(data)[0], data)
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    return _facts(data)[1]
+    """Return width and height of a picture, in px."""
+    return _header(data)[1]
 
 
-def _facts(data: bytes) -> tuple[str, tuple[int, int]]:
-    """Return the type of a picture and its size in pixels, from its head."""
+def _header(data: bytes) -> tuple[str, tuple[int, int]]:
+    """Return the type of a picture and its size in pixels, from its header."""
     from PIL import Image
 
     try:

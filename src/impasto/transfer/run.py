@@ -378,7 +378,9 @@ class Run:
 
 def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
     """Return the inputs at one scale, made once for all runs that share them."""
-    return shared.get((inputs, scale, device), lambda: inputs.tensors(scale, device))
+    return shared.get(
+        (inputs, scale, device), lambda: inputs.tensors(scale, device, shared), photo=True
+    )
 
 
 def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import impasto.network.weights.load
 import impasto.system.files
-import impasto.transfer.stylize
+import impasto.transfer.grids.grid
 from impasto.cli.app import main
 from impasto.cli.commands import grid as command
 from impasto.cli.progress import Progress, Series
@@ -24,7 +24,7 @@ from impasto.image import contact_sheet
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
-from impasto.transfer.grid import NOTE
+from impasto.transfer.grids.grid import NOTE
 
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
 VARY = ["--vary", "content_weight=0.01,1", "--vary", "style-weight=1,10"]
@@ -185,25 +185,28 @@ def test_ctrl_c_before_any_cell_leaves_nothing(capsys, monkeypatch) -> None:
     assert cells() == []
 
 
-def test_a_sheet_that_somebody_changed_is_kept(capsys) -> None:
+def test_sheet_and_table_are_replaced_where_the_cells_are_of_this_grid(capsys) -> None:
     assert grid("-o", "grid.png") == 0
-    for name in ("grid.png", "grid.csv"):
-        before = Path(name).read_bytes()
+    before = {name: Path(name).read_bytes() for name in ("grid.png", "grid.csv")}
+    for name in before:
         Path(name).write_bytes(b"mine")
-        assert grid("-o", "grid.png") == ExitCode.RESOURCE
-        assert f"{name} exists already" in capsys.readouterr().err
-        assert Path(name).read_bytes() == b"mine"
-        Path(name).write_bytes(before)
     assert grid("-o", "grid.png") == 0
+    assert {name: Path(name).read_bytes() for name in before} == before
+    assert not [path for path in Path("grid-cells").iterdir() if path.suffix != ".png"]
 
 
 def test_another_grid_of_the_same_name_is_refused_but_with_force(capsys) -> None:
     assert grid("-o", "grid.png") == 0
-    other = ["--vary", "content_weight=0.01,1,2", "--vary", "style_weight=1,10"]
+    other = ["--vary", "content_weight=0.01,2", "--vary", "style_weight=1,10"]
     assert grid("-o", "grid.png", vary=other) == ExitCode.RESOURCE
     assert "grid.png exists already" in capsys.readouterr().err
     assert grid("-o", "grid.png", "--seed", "4") == ExitCode.RESOURCE
-    assert grid("-o", "grid.png", "--force", vary=other) == 0
+    assert "grid.png exists already" in capsys.readouterr().err
+    swapped = ["grid", "painting.png", "photo.png", *VARY, *SMALL, "-o", "grid.png"]
+    assert main(swapped) == ExitCode.RESOURCE
+    assert "grid.png exists already" in capsys.readouterr().err
+    more = ["--vary", "content_weight=0.01,1,2", "--vary", "style_weight=1,10"]
+    assert grid("-o", "grid.png", "--force", vary=more) == 0
     assert "6 cells (4 are there already)" in capsys.readouterr().err
     Path("grid.png").unlink()
     Path("grid.csv").unlink()
@@ -310,14 +313,14 @@ def test_a_full_disk_is_one_line_and_the_cells_remain(capsys, monkeypatch) -> No
 
 
 def test_cells_that_fail_are_said(capsys, monkeypatch) -> None:
-    run = impasto.transfer.stylize.run
+    complete = impasto.transfer.grids.grid.complete
 
-    def failing(inputs, settings, *arguments, **options):
-        if settings.content_weight == 1:
+    def failing(run, **options):
+        if run.settings.content_weight == 1:
             raise NumericalError("the start has no finite loss")
-        return run(inputs, settings, *arguments, **options)
+        return complete(run, **options)
 
-    monkeypatch.setattr(impasto.transfer.stylize, "run", failing)
+    monkeypatch.setattr(impasto.transfer.grids.grid, "complete", failing)
     assert grid("-o", "grid.png") == ExitCode.NUMERICAL
     said = capsys.readouterr().err
     assert "row 1, column 2 (content_weight = 1, style_weight = 1): the start has no" in said
@@ -365,7 +368,6 @@ BAD = [
     ([*VARY, "-o", "photo.png", "--force"], 2, "photo.png is also an input"),
     ([*VARY, "-o", "no/where.png"], 3, "the folder no does not exist"),
     ([*VARY, "-o", "taken.png"], 3, "taken-cells is a file, but the cells go into a folder"),
-    ([*VARY, "-o", "noted.png"], 3, ".impasto-sheets.json is not ours"),
     ([*VARY, "-o", "listed.png"], 3, "listed.csv exists already"),
     (
         [*VARY, "--pick", "3,1"],
@@ -382,8 +384,6 @@ BAD = [
 @pytest.mark.parametrize(("arguments", "code", "words"), BAD)
 def test_bad_input_is_one_line_before_anything_runs(capsys, arguments, code, words) -> None:
     Path("taken-cells").write_text("mine")
-    Path("noted-cells").mkdir()
-    Path("noted-cells/.impasto-sheets.json").write_text("[1]")
     Path("listed.csv").write_text("mine")
     Path("old.png").write_text("mine")
     before = sorted(str(path) for path in Path().rglob("*"))

@@ -179,7 +179,7 @@ def test_names_of_files_cannot_write_into_the_page(capsys, out) -> None:
     shutil.copy("photo.png", name)
     assert main([name, "painting.png", "--size", "48", "--evaluations", "1", "--report"]) == 0
     (made,) = Path().glob("<img*.html")
-    assert "&lt;img src=x onerror=&quot;" in page(str(made))
+    assert "&lt;img src=x onerror=&#34;" in page(str(made))
     picture = made.with_suffix(".png")
     made.unlink()
     assert main(["report", str(picture), "--quick"]) == 0

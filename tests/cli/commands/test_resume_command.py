@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import impasto.network.weights.load
-import impasto.transfer.result
 import impasto.transfer.stylize
 from cli.test_app import DRIVER, picture
 from impasto.cli import run
@@ -20,6 +19,7 @@ from impasto.errors import ExitCode, Stop
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
 from impasto.transfer.callbacks import checkpoint_file, checkpoint_folder, checkpoints
+from impasto.transfer.callbacks.base import OnStep
 
 SMALL = ["--size", "48", "--min-size", "24", "--evaluations", "6", "--threads", "1"]
 LONG = ["--size", "48", "--evaluations", "300", "--threads", "1"]
@@ -42,21 +42,17 @@ def place(tmp_path, monkeypatch) -> Path:
 
 def interrupted(*arguments: str, at: int = 9, number: int = signal.SIGINT) -> int:
     """Run the command line with a signal at an evaluation."""
-    original = impasto.transfer.result.Log.at
+    original, count = OnStep.on_evaluation, [0]
 
-    def noted(self, scale, unit):
-        callback = original(self, scale, unit)
-
-        def called(count, canvas, evaluation) -> None:
-            if len(self.history) == at - 1:
-                signals.running = True
-                signal.raise_signal(number)
-            callback(count, canvas, evaluation)
-
-        return called
+    def noted(self, *arguments, **options) -> None:
+        count[0] += 1
+        if count[0] == at:
+            signals.running = True
+            signal.raise_signal(number)
+        original(self, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(impasto.transfer.result.Log, "at", noted)
+        patch.setattr(OnStep, "on_evaluation", noted)
         return main(list(arguments))
 
 
@@ -194,7 +190,7 @@ def test_another_input_and_another_version(capsys, place) -> None:
 def test_a_picture_that_cannot_be_saved_is_not_lost(capsys, monkeypatch) -> None:
     monkeypatch.setattr(checkpoints, "LONG", 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "_save", lambda *arguments: (_ for _ in ()).throw(Stop))
+        patch.setattr(run, "_save_picture", lambda *arguments: (_ for _ in ()).throw(Stop))
         with contextlib.suppress(Stop):
             main([*RUN, "-o", "out.png"])
     assert main(["resume"]) == 0

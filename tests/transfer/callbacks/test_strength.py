@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import impasto
+from impasto.cli.flags import Flags
 from impasto.cli.settings_sources import gather
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
@@ -412,18 +413,20 @@ def test_it_wants_both_terms_and_the_evaluators_layers() -> None:
 
 def test_weights_given_where_it_is_given() -> None:
     with pytest.raises(InputError, match=r"--strength sets the weights itself.*--style-weight"):
-        gather({"strength": 1.0, "style_weight": 5.0}, {})
+        gather(Flags.of({"strength": 1.0, "style_weight": 5.0}), {})
 
 
 def test_what_is_asked_for_last_counts(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("x.toml").write_text("strength = 2.0\nstyle_weight = 50.0\n")
-    both = gather({"settings": "x.toml"}, {}).settings
+    both = gather(Flags.of({"settings": "x.toml"}), {}).settings
     assert (both.strength, both.style_weight) == (2.0, 50.0)  # as in the recipe of a picture
-    over = gather({"settings": "x.toml", "style_weight": "70"}, {})
+    over = gather(Flags.of({"settings": "x.toml", "style_weight": "70"}), {})
     assert (over.settings.strength, over.settings.style_weight) == (None, 70.0)
     assert over.origins["strength"] == "--style-weight"
-    assert gather({"strength": "3"}, {"IMPASTO_STYLE_WEIGHT": "7"}).settings.strength == 3.0
+    assert (
+        gather(Flags.of({"strength": "3"}), {"IMPASTO_STYLE_WEIGHT": "7"}).settings.strength == 3.0
+    )
 
 
 # --- the promise ---------------------------------------------------------------------------------

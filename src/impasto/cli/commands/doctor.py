@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from impasto._version import __version__
+from impasto.cli.checks import whole
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import raw, whole
+from impasto.cli.flags import typed_name
 from impasto.config.limits import FORMATS
 from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import DEFAULT_LONG_EDGE
@@ -152,7 +153,7 @@ def _weights() -> dict[str, str]:
 
 def layers(
     *,
-    costs: Annotated[int | None, Parameter(show_default=False, converter=raw)] = None,
+    costs: Annotated[int | None, Parameter(show_default=False, converter=typed_name)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """List the layers of the network.

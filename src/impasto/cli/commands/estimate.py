@@ -1,72 +1,67 @@
 """`impasto estimate`: the time and memory that a run will take, before it is run."""
 
-from typing import Any
+from dataclasses import replace
 
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import BASE, OUTPUT, generated, positional, takes
+from impasto.cli.flags import BASE, OUTPUT, Flags, generated, positional, takes
 from impasto.cli.settings_sources import gather
 from impasto.errors import ExitCode, InputError
 from impasto.messages import duration
 
-DASH = "\0"  # as the command line passes on -
-
 
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
-def estimate(content: str, *styles: str, **given: Any) -> int:
+def estimate(content: str, *styles: str, flags: Flags) -> int:
     """Estimate time and memory of a run from a few evaluations measured now; nothing is painted.
 
-    Flags are those of impasto CONTENT STYLE; those about files count for nothing. --json prints JSON.
+    Flags are those of impasto CONTENT STYLE; those about files have no effect. --json prints JSON.
     """
     if not styles:
         raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
-    content = "-" if content == DASH else content
-    if DASH in styles:
+    if "-" in styles:
         raise InputError("only the photo can come from standard input (-)")
-    chosen = gather(given)
-    settings = chosen.settings
+    resolved = gather(flags)
+    settings = resolved.settings
     if settings.init == "picture":
         settings = settings.changed(init="content")  # costs the same and needs no picture
-    request = picture_arguments(
-        content, styles, {k: v for k, v in given.items() if k != "init_picture"}
-    )
-    request.read(chosen.input)
+    arguments = picture_arguments(content, styles, replace(flags, init_picture=None))
+    arguments.read(resolved.input)
     from impasto.inputs.open import open_inputs
     from impasto.system.hardware import memory
     from impasto.transfer.estimate import estimate
 
-    opened = request.open(chosen.input)
-    inputs = open_inputs(opened.photo, opened.styles, settings, None, opened.protect)
-    found = estimate(inputs, settings, chosen.runtime, chosen.weights)
-    sizes = ", ".join(f"{scale.width} x {scale.height}" for scale in found.scales)
-    if given.get("json"):
+    pictures = arguments.open(resolved.input)
+    inputs = open_inputs(pictures.photo, pictures.styles, settings, None, pictures.protect)
+    costs = estimate(inputs, settings, resolved.runtime, resolved.weights)
+    sizes = ", ".join(f"{scale.width} x {scale.height}" for scale in costs.scales)
+    if flags.json:
         facts = {
-            "scales": [[scale.width, scale.height] for scale in found.scales],
-            "evaluations": found.evaluations if chosen.runtime.budget is None else None,
-            "seconds": round(found.seconds, 1),
-            "memory_bytes": found.memory,
-            "tile": found.plan.tile,
-            "pairs": found.plan.pairs,
-            "compact": found.plan.compact,
-            "seconds_per_evaluation_and_megapixel": round(found.per_megapixel, 3),
+            "scales": [[scale.width, scale.height] for scale in costs.scales],
+            "evaluations": costs.evaluations if resolved.runtime.budget is None else None,
+            "seconds": round(costs.seconds, 1),
+            "memory_bytes": costs.memory,
+            "tile": costs.plan.tile,
+            "pairs": costs.plan.pairs,
+            "compact": costs.plan.compact,
+            "seconds_per_evaluation_and_megapixel": round(costs.per_megapixel, 3),
         }
         out(dumps(facts))
         return ExitCode.DONE
     out(f"scales       {sizes} px")
-    if chosen.runtime.budget is None:
-        out(f"evaluations  {found.evaluations}")
-        out(f"time         about {duration(found.seconds)}, beside the start of the program")
+    if resolved.runtime.budget is None:
+        out(f"evaluations  {costs.evaluations}")
+        out(f"time         about {duration(costs.seconds)}, beside the start of the program")
     else:
         out("evaluations  as many as fit")
-        out(f"time         {duration(found.seconds)}, the budget")
-    here = memory()
-    much = (
-        f", more than the {here / 1e6:.0f} MB of this machine"
-        if here and found.memory > here
+        out(f"time         {duration(costs.seconds)}, the budget")
+    available = memory()
+    excess = (
+        f", more than the {available / 1e6:.0f} MB of this machine"
+        if available and costs.memory > available
         else ""
     )
-    out(f"memory       about {found.memory / 1e6:.0f} MB{much}")
-    tiled = f"in tiles of {found.plan.tile} px" if found.plan.tile else "whole"
-    bits = "16 bits" if found.plan.compact else "32 bits"
-    out(f"held         {tiled}; {found.plan.pairs} curvature pairs in {bits}")
+    out(f"memory       about {costs.memory / 1e6:.0f} MB{excess}")
+    tiled = f"in tiles of {costs.plan.tile} px" if costs.plan.tile else "whole"
+    bits = "16 bits" if costs.plan.compact else "32 bits"
+    out(f"held         {tiled}; {costs.plan.pairs} curvature pairs in {bits}")
     return ExitCode.DONE

@@ -2,15 +2,18 @@
 
 import os
 import sys
+from dataclasses import replace
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from impasto.cli import run
+from impasto.cli.arguments import read
+from impasto.cli.checks import check_no_budget, whole
 from impasto.cli.console import out
-from impasto.cli.flags import generated, one_picture, parameter, raw, switch, takes, whole
+from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed_name
 from impasto.cli.progress import Progress, logged
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
@@ -18,6 +21,9 @@ from impasto.config.runtime import Runtime
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.messages import counted, duration, printable
 from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parts_of
+
+if TYPE_CHECKING:
+    from impasto.reports.experiment.experiment import TrialProgress
 
 LARGEST = 2048  # px; of a picture of the experiment
 FLAGS = [
@@ -36,7 +42,7 @@ FLAGS = [
 ]  # fmt: skip
 
 
-PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=raw)
+PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=typed_name)
 PAIRS = [
     Plain("content", Plain.POSITIONAL_ONLY, annotation=Annotated[Path, PAIR]),
     Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, PAIR]),
@@ -44,7 +50,7 @@ PAIRS = [
 
 
 @takes([*PAIRS, *FLAGS, *generated(Runtime, Input)])
-def experiment(content: str, *styles: str, **given: Any) -> int:
+def experiment(content: str, *styles: str, flags: Flags) -> int:
     """Repeat the paper's experiment with your pictures and write a page that explains itself.
 
     What the layers see, content against style, the course, the loss, optimisers, starts and the result.
@@ -57,28 +63,26 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
             f"{counted(len(names), 'picture')} given, but pictures come in pairs: CONTENT STYLE, or "
             "CONTENT STYLE CONTENT STYLE ..."
         )
-    parts, scope = parts_of(given.get("only")), _scope(given)
-    fields = (*Runtime.model_fields, *Input.model_fields)
-    chosen = gather({key: given[key] for key in fields if key in given})
-    runtime = chosen.runtime
-    one_picture(runtime)
-    files = [run.read(name, chosen.input) for name in names]
-    folder = _folder(Path(given.get("output", "experiment")))
-    progress = Progress(sys.stderr, quiet=bool(given.get("quiet")))
+    parts, scope = parts_of(flags.only), _scope(flags)
+    resolved = gather(replace(flags, weights=None))
+    check_no_budget(resolved.runtime)
+    files = [read(name, resolved.input) for name in names]
+    folder = _folder(Path("experiment" if flags.output is None else flags.output))
+    progress = Progress(sys.stderr, quiet=flags.quiet)
     with logged(progress, verbose=False):
         from impasto.image.picture import Picture
         from impasto.network.weights.load import load
         from impasto.reports.experiment.experiment import study
         from impasto.reports.experiment.runner import Runner
 
-        opened = [Picture.open(data, name=name, limits=chosen.input) for name, data in files]
-        pairs = [(photo, (style,)) for photo, style in zip(opened[::2], opened[1::2], strict=True)]
-        bench = Runner(folder, pairs, scope, runtime, load(given.get("weights")))
+        pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
+        pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
+        runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
         run.signals.running = True
         done = study(
-            bench,
+            runner,
             parts,
-            on_trial=lambda where: progress.say(_line(where)),
+            on_trial=lambda trial: progress.say(_line(trial)),
             stopping=lambda: run.signals.code is not None,
         )
     how = "interrupted; the same command goes on: " if done.interrupted else ""
@@ -89,13 +93,15 @@ def experiment(content: str, *styles: str, **given: Any) -> int:
     return int(run.signals.code or ExitCode.DONE)
 
 
-def _scope(given: dict[str, Any]) -> Scope:
+def _scope(flags: Flags) -> Scope:
     """Return how much is to be run."""
-    scope = QUICK if given.get("quick") else Scope()
-    size = whole("--size", given.get("size", str(scope.size)), 32, LARGEST)
-    rounds = whole("--rounds", given.get("rounds", str(scope.rounds)), 1, 1000)
-    cell = scope.cell if "size" not in given else max(32, size // 2)
-    return Scope(size, cell, rounds, scope.cell_rounds)
+    scope = QUICK if flags.quick else Scope()
+    if "size" in flags.changes:
+        size = whole("--size", flags.changes["size"], 32, LARGEST)
+        scope = replace(scope, size=size, cell=max(32, size // 2))
+    if flags.rounds is not None:
+        scope = replace(scope, rounds=whole("--rounds", flags.rounds, 1, 1000))
+    return scope
 
 
 def _folder(folder: Path) -> Path:
@@ -106,10 +112,9 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def _line(where: Any) -> str:
+def _line(progress: "TrialProgress") -> str:
     """Return one line about the trial that begins."""
-    size = (
-        f"{where.trial.settings.size} px, {where.trial.settings.evaluations_per_scale} evaluations"
-    )
-    left = "" if where.left is None else f"; {duration(where.left)} left"
-    return f"{where.number}/{where.count}  {where.trial.name}: {size}{left}"
+    trial = progress.trial
+    size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
+    left = "" if progress.seconds_left is None else f"; {duration(progress.seconds_left)} left"
+    return f"{progress.number}/{progress.count}  {trial.name}: {size}{left}"

@@ -1,48 +1,45 @@
 """`impasto grid`: the same pictures with many settings, on one sheet. torch comes late."""
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
 from impasto.cli.arguments import PictureArguments, picture_arguments
-from impasto.cli.commands.grid_files import Files
+from impasto.cli.checks import check_no_budget, check_options, check_start, whole
+from impasto.cli.commands.grid_files import GridFiles, write
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
     SAVING,
-    check_options,
-    check_start,
+    Flags,
     generated,
-    one_picture,
     parameter,
     positional,
     switch,
     takes,
-    whole,
+    typed,
 )
-from impasto.cli.output import OutputPlan, plan_job
+from impasto.cli.output import OutputPlan, plan_output
 from impasto.cli.progress import Progress, Series
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
-from impasto.errors import ExitCode, InputError, OutputError, SettingsError, Stop
+from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
-from impasto.transfer import grid_axes as varying
-from impasto.transfer.grid_axes import Axes, GridCell
+from impasto.transfer.grids import axes as grid_axes
+from impasto.transfer.grids.axes import Axes, GridCell
 
 if TYPE_CHECKING:
-    from impasto.transfer.grid import Cell, Grid
-    from impasto.transfer.grid_plan import Plan
+    from impasto.transfer.grids.grid import Cell, Grid
+    from impasto.transfer.grids.plan import GridPlan
     from impasto.transfer.result import Step
 
-DASH = "\0"  # as the command line passes on -
 CELL = 256  # px
 LONGEST_STEM = 100  # characters of a default name
 
@@ -52,92 +49,86 @@ VARY = parameter("vary", list[str], "A setting and its values, such as style_wei
 SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
     "beside it, NAME-cells, their numbers into NAME.csv, losses with and without weights. "
     "With --pick, the picture. "
-    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True)  # fmt: skip
+    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True,
+    converter=typed)  # fmt: skip
 SIZE = parameter("cell", int, "Long edge of a picture on the sheet, at most. [px; 16 or more; "
     f"default: {CELL}]")  # fmt: skip
 PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, at another --size: no "
     "grid is made, the picture is CONTENT-STYLE-ROW-COLUMN.png. [default: not set]")  # fmt: skip
-YES = switch("yes", f"Make more than {varying.MOST_CELLS} cells.")
-KEPT = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
+YES = switch("yes", f"Make more than {grid_axes.MOST_CELLS} cells.")
+SAVED = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
 SETTINGS = [item for item in BASE if item.name != "save_settings"]
 
 
-@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *KEPT, *SETTINGS, *generated()])
-def grid(content: str, *styles: str, **given: Any) -> int:
+@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *generated()])
+def grid(content: str, *styles: str, flags: Flags) -> int:
     """Paint the same photo with many settings and put the results on one labelled sheet.
 
-    Every cell is a whole run, kept as a picture with its recipe: the same command again goes on where an
-    interrupted one was. Values go in the order given, from left to right and from top to bottom.
+    Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
+    interrupted one. Values go in the order given, from left to right and from top to bottom.
     """
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
-    content = "-" if content == DASH else content
-    if DASH in (*styles, given.get("init_picture")):
+    if "-" in (*styles, flags.init_picture):
         raise InputError("only the photo can come from standard input (-)")
-    if given.get("output") == DASH:
-        if "pick" not in given:
-            raise InputError(
-                "-o -: a sheet needs the name of a file, for its cells stand beside it"
-            )
-        given["output"] = "-"
-    vary = varying.parse(given.get("vary") or [])
+    if flags.output == "-" and flags.pick is None:
+        raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
+    vary = grid_axes.parse(flags.vary)
     if not vary:
         raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")
-    if "quality" in vary and "evaluations" in given:
+    if "quality" in vary and "evaluations" in flags.changes:
         raise InputError(
             "--evaluations goes before every quality: leave it out, or vary it instead"
         )
-    chosen = gather(given)
-    one_picture(chosen.runtime)
-    check_options(chosen.settings, given, vary)
-    many = "yes" in given or "pick" in given
-    axes = varying.plan(vary, chosen.settings, many=many, called="--vary")
-    for place in axes.places:
-        if "init" not in vary or place.settings.init == "picture":
-            check_start(place.settings, given)
-    request = picture_arguments(content, styles, given)
-    if "pick" in given:
-        return _pick(_chosen_cell(given["pick"], axes), chosen, request, given)
-    return _grid(axes, chosen, request, given)
+    resolved = gather(flags)
+    check_no_budget(resolved.runtime)
+    check_options(resolved.settings, flags, vary)
+    many = flags.yes or flags.pick is not None
+    axes = grid_axes.plan(vary, resolved.settings, many=many, called="--vary")
+    for cell in axes.places:
+        if "init" not in vary or cell.settings.init == "picture":
+            check_start(cell.settings, flags)
+    arguments = picture_arguments(content, styles, flags)
+    if flags.pick is not None:
+        return _paint_cell(_picked(flags.pick, axes), resolved, arguments, flags)
+    return _paint_grid(axes, resolved, arguments, flags)
 
 
-def _grid(
-    axes: Axes,
-    chosen: ResolvedSettings,
-    request: PictureArguments,
-    given: Mapping[str, Any],
+def _paint_grid(
+    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
     """Make all cells and the sheet."""
-    if chosen.output.metadata == "strip":
+    if resolved.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
-    size = whole("--cell", given.get("cell", str(CELL)), 16)
-    request.read(chosen.input)
-    job, paths = _check(axes, chosen, request, given, _digest(request, axes, chosen))
-    with run.shown(job) as progress:
-        from impasto.transfer.grid import run_grid
-        from impasto.transfer.grid_plan import plan_grid
+    size = CELL if flags.cell is None else whole("--cell", flags.cell, 16)
+    arguments.read(resolved.input)
+    sheet = _plan_sheet(axes, resolved, arguments, flags)
+    with run.show_progress(sheet.plan) as progress:
+        from impasto.transfer.grids.grid import run_grid
+        from impasto.transfer.grids.plan import plan_grid
 
-        for note in chosen.notes:
+        for note in resolved.notes:
             progress.say(note)
-        opened = request.open(chosen.input, progress)
+        pictures = arguments.open(resolved.input, progress)
         plan = plan_grid(
             axes,
-            opened.photo,
-            opened.styles,
-            runtime=chosen.runtime,
-            weights=chosen.weights,
-            folder=paths.folder,
-            init_picture=opened.start,
-            protect=opened.protect,
-            output=chosen.output,
-            overwrite=bool(given.get("force")),
+            pictures.photo,
+            pictures.styles,
+            runtime=resolved.runtime,
+            weights=resolved.weights,
+            folder=sheet.files.folder,
+            init_picture=pictures.start,
+            protect=pictures.protect,
+            output=resolved.output,
+            overwrite=flags.force,
         )
-        watch = _Watch(progress, plan, chosen)
-        found = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
-    return _finish(job, paths, found, progress, size)
+        watch = _Watch(progress, plan, resolved)
+        result = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
+    return _save(sheet, result, progress, size)
 
 
-def _chosen_cell(text: str, axes: Axes) -> GridCell:
+def _picked(text: str, axes: Axes) -> GridCell:
+    """Return the cell that `--pick` names."""
     row, _, column = text.partition(",")
     if not (row.strip().isdecimal() and column.strip().isdecimal()):
         raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(text)}")
@@ -147,88 +138,73 @@ def _chosen_cell(text: str, axes: Axes) -> GridCell:
         raise InputError(f"--pick: {error}") from error
 
 
-def _pick(
-    place: GridCell,
-    chosen: ResolvedSettings,
-    request: PictureArguments,
-    given: Mapping[str, Any],
+def _paint_cell(
+    cell: GridCell, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
     """Paint one cell by itself, at another size if one is given."""
-    settings = place.settings
-    if "size" in given:
-        settings = settings.changed(size=chosen.settings.size)
-    chosen = replace(chosen, settings=settings)
+    settings = cell.settings
+    if "size" in flags.changes:
+        settings = settings.changed(size=resolved.settings.size)
+    resolved = replace(resolved, settings=settings)
     if settings.init != "picture":
-        request = replace(request, start=None)
-    stem = f"{_stem(request)}-{place.row}-{place.column}"
-    job = plan_job(stem, [*request.names, *_settings_file(given)], chosen.output, given)
-    request.read(chosen.input)
-    with run.kept(job) as keeper:
-        with run.shown(job) as progress:
-            opened = request.open(chosen.input, progress)
-            progress.say(place.label)
-            inputs = opened.photo, opened.styles, opened.start
-            result = run.paint(job, progress, chosen, *inputs, keeper, protect=opened.protect)
-        return run.finish(job, progress, result, keeper)
+        arguments = replace(arguments, start=None)
+    stem = f"{_stem(arguments)}-{cell.row}-{cell.column}"
+    plan = plan_output(stem, _inputs(arguments, flags), resolved.output, flags)
+    arguments.read(resolved.input)
+    with run.open_checkpoints(plan) as checkpoints:
+        with run.show_progress(plan) as progress:
+            pictures = arguments.open(resolved.input, progress)
+            progress.say(cell.label)
+            result = run.paint(plan, progress, resolved, pictures, checkpoints)
+        return run.save_result(plan, progress, result, checkpoints)
 
 
 # --- before any work -----------------------------------------------------------------------------
 
 
-def _digest(request: PictureArguments, axes: Axes, chosen: ResolvedSettings) -> str:
-    """Return what tells this grid from others: its pictures, weights and the settings of all cells."""
-    facts = {
-        "request": request.digest(),
-        "weights": chosen.weights,
-        "cells": [place.settings.model_dump(mode="json") for place in axes.places],
-        "names": [place.stem for place in axes.places],
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+@dataclass(frozen=True)
+class _Sheet:
+    """What is written of a grid; `replaces`: sheet and table that are there are of this very grid."""
+
+    plan: OutputPlan
+    files: GridFiles
+    replaces: bool
 
 
-def _stem(request: PictureArguments) -> str:
-    """Return how default names begin; a place is left for what follows."""
-    first = "stdin" if request.content == "-" else Path(request.content).stem
-    styles = (Path(style.picture).stem for style in request.styles)
-    return shortened("-".join([first, *styles]))[:LONGEST_STEM]
+def _stem(arguments: PictureArguments) -> str:
+    """Return how default names begin; room is left for what follows."""
+    return shortened(arguments.stem)[:LONGEST_STEM]
 
 
-def _settings_file(given: Mapping[str, Any]) -> list[str]:
-    return [given["settings"]] if "settings" in given else []
+def _inputs(arguments: PictureArguments, flags: Flags) -> list[str]:
+    """Return the files that are never written over."""
+    return arguments.names if flags.settings is None else [*arguments.names, flags.settings]
 
 
-def _check(
-    axes: Axes,
-    chosen: ResolvedSettings,
-    request: PictureArguments,
-    given: Mapping[str, Any],
-    digest: str,
-) -> tuple[OutputPlan, Files]:
-    """Refuse what cannot be written; a sheet of this very grid may be replaced."""
-    stem = _stem(request)
+def _plan_sheet(
+    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
+) -> _Sheet:
+    """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
+    stem, inputs = _stem(arguments), _inputs(arguments, flags)
     # The same name each time, so that the same command finds its cells again.
-    name = given.get("output", f"{stem}-grid.png")
-    inputs = [*request.names, *_settings_file(given)]
-    files = Files(Path(name), digest)
-    asked = {**given, "output": name}
-    if files.ours(files.sheet):
-        asked["force"] = True
+    name = f"{stem}-grid.png" if flags.output is None else flags.output
+    files = GridFiles(Path(name))
+    replaces = flags.force or files.are_of(axes.places, arguments)
     # The sheet has 8 bits; --bits is for the cells.
-    job = plan_job(stem, inputs, chosen.output.changed(bits=None), asked)
+    output = resolved.output.changed(bits=None)
+    plan = plan_output(stem, inputs, output, replace(flags, output=name, force=replaces))
     sources = [Path(item) for item in inputs]
-    replaced = bool(given.get("force")) or files.ours(files.csv)
-    check_target(files.csv, inputs=sources, overwrite=replaced)
+    check_target(files.csv, inputs=sources, overwrite=replaces)
     if os.path.lexists(files.folder) and not files.folder.is_dir():
         raise OutputError(
             f"{printable(files.folder)} is a file, but the cells go into a folder of that name; "
             "give another name with -o"
         )
-    files.check_note()
-    for place in axes.places:
-        path = files.folder / f"{place.stem}.png"
+    for cell in axes.places:
+        path = files.cell(cell)
         if os.path.lexists(path):
             check_target(path, inputs=sources, overwrite=True)
-    return replace(job, force=bool(given.get("force"))), files
+    return _Sheet(plan, files, replaces)
 
 
 # --- while it runs, and after --------------------------------------------------------------------
@@ -237,15 +213,15 @@ def _check(
 class _Watch:
     """Shows the progress of all cells, and ends at a signal."""
 
-    def __init__(self, progress: Progress, plan: "Plan", chosen: ResolvedSettings) -> None:
+    def __init__(self, progress: Progress, plan: "GridPlan", resolved: ResolvedSettings) -> None:
         self._progress = progress
-        self._said = False
+        self._reported = False
         self._series = Series(plan.work)
         progress.pace = self._series
         done = len(plan.done)
         there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
         progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
-        if done and chosen.origins["metadata"] != "default":
+        if done and resolved.origins["metadata"] != "default":
             progress.say("--metadata is for cells made now; those there keep what they hold")
 
     def step(self, step: "Step") -> None:
@@ -261,42 +237,44 @@ class _Watch:
 
     def _end(self) -> None:
         if signals.code is not None:
-            if not self._said:
+            if not self._reported:
                 self._progress.say("stopping; once more ends at once")
-            self._said = True
-            raise Stop("interrupted")
+            self._reported = True
+            raise Stop(End.INTERRUPTED)
 
 
-def _finish(job: OutputPlan, files: Files, found: "Grid", progress: Progress, size: int) -> int:
-    """Write sheet and numbers, say them, and return the exit code."""
+def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
+    """Write sheet and table, report them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
-    there = len(found.cells) - len(found.missing)
-    again = "; the same command again goes on" if found.stopped else ""
-    if not there:
-        if not found.stopped:
+    finished = len(grid.cells) - len(grid.missing)
+    again = "; the same command again goes on" if grid.stopped else ""
+    if not finished:
+        if not grid.stopped:
             return code or complain(
                 "no cell has a finite loss; no sheet is written", ExitCode.NUMERICAL
             )
         progress.say(f"no sheet is written, for no cell is finished yet{again}")
         return code
-    verb = "is" if len(found.missing) == 1 else "are"
-    of_all = f"{len(found.missing)} of {counted(len(found.cells), 'cell')}"
-    missing = f"{of_all} {verb} missing and left blank{again}"
-    output = Output(bits=8, jpeg_quality=job.output.jpeg_quality)
-    sheet = found.sheet(size).encode(files.sheet.suffix, output)
-    contents = {files.sheet: sheet, files.csv: found.to_csv().encode()}
-    written, troubles = files.write(contents, force=job.force)
-    out(json.dumps(_told(written, files, found)) if job.json else printable(written[0]))
-    spent = duration(sum(cell.seconds or 0 for cell in found.cells if not cell.reused))
+    files, output = sheet.files, Output(bits=8, jpeg_quality=sheet.plan.output.jpeg_quality)
+    image = grid.sheet(size).encode(files.sheet.suffix, output)
+    written, troubles = write(
+        {files.sheet: image, files.csv: grid.to_csv().encode()},
+        {files.sheet: "sheet", files.csv: "table"},
+        overwrite=sheet.replaces,
+    )
+    out(json.dumps(_as_json(written, files, grid)) if sheet.plan.json else printable(written[0]))
+    spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
     where = f"cells in {printable(files.folder)}, numbers in {printable(written[1])}"
-    progress.say(f"{counted(there, 'cell')} in {spent}; {where}")
-    if found.missing:
-        progress.say(missing)
+    progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
+    if grid.missing:
+        verb = "is" if len(grid.missing) == 1 else "are"
+        of_all = f"{len(grid.missing)} of {counted(len(grid.cells), 'cell')}"
+        progress.say(f"{of_all} {verb} missing and left blank{again}")
     if troubles:
         return complain("; ".join(troubles), ExitCode.RESOURCE)
     bad = [
-        cell for cell in found.cells
-        if cell.problem or (cell.recipe and cell.recipe.stopped == "not finite")
+        cell for cell in grid.cells
+        if cell.problem or (cell.recipe and cell.recipe.stopped == End.NOT_FINITE)
     ]  # fmt: skip
     if bad and not code:
         return complain(
@@ -306,7 +284,7 @@ def _finish(job: OutputPlan, files: Files, found: "Grid", progress: Progress, si
     return code
 
 
-def _told(written: Sequence[Path], files: Files, found: "Grid") -> dict[str, Any]:
+def _as_json(written: Sequence[Path], files: GridFiles, grid: "Grid") -> dict[str, Any]:
     """Return what `--json` prints."""
     cells = [
         {
@@ -320,12 +298,12 @@ def _told(written: Sequence[Path], files: Files, found: "Grid") -> dict[str, Any
             "reused": cell.reused,
             "problem": cell.problem or None,
         }
-        for cell in found.cells
+        for cell in grid.cells
     ]
     return {
         "path": str(written[0]),
         "csv_path": str(written[1]),
         "folder": str(files.folder),
-        "stopped": found.stopped or None,
+        "stopped": grid.stopped or None,
         "cells": cells,
     }

@@ -1,90 +1,101 @@
-"""The files of a grid: its sheet, its numbers, the folder of its cells, and which of them are ours."""
+"""The files of a grid: its sheet, its table of numbers, and the folder of its cells."""
 
 import hashlib
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from impasto.errors import OutputError
-from impasto.messages import printable
+from impasto.cli.arguments import PictureArguments
+from impasto.config.recipe import Recipe
+from impasto.config.settings import Settings
+from impasto.errors import ImpastoError
+from impasto.image.xmp import read_recipe
 from impasto.system.fallback import save_or_fall_back
-from impasto.system.files import publish
+from impasto.transfer.grids.axes import GridCell
 
-NOTE = ".impasto-sheets.json"  # in the folder of the cells: which sheets are ours
+SUFFIX = ".png"  # of cells
 
 
 @dataclass(frozen=True)
-class Files:
-    """The files of a grid; `digest` knows it again by its pictures and settings."""
+class GridFiles:
+    """The files of a grid, named after its sheet."""
 
     sheet: Path
-    digest: str
 
     @property
     def csv(self) -> Path:
-        """The numbers."""
+        """The table of numbers."""
         return self.sheet.with_suffix(".csv")
 
     @property
     def folder(self) -> Path:
-        """The cells."""
+        """The folder of the cells."""
         return self.sheet.with_name(f"{self.sheet.stem}-cells")
 
-    @property
-    def note(self) -> Path:
-        """What was written here for this grid before."""
-        return self.folder / NOTE
+    def cell(self, cell: GridCell) -> Path:
+        """Return the file of a cell."""
+        return self.folder / f"{cell.stem}{SUFFIX}"
 
-    def written(self) -> list[str]:
-        """Return the hashes of sheets and tables that were written for this very grid before."""
-        found = self._read()
-        return list(found["files"]) if found and found["grid"] == self.digest else []
+    def are_of(self, cells: Sequence[GridCell], arguments: PictureArguments) -> bool:
+        """Whether the folder holds cells of this grid and no others, so that sheet and table are its own.
 
-    def ours(self, path: Path) -> bool:
-        """Whether a file is one that this grid wrote, and nobody changed it since."""
-        known = self.written()
-        if not known or not path.is_file():
-            return False
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() in known
-        except OSError:
-            return False
-
-    def check_note(self) -> None:
-        """Refuse a file of the note's name that is another's."""
-        if os.path.lexists(self.note) and self._read() is None:
-            raise OutputError(f"{printable(self.note)} is not ours; give another name with -o")
-
-    def write(self, contents: Mapping[Path, bytes], *, force: bool) -> tuple[list[Path], list[str]]:
-        """Publish the files; those of this grid are noted first, so that it may replace them later.
-
-        Returns:
-            Where they are, and what could not be written where it was asked for.
+        Args:
+            cells: All cells of the grid.
+            arguments: Its pictures, read.
         """
-        replaced = {path: force or self.ours(path) for path in contents}
-        hashes = [hashlib.sha256(data).hexdigest() for data in contents.values()]
-        known = [item for item in self.written() if item not in hashes]
-        note = {"grid": self.digest, "files": [*known[-40:], *hashes]}
-        written, troubles = [], []
-        try:
-            publish(self.note, (json.dumps(note, indent=1) + "\n").encode(), overwrite=True)
-        except OutputError as error:
-            troubles.append(str(error))
-        for path, data in contents.items():
-            what = "sheet" if path == self.sheet else "table"
-            kept, trouble = save_or_fall_back(path, data, overwrite=replaced[path], what=what)
-            written.append(kept)
-            troubles += [trouble] if trouble else []
-        return written, troubles
+        settings = {self.cell(cell): cell.settings for cell in cells}
+        hashes = {
+            name: hashlib.sha256(data).hexdigest() for name, (_, data) in arguments.files.items()
+        }
+        paintings = {
+            hashes[name]
+            for style in arguments.styles
+            for name in arguments.folders.get(style.picture, (style.picture,))
+        }
+        own = False
+        for path in self._cells_there():
+            if path not in settings:
+                return False
+            try:
+                recipe = read_recipe(path)
+            except ImpastoError:  # damaged; the plan of the grid says what to do
+                continue
+            photo = hashes[arguments.content]
+            if not _is_cell(recipe, settings[path], photo, paintings):
+                return False
+            own = True
+        return own
 
-    def _read(self) -> dict[str, Any] | None:
+    def _cells_there(self) -> list[Path]:
+        """Return the pictures in the folder of cells, none where there is no such folder."""
         try:
-            found = json.loads(self.note.read_bytes())
-        except (OSError, ValueError):
-            return None
-        known = isinstance(found, dict) and isinstance(found.get("files"), list) and "grid" in found
-        return found if known else None
+            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+        except OSError:
+            return []
+
+
+def _is_cell(recipe: Recipe, settings: Settings, photo: str, paintings: set[str]) -> bool:
+    """Whether a recipe has these settings and was made from these pictures, known by their hashes."""
+    styles = {style.sha256 for style in recipe.styles}
+    return recipe.settings == settings and recipe.content.sha256 == photo and styles <= paintings
+
+
+def write(
+    contents: Mapping[Path, bytes], labels: Mapping[Path, str], *, overwrite: bool
+) -> tuple[list[Path], list[str]]:
+    """Write files, each under its name or, where that fails, elsewhere.
+
+    Args:
+        contents: The files.
+        labels: What each of them is, for messages.
+        overwrite: Whether files of these names may be replaced.
+
+    Returns:
+        Where they are, and what could not be written under its name, in one line each.
+    """
+    written, troubles = [], []
+    for path, data in contents.items():
+        place, trouble = save_or_fall_back(path, data, overwrite=overwrite, what=labels[path])
+        written.append(place)
+        troubles += [trouble] if trouble else []
+    return written, troubles

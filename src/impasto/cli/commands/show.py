@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from impasto.cli.console import out
-from impasto.cli.flags import raw
+from impasto.cli.flags import typed_name
 from impasto.cli.progress import named_losses
 from impasto.config.model import format_value
 from impasto.config.recipe import InputRecord, Recipe
@@ -19,7 +19,7 @@ from impasto.messages import counted, duration, printable
 
 
 def show(
-    file: Annotated[Path, Parameter(converter=raw)],
+    file: Annotated[Path, Parameter(converter=typed_name)],
     /,
     *,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,

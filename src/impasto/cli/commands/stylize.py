@@ -3,30 +3,28 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
+from impasto.cli.checks import check_options, check_start
 from impasto.cli.flags import (
     BASE,
     OUTPUT,
     SAVING,
-    check_options,
-    check_start,
+    Flags,
     generated,
     output_flag,
     parameter,
     positional,
     takes,
 )
-from impasto.cli.output import OutputPlan, plan_job, save_settings, with_free_name
+from impasto.cli.output import free_name, plan_output, save_settings
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather
 from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 
-DASH = "\0"  # stands for - while cyclopts reads the arguments, which takes - for a flag
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
@@ -34,42 +32,39 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def _dashed(value: Any) -> Any:
-    return "-" if value == DASH else value
-
-
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
-def stylize(content: str, *styles: str, **given: Any) -> int:
+def stylize(content: str, *styles: str, flags: Flags) -> int:
     """Paint a photo in the style of one or several paintings (the verb may be left out)."""
-    content, *paintings = (_dashed(name) for name in (content, *styles))
-    styles = tuple(paintings)
-    given = {name: _dashed(value) for name, value in given.items()}
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
-    if "-" in styles or given.get("init_picture") == "-":
+    if "-" in (*styles, flags.init_picture):
         raise InputError("only the photo can come from standard input (-)")
-    chosen = gather(given)
-    check_start(chosen.settings, given)
-    check_options(chosen.settings, given)
-    request = picture_arguments(content, styles, given)
-    names = [*request.names, *([given["settings"]] if "settings" in given else [])]
-    stems = ["stdin" if content == "-" else Path(content).stem, *(Path(s).stem for s in styles)]
-    job = replace(plan_job("-".join(stems), names, chosen.output, given), limits=chosen.input)
-    request.read(chosen.input)
-    if job.save_settings is not None:
-        save_settings(job.save_settings, chosen, force=job.force)
-    with run.kept(job) as checkpoints:
-        with run.shown(job) as progress:
-            for note in chosen.notes:
+    return _paint(content, styles, flags)
+
+
+def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
+    """Paint, and write the result."""
+    resolved = gather(flags)
+    check_start(resolved.settings, flags)
+    check_options(resolved.settings, flags)
+    arguments = picture_arguments(content, styles, flags)
+    inputs = arguments.names if flags.settings is None else [*arguments.names, flags.settings]
+    plan = plan_output(arguments.stem, inputs, resolved.output, flags)
+    plan = replace(plan, limits=resolved.input)
+    arguments.read(resolved.input)
+    if plan.save_settings is not None:
+        save_settings(plan.save_settings, resolved, force=plan.force)
+    with run.open_checkpoints(plan) as checkpoints:
+        with run.show_progress(plan) as progress:
+            for note in resolved.notes:
                 progress.say(note)
-            found = request.open(chosen.input, progress)
-            course = run.course_of(job, found.photo, found.styles)
-            inputs = found.photo, found.styles, found.start
-            result = run.paint(job, progress, chosen, *inputs, checkpoints, course, found.protect)
-        return run.finish(job, progress, result, checkpoints, course)
+            pictures = arguments.open(resolved.input, progress)
+            capture = run.run_capture(plan, pictures.photo, pictures.styles)
+            result = run.paint(plan, progress, resolved, pictures, checkpoints, capture)
+        return run.save_result(plan, progress, result, checkpoints, run.ResultPage(capture))
 
 
 DEMO_SIZE = parameter(
@@ -78,12 +73,11 @@ DEMO_SIZE = parameter(
 
 
 @takes([output_flag("demo.png"), *SAVING, DEMO_SIZE, *generated(Output)])
-def demo(**given: Any) -> int:
+def demo(*, flags: Flags) -> int:
     """Paint the photo that comes with impasto, small and quickly, into demo.png."""
-    if "output" not in given:
-        wanted = Path("demo.png")
-        recipe, report = bool(given.get("recipe")), bool(given.get("report"))
-        job = OutputPlan(None, "", (), Output(), recipe=recipe, report=report)
-        free = with_free_name(job, wanted).target
-        given["output"] = str(wanted if given.get("force") else free)
-    return stylize(str(sample("photo")), str(sample("swirl")), **{**DEMO, **given})
+    output = flags.output
+    if output is None:
+        target = Path("demo.png")
+        output = str(target if flags.force else free_name(target, flags))
+    flags = replace(flags, output=output, changes={**DEMO, **flags.changes})
+    return _paint(str(sample("photo")), (str(sample("swirl")),), flags)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from impasto.cli.console import dumps, out
+from impasto.cli.flags import typed_name
 from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
 from impasto.network.weights import sources
@@ -15,6 +16,7 @@ from impasto.network.weights.store import check_name, installed, read_record, te
 from impasto.system.app_dirs import cache_folder
 
 PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
+Name = Annotated[str, Parameter(converter=typed_name)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(
@@ -53,7 +55,12 @@ def list_weights(*, json: Flag = False) -> int:
 
 
 @app.command(name="import", usage="Usage: impasto weights import FILE [OPTIONS]")
-def import_file(file: Path, *, name: str | None = None, force: Flag = False) -> int:
+def import_file(
+    file: Annotated[Path, Parameter(converter=typed_name)],
+    *,
+    name: str | None = None,
+    force: Flag = False,
+) -> int:
     """Recognise, verify and keep weights from a file (.pth, .h5 or .safetensors).
 
     Args:
@@ -71,7 +78,7 @@ def import_file(file: Path, *, name: str | None = None, force: Flag = False) -> 
 
 @app.command(usage="Usage: impasto weights fetch [NAME] [OPTIONS]")
 def fetch(
-    name: str = "vgg19-original",
+    name: Name = "vgg19-original",
     *,
     url: str | None = None,
     offline: Flag = False,
@@ -100,7 +107,7 @@ def fetch(
 
 
 @app.command(usage="Usage: impasto weights path [NAME]")
-def path(name: str = PACKAGED) -> int:
+def path(name: Name = PACKAGED) -> int:
     """Print where the file of weights lies.
 
     Args:
@@ -118,7 +125,7 @@ def path(name: str = PACKAGED) -> int:
 
 
 @app.command(usage="Usage: impasto weights verify [NAME or FILE] [OPTIONS]")
-def verify(which: str = PACKAGED, *, json: Flag = False) -> int:
+def verify(which: Name = PACKAGED, *, json: Flag = False) -> int:
     """Verify installed weights or a file; exits with 4 if they are not known to be genuine.
 
     Args:

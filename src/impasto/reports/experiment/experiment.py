@@ -22,13 +22,13 @@ SHOWN = "parts.json"  # which parts were asked for so far
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialProgress:
     """Where it all stands: trial `number` of `count`, with those kept before, and the seconds left."""
 
     trial: Trial
     number: int
     count: int
-    left: float | None
+    seconds_left: float | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def study(
     bench: Runner,
     parts: Sequence[str] = PARTS,
     *,
-    on_trial: Callable[[Progress], None] = lambda progress: None,
+    on_trial: Callable[[TrialProgress], None] = lambda progress: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Experiment:
     """Run what the parts need and was not run before, then write the page.
@@ -74,7 +74,7 @@ def study(
     for number, trial in enumerate(missing, start=len(wanted) - len(missing) + 1):
         started = time.perf_counter()
         left = spent / done * (total - done) if done else None
-        on_trial(Progress(trial, number, len(wanted), left))
+        on_trial(TrialProgress(trial, number, len(wanted), left))
         if bench.run(trial, on_step) is None:
             interrupted = True
             break

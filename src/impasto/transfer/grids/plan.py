@@ -5,9 +5,10 @@ its end. Any other file of that name is somebody else's, and left alone.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from torch import Tensor
 
@@ -18,8 +19,7 @@ from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, InputError, OutputError, PictureError
 from impasto.image.picture import Picture, PictureLike
 from impasto.image.xmp import read_recipe
-from impasto.inputs import masks
-from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
+from impasto.inputs.open import MaskLike, Opener, StyleLike, open_inputs, open_styles
 from impasto.inputs.pictures import Inputs, record_mask
 from impasto.inputs.pyramid import Scale
 from impasto.losses import build
@@ -28,15 +28,26 @@ from impasto.network.weights import load
 from impasto.network.weights.load import WeightsLike, identity
 from impasto.system.files import check_target
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.grid_axes import Axes, GridCell
+from impasto.transfer.grids.axes import Axes, GridCell
+from impasto.transfer.result import Step
 
 ENDED = {*FINISHED, End.NOT_FINITE}  # a run that will not get any further
 SUFFIX = ".png"  # of the cells' files
 PNG = b"\x89PNG\r\n\x1a\n"  # how they begin
 
 
+class CellOptions(TypedDict, total=False):
+    """What the runs of all cells have in common, beside settings; see `stylize`."""
+
+    runtime: Runtime | None
+    weights: WeightsLike | None
+    on_step: Callable[[Step], None] | None
+    init_picture: PictureLike | None
+    protect: MaskLike | None
+
+
 @dataclass(frozen=True)
-class Plan:
+class GridPlan:
     """A grid that was checked: all that its cells need, and those that are there already."""
 
     axes: Axes
@@ -70,18 +81,18 @@ def plan_grid(
     content: PictureLike,
     style: StyleLike | Sequence[StyleLike],
     *,
-    runtime: Runtime | None = None,
-    weights: WeightsLike | None = None,
     folder: str | os.PathLike[str] | None = None,
-    init_picture: PictureLike | None = None,
-    protect: MaskLike | None = None,
     output: Output | None = None,
     overwrite: bool = False,
-) -> Plan:
-    """Open the pictures and the weights, and check every cell, before anything is computed."""
-    runtime = runtime or Runtime()
-    photo, start = Picture.of(content), None if init_picture is None else Picture.of(init_picture)
-    styles, kept = open_styles(style), masks.opened(protect)
+    **options: Unpack[CellOptions],
+) -> GridPlan:
+    """Open the pictures and the weights, and check every cell, before anything is computed.
+
+    See `grid` for the arguments and errors; `output` says how the cells are written.
+    """
+    runtime, start = options.get("runtime") or Runtime(), options.get("init_picture")
+    photo, start = Picture.of(content), None if start is None else Picture.of(start)
+    styles, kept = open_styles(style), Opener().mask(options.get("protect"))
     inputs, scales = [], []
     for place in axes.places:
         runtime_module.resolve(runtime, place.settings)
@@ -92,8 +103,8 @@ def plan_grid(
         except InputError as error:
             raise type(error)(f"{place.label}: {error}") from error
     where = None if folder is None else Path(folder)
-    loaded = load.load(weights)
-    plan = Plan(
+    loaded = load.load(options.get("weights"))
+    plan = GridPlan(
         axes,
         tuple(inputs),
         tuple(scales),
@@ -119,7 +130,7 @@ def _check_folder(folder: Path) -> None:
         check_target(folder)  # whether a name can be made there
 
 
-def _finished(plan: Plan) -> dict[int, Recipe]:
+def _finished(plan: GridPlan) -> dict[int, Recipe]:
     """Return the recipes of the cells that are there; refuse files of their names that are another's."""
     done, other = {}, 0
     digest = identity(plan.weights)[1]

@@ -13,23 +13,21 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from impasto.config.recipe import Recipe
-from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import NumericalError, OutputError, Stop
 from impasto.image.contact_sheet import CELL, contact_sheet
 from impasto.image.picture import Picture, PictureLike
-from impasto.inputs.open import MaskLike, StyleLike
+from impasto.inputs.open import StyleLike
 from impasto.inputs.shared import Shared
 from impasto.messages import printable, reason
-from impasto.network.weights.load import WeightsLike
 from impasto.system.fallback import save_or_stop
-from impasto.transfer import grid_axes as varying
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.grid_axes import Axes, GridCell
-from impasto.transfer.grid_plan import ENDED, Plan, plan_grid
+from impasto.transfer.grids import axes as varying
+from impasto.transfer.grids.axes import Axes, GridCell
+from impasto.transfer.grids.plan import ENDED, CellOptions, GridPlan, plan_grid
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
 from impasto.transfer.stylize import complete
@@ -210,15 +208,11 @@ def grid(
     vary: Mapping[str, Iterable[Any]],
     settings: Settings | None = None,
     *,
-    runtime: Runtime | None = None,
-    weights: WeightsLike | None = None,
     folder: str | os.PathLike[str] | None = None,
     on_cell: Callable[[Cell], None] | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    init_picture: PictureLike | None = None,
-    protect: MaskLike | None = None,
     many: bool = False,
     overwrite: bool = False,
+    **options: Unpack[CellOptions],
 ) -> Grid:
     """Run the same pictures with every combination of one or two settings' values.
 
@@ -228,17 +222,13 @@ def grid(
         vary: Values by setting, such as `{"content_weight": [0.1, 1], "size": [256, 512]}`: the first goes
             along the columns, the second along the rows.
         settings: All other settings; the defaults if None.
-        runtime: How to compute; decided for this machine if None.
-        weights: Other weights than the packaged ones, as for `stylize`.
         folder: Where finished cells are kept, each a PNG file with its recipe. Those that are there
             already are not made again. None keeps the results in memory.
         on_cell: Called with every cell that is there, made now or before. `raise impasto.Stop` in it, or
             in `on_step`, ends the grid cleanly; a cell that was not finished is dropped.
-        on_step: Called after every evaluation, as by `stylize`.
-        init_picture: The start of cells with `init="picture"`.
-        protect: A mask of what stays the photo, as for `stylize`.
         many: Whether more than 400 cells are fine.
         overwrite: Whether files of the cells' names that hold something else may be replaced.
+        options: `runtime`, `weights`, `on_step`, `init_picture` and `protect`, as for `stylize`.
 
     Raises:
         InputError: A setting, a value or a picture is wrong; said before anything runs.
@@ -246,22 +236,12 @@ def grid(
         WeightsError: The network's weights are not there.
     """
     axes = varying.plan(vary, settings or Settings(), many=many)
-    plan = plan_grid(
-        axes,
-        content,
-        style,
-        runtime=runtime,
-        weights=weights,
-        folder=folder,
-        init_picture=init_picture,
-        protect=protect,
-        overwrite=overwrite,
-    )
-    return run_grid(plan, on_step=on_step, on_cell=on_cell)
+    plan = plan_grid(axes, content, style, folder=folder, overwrite=overwrite, **options)
+    return run_grid(plan, on_step=options.get("on_step"), on_cell=on_cell)
 
 
 def run_grid(
-    plan: Plan,
+    plan: GridPlan,
     *,
     on_step: Callable[[Step], None] | None = None,
     on_cell: Callable[[Cell], None] | None = None,
@@ -299,7 +279,7 @@ def run_grid(
 
 
 def _run_cell(
-    plan: Plan, index: int, on_step: Callable[[Step], None] | None, shared: Shared
+    plan: GridPlan, index: int, on_step: Callable[[Step], None] | None, shared: Shared
 ) -> tuple[Cell, str]:
     """Make one cell; return it, and why the grid ends here if it does."""
     place = plan.axes.places[index]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import impasto.system.files
-import impasto.transfer.stylize
+import impasto.transfer.grids.grid
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -21,8 +21,8 @@ from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.inputs.shared import Shared
 from impasto.network.vgg import narrow_weights
-from impasto.transfer import grid_axes as varying
-from impasto.transfer.grid import NOTE, _caption, grid
+from impasto.transfer.grids import axes as varying
+from impasto.transfer.grids.grid import NOTE, _caption, grid
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.stylize import stylize
 
@@ -85,7 +85,7 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
             made.extend([key] * (self.made - before))
             return value
 
-    monkeypatch.setattr("impasto.transfer.grid.Workshop", Counted)
+    monkeypatch.setattr("impasto.transfer.grids.grid.Shared", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
     # The network; at two scales inputs, photo's and painting's targets.
     assert len(made) == 1 + 2 * 3
@@ -305,14 +305,14 @@ def test_a_full_disk_leaves_the_finished_cells(files, narrow, monkeypatch) -> No
 
 
 def test_a_cell_that_fails_leaves_a_blank(files, narrow, monkeypatch) -> None:
-    run = impasto.transfer.stylize.run
+    complete = impasto.transfer.grids.grid.complete
 
-    def failing(inputs, settings, *arguments, **options):
-        if settings.detail == 0:
+    def failing(run, **options):
+        if run.settings.detail == 0:
             raise NumericalError("the start has no finite loss")
-        return run(inputs, settings, *arguments, **options)
+        return complete(run, **options)
 
-    monkeypatch.setattr(impasto.transfer.stylize, "run", failing)
+    monkeypatch.setattr(impasto.transfer.grids.grid, "complete", failing)
     found = grid(*files, {"detail": [0, 1]}, BASE, runtime=ONE, weights=narrow)
     assert found.cells[0].problem == "the start has no finite loss"
     assert [picture is None for picture in found.pictures] == [True, False]

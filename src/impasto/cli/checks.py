@@ -1,0 +1,132 @@
+"""Checks of flags that need no file and no torch: numbers, suffixes, and flags that do not go together."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from impasto.cli.flags import Flags, flag
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.config.styles import Style
+from impasto.errors import InputError, OutputError, SettingsError
+from impasto.messages import counted, did_you_mean, printable
+from impasto.system.files import WRITABLE
+
+DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
+NEEDS = {  # what an option needs: another field, the value of it that is not enough, and what to give instead
+    "color_amount": ("color", "style", "--color luminance, match or histogram"),
+    "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
+    "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
+}
+OPTIONS_OF = {  # which solvers an option is for
+    "history": ("lbfgs", "scipy"),
+    "bounded": ("lbfgs", "adam"),
+    "line_search": ("scipy",),
+    "learning_rate": ("adam",),
+    "adam_beta1": ("adam",),
+    "adam_beta2": ("adam",),
+    "adam_epsilon": ("adam",),
+}
+
+
+def whole(name: str, text: str, low: int, high: int | None = None, unit: str = "") -> int:
+    """Return the whole number that a flag outside the models has.
+
+    Raises:
+        InputError: It is none, or out of range.
+    """
+    if text.isdecimal() and low <= int(text) and (high is None or int(text) <= high):
+        return int(text)
+    limits = f"{low} or more" if high is None else f"{low} to {high}"
+    raise InputError(f"{name}: must be a whole number{unit}, {limits}, not {printable(text)}")
+
+
+def check_no_budget(runtime: Runtime) -> None:
+    """Refuse a time budget where many pictures are compared: each must have its evaluations."""
+    if runtime.budget is not None:
+        raise InputError(
+            "--budget is for a single picture; here give evaluations or a smaller --size"
+        )
+
+
+def check_start(settings: Settings, flags: Flags) -> None:
+    """Refuse a start from a picture without one, and a picture that would not be used."""
+    if flags.init_picture is not None and settings.init != "picture":
+        raise InputError(f"--init-picture goes with --init picture, not --init {settings.init}")
+    if settings.init == "picture" and flags.init_picture is None:
+        raise InputError("--init picture needs the picture to start from: --init-picture FILE")
+
+
+def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()) -> None:
+    """Refuse flags that would do nothing with the other settings, unless those are varied.
+
+    Args:
+        settings: All settings of the run.
+        flags: What was typed.
+        varied: Fields of `Settings` that a grid varies.
+    """
+    _check_needs(settings, flags, varied)
+    if "solver" not in varied:
+        for name, solvers in OPTIONS_OF.items():
+            if flags.changes.get(name) and settings.solver not in solvers:
+                other = " or ".join(f"--solver {solver}" for solver in solvers)
+                raise InputError(
+                    f"{flag(name)} does nothing with --solver {settings.solver}: leave it out, or give "
+                    f"{other}"
+                )
+    if "init_noise" in flags.changes and settings.init == "noise" and "init" not in varied:
+        raise InputError(
+            "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
+        )
+    weights = {"content_weight", "style_weight"}
+    if "strength" in varied and (both := sorted(weights & {*flags.changes, *varied})):
+        raise InputError(f"--vary strength sets the weights itself: leave out {flag(both[0])}")
+    if "strength" in flags.changes and (both := sorted(weights & set(varied))):
+        raise InputError(f"--vary {both[0]}: --strength sets the weights itself: leave it out")
+
+
+def _check_needs(settings: Settings, flags: Flags, varied: Collection[str]) -> None:
+    """Refuse flags that do nothing without another flag."""
+    named = {*flags.changes, *varied}
+    for name, (other, nothing, remedy) in NEEDS.items():
+        if name in named and other not in varied and getattr(settings, other) == nothing:
+            raise InputError(
+                f"{flag(name)} does nothing without {flag(other)}: leave it out, or give {remedy}"
+            )
+    if flags.protect is None and "protect_feather" in named:
+        raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
+
+
+def shares_of(text: str | None, count: int) -> list[float]:
+    """Return the weights of the styles, as `--style-weights` has them; 1 for each if None."""
+    if text is None:
+        return [1.0] * count
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--style-weights: {printable(text)} is not numbers by commas such as 0.7,0.3"
+        ) from None
+    if len(shares) != count:
+        raise InputError(
+            f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}"
+        )
+    try:
+        checked = [Style(None, share).weight for share in shares]
+    except SettingsError as error:
+        raise InputError(str(error).replace("style weight", "--style-weights")) from error
+    if not sum(checked):
+        raise InputError("--style-weights: at least one style needs a weight above 0")
+    return checked
+
+
+def check_suffix(target: Path, bits: int | None) -> None:
+    """Refuse a name for the result whose format or depth cannot be written."""
+    suffix, name = target.suffix.lower(), printable(target)
+    if os.path.isdir(target):  # noqa: PTH112  it does not raise for a name that is too long
+        raise OutputError(f"{name} is a folder; give the name of a file")
+    if suffix not in WRITABLE:
+        hint = did_you_mean(suffix, WRITABLE)
+        raise InputError(f"{name}: the suffix must be one of {', '.join(WRITABLE)}.{hint}")
+    if bits == 16 and suffix not in DEEP:
+        raise InputError(f"{name}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")

@@ -1,0 +1,1 @@
+"""The same pictures with many settings, one run a cell."""
