@@ -161,7 +161,7 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--segments photo.png", "photo.png is no segmentation"),
         (
             "--segments seg.png --segment-colors red,#00f",
-            "--segment-colors: a colour is written as",
+            "--segment-colors: a color is written as",
         ),
         ("--segments seg.png --segment-colors #0f0,#00f", "has nothing of #00ff00; it has #"),
         ("--segments left.png --segment-colors #fff,none --source-segments a-seg.png", "1 given"),

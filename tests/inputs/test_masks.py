@@ -135,7 +135,7 @@ def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
 
 @pytest.mark.parametrize("color", ["red", "#12", "#gggggg", 3])
 def test_what_is_no_colour_is_refused(color) -> None:
-    with pytest.raises(SettingsError, match="a colour is written as"):
+    with pytest.raises(SettingsError, match="a color is written as"):
         Mask("seg.png", color)
 
 

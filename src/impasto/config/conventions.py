@@ -27,8 +27,8 @@ from typing import Literal
 
 Convention = Literal["mean", "paper", "jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
 
-# Differences dx, dy of neighbours, per channel. "corner" forms are over the positions that have both a right
-# and a lower neighbour, the picture's last row and column being left out.
+# Differences dx, dy of neighbors, per channel. "corner" forms are over the positions that have both a right
+# and a lower neighbor, the picture's last row and column being left out.
 Variation = Literal[
     "mean_squares", "corner_squares", "corner_power", "mean_absolute", "mean_length", "mean_steps"
 ]

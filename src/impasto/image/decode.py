@@ -18,7 +18,7 @@ import pyvips
 from impasto.config.limits import Input
 from impasto.image import metadata
 from impasto.image.formats import format_of
-from impasto.image.guards import check_size, foreign, translated
+from impasto.image.guards import check_size, convert_errors, convert_pillow_errors
 from impasto.image.headers import PARTS, check_headers, frames, packed_text, png_chunks
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
@@ -54,7 +54,7 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
         PictureError: The file is damaged, beyond a limit, or not a picture that can be read.
         ResourceError: There is not enough memory for it.
     """
-    with translated(label):
+    with convert_errors(label):
         kind = format_of(data, label, limits)
         check_headers(kind, data, label, limits)
         if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
@@ -78,23 +78,23 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
 def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     """Return the upright sRGB pixels and the metadata of a picture of Pillow."""
     check_size(*picture.size, label, limits)
-    with translated(label):
-        with foreign(label):
+    with convert_errors(label):
+        with convert_pillow_errors(label):
             picture.load()
             image = from_pil(picture)
-            info = FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture))
+            info = FileInfo(8 if image.format == "uchar" else 16, dpi=pil_dpi(picture))
         return _finish_decoding(image, info, label)
 
 
 def xmp_in(data: bytes, label: str) -> bytes:
     """Return the XMP packet of a file, without unpacking its pixels; empty if absent."""
-    with translated(label):
+    with convert_errors(label):
         # Pixels stay packed, and files written under a larger limit must be readable.
         limits = Input.from_environment().changed(max_pixels=2**62, max_side=2**31 - 1)
         kind = format_of(data, label, limits)
         check_headers(kind, data, label, limits)
         if kind == "heic":
-            with foreign(label):
+            with convert_pillow_errors(label):
                 return bytes(heif_image(data).info.get("xmp") or b"")
         if kind in RARE:
             return b""
@@ -149,7 +149,7 @@ def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Ima
     if kind == "gif":
         image = _on_canvas(image, data)
     image = _with_orientation(image, kind, data, described, xmp)
-    return image, FileInfo(bits, dpi, (), exif=described, iptc=iptc, xmp=xmp)
+    return image, FileInfo(bits, dpi=dpi, exif=described, iptc=iptc, xmp=xmp)
 
 
 def _with_orientation(

@@ -1,6 +1,6 @@
 """Turn what image libraries raise on damaged files into errors for the user; check sizes.
 
-with translated("cat.jpg"):
+with convert_errors("cat.jpg"):
     image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
@@ -39,7 +39,7 @@ def check_size(width: int, height: int, label: str, limits: Input) -> None:
 
 
 @contextlib.contextmanager
-def translated(label: str) -> Iterator[None]:
+def convert_errors(label: str) -> Iterator[None]:
     """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`."""
     _handle_log()
     try:
@@ -53,7 +53,7 @@ def translated(label: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def foreign(label: str) -> Iterator[None]:
+def convert_pillow_errors(label: str) -> Iterator[None]:
     """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn."""
     try:
         with warnings.catch_warnings(), _quiet():

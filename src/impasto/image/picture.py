@@ -29,7 +29,7 @@ from impasto.config.output import Output
 from impasto.errors import InputError, PictureError
 from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
-from impasto.image.guards import check_size, translated
+from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, Pixels, digest, from_array, over_white, strips, to_array
 from impasto.image.xmp import forget
@@ -84,7 +84,7 @@ class Picture:
             name = name or Path(source).name
         name = name or "<bytes>"
         label, limits = printable(name), limits or Input.from_environment()
-        with translated(label):
+        with convert_errors(label):
             most = limits.max_bytes
             data = source if isinstance(source, bytes) else read_whole(source, most)
             check_length(data, most, label)
@@ -118,7 +118,8 @@ class Picture:
         if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
             name = name or Path(getattr(source, "filename", "") or "<image>").name
             label = printable(name)
-            return cls(name, "pixels", *decode_pil(source, label, limits))  # type: ignore[arg-type]
+            pixels, info = decode_pil(source, label, limits)  # type: ignore[arg-type]
+            return cls(name, "pixels", pixels, info)
         tensor = isinstance(source, Tensor)
         name = name or ("<tensor>" if tensor else "<array>")
         label = printable(name)
@@ -127,7 +128,7 @@ class Picture:
             raise PictureError(
                 f"a picture cannot be made of {kind}; give a path, bytes, an array, a tensor or a PIL image"
             )
-        with translated(label):
+        with convert_errors(label):
             array = _channels_last(source, label) if isinstance(source, Tensor) else source
             if array.ndim >= 2:
                 check_size(array.shape[1], array.shape[0], label, limits)
@@ -242,7 +243,7 @@ class Picture:
 
     def strips(self, width: int, height: int) -> Iterator[tuple[slice, Tensor]]:
         """Yield `tensor(width, height)` a few rows at a time, as (rows, values of (1, 3, h, W))."""
-        with translated(printable(self.name)):
+        with convert_errors(printable(self.name)):
             for rows, part in strips(self._image, width, height):
                 yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
 
@@ -341,7 +342,7 @@ class Picture:
             width, height = self.width, self.height
         elif min(width, height) < 1 or max(width, height) > LARGEST_EDGE:
             raise InputError(f"a picture cannot be made {width} x {height} pixels large")
-        with translated(printable(self.name)):
+        with convert_errors(printable(self.name)):
             image = part(self._image)
             if (width, height) == (self.width, self.height):
                 array = image.numpy().reshape(height, width, image.bands)

@@ -12,7 +12,7 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
-from impasto.image.guards import check_size, foreign
+from impasto.image.guards import check_size, convert_pillow_errors
 from impasto.image.headers import tiff_directories
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import from_pil
@@ -45,7 +45,7 @@ def read_rare(
     Raises:
         PictureError: The file is damaged or too large.
     """
-    with foreign(label):
+    with convert_pillow_errors(label):
         if kind == "heic":
             return _heic(data, label, limits)
         read = _pfm if data.startswith(b"PF") else _pillow
@@ -95,7 +95,8 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
     check_size(*picture.size, label, limits)
     image = from_pil(picture)
     described = metadata.described(data) if kind == "tiff" else b""
-    return image, FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
+    bits = 8 if image.format == "uchar" else 16
+    return image, FileInfo(bits, dpi=pil_dpi(picture), exif=described)
 
 
 def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
@@ -133,5 +134,6 @@ def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInf
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
-    info = FileInfo(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
+    dpi = metadata.stated_dpi(described)
+    info = FileInfo(16 if deep else 8, dpi=dpi, exif=described, xmp=xmp)
     return image, info, main.info["count"]

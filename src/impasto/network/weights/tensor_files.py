@@ -1,7 +1,7 @@
-"""Reading files of tensors that come from anywhere: PyTorch's, safetensors and HDF5.
+"""Read untrusted files of tensors: of PyTorch, safetensors and HDF5.
 
-The kind is told by the first bytes. Nothing in a file is run: PyTorch's pickles go through its reader of
-plain tensors (`weights_only=True`), and the other two hold none.
+The first bytes tell the kind. No code in a file runs: pickles of PyTorch are read with `weights_only=True`,
+and the other two kinds hold none.
 """
 
 import stat
@@ -26,10 +26,10 @@ _HEAD = 512
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file under the names that they have in it.
+    """Return the tensors of a file by their names in it.
 
     Raises:
-        WeightsError: It is missing, a folder, empty, damaged, too large or of no kind known.
+        WeightsError: It is missing, a folder, empty, damaged, too large or of an unknown kind.
     """
     label = printable(path)
     head = _head(path, label)
@@ -63,7 +63,7 @@ def sha256(path: Path) -> str:
 
 
 def header(path: Path) -> dict[str, str]:
-    """Return what a safetensors file says of itself; nothing for other files."""
+    """Return the metadata of a safetensors file; empty for other files."""
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
@@ -72,7 +72,7 @@ def header(path: Path) -> dict[str, str]:
 
 
 def _head(path: Path, label: str) -> bytes:
-    """Return the first bytes of an ordinary file of a bearable size."""
+    """Return the first bytes of an ordinary file that is not too large."""
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
@@ -120,27 +120,26 @@ def _torch(path: Path, label: str) -> dict[str, Tensor]:
     if zipped:
         _check_zip(path, label)
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever the bytes of a stranger's file bring about in the reader
-        said = str(error)
-        if "Unsupported" in said or "unsupported" in said:
+    except Exception as error:  # a damaged file can raise anything in the reader
+        if "unsupported" in str(error).lower():
             raise WeightsError(
-                f"{label} asks for more than tensors, which could run a stranger's code, and was not loaded; "
+                f"{label} holds more than tensors, which could run a stranger's code, and was not loaded; "
                 "give a file of a plain state_dict"
             ) from error
         raise _damaged(label, _first_line(error)) from error
     for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
         raise WeightsError(f"{label} holds no named tensors; give a file of a plain state_dict")
-    return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _check_zip(path: Path, label: str) -> None:
-    """Refuse what would unpack to more than it is: PyTorch itself never compresses."""
+    """Refuse compressed archives, which may unpack to any size; PyTorch never compresses."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -159,7 +158,7 @@ def _hdf5(path: Path, label: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def visit(name: str, item: Any) -> None:
-        # Not the classifier, and nothing whose data would come from elsewhere or unpack to too much.
+        # Not the classifier, no data from other files, and none that unpack to too much.
         if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
             return
         if item.ndim in (1, 4) and 0 < item.size <= LARGEST and item.dtype.kind in "fiu":

@@ -1,4 +1,4 @@
-"""A large file is held instead of its pixels; they are the same, and damage is found at once."""
+"""The pixels of a large file are streamed from it; they are the same, and damage is found at once."""
 
 import numpy as np
 import pytest
