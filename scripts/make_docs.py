@@ -31,7 +31,7 @@ def page() -> str:
     text = re.sub(r"^impasto (\w+(?: \w+)?) \1 ", r"impasto \1 ", text, flags=re.MULTILINE)
     head, _, rest = text.partition("\n")
     note = "<!-- Made by scripts/make_docs.py from the program; do not edit. -->"
-    about = "All commands and flags. `impasto COMMAND --help` says the same.\n"
+    about = "All commands and flags. `impasto COMMAND --help-all` says the same.\n"
     examples = EXAMPLES.partition("\n\n")[0].removeprefix("Examples:\n")
     parts = [head, note, about, "## Examples", f"```\n{examples}\n```", rest.strip()]
     parts += ["## Environment", environment(), "## Exit codes", exit_codes()]

@@ -1,6 +1,6 @@
-"""What impasto can tell of itself: its layers, and what `impasto doctor` finds. It only looks.
+"""`impasto layers` and `impasto doctor`: lists the layers, and tells what this machine has.
 
-torch is imported only where the machine is examined.
+torch is imported only where the machine is examined. Nothing is written.
 """
 
 import hashlib
@@ -198,7 +198,7 @@ def _costs(edge: str, *, json: bool) -> int:
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
-    """Tell what this machine has: versions, devices, weights, limits, exit codes.
+    """Tell what this machine has: versions, devices, weights, limits.
 
     Args:
         json: Print JSON.

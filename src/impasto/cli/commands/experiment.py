@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 LARGEST = 2048  # px; of a picture of the experiment
 FLAGS = [
     parameter("output", Path, "Folder of the page, made if it is missing. [default: experiment]",
-        short=["-o"], allow_leading_hyphen=True),
-    switch("quick", "Small pictures and fewer rounds for the small ones; the main run stays complete."),
+        common=True, short=["-o"], allow_leading_hyphen=True),
+    switch("quick", "Small pictures and fewer rounds for the small ones; the main run stays complete.",
+        common=True),
     parameter("only", str, "Parts to run, by commas; the page keeps those it had. "
-        f"[{', '.join(PARTS)}; default: all of them]"),
+        f"[{', '.join(PARTS)}; default: all of them]", common=True),
     parameter("size", int, "Long edge of the main runs; the small pictures have half of it. "
-        f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size"),
+        f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size", common=True),
     parameter("rounds", int, "Rounds of 20 evaluations of the main runs. "
-        f"[1 to 1000; default: {Scope().rounds}]", "Speed"),
+        f"[1 to 1000; default: {Scope().rounds}]", "Speed", common=True),
     parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
         "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
-    switch("quiet", "Say nothing but errors.", short=["-q"]),
+    switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
 
@@ -49,12 +50,12 @@ PAIRS = [
 ]
 
 
-@takes([*PAIRS, *FLAGS, *generated(Runtime, Input)])
+@takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])
 def experiment(content: str, *styles: str, flags: Flags) -> int:
-    """Repeat the paper's experiment with your pictures and write a page that explains itself.
+    """Repeat the paper's experiment with your pictures, as a page.
 
-    What the layers see, content against style, the course, the loss, optimisers, starts and the result.
-    What is finished is kept: the same command goes on where it was interrupted, and --only adds to the page.
+    What the layers see, content against style, the course, the loss, optimizers, starts and the result.
+    What is finished is kept: the same command continues an interrupted one, and --only adds to the page.
     Expect half an hour for three pairs on two processor cores, some minutes with --quick.
     """
     names = [content, *styles]

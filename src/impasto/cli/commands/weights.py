@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import typed_name
+from impasto.cli.help import ALL_FLAGS
 from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
 from impasto.network.weights import sources
@@ -23,6 +24,7 @@ app = App(
     name="weights",
     help="List, import, download and verify weights of VGG-19.",
     usage="Usage: impasto weights [COMMAND] [OPTIONS]",
+    help_flags=ALL_FLAGS,
     help_format="plaintext",
     result_action="return_value",
 )
