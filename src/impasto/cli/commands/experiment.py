@@ -20,7 +20,7 @@ from impasto.config.limits import Input
 from impasto.config.runtime import Runtime
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.messages import counted, duration, printable
-from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parts_of
+from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parse_parts
 
 if TYPE_CHECKING:
     from impasto.reports.experiment.experiment import TrialProgress
@@ -64,7 +64,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             f"{counted(len(names), 'picture')} given, but pictures come in pairs: CONTENT STYLE, or "
             "CONTENT STYLE CONTENT STYLE ..."
         )
-    parts, scope = parts_of(flags.only), _scope(flags)
+    parts, scope = parse_parts(flags.only), _scope(flags)
     resolved = gather(replace(flags, weights=None))
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
@@ -73,14 +73,14 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
     with logged(progress, verbose=False):
         from impasto.image.picture import Picture
         from impasto.network.weights.load import load
-        from impasto.reports.experiment.experiment import study
+        from impasto.reports.experiment.experiment import run_experiment
         from impasto.reports.experiment.runner import Runner
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
         runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
         run.signals.running = True
-        done = study(
+        done = run_experiment(
             runner,
             parts,
             on_trial=lambda trial: progress.say(_line(trial)),
