@@ -42,7 +42,7 @@ class Flags:
         changes: The values of fields of `Settings`, `Runtime`, `Output` and `Input`, by name.
     """
 
-    # the result, and what is said
+    # the result, and messages
     output: str | None = None
     force: bool = False
     recipe: bool = False
@@ -197,12 +197,12 @@ def parameter(
 
 
 def switch(name: str, help: str, **more: Any) -> Any:
-    """Return a flag that is off unless given."""
+    """Return a flag without a value, which is off by default."""
     return parameter(name, bool, f"{help} [default: no]", negative="", **more)
 
 
 def generated(*models: type[Model], common: frozenset[str] = COMMON_FIELDS) -> list[Any]:
-    """Return a flag for every field of these models; of all four where none is given."""
+    """Return a flag for every field of these models; of all four if none is named."""
     parameters = []
     for model in models or (Settings, Runtime, Output, Input):
         for name, info in model.model_fields.items():
@@ -264,7 +264,7 @@ SAVING = [
     switch("report", "Also write a page about the result, NAME.html, beside the picture.", common=True),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
-    parameter("checkpoint", Path, "File from which impasto resume goes on after an interruption. A run of "
+    parameter("checkpoint", Path, "File from which impasto resume continues after an interruption. A run of "
         "over two minutes keeps one in the cache folder by itself. [default: not set]"),
     switch("no_checkpoint", "Keep no checkpoint, however long it takes."),
     switch("json", "Print one JSON object instead of the name of the picture."),

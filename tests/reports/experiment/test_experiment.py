@@ -415,7 +415,7 @@ def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
     assert main(command) == ExitCode.INTERRUPTED
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
-    assert "interrupted; the same command goes on: 0 of 1 part in" in said.err
+    assert "interrupted; the same command continues: 0 of 1 part in" in said.err
     assert "1 of 6 runs are there" in Path("out/index.html").read_text()
 
 

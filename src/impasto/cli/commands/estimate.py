@@ -64,5 +64,5 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
     out(f"memory       about {costs.memory / 1e6:.0f} MB{excess}")
     tiled = f"in tiles of {costs.plan.tile} px" if costs.plan.tile else "whole"
     bits = "16 bits" if costs.plan.compact else "32 bits"
-    out(f"held         {tiled}; {costs.plan.pairs} curvature pairs in {bits}")
+    out(f"computed     {tiled}; {costs.plan.pairs} curvature pairs in {bits}")
     return ExitCode.DONE

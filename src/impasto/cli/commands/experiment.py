@@ -86,7 +86,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             on_trial=lambda trial: progress.say(_line(trial)),
             stopping=lambda: run.signals.code is not None,
         )
-    how = "interrupted; the same command goes on: " if done.interrupted else ""
+    how = "interrupted; the same command continues: " if done.interrupted else ""
     progress.say(
         f"{how}{len(done.parts)} of {counted(len(parts), 'part')} in {duration(done.seconds)}"
     )

@@ -67,7 +67,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     """Paint with many settings and put the results on one sheet.
 
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
-    interrupted one. Values go in the order given, from left to right and from top to bottom.
+    interrupted one. Values keep their order, from left to right and from top to bottom.
     """
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
@@ -143,7 +143,7 @@ def _picked(text: str, axes: Axes) -> GridCell:
 def _paint_cell(
     cell: GridCell, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
-    """Paint one cell by itself, at another size if one is given."""
+    """Paint one cell by itself, at the size of `--size` if there is one."""
     settings = cell.settings
     if "size" in flags.changes:
         settings = settings.changed(size=resolved.settings.size)
@@ -249,7 +249,7 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
     """Write sheet and table, report them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     finished = len(grid.cells) - len(grid.missing)
-    again = "; the same command again goes on" if grid.stopped else ""
+    again = "; the same command again continues" if grid.stopped else ""
     if not finished:
         if not grid.stopped:
             return code or complain(

@@ -56,7 +56,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
             inputs = run.inputs(flags.inputs, plan.limits)
             check_inputs_are_kept(plan, inputs.paths)
             capture = run_module.run_capture(plan, inputs.content, inputs.styles)
-            message = f"going on after {run.evaluations} evaluations"
+            message = f"continuing after {run.evaluations} evaluations"
             result = run.complete(
                 inputs,
                 weights=flags.weights,

@@ -140,11 +140,11 @@ def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
             )
             for left, low in boxes
         ]
-        chosen = free.index(True) if True in free else 0
-        left, low = boxes[chosen]
+        place = free.index(True) if True in free else 0
+        left, low = boxes[place]
         taken.append((left, low, left + wide, low + 10))
-        axes.annotate(text, point, xytext=places[chosen], textcoords="offset points", fontsize=9,
-            ha="right" if places[chosen][0] < 0 else "left")  # fmt: skip
+        axes.annotate(text, point, xytext=places[place], textcoords="offset points", fontsize=9,
+            ha="right" if places[place][0] < 0 else "left")  # fmt: skip
 
 
 def maps(

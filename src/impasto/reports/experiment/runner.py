@@ -139,7 +139,7 @@ class Runner:
             kept = json.loads((self.folder / "data" / f"{trial.name}.json").read_text("utf-8"))
             if kept["key"] != self.key(trial):
                 return None
-            found = Outcome(
+            outcome = Outcome(
                 trial.name,
                 Recipe.from_json(json.dumps(kept["recipe"])),
                 tuple(kept["rows"]),
@@ -148,7 +148,7 @@ class Runner:
             )
         except (OSError, ValueError, KeyError, InputError):
             return None
-        return found if all(path.is_file() for path in found.pictures.values()) else None
+        return outcome if all(path.is_file() for path in outcome.pictures.values()) else None
 
     def run(self, trial: Trial, on_step: Callable[[Step], None]) -> Outcome | None:
         """Run a trial and keep it; None if `on_step` stopped it."""

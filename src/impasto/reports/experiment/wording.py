@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from impasto.reports.experiment.trials import ROUND
 
-FLAT = 0.05  # a round that lowers the total by less than this share is said not to fall noticeably
+FLAT = 0.05  # a round that lowers the total by less than this share counts as no noticeable fall
 Rows = Sequence[Mapping[str, float]]
 
 
