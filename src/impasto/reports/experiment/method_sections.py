@@ -33,30 +33,26 @@ def method(context: Context) -> Section:
     total, first = sum(part.parameters for part in network), dense()[0].parameters
     return [
         Text(
-            "What is in a picture and how it is painted can be told apart. Before, each style or texture "
-            "had a "
-            "statistical model of its own, made by hand. A convolutional network that was trained only to "
-            "recognize objects does it for any pair of pictures: its deep features say what is where, and "
-            "the "
-            "correlations between the features of a layer say how it looks, wherever it is."
+            "What is in a picture and how it is painted can be told apart. Before, each style or "
+            "texture had a statistical model of its own, made by hand. A convolutional network that "
+            "was trained only to recognize objects does it for any pair of pictures: its deep "
+            "features say what is where, and the correlations between the features of a layer say how "
+            "it looks, wherever it is."
         ),
         Figure(
             image,
             described(settings),
-            "Diagram: photo, painting and picture go through VGG-19; their features make the "
-            "content loss and the "
-            "style loss, whose sum the solver lowers by changing the picture.",
+            "Diagram: photo, painting and picture go through VGG-19; their features make the content "
+            "loss and the style loss, whose sum the solver lowers by changing the picture.",
             drawing,
             "method",
         ),
         Text(
-            "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that year's "
-            "ImageNet "
-            "classification). It is nothing but stacks of 3 x 3 convolutions with pooling between them: "
-            "simple, "
-            f"easy to reuse, and heavy. It has {total:,} parameters, of which the first fully connected "
-            f"layer "
-            f"alone has {first:,}; style transfer leaves the fully connected layers out."
+            "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that "
+            "year's ImageNet classification). It is nothing but stacks of 3 x 3 convolutions with "
+            f"pooling between them: simple, easy to reuse, and heavy. It has {total:,} parameters, of "
+            f"which the first fully connected layer alone has {first:,}; style transfer leaves the "
+            "fully connected layers out."
         ),
         context.table(
             "vgg19", rows, "VGG-19 layer by layer at 224 x 224 px, counted by this program."
@@ -112,8 +108,7 @@ def layers(context: Context) -> Section:
             f"{', '.join(trials.CONTENT_LAYERS)}, bright where a feature is strong.", maps.svg,
             "feature-maps"),
         Figure(matrices.png, "The painting's Gram matrices, strongest channels first: each dot says how "
-            "much two "
-            "features occur together. This is all that the style loss knows of the painting.",
+            "much two features occur together. This is all that the style loss knows of the painting.",
             "Square heat maps, one a style layer; the strongest channels are at the top left.",
             matrices.svg, "gram"),
     ]  # fmt: skip
@@ -152,9 +147,8 @@ def grid(context: Context) -> Section:
     ]
     return [
         Text(
-            f"The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} "
-            f"in all of these, and alpha goes over four decades. {grid_sentence(rows)}"
+            "The total is alpha times the content loss plus beta times the style loss; beta is "
+            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {grid_sentence(rows)}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
             f"content wins. Each is {context.scope.cell} px, "
@@ -166,8 +160,7 @@ def grid(context: Context) -> Section:
             curve.svg, "trade"),
         context.table("grid", rows, "The losses of the grid, without alpha and beta."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
-            "the "
-            "right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
+            "the right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
             columns=len(trials.COLUMN_DECADES)),
     ]  # fmt: skip
 
@@ -189,9 +182,8 @@ def grid_sentence(rows: Sequence[Mapping[str, float]]) -> str:
     """Say whether the grid really goes from style to content."""
     content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
     return (
-        f"From end to end the content loss goes to {wording.percent(content[-1] / content[0])} "
-        f"and the style loss to "
-        f"{style[-1] / style[0]:.3g} times what it was; "
+        f"From end to end the content loss goes to {wording.percent(content[-1] / content[0])} and the "
+        f"style loss to {style[-1] / style[0]:.3g} times what it was; "
         + (
             "no step is reversed by more than 5 %."
             if _ordered(rows)

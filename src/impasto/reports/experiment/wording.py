@@ -52,10 +52,9 @@ def flattening(totals: Sequence[float]) -> str:
     )
     if gain is not None:
         text += (
-            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The paper's "
-            f"experiment says that after about ten rounds the loss no longer falls noticeably: by this "
-            f"measure "
-            f"it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
+            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The "
+            "paper's experiment says that after about ten rounds the loss no longer falls noticeably: "
+            f"by this measure it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
         )
     return text
 
@@ -67,11 +66,9 @@ def gap_sentences(
     best = min(range(len(saved)), key=lambda number: saved[number])
     times = saved[-1] / optimized[-1]
     text = (
-        f"The solver of the paper knows no limits of a pixel. At the end it reports {optimized[-1]:.3g}, "
-        f"but a "
-        "file holds only whole numbers from 0 to 255, and the picture that is saved, clipped and rounded, "
-        "has "
-        f"{saved[-1]:.3g}: {times:.3g} times as much."
+        "The solver of the paper knows no limits of a pixel. At the end it reports "
+        f"{optimized[-1]:.3g}, but a file holds only whole numbers from 0 to 255, and the picture that "
+        f"is saved, clipped and rounded, has {saved[-1]:.3g}: {times:.3g} times as much."
     )
     if best < len(saved) - 1:
         text += (
