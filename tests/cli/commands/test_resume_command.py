@@ -66,7 +66,7 @@ def test_a_signal_says_how_to_go_on_and_resume_does(capsys, number, code) -> Non
     said = capsys.readouterr()
     assert said.out == "out.png\n"
     assert "interrupted; the best picture so far is saved: 9 evaluations" in said.err
-    assert said.err.endswith("to go on: impasto resume\n")
+    assert said.err.endswith("to continue: impasto resume\n")
     assert read_recipe("out.png").stopped == "interrupted"
     assert pixels("out.png") != pixels("whole.png")
     assert main(["resume"]) == 0
@@ -82,7 +82,7 @@ def test_a_file_of_its_own(capsys) -> None:
     assert main([*RUN, "-o", "whole.png"]) == 0
     assert interrupted(*RUN, "-o", "out.png", "--checkpoint", NAME, "--json") == 130
     said = capsys.readouterr()
-    assert f"to go on: impasto resume {Path(NAME).absolute()}" in said.err
+    assert f"to continue: impasto resume {Path(NAME).absolute()}" in said.err
     assert json.loads(said.out.splitlines()[-1])["checkpoint"] == str(Path(NAME).absolute())
     assert main([*RUN, "-o", "other.png", "--checkpoint", NAME]) == ExitCode.USAGE
     assert "exists already: impasto resume continues it" in capsys.readouterr().err
@@ -147,7 +147,7 @@ def test_a_reproduction_goes_on_too(capsys) -> None:
 
 def test_without_checkpoints(capsys) -> None:
     assert interrupted(*RUN, "-o", "out.png", "--no-checkpoint") == 130
-    assert "to go on" not in capsys.readouterr().err
+    assert "to continue" not in capsys.readouterr().err
     assert main(["resume"]) == ExitCode.USAGE
 
 
