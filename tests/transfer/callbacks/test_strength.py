@@ -15,7 +15,7 @@ from impasto.config.settings import Settings
 from impasto.errors import InputError, SettingsError, Stop
 from impasto.image.picture import Picture
 from impasto.inputs.pictures import ScaledInputs, StyleUse
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Penalty
 from impasto.losses.objective import Objective, prepare
 from impasto.optim.evaluation import State
@@ -134,12 +134,12 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
 def test_parts_without_a_gradient_are_those_of_an_evaluation(narrow, random_image) -> None:
     network = prepare(narrow, pooling="average", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(random_image(48, 48), (random_image(40, 48, 1),), torch.ones(1), None)
-    losses = bind(network, targets, Settings(total_variation=3.0))
+    losses = build_losses(network, targets, Settings(total_variation=3.0))
     for tile in (None, 32):
         objective = Objective(network, losses, tile)
         canvas = random_image(48, 48, 2)
         expected = objective(canvas).parts
-        assert objective.parts(canvas) == pytest.approx(dict(expected), rel=1e-5)
+        assert objective.values(canvas) == pytest.approx(dict(expected), rel=1e-5)
 
 
 # --- the law -------------------------------------------------------------------------------------
@@ -232,7 +232,9 @@ def test_a_state_is_carried_over_to_other_weights(solver, narrow, random_image) 
     network = prepare(narrow, pooling="max", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(random_image(32, 32), (random_image(32, 32, 1),), torch.ones(1), None)
     own = Penalty(lambda features: features["image"].mean(), weight=3.0)
-    losses = [[*bind(network, targets, Settings(style_weight=w)), own] for w in (10.0, 70.0)]
+    losses = [
+        [*build_losses(network, targets, Settings(style_weight=w)), own] for w in (10.0, 70.0)
+    ]
     canvas = random_image(32, 32, 2)
     before = Objective(network, losses[0])(canvas)
     tensors = {"canvas": canvas, "gradient": before.gradient, "step.0": torch.ones(3)}
