@@ -96,8 +96,8 @@ MUTANTS = (
     Mutant(
         "what is protected does not move",
         "losses/objective.py",
-        "            found.gradient.sub_(found.gradient * self.kept)\n",
-        "",
+        "            self.protection.reduce(gradient)\n",
+        "            pass\n",
         ("tests/losses/test_protection.py",),
         "gradient",
     ),
@@ -449,7 +449,7 @@ MUTANTS = (
         "no eigenvalues of what is not finite",
         "losses/moments.py",
         "        if not torch.isfinite(product).all():  # a step too far, which `eigvalsh` would not take\n"
-        '            return (first.sum() * float("nan")).to(statistics[1])\n',
+        '            return (exact(statistics[1]).sum() * float("nan")).to(statistics[1])\n',
         "",
         ("tests/losses/test_style_targets.py",),
         "not_finite",
@@ -536,10 +536,10 @@ MUTANTS = (
         "finite",
     ),
     Mutant(
-        "a painting without a share has no say in the grain",
+        "a painting without a share does not count for the grain",
         "losses/build.py",
-        "for style, share in shared if share and settings.style_term]",
-        "for style, share in shared]",
+        "for style, share in shares if share and settings.style_term]",
+        "for style, share in shares]",
         ("tests/losses/test_grain.py",),
         "allowed",
     ),

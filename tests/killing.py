@@ -65,7 +65,7 @@ def prepare(network: str) -> None:
         impasto.network.weights.load.load_weights = lambda *name: weights
     if network == "stub":
         impasto.transfer.run.Objective = Stub
-        impasto.transfer.run.bind = lambda *arguments, **options: []
+        impasto.transfer.run.build_losses = lambda *arguments, **options: []
 
 
 def child(

@@ -9,9 +9,10 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, Stop
 from impasto.image.picture import Picture
-from impasto.losses.objective import Protection
+from impasto.losses.loss import Penalty
+from impasto.losses.objective import Objective, Protection
 from impasto.messages import NOTE
-from impasto.optim.evaluation import Evaluation
+from impasto.network.vgg import VGG19
 from impasto.transfer.callbacks.time_budget import TimeBudget
 from impasto.transfer.stylize import stylize
 from transfer.repeating import repeated
@@ -91,7 +92,7 @@ def test_steps_show_what_would_be_saved_and_a_stop_saves_it(run) -> None:
     assert np.array_equal(result.picture.array(8)[INSIDE], PHOTO_PIXELS[INSIDE])
 
 
-def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
+def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient(narrow) -> None:
     generator = torch.Generator().manual_seed(0)
     photo, canvas, weights = (
         torch.rand((1, 3, 4, 5), generator=generator).double() for _ in range(3)
@@ -99,11 +100,8 @@ def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
     kept = torch.rand((1, 1, 4, 5), generator=generator).double()
     kept[..., 0] = 1
 
-    def evaluate(x):
-        return Evaluation(float((weights * x**2).sum()), 2 * weights * x)
-
-    protection = Protection(photo, kept)
-    seen = protection.over(evaluate)
+    loss = Penalty(lambda features: (weights * features["image"] ** 2).sum())
+    seen = Objective(VGG19(narrow).double(), [loss], protection=Protection(photo, kept))
     found = seen(canvas)
     for index in np.ndindex(*canvas.shape):
         values = []
@@ -114,11 +112,12 @@ def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
         assert found.gradient[index].item() == pytest.approx(
             (values[0] - values[1]) / 2e-6, abs=1e-8
         )
-    assert torch.equal(protection.shown(canvas)[..., 0], photo[..., 0])
+    assert torch.equal(seen.visible(canvas)[..., 0], photo[..., 0])
+    assert seen.values(canvas) == found.parts
 
 
 def test_without_protection_nothing_of_it_runs(run, monkeypatch) -> None:
-    monkeypatch.setattr("impasto.losses.objective.Protection.over", None)
+    monkeypatch.setattr("impasto.losses.objective.Protection.apply", None)
     monkeypatch.setattr("impasto.inputs.masks.tensor", None)
     assert run(protect=None).stopped == "evaluations"
 

@@ -326,7 +326,7 @@ def test_no_memory_at_the_start_is_an_error_of_one_line(run, monkeypatch) -> Non
     def failing(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("impasto.transfer.run.bind", failing)
+    monkeypatch.setattr("impasto.transfer.run.build_losses", failing)
     with pytest.raises(impasto.errors.ResourceError, match=r"memory ran out.*--memory-limit"):
         run()
 

@@ -17,16 +17,16 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
 from impasto.inputs import canvas as canvases
-from impasto.inputs.pictures import Inputs, ScaledInputs, remark
+from impasto.inputs.pictures import Inputs, ScaledInputs, warn_about
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Loss
-from impasto.losses.objective import Objective, blame, network_of, protection_of
+from impasto.losses.objective import Objective, Protection, load_network
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.optim.adam import Adam
-from impasto.optim.evaluation import Evaluate, Evaluation, Solver
+from impasto.optim.evaluation import Evaluation, Solver
 from impasto.optim.lbfgs import LBFGS
 from impasto.optim.minimize import restarted
 from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
@@ -83,13 +83,13 @@ class Run:
         self.layers = layers_of(settings, extra_losses, inputs)
         self.schedule = inputs.scales(settings, self.layers)
         self.shared = Shared(0) if shared is None else shared
-        remark(inputs, self.schedule[-1], self.shared)
+        warn_about(inputs, self.schedule[-1], self.shared)
         self.state = state or RunState()
         self.runtime = runtime
         if self.state.solver:
             self.state.check_fit(self.schedule)
         else:
-            opened = inputs.held_bytes(self.schedule[-1])
+            opened = inputs.memory_bytes(self.schedule[-1])
             self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
         self.repeats = self.state.limits is not None
@@ -122,7 +122,7 @@ class Run:
     @cached_property
     def network(self) -> FeatureExtractor:
         """The network on its device, in its number format."""
-        return network_of(self.weights, self.settings, self.runtime, self.shared)
+        return load_network(self.weights, self.settings, self.runtime, self.shared)
 
     # --- where the run stands ---------------------------------------------------------------------
 
@@ -182,8 +182,8 @@ class Run:
             self._restore_solver()
         self.at_seam()
         self.photo = None if state.scale == self._finest else pictures.content
-        self.protection = protection_of(pictures)
-        losses = bind(
+        self.protection = Protection.of(pictures)
+        losses = build_losses(
             self.network, pictures, self.settings, self.shared,
             tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
         )  # fmt: skip
@@ -204,11 +204,11 @@ class Run:
     def set_losses(self, losses: Sequence[Loss]) -> None:
         """Make the objective of losses with their weights."""
         tile = self.state.tile or None
-        self.objective = Objective(self.network, losses, tile, on_part=self.on_part)
+        self.objective = Objective(
+            self.network, losses, tile, protection=self.protection, on_part=self.on_part
+        )
         if tile and self.objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
-        shown: Evaluate = self.objective
-        self._evaluate = self.protection.over(shown) if self.protection else shown
 
     def reweigh(self, losses: Sequence[Loss]) -> None:
         """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
@@ -229,7 +229,7 @@ class Run:
         state = self.state
         if state.evaluations >= self.limits[state.scale]:
             raise EndOfScale(End.EVALUATIONS)
-        evaluation = self._evaluate(canvas)
+        evaluation = self.objective(canvas)
         state.tracking.note(canvas, evaluation, copy=self.solver.overwrites)
         done = sum(scale.evaluations for scale in state.scales) + state.tracking.count
         losses = named(evaluation, self.objective.scale)
@@ -284,7 +284,7 @@ class Run:
             )
         self.reason = str(reason)
         finest = self.state.scale == self._finest
-        self.canvas = best if finest or self.protection is None else self.protection.shown(best)
+        self.canvas = best if finest else self.objective.visible(best)
         self.notify("on_scale_end")  # where it was stopped, a checkpoint is written
         self._record_scale(reason)
         return reason
@@ -311,9 +311,8 @@ class Run:
         """Return which loss, or whose gradient, was not finite."""
         if self.state.tracking.rejected is None:
             return "the loss"
-        says = blame(self.network, self.objective.losses, self.objective.tile)
-        says = says if self.protection is None else self.protection.blaming(says)
-        return says(*self.state.tracking.rejected)
+        canvas, evaluation = self.state.tracking.rejected
+        return self.objective.fault(canvas, evaluation)
 
     def end_early(self, error: Stop | NumericalError) -> None:
         """Note that a scale ended before its first evaluation; the result is the coarser scale's."""
@@ -339,7 +338,7 @@ class Run:
 
     def _free_solver(self) -> None:
         """Give back the memory of a scale that is done; its canvas stays."""
-        for name in ("solver", "objective", "_evaluate", "_seam"):
+        for name in ("solver", "objective", "_seam"):
             vars(self).pop(name, None)
         self.state.tracking = Tracking()
 
@@ -379,9 +378,7 @@ class Run:
 
 def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
     """Return the inputs at one scale, made once for all runs that share them."""
-    return shared.get(
-        (inputs, scale, device), lambda: inputs.tensors(scale, device, shared), photo=True
-    )
+    return shared.get((inputs, scale, device), lambda: inputs.at(scale, device, shared), photo=True)
 
 
 def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:

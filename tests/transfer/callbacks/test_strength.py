@@ -18,7 +18,7 @@ from impasto.errors import InputError, SettingsError, Stop
 from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import ScaledInputs, StyleUse
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Penalty
 from impasto.losses.objective import Objective, prepare
 from impasto.optim.tracking import Tracking
@@ -141,12 +141,12 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
 def test_parts_without_a_gradient_are_those_of_an_evaluation(narrow, random_image) -> None:
     network = prepare(narrow, pooling="average", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(random_image(48, 48), (random_image(40, 48, 1),), torch.ones(1), None)
-    losses = bind(network, targets, Settings(total_variation=3.0))
+    losses = build_losses(network, targets, Settings(total_variation=3.0))
     for tile in (None, 32):
         objective = Objective(network, losses, tile)
         canvas = random_image(48, 48, 2)
         expected = objective(canvas).parts
-        assert objective.parts(canvas) == pytest.approx(dict(expected), rel=1e-5)
+        assert objective.values(canvas) == pytest.approx(dict(expected), rel=1e-5)
 
 
 # --- the law -------------------------------------------------------------------------------------
