@@ -211,7 +211,7 @@ class Run:
             logger.warning("a loss needs the whole picture at once: not in tiles")
 
     def reweigh(self, losses: Sequence[Loss]) -> None:
-        """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
+        """Continue with the same losses in other weights; the solver keeps what it knows of the curvature."""
         tracking = self.state.tracking
         before = {loss.name: loss.weight for loss in self.objective.losses}
         self.set_losses(losses)
