@@ -20,7 +20,7 @@ ABOUT = {
     "CACHE_DIR": "folder of what can be made again, as the decoded weights, and of checkpoints",
     "DATA_DIR": "folder of what was imported or fetched: other weights",
     "CONFIG_DIR": "folder of your presets",
-    "OFFLINE": "1: never use the network, not even when asked to fetch",
+    "OFFLINE": "1: never use the network, not even for impasto weights fetch",
 }
 
 
@@ -31,7 +31,7 @@ def page() -> str:
     text = re.sub(r"^impasto (\w+(?: \w+)?) \1 ", r"impasto \1 ", text, flags=re.MULTILINE)
     head, _, rest = text.partition("\n")
     note = "<!-- Made by scripts/make_docs.py from the program; do not edit. -->"
-    about = "All commands and flags. `impasto COMMAND --help` says the same.\n"
+    about = "All commands and flags. `impasto COMMAND --help-all` says the same.\n"
     examples = EXAMPLES.partition("\n\n")[0].removeprefix("Examples:\n")
     parts = [head, note, about, "## Examples", f"```\n{examples}\n```", rest.strip()]
     parts += ["## Environment", environment(), "## Exit codes", exit_codes()]
@@ -58,11 +58,11 @@ def exit_codes() -> str:
 
 def main() -> int:
     """Write or check the page."""
-    wanted = page()
+    text = page()
     if "--check" not in sys.argv:
-        PAGE.write_text(wanted, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")
         return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
         return 0
     print(f"{PAGE.name} is not what the program says; run scripts/make_docs.py")
     return 1

@@ -78,6 +78,7 @@ sys.exit(code)
     ("arguments", "code"),
     [
         (["--help"], 0),
+        (["--help-all"], 0),
         (["--version"], 0),
         (["layers"], 0),
         ([], 2),
@@ -105,7 +106,7 @@ def test_help_shows_every_field_with_its_range_and_default(capsys, monkeypatch, 
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    assert main(["--help"]) == 0
+    assert main(["--help-all"]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 100
     flat = re.sub("^│   [A-Z|]+ ", "", text, flags=re.MULTILINE)  # kinds below their flags

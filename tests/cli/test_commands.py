@@ -330,7 +330,7 @@ def test_estimate_with_a_budget_and_a_memory_limit(capsys) -> None:
     said = capsys.readouterr().out
     assert "evaluations  as many as fit" in said
     assert "time         1:30 min, the budget" in said
-    assert "held         in tiles of 32 px; 10 curvature pairs in 32 bits" in said
+    assert "computed     in tiles of 32 px; 10 curvature pairs in 32 bits" in said
     assert main([*command, "--memory-limit", "10MB"]) == 3
     assert "--memory-limit" in capsys.readouterr().err
 

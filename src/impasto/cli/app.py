@@ -1,7 +1,7 @@
-"""The command line: parse, call, print. The only module that prints results and ends the program.
+"""The program `impasto`: parses the command line, calls a command, and reports errors in one line.
 
-Flags, ranges and defaults are made from `Settings` and `Runtime`. torch is imported only after everything
-that can be checked without it was checked. Results go to standard output, all else to standard error.
+torch is imported only after everything that can be checked without it was checked. Results go to standard
+output, all else to standard error.
 """
 
 import os
@@ -23,6 +23,7 @@ from cyclopts import (
 from pydantic import ValidationError
 
 from impasto._version import __version__
+from impasto.cli import help
 from impasto.cli.commands import doctor as doctor_command
 from impasto.cli.commands import estimate, experiment, grid, reproduce, show
 from impasto.cli.commands import report as report_command
@@ -38,9 +39,9 @@ from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
 
-HELP_WIDTH = 100  # columns
-SPINS = "3000"  # of a waiting thread of GNU's OpenMP
-PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # as messages name what Python calls a flag
+HELP_WIDTH = 100  # columns of the long help
+SPINS = "3000"  # rounds that a thread of GNU's OpenMP waits before it sleeps
+PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library in messages
 
 EXAMPLES = """\
 Examples:
@@ -53,7 +54,7 @@ Examples:
   impasto show out.png                       how a picture was made
   impasto reproduce out.png                  the same picture again
   impasto report out.png                     a page about it, out.html
-  impasto resume                             go on after an interruption
+  impasto resume                             continue an interrupted run
 
 Settings come from flags, IMPASTO_... variables, --settings and --preset, in
 this order; see impasto settings. Presets: impasto presets. Layers: impasto
@@ -65,37 +66,38 @@ app = App(
     usage="Usage: impasto [stylize] CONTENT STYLE [STYLE ...] [OPTIONS]\n       impasto COMMAND [OPTIONS]",
     help_epilogue=EXAMPLES,
     version=__version__,
+    help_flags=help.ALL_FLAGS,
     help_format="plaintext",
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-OTHERS = {"help_epilogue": ""}
+PLAIN: dict[str, Any] = {"help_epilogue": ""}  # no examples below the help of a command
 app.default(stylize_command.stylize)
 app.command(stylize_command.stylize, name="stylize")
-app.command(show.show, usage="Usage: impasto show FILE [--json]", **OTHERS)
-app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **OTHERS)
-app.command(resume_command.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **OTHERS)
-app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **OTHERS)
-app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **OTHERS)
-app.command(settings_commands.presets, **OTHERS)
+app.command(show.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
+app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
+app.command(resume_command.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
+app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
+app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
+app.command(settings_commands.presets, **PLAIN)
 app.command(
-    estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **OTHERS
+    estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN
 )
 app.command(
     experiment.experiment,
     usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
-    **OTHERS,
+    **PLAIN,
 )
 app.command(
     grid.grid,
     usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]",
-    **OTHERS,
+    **PLAIN,
 )
 weights_app.help_epilogue = ""
 app.command(weights_app)
-app.command(doctor_command.layers, **OTHERS)
-app.command(doctor_command.doctor, **OTHERS)
-app.command(stylize_command.demo, **OTHERS)
+app.command(doctor_command.layers, **PLAIN)
+app.command(doctor_command.doctor, **PLAIN)
+app.command(stylize_command.demo, **PLAIN)
 
 
 @app.command(help_epilogue="")
@@ -125,12 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     escape()
     try:
         with signals.watched():
-            if not tokens or {"--help", "-h"} & set(tokens):
-                app.console = _help_console()
             if tokens == ["help"]:
                 tokens = ["--help"]
             if not tokens:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
+            if {*help.FLAGS, *help.ALL_FLAGS} & set(tokens):
+                return _print_help(tokens)
             code = app(hide_dashes(tokens), exit_on_error=False, print_error=False)
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
@@ -160,32 +162,38 @@ def _failed(error: BaseException) -> int:
         mute()
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
-        said = " ".join(_said(error).replace(DASH, "-").split())
-        return complain(
-            said if "Did you mean" in said else f"{said} See impasto --help.", ExitCode.USAGE
-        )
+        message = " ".join(_parser_message(error).replace(DASH, "-").split())
+        hint = "" if "Did you mean" in message else f" See {_help_command(error)}."
+        return complain(message + hint, ExitCode.USAGE)
     if isinstance(error, ImpastoError):
-        said = PYTHON.sub("", str(error))  # the library names its arguments beside the flags
-        return complain(said, error.exit_code)
+        # The library names its own arguments beside the flags.
+        return complain(PYTHON.sub("", str(error)), error.exit_code)
     if _out_of_memory(error):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
     traceback.print_exception(error)
     return complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
 
 
-def _said(error: CycloptsError) -> str:
-    """Return what the parser says, some of it in our words."""
+def _help_command(error: CycloptsError) -> str:
+    """Return the command that shows the help of the command that failed."""
+    chain = [name for name in error.command_chain or () if not name.startswith("-")]
+    every = isinstance(error, UnknownOptionError)  # it is in no help; the long one has all
+    return " ".join(["impasto", *chain, "--help-all" if every else "--help"])
+
+
+def _parser_message(error: CycloptsError) -> str:
+    """Return what is wrong, as the parser or we put it."""
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        given = ", ".join(printable(token) for token in error.unused_tokens)
+        tokens = ", ".join(printable(token) for token in error.unused_tokens)
         near = did_you_mean(error.unused_tokens[0], error.app or ()) if error.app else ""
-        return f"unexpected: {given}.{near}"
+        return f"unexpected: {tokens}.{near}"
     if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
         return f"{error.argument.name.lstrip('-').upper()} is missing."
     if isinstance(error, UnknownOptionError):
-        given = error.token.keyword or error.token.value
-        if os.path.lexists(given):
+        option = error.token.keyword or error.token.value
+        if os.path.lexists(option):
             return (
-                f"{printable(given)} is taken for a flag; write the file as ./{printable(given)}."
+                f"{printable(option)} is taken for a flag; write the file as ./{printable(option)}."
             )
     if isinstance(error, CoercionError) and error.target_type is bool and error.token:
         flag, value = error.token.keyword or "", printable(error.token.value)
@@ -206,7 +214,15 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or bool(known)
 
 
-def _help_console() -> Any:
-    from rich.console import Console
+def _print_help(tokens: Sequence[str]) -> int:
+    """Print the long help if it is requested, else the short one."""
+    flags = {*help.FLAGS, *help.ALL_FLAGS, "--version"}
+    words = [token for token in tokens if token not in flags]
+    if set(help.ALL_FLAGS) & set(tokens):
+        from rich.console import Console
 
-    return Console(width=min(HELP_WIDTH, Console().width))
+        console = Console(width=min(HELP_WIDTH, Console().width))
+        app.help_print(words, console=console)
+    else:
+        out(help.short_help(app, words))
+    return ExitCode.DONE

@@ -92,7 +92,7 @@ class PictureArguments:
         return hashlib.sha256(self.files[name][1]).hexdigest()
 
     def open(self, limits: Input, progress: Progress | None = None) -> OpenedPictures:
-        """Open the pictures that were read; `progress` is told of files in folders that are left out.
+        """Open the pictures that were read; `progress` shows which files of folders are left out.
 
         Raises:
             InputError: One cannot be read, or the segmentation has other colors than styles.
@@ -264,5 +264,5 @@ def _color(text: str) -> str:
 
 
 def _colors(text: str | None, count: int) -> tuple[str | None, ...] | None:
-    """Return the color of each style in the segmentation, if they are given."""
+    """Return the color of each style in the segmentation, or None."""
     return None if text is None else tuple(_split("segment_colors", text, ",", count, _color))

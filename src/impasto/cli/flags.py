@@ -42,7 +42,7 @@ class Flags:
         changes: The values of fields of `Settings`, `Runtime`, `Output` and `Input`, by name.
     """
 
-    # the result, and what is said
+    # the result, and messages
     output: str | None = None
     force: bool = False
     recipe: bool = False
@@ -97,6 +97,10 @@ def flag(name: str) -> str:
 
 # --- how flags are made --------------------------------------------------------------------------
 
+COMMON = Group("Common", show=False)  # flags that the short help of a command shows
+COMMON_FIELDS = frozenset(
+    "style_weight strength color size quality budget".split()
+)  # fields of the models that are in it
 GROUPS = {name: Group(name, sort_key=order) for order, name in enumerate(get_args(Groups), start=1)}
 
 
@@ -162,27 +166,43 @@ def _simple(kind: Any) -> bool:
     return all(part in (int, float, str, Path, type(None)) for part in get_args(kind) or [kind])
 
 
-def parameter(name: str, kind: Any, help: str, group: str = "Output", **more: Any) -> Any:
-    """Return one keyword-only parameter of a command, which is a flag."""
+def parameter(
+    name: str, kind: Any, help: str, group: str = "Output", *, common: bool = False, **more: Any
+) -> Any:
+    """Return one keyword-only parameter of a command, which is a flag.
+
+    Args:
+        name: As a field of `Flags` or of a model.
+        kind: Type of its value.
+        help: Meaning, then unit, range or choices, and default in brackets.
+        group: Under which heading the long help has it.
+        common: Whether the short help has it.
+        more: Of `cyclopts.Parameter`; `short` are short names.
+    """
     names = [flag(name), *more.pop("short", [])]
     if _simple(kind):
         more.setdefault("converter", typed_name)
     elif get_origin(kind) is list:
         more.setdefault("converter", typed_names)
     about = Parameter(
-        name=names, help=help, group=GROUPS[group], show_default=False, show_choices=False, **more
+        name=names,
+        help=help,
+        group=(GROUPS[group], COMMON) if common else (GROUPS[group],),
+        show_default=False,
+        show_choices=False,
+        **more,
     )
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind | None, about])
 
 
 def switch(name: str, help: str, **more: Any) -> Any:
-    """Return a flag that is off unless given."""
+    """Return a flag without a value, which is off by default."""
     return parameter(name, bool, f"{help} [default: no]", negative="", **more)
 
 
-def generated(*models: type[Model]) -> list[Any]:
-    """Return a flag for every field of these models; of all four where none is given."""
+def generated(*models: type[Model], common: frozenset[str] = COMMON_FIELDS) -> list[Any]:
+    """Return a flag for every field of these models; of all four if none is named."""
     parameters = []
     for model in models or (Settings, Runtime, Output, Input):
         for name, info in model.model_fields.items():
@@ -191,7 +211,11 @@ def generated(*models: type[Model]) -> list[Any]:
             kind = str if is_table(info) or name in WITH_UNITS else info.annotation
             # -3s is a wrong value, and would be taken for a flag, unlike -3
             more = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
-            parameters.append(parameter(name, kind, describe(info), str(extra["group"]), **more))
+            group = str(extra["group"])
+            shown_first = name in common
+            parameters.append(
+                parameter(name, kind, describe(info), group, common=shown_first, **more)
+            )
     return parameters
 
 
@@ -220,36 +244,43 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
 def output_flag(default: str) -> Any:
     """Return `--output`, saying what it is by default."""
     help = (
-        "File to write; the suffix decides the format; - writes PNG to standard output. "
+        "File to write; - writes PNG to standard output. The suffix decides the format. "
         f"[default: {default} here, a new name]"
     )
-    return parameter("output", Path, help, short=["-o"], allow_leading_hyphen=True, converter=typed)
+    return parameter(
+        "output",
+        Path,
+        help,
+        common=True,
+        short=["-o"],
+        allow_leading_hyphen=True,
+        converter=typed,
+    )
 
 
 SAVING = [
-    switch("force", "Replace files that exist."),
+    switch("force", "Replace files that exist.", common=True),
     switch("recipe", "Also write the recipe, which the picture carries, as JSON beside it."),
-    switch("report", "Also write a page about the result, NAME.html, beside the picture."),
+    switch("report", "Also write a page about the result, NAME.html, beside the picture.", common=True),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
-    parameter("checkpoint", Path, "File from which impasto resume goes on after an interruption. A run of "
+    parameter("checkpoint", Path, "File from which impasto resume continues after an interruption. A run of "
         "over two minutes keeps one in the cache folder by itself. [default: not set]"),
     switch("no_checkpoint", "Keep no checkpoint, however long it takes."),
     switch("json", "Print one JSON object instead of the name of the picture."),
-    switch("quiet", "Say nothing but errors.", short=["-q"]),
+    switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
     switch("verbose", "Say more.", short=["-v"]),
 ]  # fmt: skip
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
-    parameter("preset", str, "Settings with a name: default, paper (Gatys, Ecker and Bethge, to the "
-        "letter), a look (sketchy, balanced, bold, tinted, wild) or one of your own; impasto presets lists "
-        "them; single flags go before. "
-        "[default: default]", "Look"),
+    parameter("preset", str, "Named settings: default, paper, sketchy, balanced, bold, tinted, wild or one "
+        "of your own. paper is Gatys, Ecker and Bethge to the letter; impasto presets lists all of them; "
+        "single flags go before. [default: default]", "Look", common=True),
     parameter("like", Literal[settings_file.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "
         f"[{', '.join(settings_file.PEERS)}; default: not set]", "Look"),
-    parameter("settings", Path, "Settings from a TOML file, or from a picture made earlier; flags go before. "
-        "[default: not set]", "Look"),
+    parameter("settings", Path, "Settings from a TOML file, or from a picture made earlier. Single flags go "
+        "before. [default: not set]", "Look", common=True),
     parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
         "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
     parameter("save_settings", Path, "Write all settings but pictures and their shares, with their "
@@ -258,17 +289,17 @@ SOURCES = [
 BASE = [
     *SOURCES,
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
-        "[0 or more; default: equal]", "Look"),
+        "[0 or more; default: equal]", "Look", common=True),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",
         "Start", converter=typed),
     parameter("strokes", str, "Size of the strokes of each painting, by commas, such as 0.5,2; or none. "
         "[0.1 to 10; default: as --stroke]", "Styles"),
     parameter("style_layers_of", str, "Layers of each painting, between ; as in "
         '"relu1_1,relu2_1;relu4_1,relu5_1"; or none. [default: as --style-layers]', "Styles"),
-    parameter("mask", list[str], "Where in the photo a painting is used, white on black; once for each "
+    parameter("mask", list[str], "Where in the photo a painting is used, white on black. Once for each "
         "painting in their order: a file, none (everywhere) or rest (what the others leave). "
-        "[default: none]", "Regions", negative=""),
-    parameter("source_mask", list[str], "Which part of a painting counts, white on black; once for each "
+        "[default: none]", "Regions", common=True, negative=""),
+    parameter("source_mask", list[str], "Which part of a painting counts, white on black. Once for each "
         "painting: a file or none. [default: none]", "Regions", negative=""),
     parameter("segments", Path, "One picture with a flat color for each region, instead of masks. "
         "[default: not set]", "Regions"),

@@ -52,10 +52,10 @@ class Pace:
         """Return work done and work planned, in evaluations at this scale's size or, of a budget, seconds."""
         if step.left is not None:
             return step.seconds, step.seconds + max(0.0, step.left)
-        passes = step.planned / step.scales
+        evaluations = step.planned / step.scales
         costs = [4.0 ** (scale - step.scale) for scale in range(1, step.scales + 1)]
-        before = sum(costs[: step.scale - 1]) * passes
-        return before + step.iteration, sum(costs) * passes
+        before = sum(costs[: step.scale - 1]) * evaluations
+        return before + step.iteration, sum(costs) * evaluations
 
     def left(self, step: "Step") -> float | None:
         """Return the seconds that the rest will take, or None before anything was measured."""
@@ -174,10 +174,10 @@ class Progress:
             self._live = None
 
     def _where(self, step: "Step") -> str:
-        passes = f"/{step.planned // step.scales}" if step.left is None else ""
+        planned = f"/{step.planned // step.scales}" if step.left is None else ""
         return (
             f"{self.pace.before()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
-            f"  evaluation {step.iteration}{passes}"
+            f"  evaluation {step.iteration}{planned}"
         )
 
     def _draw(self, step: "Step") -> None:

@@ -224,7 +224,7 @@ def _report(
 ) -> int:
     """Say how the run ended and how to continue it, and return the exit code."""
     arguments = " ".join(map(shlex.quote, checkpoints.resume_arguments))
-    resume = f"to go on: impasto resume {arguments}".rstrip() if checkpoints.left else ""
+    resume = f"to continue: impasto resume {arguments}".rstrip() if checkpoints.left else ""
     not_finite = result.stopped == End.NOT_FINITE
     if not_finite:
         plan.troubles.append(

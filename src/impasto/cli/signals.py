@@ -11,7 +11,12 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """SIGINT and SIGTERM: the first ends a running optimisation cleanly, the second at once."""
+    """Handles SIGINT and SIGTERM: the first ends a run after the evaluation at hand, the second at once.
+
+    Attributes:
+        running: Whether a run can be ended cleanly; before that, the first signal ends at once.
+        code: The exit code of the signal that has come; None before.
+    """
 
     def __init__(self) -> None:
         self.running = False

@@ -1,7 +1,7 @@
 """Figures from plain numbers, as PNG and SVG. No torch here; matplotlib is imported when one is drawn.
 
-Colours are those of Okabe and Ito, and each line has a dash and a marker of its own besides, so that a
-figure reads without colour vision and in grey. Figures bring their own white ground: they are read the
+Colors are those of Okabe and Ito, and each line has a dash and a marker of its own besides, so that a
+figure reads without color vision and in gray. Figures have a white background of their own: they look the
 same on light and dark pages. The same numbers give the same bytes; no date or version is written::
 
     drawing = loss_curve(result.history, layers=True)
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROUND = 20  # evaluations; known here without torch, a test compares with the solvers'
-MOST_ROUNDS = 60  # more would be a grey ground and no help
+MOST_ROUNDS = 60  # more would be gray and no help
 DPI = 160  # of the PNG
 WIDTH, HEIGHT = 8.0, 4.2  # inches, of one chart
 INK, PALE = "#25221d", "#c9c4b8"
-# Colour, dash, marker. Okabe and Ito 2008, "Color Universal Design"; without the yellow, which is too
+# Color, dash, marker. Okabe and Ito 2008, "Color Universal Design"; without the yellow, which is too
 # light for lines on white.
 LINES: dict[str, tuple[str, Any, str]] = {
     "total": ("#000000", "-", ""),

@@ -1,10 +1,10 @@
-"""The page about one result: pictures, slider, losses, course, settings, time, recipe; all in one file.
+"""The page about one result: pictures, slider, course, losses, settings, time, recipe; all in one file.
 
-    course = Course(photo, [painting])
-    result = impasto.stylize(photo, painting, on_step=course.step)
-    Path("out.html").write_text(course.page(result), encoding="utf-8")
+    capture = RunCapture(photo, [painting])
+    result = impasto.stylize(photo, painting, on_step=capture.step)
+    Path("out.html").write_text(capture.page(result), encoding="utf-8")
 
-It holds no folder and no name of a machine or its owner: nothing but what the recipe holds.
+The page holds no folder and no name of a machine or its owner: nothing but what the recipe holds.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from impasto.config.model import format_value
 from impasto.config.recipe import InputRecord, Recipe
 from impasto.config.settings import Settings
-from impasto.errors import PictureError
+from impasto.errors import End, PictureError
 from impasto.image.picture import Picture
 from impasto.messages import duration, printable
 from impasto.reports.figures import loss_curve
@@ -25,9 +25,10 @@ from impasto.transfer.result import Record, columns
 if TYPE_CHECKING:
     from impasto.transfer.result import Result, Step
 
-LARGE, MIDDLE, INPUT, SMALL = 1024, 800, 480, 288  # px of the long edge, at most
+LARGE, MIDDLE, INPUT, SMALL = 1024, 800, 480, 288  # px; the long edge of pictures, at most
+ENDED_EARLY = (End.INTERRUPTED, End.STOP, End.NOT_FINITE)  # in the middle of a scale
 QUALITY = 85  # of the JPEGs in the page; the files themselves are not touched
-Strip = Sequence[tuple[str, Picture]]
+Strip = Sequence[tuple[str, Picture]]  # the course of a run: (label, picture), the first first
 
 
 def report(
@@ -45,8 +46,8 @@ def report(
         result: What `stylize` or `reproduce` returned.
         content: The photo; None if it is not at hand.
         styles: The paintings.
-        strip: The course of the run: (label, picture), the first first.
-        notes: What is to be said at the top, a sentence or two each.
+        strip: The course of the run.
+        notes: Sentences for the top of the page.
         carried: Whether the picture's file holds the recipe, too.
     """
     return report_of(
@@ -100,7 +101,7 @@ def report_of(
 
 
 class RunCapture:
-    """Watches a run for its page: keeps small pictures of evaluations 1, 2, 5, 10, ... and scales' ends.
+    """Keeps small pictures of a run for its page: of evaluations 1, 2, 5, 10, ... and of scales' ends.
 
     Args:
         content: The photo.
@@ -110,16 +111,16 @@ class RunCapture:
     def __init__(self, content: Picture, styles: Sequence[Picture]) -> None:
         self.content = content
         self.styles = tuple(styles)
-        self._taken: dict[int, tuple[str, Picture]] = {}
+        self._pictures: dict[int, tuple[str, Picture]] = {}
         self._last: Step | None = None
 
     def step(self, step: "Step") -> None:
-        """Take in one evaluation; this is an `on_step`."""
+        """Keep the picture of an evaluation, if it is one of those; this is an `on_step`."""
         if self._last is not None and self._last.scale != step.scale:
-            self._take(self._last, "end of ")
+            self._keep(self._last, "end of ")
         self._last = step.kept()
         if str(step.evaluations).rstrip("0") in ("1", "2", "5"):
-            self._take(step)
+            self._keep(step)
 
     def strip(self, stopped: str = "") -> Strip:
         """Return the pictures kept so far and the last one, each with a label.
@@ -128,9 +129,9 @@ class RunCapture:
             stopped: How the run ended, as in `Result.stopped`.
         """
         if self._last is not None:
-            cut = stopped in ("interrupted", "stop", "not finite")
-            self._take(self._last, f"{stopped} in " if cut else "end of ")
-        return list(self._taken.values())
+            early = stopped in ENDED_EARLY
+            self._keep(self._last, f"{stopped} in " if early else "end of ")
+        return list(self._pictures.values())
 
     def page(self, result: "Result", notes: Sequence[str] = (), *, carried: bool = True) -> str:
         """Return the page about the result of the run; see `report`."""
@@ -143,18 +144,18 @@ class RunCapture:
             carried=carried,
         )
 
-    def _take(self, step: "Step", end: str = "") -> None:
+    def _keep(self, step: "Step", end: str = "") -> None:
         where = f"{end}scale {step.scale}, {step.width} x {step.height} px"
         try:
-            before = self._taken.get(step.evaluations)
-            small = before[1] if before else _small(step.picture(), SMALL)
+            earlier = self._pictures.get(step.evaluations)
+            small = earlier[1] if earlier else _small(step.picture(), SMALL)
         except PictureError:  # a canvas with values that are not finite has no picture
             return
-        self._taken[step.evaluations] = (f"evaluation {step.evaluations}: {where}", small)
+        self._pictures[step.evaluations] = (f"evaluation {step.evaluations}: {where}", small)
 
 
 def sentences(history: Sequence[Record]) -> str:
-    """Return what the numbers say of the last scale, in a few sentences; empty if they say nothing."""
+    """Return a few sentences about the losses of the last scale; empty if none of them is finite."""
     scale = history[-1].scale if history else 0
     rows = [row for row in history if row.scale == scale and math.isfinite(row.losses["total"])]
     if not rows:
@@ -162,25 +163,25 @@ def sentences(history: Sequence[Record]) -> str:
     best = min(rows, key=lambda row: row.losses["total"])
     first, least = rows[0].losses["total"], best.losses["total"]
     where = "At the last scale the" if scale > 1 else "The"
-    said = []
+    parts = []
     if least < first:
         share = f", {100 * least / first:.3g} % of its start," if least > 0 else ""
         middle = first - (first - least) / 2
         half = next(number for number, row in enumerate(rows, 1) if row.losses["total"] <= middle)
-        said.append(
+        parts.append(
             f"{where} total fell from {first:.6g} to {least:.6g}{share} in {len(rows)} evaluations; "
             f"half of that fall had come by evaluation {half} of them."
         )
     else:
-        said.append(f"{where} total did not fall below its start, {first:.6g}.")
+        parts.append(f"{where} total did not fall below its start, {first:.6g}.")
     terms = {name: value for name, value in best.losses.items() if "." not in name}
     terms.pop("total", None)
     if len(terms) > 1 and least > 0:
         shares = ", ".join(f"{name} {100 * value / least:.3g} %" for name, value in terms.items())
-        said.append(f"Where it was lowest it was made up of: {shares}.")
+        parts.append(f"Where it was lowest it was made up of: {shares}.")
     if scale > 1:
-        said.append("Losses of one scale do not compare with those of another: targets differ.")
-    return " ".join(said)
+        parts.append("Losses of one scale do not compare with those of another: targets differ.")
+    return " ".join(parts)
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -247,14 +248,16 @@ def _losses(recipe: Recipe, history: Sequence[Record]) -> Iterator[Block]:
         sizes = [f"{scale.width} x {scale.height} px" for scale in recipe.scales]
         layers = any("." in name for name in history[0].losses)
         drawing = loss_curve(history, layers=layers, sizes=sizes)
-        said = sentences(history)
-        if said:
-            yield Text(said)
+        summary = sentences(history)
+        if summary:
+            yield Text(summary)
         caption = (
             "Weighted losses at every evaluation, on a logarithmic scale: above the total and its "
             "terms, below the layers. Upright lines: scales; dotted: rounds of 20 evaluations."
         )
-        yield Figure(drawing.png, caption, f"The losses of the run. {said}", drawing.svg, "losses")
+        yield Figure(
+            drawing.png, caption, f"The losses of the run. {summary}", drawing.svg, "losses"
+        )
         table = columns(history)
         rows = list(zip(*table.values(), strict=True))
         yield Details(
@@ -314,8 +317,8 @@ def _machine(recipe: Recipe) -> Iterator[Block]:
     for name in ("tile", "pairs", "compact"):
         if getattr(runtime, name) is not None:
             facts[name] = format_value(getattr(runtime, name))
-    said = [(name.replace("_", " "), printable(value)) for name, value in facts.items()]
-    yield Table(("machine", "value"), said, "Machine and versions.")
+    values = [(name.replace("_", " "), printable(value)) for name, value in facts.items()]
+    yield Table(("machine", "value"), values, "Machine and versions.")
 
 
 def _recipe(recipe: Recipe, carried: bool) -> Iterator[Block]:

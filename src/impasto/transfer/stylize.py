@@ -203,7 +203,7 @@ def paint(run: Run) -> Tensor:
                 raise
             run.end_early(error)  # the coarser scale's canvas is the result
             break
-        if reason not in FINISHED:
+        if run.stopped or reason not in FINISHED:
             break
     assert run.canvas is not None  # a schedule has at least one scale
     return run.canvas
@@ -221,7 +221,7 @@ def optimize(run: Run) -> str:
         except EndOfScale as end:
             return run.end_scale(end.reason)
         except Stop as stop:
-            if not run.state.tracking.count:
+            if not run.state.evaluations:
                 raise
             run.stopped = True
             return run.end_scale(stop.reason)

@@ -1,4 +1,4 @@
-"""`impasto grid`: sheet, cells, numbers; going on after Ctrl-C; one cell larger; what is refused."""
+"""`impasto grid`: sheet, cells, numbers; continuing after Ctrl-C; one cell larger; what is refused."""
 
 import csv
 import errno
@@ -162,7 +162,7 @@ def test_ctrl_c_leaves_a_sheet_and_the_same_command_goes_on(capsys, monkeypatch,
         assert grid("-o", "grid.png") == 128 + number
     said = capsys.readouterr().err
     assert said.count("stopping; once more") == 1
-    assert "2 of 4 cells are missing and left blank; the same command again goes on" in said
+    assert "2 of 4 cells are missing and left blank; the same command again continues" in said
     assert cells() == CELLS[:2]
     assert Picture.open("grid.png").width == Picture.open("whole.png").width
     assert Path("grid.csv").read_text().count("missing") == 2

@@ -26,7 +26,7 @@ from impasto.network.vgg import narrow_weights
 from impasto.reports.experiment import plots, trials, wording
 from impasto.reports.experiment import runner as module
 from impasto.reports.experiment.diagram import described, schematic
-from impasto.reports.experiment.experiment import study
+from impasto.reports.experiment.experiment import run_experiment
 from impasto.reports.experiment.runner import Runner, to_csv
 from reference import neutral
 from reference.browser import chromium
@@ -96,12 +96,12 @@ def test_names_tell_trials_apart() -> None:
 
 
 def test_parts_are_named_in_the_order_of_the_page() -> None:
-    assert trials.parts_of(None) == trials.PARTS
-    assert trials.parts_of("loss, method") == ("method", "loss")
+    assert trials.parse_parts(None) == trials.PARTS
+    assert trials.parse_parts("loss, method") == ("method", "loss")
     with pytest.raises(InputError, match=r"no part is named 'los'\. Did you mean loss\?"):
-        trials.parts_of("los")
+        trials.parse_parts("los")
     with pytest.raises(InputError, match="name one part"):
-        trials.parts_of(",")
+        trials.parse_parts(",")
 
 
 # --- what the numbers say ------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_rounds_take_the_lowest_total_until_then() -> None:
 
 
 def test_seconds_count_from_the_first_evaluation() -> None:
-    assert wording.since_first([{"seconds": 2.5}, {"seconds": 3.0}]) == [0.0, 0.5]
+    assert wording.seconds_since_first([{"seconds": 2.5}, {"seconds": 3.0}]) == [0.0, 0.5]
 
 
 def test_work_ends_at_the_deepest_layer() -> None:
@@ -140,7 +140,7 @@ def test_where_the_loss_flattens() -> None:
 
 
 def test_the_gap_in_words() -> None:
-    said = wording.gap_words([10, 5, 2], [12, 6, 8], [11, 5, 2.5])
+    said = wording.gap_sentences([10, 5, 2], [12, 6, 8], [11, 5, 2.5])
     assert "reports 2," in said
     assert "has 8: 4 times as much" in said
     assert "best after round 1;" in said
@@ -212,8 +212,8 @@ def test_the_saved_loss_is_that_of_the_file() -> None:
     score = place.scorer(trial)
     for at, path in outcome.pictures.items():
         assert score(Picture.open(path)) == pytest.approx(outcome.saved[at], rel=1e-6)
-    optimised = min(row["total"] for row in outcome.rows)
-    assert outcome.saved[0]["total"] == pytest.approx(optimised, rel=0.02)  # bounded: only rounding
+    optimized = min(row["total"] for row in outcome.rows)
+    assert outcome.saved[0]["total"] == pytest.approx(optimized, rel=0.02)  # bounded: only rounding
 
 
 def test_a_folder_of_other_things_is_not_touched() -> None:
@@ -262,13 +262,13 @@ class Reader(HTMLParser):
 
 @pytest.mark.slow
 def test_the_page_has_all_parts_and_loads_nothing() -> None:
-    done = study(bench(count=2))
+    done = run_experiment(bench(count=2))
     assert done.parts == trials.PARTS
     text = done.page.read_text()
     page = Reader(text)
     assert page.titles == [
         "The method", "What the layers see", "Content against style", "The course of the run",
-        "The loss", "Optimisers side by side", "Starting points and pooling", "The result",
+        "The loss", "Optimizers side by side", "Starting points and pooling", "The result",
     ]  # fmt: skip
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert len(page.images) > 50
@@ -294,7 +294,7 @@ def test_the_page_has_all_parts_and_loads_nothing() -> None:
 
 @pytest.mark.slow
 def test_a_browser_shows_every_figure_and_complains_of_nothing(tmp_path) -> None:
-    text = study(bench()).page.read_text()
+    text = run_experiment(bench()).page.read_text()
     shot = tmp_path / "shot.png"
     assert "CONSOLE" not in chromium(tmp_path, text, f"--screenshot={shot}").stderr
     assert Image.open(shot).convert("RGB").getcolors(1) is None
@@ -328,7 +328,7 @@ def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
 
 @pytest.mark.slow
 def test_the_grid_has_style_at_one_end_and_content_at_the_other(weights, monkeypatch) -> None:
-    """On the optimised losses of the bounded solver, with the real network."""
+    """On the optimized losses of the bounded solver, with the real network."""
     monkeypatch.setattr(trials, "ROUND", 20)
     shutil.copy(sample("photo"), "photo.jpg")
     shutil.copy(sample("swirl"), "swirl.jpg")
@@ -354,21 +354,21 @@ def without_times(text: str) -> str:
 
 def test_interrupted_and_started_again_gives_the_same_page() -> None:
     parts = ("course", "loss", "result")
-    whole = study(bench("whole"), parts)
+    whole = run_experiment(bench("whole"), parts)
     place, calls = bench("broken"), []
 
     def stopping() -> bool:
         calls.append(1)
         return len(calls) == 8  # in the second run
 
-    broken = study(place, parts, stopping=stopping)
+    broken = run_experiment(place, parts, stopping=stopping)
     assert broken.interrupted
     assert "Not finished: 1 of 2 runs are there" in broken.page.read_text()
     assert Reader(broken.page.read_text()).titles[1] == "The loss"
     assert 'alt="Result of the run: main"' in broken.page.read_text()
     assert set(broken.parts) == {"course", "result"}
     ran = []
-    again = study(bench("broken"), parts, on_trial=ran.append)
+    again = run_experiment(bench("broken"), parts, on_trial=ran.append)
     assert [(where.trial.name, where.number, where.count) for where in ran] == [
         ("lbfgs-bounded", 2, 2)
     ]
@@ -402,41 +402,41 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_was_finished(capsys, monkey
 
 
 def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
-    def interrupted(*arguments, on_trial, study=study, **options):
+    def interrupted(*arguments, on_trial, run_experiment=run_experiment, **options):
         def note(where) -> None:
             on_trial(where)
             if where.number == 2:
                 signal.raise_signal(signal.SIGINT)
 
-        return study(*arguments, on_trial=note, **options)
+        return run_experiment(*arguments, on_trial=note, **options)
 
-    monkeypatch.setattr("impasto.reports.experiment.experiment.study", interrupted)
+    monkeypatch.setattr("impasto.reports.experiment.experiment.run_experiment", interrupted)
     command = ["experiment", "photo.png", "painting.png", *SMALL[:-1], "starts", "-o", "out"]
     assert main(command) == ExitCode.INTERRUPTED
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
-    assert "interrupted; the same command goes on: 0 of 1 part in" in said.err
+    assert "interrupted; the same command continues: 0 of 1 part in" in said.err
     assert "1 of 6 runs are there" in Path("out/index.html").read_text()
 
 
 def test_only_adds_to_the_page_of_a_folder() -> None:
-    study(bench(), ("method", "course"))
+    run_experiment(bench(), ("method", "course"))
     ran = []
-    done = study(bench(), ("starts",), on_trial=lambda where: ran.append(where.trial.name))
+    done = run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where.trial.name))
     assert [name.split("-")[0] for name in ran] == ["start"] * 6
     assert done.parts == ("starts",)
     titles = ["The method", "The course of the run", "Starting points and pooling"]
     assert Reader(done.page.read_text()).titles == titles
     Path("out/parts.json").write_text("5")  # spoilt: then all that is finished
-    again = study(bench(), ("course",)).page.read_text()
+    again = run_experiment(bench(), ("course",)).page.read_text()
     assert Reader(again).titles == [*titles, "The result"]
 
 
 def test_only_what_is_asked_for_is_run() -> None:
     ran = []
-    study(bench(), ("method",), on_trial=lambda where: ran.append(where))
+    run_experiment(bench(), ("method",), on_trial=lambda where: ran.append(where))
     assert ran == []
-    study(bench(), ("starts",), on_trial=lambda where: ran.append(where))
+    run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where))
     assert [where.number for where in ran] == [1, 2, 3, 4, 5, 6]
     assert ran[0].left is None
     assert ran[3].left > 0

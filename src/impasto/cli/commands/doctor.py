@@ -1,6 +1,6 @@
-"""What impasto can tell of itself: its layers, and what `impasto doctor` finds. It only looks.
+"""`impasto layers` and `impasto doctor`: lists the layers, and tells what this machine has.
 
-torch is imported only where the machine is examined.
+torch is imported only where the machine is examined. Nothing is written.
 """
 
 import hashlib
@@ -55,14 +55,14 @@ def examine() -> dict[str, Any]:
     from impasto.system import files, hardware
     from impasto.transfer.callbacks import checkpoint_folder
 
-    found = hardware.devices()
+    devices = hardware.devices()
     return {
         "versions": {"impasto": __version__, **{name: _version(name) for name in PACKAGES}},
         "machine": {
             **hardware.describe(),
             "threads": hardware.usable_threads(),
-            "devices": found,
-            "bf16 is fast": {name: hardware.fast_at_bf16(name) for name in found},
+            "devices": devices,
+            "bf16 is fast": {name: hardware.fast_at_bf16(name) for name in devices},
         },
         "weights": _weights(),
         "pictures": {
@@ -83,8 +83,8 @@ def examine() -> dict[str, Any]:
 
 def usable(facts: dict[str, Any]) -> bool:
     """Whether the network's weights can be had here."""
-    found = facts["weights"]
-    return "genuine" in (found["cached"], found["packaged"])
+    weights = facts["weights"]
+    return "genuine" in (weights["cached"], weights["packaged"])
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
@@ -114,11 +114,11 @@ def _version(package: str) -> str:
 
 def _limits(model: Any) -> dict[str, Any]:
     """Say what is refused before it is unpacked, and what changes it."""
-    found = model.from_environment()
+    limits = model.from_environment()
     changed = f"flags such as --max-pixels, variables such as {model.variable('max_pixels')}"
     return {
-        **found.model_dump(exclude={"formats"}),
-        "formats": found.formats or ",".join(FORMATS),
+        **limits.model_dump(exclude={"formats"}),
+        "formats": limits.formats or ",".join(FORMATS),
         "frames read": 1,
         "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
         "changed by": f"{changed}, or [input] in a settings file",
@@ -177,20 +177,20 @@ def layers(
 def _costs(edge: str, *, json: bool) -> int:
     """Print what each layer costs at a square picture."""
     size = whole("--costs", edge, 1, LARGEST_EDGE, unit=" of px")
-    found = [*parts(size, size), *dense()]
+    network = [*parts(size, size), *dense()]
     if json:
-        out(dumps([asdict(part) for part in found]))
+        out(dumps([asdict(part) for part in network]))
         return ExitCode.DONE
     out(
         f"{'layer':8}  {'output':>16}  {'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
     )
-    for part in found:
+    for part in network:
         shape = f"{part.channels} x {part.height} x {part.width}"
         memory = f"{part.activation / 1e6:.2f}"
         out(
             f"{part.name:8}  {shape:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
         )
-    total = sum(part.parameters for part in found)
+    total = sum(part.parameters for part in network)
     out(
         f"{total:,} parameters in all; the fc layers, which style transfer leaves out, are for 224 px"
     )
@@ -198,7 +198,7 @@ def _costs(edge: str, *, json: bool) -> int:
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
-    """Tell what this machine has: versions, devices, weights, limits, exit codes.
+    """Tell what this machine has: versions, devices, weights, limits.
 
     Args:
         json: Print JSON.

@@ -12,9 +12,10 @@ from impasto.messages import duration
 
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
 def estimate(content: str, *styles: str, flags: Flags) -> int:
-    """Estimate time and memory of a run from a few evaluations measured now; nothing is painted.
+    """Estimate time and memory of a run; nothing is painted.
 
-    Flags are those of impasto CONTENT STYLE; those about files have no effect. --json prints JSON.
+    A few evaluations are measured now. Flags are those of impasto CONTENT STYLE; those about files have
+    no effect. --json prints JSON.
     """
     if not styles:
         raise InputError("no painting given; name a style picture as for impasto CONTENT STYLE")
@@ -63,5 +64,5 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
     out(f"memory       about {costs.memory / 1e6:.0f} MB{excess}")
     tiled = f"in tiles of {costs.plan.tile} px" if costs.plan.tile else "whole"
     bits = "16 bits" if costs.plan.compact else "32 bits"
-    out(f"held         {tiled}; {costs.plan.pairs} curvature pairs in {bits}")
+    out(f"computed     {tiled}; {costs.plan.pairs} curvature pairs in {bits}")
     return ExitCode.DONE

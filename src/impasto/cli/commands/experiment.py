@@ -20,7 +20,7 @@ from impasto.config.limits import Input
 from impasto.config.runtime import Runtime
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.messages import counted, duration, printable
-from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parts_of
+from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parse_parts
 
 if TYPE_CHECKING:
     from impasto.reports.experiment.experiment import TrialProgress
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 LARGEST = 2048  # px; of a picture of the experiment
 FLAGS = [
     parameter("output", Path, "Folder of the page, made if it is missing. [default: experiment]",
-        short=["-o"], allow_leading_hyphen=True),
-    switch("quick", "Small pictures and fewer rounds for the small ones; the main run stays complete."),
+        common=True, short=["-o"], allow_leading_hyphen=True),
+    switch("quick", "Small pictures and fewer rounds for the small ones; the main run stays complete.",
+        common=True),
     parameter("only", str, "Parts to run, by commas; the page keeps those it had. "
-        f"[{', '.join(PARTS)}; default: all of them]"),
+        f"[{', '.join(PARTS)}; default: all of them]", common=True),
     parameter("size", int, "Long edge of the main runs; the small pictures have half of it. "
-        f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size"),
+        f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size", common=True),
     parameter("rounds", int, "Rounds of 20 evaluations of the main runs. "
-        f"[1 to 1000; default: {Scope().rounds}]", "Speed"),
+        f"[1 to 1000; default: {Scope().rounds}]", "Speed", common=True),
     parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
         "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
-    switch("quiet", "Say nothing but errors.", short=["-q"]),
+    switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
 
@@ -49,12 +50,12 @@ PAIRS = [
 ]
 
 
-@takes([*PAIRS, *FLAGS, *generated(Runtime, Input)])
+@takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])
 def experiment(content: str, *styles: str, flags: Flags) -> int:
-    """Repeat the paper's experiment with your pictures and write a page that explains itself.
+    """Repeat the paper's experiment with your pictures, as a page.
 
-    What the layers see, content against style, the course, the loss, optimisers, starts and the result.
-    What is finished is kept: the same command goes on where it was interrupted, and --only adds to the page.
+    What the layers see, content against style, the course, the loss, optimizers, starts and the result.
+    What is finished is kept: the same command continues an interrupted one, and --only adds to the page.
     Expect half an hour for three pairs on two processor cores, some minutes with --quick.
     """
     names = [content, *styles]
@@ -63,7 +64,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             f"{counted(len(names), 'picture')} given, but pictures come in pairs: CONTENT STYLE, or "
             "CONTENT STYLE CONTENT STYLE ..."
         )
-    parts, scope = parts_of(flags.only), _scope(flags)
+    parts, scope = parse_parts(flags.only), _scope(flags)
     resolved = gather(replace(flags, weights=None))
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
@@ -72,20 +73,20 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
     with logged(progress, verbose=False):
         from impasto.image.picture import Picture
         from impasto.network.weights.load import load
-        from impasto.reports.experiment.experiment import study
+        from impasto.reports.experiment.experiment import run_experiment
         from impasto.reports.experiment.runner import Runner
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
         runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
         run.signals.running = True
-        done = study(
+        done = run_experiment(
             runner,
             parts,
             on_trial=lambda trial: progress.say(_line(trial)),
             stopping=lambda: run.signals.code is not None,
         )
-    how = "interrupted; the same command goes on: " if done.interrupted else ""
+    how = "interrupted; the same command continues: " if done.interrupted else ""
     progress.say(
         f"{how}{len(done.parts)} of {counted(len(parts), 'part')} in {duration(done.seconds)}"
     )

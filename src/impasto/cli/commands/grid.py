@@ -14,6 +14,7 @@ from impasto.cli.commands.grid_files import GridFiles, write
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
+    COMMON_FIELDS,
     SAVING,
     Flags,
     generated,
@@ -45,27 +46,28 @@ LONGEST_STEM = 100  # characters of a default name
 
 VARY = parameter("vary", list[str], "A setting and its values, such as style_weight=1,10,100; once or "
     "twice: the first goes along the columns, the second along the rows. Layers stand between ; as in "
-    '"style_layers=relu1_1;relu1_1,relu2_1". [any setting]', "Look", negative="")  # fmt: skip
+    '"style_layers=relu1_1;relu1_1,relu2_1". [any setting]', "Look", common=True, negative="")  # fmt: skip
 SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
     "beside it, NAME-cells, their numbers into NAME.csv, losses with and without weights. "
-    "With --pick, the picture. "
-    "[default: CONTENT-STYLE-grid.png here]", short=["-o"], allow_leading_hyphen=True,
-    converter=typed)  # fmt: skip
+    "With --pick, the picture. [default: CONTENT-STYLE-grid.png here]", common=True, short=["-o"],
+    allow_leading_hyphen=True, converter=typed)  # fmt: skip
 SIZE = parameter("cell", int, "Long edge of a picture on the sheet, at most. [px; 16 or more; "
-    f"default: {CELL}]")  # fmt: skip
+    f"default: {CELL}]", common=True)  # fmt: skip
 PICK = parameter("pick", str, "Paint one cell, as ROW,COLUMN from 1, by itself, at another --size: no "
-    "grid is made, the picture is CONTENT-STYLE-ROW-COLUMN.png. [default: not set]")  # fmt: skip
-YES = switch("yes", f"Make more than {grid_axes.MOST_CELLS} cells.")
+    "grid is made, the picture is CONTENT-STYLE-ROW-COLUMN.png. [default: not set]",
+    common=True)  # fmt: skip
+YES = switch("yes", f"Make more than {grid_axes.MOST_CELLS} cells.", common=True)
 SAVED = [item for item in SAVING if item.name in ("force", "json", "quiet", "verbose")]
 SETTINGS = [item for item in BASE if item.name != "save_settings"]
+FIELDS = generated(common=COMMON_FIELDS - {"budget"})  # which goes with single pictures only
 
 
-@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *generated()])
+@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *FIELDS])
 def grid(content: str, *styles: str, flags: Flags) -> int:
-    """Paint the same photo with many settings and put the results on one labelled sheet.
+    """Paint with many settings and put the results on one sheet.
 
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
-    interrupted one. Values go in the order given, from left to right and from top to bottom.
+    interrupted one. Values keep their order, from left to right and from top to bottom.
     """
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
@@ -141,7 +143,7 @@ def _picked(text: str, axes: Axes) -> GridCell:
 def _paint_cell(
     cell: GridCell, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
-    """Paint one cell by itself, at another size if one is given."""
+    """Paint one cell by itself, at the size of `--size` if there is one."""
     settings = cell.settings
     if "size" in flags.changes:
         settings = settings.changed(size=resolved.settings.size)
@@ -247,7 +249,7 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
     """Write sheet and table, report them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     finished = len(grid.cells) - len(grid.missing)
-    again = "; the same command again goes on" if grid.stopped else ""
+    again = "; the same command again continues" if grid.stopped else ""
     if not finished:
         if not grid.stopped:
             return code or complain(

@@ -42,10 +42,11 @@ QUICK = "--quick makes a page without it"
     ]
 )  # fmt: skip
 def report(picture: str, *, flags: Flags) -> int:
-    """Write a page about a picture: inputs, slider, course, losses, settings, time; one HTML file.
+    """Write a page about a picture: inputs, course, losses, settings.
 
-    The run is made again, for a picture does not hold the losses on the way to it. That takes as long as
-    the first time; Ctrl-C ends it with a page of what there is. A run with --report has the page at once.
+    The page is one HTML file, with a slider between photo and result. The run is made again, for a picture
+    does not hold the losses on the way to it. That takes as long as the first time; Ctrl-C ends it with a
+    page of what there is. A run with --report has the page at once.
     """
     recipe = read_recipe(picture)
     target = _target(picture, flags.output)

@@ -45,7 +45,10 @@ PICTURE = Parameter(help="A picture made by impasto, or its recipe in JSON.", co
     ]
 )
 def reproduce(picture: str, *, flags: Flags) -> int:
-    """Make a picture again from its recipe: the same pixels on the same machine."""
+    """Make a picture again from its recipe, to the same pixels.
+
+    The same machine is needed for that; another gives nearly the same.
+    """
     recipe = read_recipe(picture)
     output = gather(flags, environment={}).output
     path = Path(picture)

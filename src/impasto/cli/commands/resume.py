@@ -39,10 +39,10 @@ OWN = [output_flag("the name it was to have"), *FLAGS, INPUTS, WEIGHTS]
 
 @takes([_checkpoint(), *OWN, *generated(Input)])
 def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
-    """Continue a run that was interrupted or killed: the pixels are those of an uninterrupted one.
+    """Continue a run that was interrupted or killed.
 
-    It is written where and how the run was to write it, unless flags say otherwise; the picture that the
-    interrupted run left there is replaced, any other is not.
+    The pixels are those of an uninterrupted run. The picture is written where and how the run was to write
+    it, unless flags say otherwise. What the interrupted run left there is replaced; other files are not.
     """
     from impasto.system import hardware
     from impasto.transfer.resume import unfinished
@@ -56,7 +56,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
             inputs = run.inputs(flags.inputs, plan.limits)
             check_inputs_are_kept(plan, inputs.paths)
             capture = run_module.run_capture(plan, inputs.content, inputs.styles)
-            message = f"going on after {run.evaluations} evaluations"
+            message = f"continuing after {run.evaluations} evaluations"
             result = run.complete(
                 inputs,
                 weights=flags.weights,

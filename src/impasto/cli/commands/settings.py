@@ -17,16 +17,16 @@ from impasto.messages import printable
 from impasto.system.files import check_target
 
 DEFAULT_WEIGHTS = "vgg19-original-8bit"  # known here without torch; a test compares
-JSON = switch("json", "Print JSON.")
+JSON = switch("json", "Print JSON.", common=True)
 FORCE = switch("force", "Replace the file of --save-settings if it exists.")
 
 
 @takes([*SOURCES, JSON, FORCE, *generated()])
 def settings(*, flags: Flags) -> int:
-    """Show every setting, its value and where it came from; --save-settings writes them to a file.
+    """Show every setting, its value and where it came from.
 
-    Flags go before environment variables (IMPASTO_SIZE for --size), these before the file of --settings, that
-    before the preset, and that before the default.
+    --save-settings writes them to a file. Flags go before environment variables (IMPASTO_SIZE for --size),
+    these before the file of --settings, that before the preset, and that before the default.
     """
     resolved = gather(flags)
     if flags.save_settings is not None:

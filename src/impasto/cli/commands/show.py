@@ -1,4 +1,4 @@
-"""`impasto show`: how a picture was made."""
+"""`impasto show`: tells how a picture was made."""
 
 import shlex
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def show(
     *,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
-    """Tell how a picture was made: inputs, settings, losses, time, machine.
+    """Tell how a picture was made: inputs, settings, losses, time.
 
     Args:
         file: A picture made by impasto, or its recipe in JSON.

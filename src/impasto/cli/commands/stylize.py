@@ -34,7 +34,7 @@ COMMANDS = (
 
 @takes([*positional(), *OUTPUT, *BASE, *generated()])
 def stylize(content: str, *styles: str, flags: Flags) -> int:
-    """Paint a photo in the style of one or several paintings (the verb may be left out)."""
+    """Paint a photo in the style of paintings; the word may be left out."""
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
@@ -74,7 +74,7 @@ DEMO_SIZE = parameter(
 
 @takes([output_flag("demo.png"), *SAVING, DEMO_SIZE, *generated(Output)])
 def demo(*, flags: Flags) -> int:
-    """Paint the photo that comes with impasto, small and quickly, into demo.png."""
+    """Paint the photo that comes with impasto, small and quickly."""
     output = flags.output
     if output is None:
         target = Path("demo.png")

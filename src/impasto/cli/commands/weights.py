@@ -1,4 +1,4 @@
-"""`impasto weights`: which weights there are, and how others come in. No torch until a file is opened."""
+"""`impasto weights`: lists, imports, downloads and verifies weights. No torch until a file is opened."""
 
 import sys
 from dataclasses import asdict
@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import typed_name
+from impasto.cli.help import ALL_FLAGS
 from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
 from impasto.network.weights import sources
@@ -23,6 +24,7 @@ app = App(
     name="weights",
     help="List, import, download and verify weights of VGG-19.",
     usage="Usage: impasto weights [COMMAND] [OPTIONS]",
+    help_flags=ALL_FLAGS,
     help_format="plaintext",
     result_action="return_value",
 )
@@ -61,7 +63,7 @@ def import_file(
     name: str | None = None,
     force: Flag = False,
 ) -> int:
-    """Recognise, verify and keep weights from a file (.pth, .h5 or .safetensors).
+    """Recognize, verify and keep weights from a file (.pth, .h5 or .safetensors).
 
     Args:
         file: In the names of torchvision, of vgg_conv.pth or of Keras.
@@ -72,7 +74,7 @@ def import_file(
         check_name(name)
     from impasto.network.weights.load import import_weights
 
-    _tell(asdict(import_weights(file, name=name, force=force)))
+    _report(asdict(import_weights(file, name=name, force=force)))
     return ExitCode.DONE
 
 
@@ -94,15 +96,15 @@ def fetch(
         yes: Do not ask.
         force: Replace other weights of the same name.
     """
-    found = sources.fetch(
+    record = sources.fetch(
         name,
         url=url,
         offline=offline,
         force=force,
-        confirm=lambda source, address: _ask(source, address, yes),
+        confirm=lambda source, address: _confirm(source, address, yes),
         progress=sys.stderr.isatty(),
     )
-    _tell(asdict(found))
+    _report(asdict(record))
     return ExitCode.DONE
 
 
@@ -111,16 +113,16 @@ def path(name: Name = PACKAGED) -> int:
     """Print where the file of weights lies.
 
     Args:
-        name: The packaged weights if not given.
+        name: The packaged weights by default.
     """
     from impasto.network.weights import load
 
     load.load_weights(name)  # is it there and whole?
     packaged = cache_folder() / load.CACHE_FILE
-    found = packaged if name == PACKAGED else tensor_file(name)
-    if not found.exists():
+    file = packaged if name == PACKAGED else tensor_file(name)
+    if not file.exists():
         raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
-    out(str(found))
+    out(str(file))
     return ExitCode.DONE
 
 
@@ -129,23 +131,23 @@ def verify(which: Name = PACKAGED, *, json: Flag = False) -> int:
     """Verify installed weights or a file; exits with 4 if they are not known to be genuine.
 
     Args:
-        which: A name or a file; the packaged weights if not given.
+        which: A name or a file; the packaged weights by default.
         json: Print JSON.
     """
     from impasto.network.weights.load import load_weights
 
-    found = load_weights(which)
-    told = {
-        "name": found.name,
-        "sha256": found.sha256,
-        "verified": found.verified,
-        "preprocessing": asdict(found.preprocessing),
+    weights = load_weights(which)
+    facts = {
+        "name": weights.name,
+        "sha256": weights.sha256,
+        "verified": weights.verified,
+        "preprocessing": asdict(weights.preprocessing),
     }
     if json:
-        out(dumps(told))
+        out(dumps(facts))
     else:
-        out(f"{found.name}\nverified  {found.verified}\nSHA-256   {found.sha256}")
-    return ExitCode.WEIGHTS if found.verified.startswith("no") else ExitCode.DONE
+        out(f"{weights.name}\nverified  {weights.verified}\nSHA-256   {weights.sha256}")
+    return ExitCode.WEIGHTS if weights.verified.startswith("no") else ExitCode.DONE
 
 
 def _packaged_row() -> dict[str, Any]:
@@ -163,8 +165,8 @@ def _row(name: str) -> dict[str, Any]:
         return {"name": name, "family": "unknown", "verified": f"no: {error}"}
 
 
-def _tell(record: dict[str, Any]) -> None:
-    """Say on standard output what was kept, and on standard error what to mind."""
+def _report(record: dict[str, Any]) -> None:
+    """Write what was kept to standard output, and a warning to standard error."""
     out(f"{record['name']}: the {record['family']} VGG-19, {record['layout']}")
     verified = record["verified"]
     if verified.startswith("no: "):
@@ -173,8 +175,8 @@ def _tell(record: dict[str, Any]) -> None:
         out(f"verified: {verified}")
 
 
-def _ask(source: sources.Source, url: str, yes: bool) -> None:
-    """Say what will be downloaded, and ask whether it may be."""
+def _confirm(source: sources.Source, url: str, yes: bool) -> None:
+    """Say what will be downloaded, and ask whether to do it."""
     sys.stderr.write(
         f"impasto: {source.name}: {source.size_words} from {printable(url)}\n"
         f"impasto: license: {source.license}\nimpasto: check: {source.check}\n"

@@ -1,4 +1,4 @@
-"""What the sections of the page are written from: finished trials, and a place for figures and numbers."""
+"""`Context`: what the sections of the page are written from, with a place for figures and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,33 +19,41 @@ THUMB = 512  # px; pictures on the page are no larger
 
 @dataclass(frozen=True)
 class Context:
-    """What a section is written from: the bench, its scope and the finished trials by name."""
+    """What a section is written from: the runner, and the outcomes of finished trials by name."""
 
-    bench: Runner
+    runner: Runner
     outcomes: Mapping[str, Outcome]
 
     @property
     def scope(self) -> trials.Scope:
         """How much was run."""
-        return self.bench.scope
+        return self.runner.scope
 
     def rows(self, name: str) -> Sequence[Mapping[str, float]]:
         """Return the losses of a trial's evaluations."""
         return self.outcomes[name].rows
 
-    def shown(self, name: str, label: str, what: str, at: int = 0) -> tuple[bytes, str, str]:
-        """Return a trial's picture with its label and with what is seen, for the page."""
+    def picture(self, name: str, label: str, what: str, at: int = 0) -> tuple[bytes, str, str]:
+        """Return a trial's picture for `Pictures`: its bytes, its label, its description.
+
+        Args:
+            name: Of the trial.
+            label: What stands below the picture.
+            what: What it shows.
+            at: After how many evaluations; 0 for the result.
+        """
         return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"{what}: {label}"
 
-    def save(self, name: str, plot: Drawing) -> Drawing:
-        """Write a figure beside the page and return it."""
-        publish(self.bench.folder / "figures" / f"{name}.png", plot.png, overwrite=True)
-        publish(self.bench.folder / "figures" / f"{name}.svg", plot.svg.encode(), overwrite=True)
-        return plot
+    def save_figure(self, name: str, figure: Drawing) -> Drawing:
+        """Write a figure beside the page, as PNG and SVG, and return it."""
+        folder = self.runner.folder / "figures"
+        publish(folder / f"{name}.png", figure.png, overwrite=True)
+        publish(folder / f"{name}.svg", figure.svg.encode(), overwrite=True)
+        return figure
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]], caption: str) -> Table:
         """Write rows as CSV beside the page and return them as a table."""
-        publish(self.bench.folder / "data" / f"{name}.csv", to_csv(rows).encode(), overwrite=True)
+        publish(self.runner.folder / "data" / f"{name}.csv", to_csv(rows).encode(), overwrite=True)
         headers = list(rows[0])
         return Table(headers, [[row[header] for header in headers] for row in rows], caption,
             digits=DIGITS)  # fmt: skip
@@ -54,8 +62,8 @@ class Context:
 Section = list[Block]
 
 
-def small(picture: Picture) -> bytes:
-    """Return an input for the page, as JPEG."""
+def thumbnail(picture: Picture) -> bytes:
+    """Return an input as a JPEG of at most THUMB px on a side."""
     edge = min(THUMB, max(picture.width, picture.height))
     width, height = fit(picture.width, picture.height, edge)
     return Picture.from_tensor(picture.tensor(width, height)).encode(".jpg", jpeg_quality=90)

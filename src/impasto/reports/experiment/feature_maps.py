@@ -1,4 +1,4 @@
-"""What the layers see: feature maps of a photo and Gram matrices of a painting, as arrays to look at."""
+"""Feature maps of a photo and Gram matrices of a painting, as arrays for figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,10 +20,21 @@ MOST_CHANNELS = 128  # rows of a Gram matrix that are shown
 def feature_maps(
     weights: Mapping[str, Any], photo: Picture, layers: Sequence[str], edge: int, count: int = 5
 ) -> Images:
-    """Return for each layer the channels that vary most inside the photo, strongest first."""
+    """Return for each layer the channels that vary most inside the photo, strongest first.
+
+    Args:
+        weights: Of the network.
+        photo: At most `edge` px on a side are used.
+        layers: Their names.
+        edge: Long edge, px.
+        count: Channels of each layer.
+
+    Returns:
+        (name, (H, W)) of each channel.
+    """
     width, height = fit(photo.width, photo.height, edge)
     features = VGG19(weights)(photo.tensor(width, height), layers)
-    found: Images = []
+    images: Images = []
     for layer in layers:
         planes = features[layer][0]
         # Not by the border, where the network sees what lies around the picture.
@@ -31,21 +42,25 @@ def feature_maps(
         inner = planes[:, rows : planes.shape[1] - rows, columns : planes.shape[2] - columns]
         spread = inner.flatten(1).std(dim=1)
         for channel in spread.argsort(descending=True)[:count].tolist():
-            found.append((f"{layer}, channel {channel}", planes[channel].numpy()))
-    return found
+            images.append((f"{layer}, channel {channel}", planes[channel].numpy()))
+    return images
 
 
 @torch.no_grad()
 def gram_matrices(
     weights: Mapping[str, Any], painting: Picture, layers: Sequence[str], edge: int
 ) -> Images:
-    """Return the Gram matrix of each layer, G / M, as log10(1 + value), strongest channels first."""
+    """Return the Gram matrix of each layer, G / M, as log10(1 + value), strongest channels first.
+
+    M is the number of positions, as in Gatys, Ecker and Bethge 2015. Each is (name, (C, C)) with at most
+    128 channels.
+    """
     width, height = fit(painting.width, painting.height, edge)
     features = VGG19(weights)(painting.tensor(width, height, kernel="linear"), layers)
-    found: Images = []
+    images: Images = []
     for layer in layers:
         gram = gram_matrix(features[layer])[0] / features[layer][0, 0].numel()
         order = gram.diagonal().argsort(descending=True)[:MOST_CHANNELS]
-        shown = gram[order][:, order]
-        found.append((f"{layer} ({len(order)} of {len(gram)})", np.log10(1 + shown.numpy())))
-    return found
+        strongest = gram[order][:, order]
+        images.append((f"{layer} ({len(order)} of {len(gram)})", np.log10(1 + strongest.numpy())))
+    return images

@@ -1,4 +1,4 @@
-"""The first sections of the page: the method, what the layers see, content against style."""
+"""Sections of the page about the method, the features of the layers, and content against style."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,16 +10,16 @@ from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Figure, Pictures, Text
 
-LOOKED_AT = 256  # px; of pictures whose features are shown, which costs one pass only
+FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
 
 
-def method(desk: Context) -> Section:
+def method(context: Context) -> Section:
     """What is done: in words, as a drawing, and what the network costs."""
-    settings = trials.main_trial(desk.scope).settings
+    settings = trials.main_trial(context.scope).settings
     drawing = schematic(settings)
     image = _rendered(drawing)
-    desk.save("method", Drawing(image, drawing))
-    found = [*parts(), *dense()]
+    context.save_figure("method", Drawing(image, drawing))
+    network = [*parts(), *dense()]
     rows = [
         {
             "layer": part.name,
@@ -28,37 +28,33 @@ def method(desk: Context) -> Section:
             "multiply-adds (million)": round(part.operations / 1e6, 1),
             "activation (MB)": round(part.activation / 1e6, 3),
         }
-        for part in found
+        for part in network
     ]
-    total, first = sum(part.parameters for part in found), dense()[0].parameters
+    total, first = sum(part.parameters for part in network), dense()[0].parameters
     return [
         Text(
-            "What is in a picture and how it is painted can be told apart. Before, each style or texture "
-            "had a "
-            "statistical model of its own, made by hand. A convolutional network that was trained only to "
-            "recognize objects does it for any pair of pictures: its deep features say what is where, and "
-            "the "
-            "correlations between the features of a layer say how it looks, wherever it is."
+            "What is in a picture and how it is painted can be told apart. Before, each style or "
+            "texture had a statistical model of its own, made by hand. A convolutional network that "
+            "was trained only to recognize objects does it for any pair of pictures: its deep "
+            "features say what is where, and the correlations between the features of a layer say how "
+            "it looks, wherever it is."
         ),
         Figure(
             image,
             described(settings),
-            "Diagram: photo, painting and picture go through VGG-19; their features make the "
-            "content loss and the "
-            "style loss, whose sum the solver lowers by changing the picture.",
+            "Diagram: photo, painting and picture go through VGG-19; their features make the content "
+            "loss and the style loss, whose sum the solver lowers by changing the picture.",
             drawing,
             "method",
         ),
         Text(
-            "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that year's "
-            "ImageNet "
-            "classification). It is nothing but stacks of 3 x 3 convolutions with pooling between them: "
-            "simple, "
-            f"easy to reuse, and heavy. It has {total:,} parameters, of which the first fully connected "
-            f"layer "
-            f"alone has {first:,}; style transfer leaves the fully connected layers out."
+            "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that "
+            "year's ImageNet classification). It is nothing but stacks of 3 x 3 convolutions with "
+            f"pooling between them: simple, easy to reuse, and heavy. It has {total:,} parameters, of "
+            f"which the first fully connected layer alone has {first:,}; style transfer leaves the "
+            "fully connected layers out."
         ),
-        desk.table(
+        context.table(
             "vgg19", rows, "VGG-19 layer by layer at 224 x 224 px, counted by this program."
         ),
     ]
@@ -70,16 +66,16 @@ def _rendered(svg: str) -> bytes:
     return bytes(pyvips.Image.svgload_buffer(svg.encode(), scale=2).write_to_buffer(".png"))
 
 
-def layers(desk: Context) -> Section:
+def layers(context: Context) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
-    photo, (painting, *_) = desk.bench.pairs[0]
-    weights, edge = desk.bench.weights, max(LOOKED_AT, desk.scope.cell)
+    photo, (painting, *_) = context.runner.pairs[0]
+    weights, edge = context.runner.weights, max(FEATURES_EDGE, context.scope.cell)
     content = [
-        desk.shown(f"content-{name}", name, "The photo rebuilt from one layer")
+        context.picture(f"content-{name}", name, "The photo rebuilt from one layer")
         for name in trials.CONTENT_LAYERS
     ]
     style = [
-        desk.shown(
+        context.picture(
             f"style-{count}",
             " + ".join(list(STYLE_LAYERS)[:count]),
             "Texture in the style of the painting, rebuilt from layers",
@@ -88,45 +84,47 @@ def layers(desk: Context) -> Section:
     ]
     seen = feature_maps.feature_maps(weights, photo, trials.CONTENT_LAYERS, edge)
     grams = feature_maps.gram_matrices(weights, painting, list(STYLE_LAYERS), edge)
-    maps = desk.save("feature-maps", plots.maps(seen, 5, "gray", "activation, each map by itself"))
-    matrices = desk.save(
+    maps = context.save_figure(
+        "feature-maps", plots.maps(seen, 5, "gray", "activation, each map by itself")
+    )
+    matrices = context.save_figure(
         "gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself")
     )
-    spent = f"{desk.scope.cell_rounds * trials.ROUND} evaluations from white noise at {desk.scope.cell} px"
+    evaluations = context.scope.cell_rounds * trials.ROUND
+    spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
     return [
         Pictures(
             content,
             f"The photo rebuilt from one layer each ({spent}). Low layers give back nearly every pixel; "
-            "higher ones keep what is where and forget exact colours and textures.",
+            "higher ones keep what is where and forget exact colors and textures.",
         ),
         Pictures(
             style,
-            f"The painting's style rebuilt from growing sets of layers ({spent}). Low layers hold colour and "
+            f"The painting's style rebuilt from growing sets of layers ({spent}). Low layers hold color and "
             "grain; each further one adds larger forms. Where things are is lost on purpose.",
         ),
-        Figure(maps.png, "The feature maps that vary most over the photo, layer by layer: edges and colours "
-            "low down, parts of objects high up, ever coarser.", f"Five grey maps each of "
+        Figure(maps.png, "The feature maps that vary most over the photo, layer by layer: edges and colors "
+            "low down, parts of objects high up, ever coarser.", f"Five gray maps each of "
             f"{', '.join(trials.CONTENT_LAYERS)}, bright where a feature is strong.", maps.svg,
             "feature-maps"),
         Figure(matrices.png, "The painting's Gram matrices, strongest channels first: each dot says how "
-            "much two "
-            "features occur together. This is all that the style loss knows of the painting.",
+            "much two features occur together. This is all that the style loss knows of the painting.",
             "Square heat maps, one a style layer; the strongest channels are at the top left.",
             matrices.svg, "gram"),
     ]  # fmt: skip
 
 
-def grid(desk: Context) -> Section:
+def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
     rows = []
     for number, alpha in enumerate(trials.alphas(), start=1):
-        last = min(desk.rows(f"alpha-{number}"), key=lambda row: row["total"])
+        last = min(context.rows(f"alpha-{number}"), key=lambda row: row["total"])
         rows.append({
             "alpha": alpha, "beta": trials.BETA, "alpha / beta": float(f"{alpha / trials.BETA:.6g}"),
             "content loss": last["content"] / alpha, "style loss": last["style"] / trials.BETA,
         })  # fmt: skip
     cells = [
-        desk.shown(
+        context.picture(
             f"alpha-{number}",
             f"alpha {alpha:g}"
             + (" (style wins)" if number == 1 else "")
@@ -137,9 +135,9 @@ def grid(desk: Context) -> Section:
         for number, alpha in enumerate(trials.alphas(), start=1)
     ]
     points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
-    curve = desk.save("trade", plots.trade(points, trials.ALPHA))
+    curve = context.save_figure("trade", plots.trade(points, trials.ALPHA))
     by_layers = [
-        desk.shown(
+        context.picture(
             f"layers-{row}-{column}",
             f"{' + '.join(list(layers))}; alpha {trials.ALPHA * 10**decade:g}",
             "The photo in the style of the painting",
@@ -149,22 +147,20 @@ def grid(desk: Context) -> Section:
     ]
     return [
         Text(
-            f"The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} "
-            f"in all of these, and alpha goes over four decades. {grid_words(rows)}"
+            "The total is alpha times the content loss plus beta times the style loss; beta is "
+            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {grid_sentence(rows)}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
-            f"content wins. Each is {desk.scope.cell} px, "
-            f"{desk.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
+            f"content wins. Each is {context.scope.cell} px, "
+            f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
             "the range of a file.", columns=3),
         Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
-            f"{trade_words(rows)}", f"Style loss against content loss for {len(rows)} values of "
+            f"{trade_sentence(rows)}", f"Style loss against content loss for {len(rows)} values of "
             f"alpha, both axes logarithmic.",
             curve.svg, "trade"),
-        desk.table("grid", rows, "The losses of the grid, without alpha and beta."),
+        context.table("grid", rows, "The losses of the grid, without alpha and beta."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
-            "the "
-            "right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
+            "the right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
             columns=len(trials.COLUMN_DECADES)),
     ]  # fmt: skip
 
@@ -175,20 +171,19 @@ def _ordered(rows: Sequence[Mapping[str, float]]) -> bool:
     return wording.ordered(content, falling=True) and wording.ordered(style, falling=False)
 
 
-def trade_words(rows: Sequence[Mapping[str, float]]) -> str:
+def trade_sentence(rows: Sequence[Mapping[str, float]]) -> str:
     """Say whether the two losses are traded."""
     if _ordered(rows):
         return "Less of one loss costs more of the other."
     return "Not every dot has less of one loss and more of the other than the one before."
 
 
-def grid_words(rows: Sequence[Mapping[str, float]]) -> str:
+def grid_sentence(rows: Sequence[Mapping[str, float]]) -> str:
     """Say whether the grid really goes from style to content."""
     content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
     return (
-        f"From end to end the content loss goes to {wording.percent(content[-1] / content[0])} "
-        f"and the style loss to "
-        f"{style[-1] / style[0]:.3g} times what it was; "
+        f"From end to end the content loss goes to {wording.percent(content[-1] / content[0])} and the "
+        f"style loss to {style[-1] / style[0]:.3g} times what it was; "
         + (
             "no step is reversed by more than 5 %."
             if _ordered(rows)

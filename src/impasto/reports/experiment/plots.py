@@ -1,6 +1,6 @@
 """The experiment's figures, from plain numbers to PNG and SVG. No torch here.
 
-Colours are those of Okabe and Ito, which differ also for the colour-blind; lines differ by their dashes too.
+Colors are those of Okabe and Ito, which differ also for the color-blind; lines differ by their dashes too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from impasto.reports.experiment.wording import since_first
+from impasto.reports.experiment.wording import seconds_since_first
 from impasto.reports.figures import Drawing, drawn
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
@@ -38,7 +38,7 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
         for number, name in enumerate(names):
             layer = "." in name
             dash = DASHES[number % len(DASHES)]
-            mark = "o" if number >= len(DASHES) else None  # once colours and dashes are used up
+            mark = "o" if number >= len(DASHES) else None  # once colors and dashes are used up
             axes.plot(
                 [row["evaluation"] for row in rows if name in row],
                 [row[name] for row in rows if name in row],
@@ -58,17 +58,17 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
     return drawn(8.0, 4.4, draw)
 
 
-def gap(optimised: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
-    """Draw, by round, the loss that was optimised and that of the saved picture, for each run."""
+def gap(optimized: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
+    """Draw, by round, the loss that was optimized and that of the saved picture, for each run."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(figure: Any) -> None:
         axes = _axes(figure)
-        for number, name in enumerate(optimised):
-            rounds = range(len(optimised[name]))
+        for number, name in enumerate(optimized):
+            rounds = range(len(optimized[name]))
             color = COLORS[1 + number]
             axes.plot(
-                rounds, optimised[name], color=color, linewidth=2.0, label=f"{name}: optimised"
+                rounds, optimized[name], color=color, linewidth=2.0, label=f"{name}: optimized"
             )
             axes.plot(rounds, saved[name], color=color, linestyle="--", linewidth=2.0, marker="o",
                 markersize=4, label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
@@ -90,7 +90,9 @@ def solvers(runs: Mapping[str, Rows]) -> Drawing:
         ):
             axes = _axes(figure, 1, 2, place + 1)
             for number, (name, rows) in enumerate(runs.items()):
-                across = since_first(rows) if key == "seconds" else [row[key] for row in rows]
+                across = (
+                    seconds_since_first(rows) if key == "seconds" else [row[key] for row in rows]
+                )
                 lowest = np.minimum.accumulate([row["total"] for row in rows])
                 axes.plot(across, lowest, color=COLORS[number],
                     linestyle=DASHES[number], linewidth=2.0, label=name)  # fmt: skip
@@ -138,17 +140,17 @@ def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
             )
             for left, low in boxes
         ]
-        chosen = free.index(True) if True in free else 0
-        left, low = boxes[chosen]
+        place = free.index(True) if True in free else 0
+        left, low = boxes[place]
         taken.append((left, low, left + wide, low + 10))
-        axes.annotate(text, point, xytext=places[chosen], textcoords="offset points", fontsize=9,
-            ha="right" if places[chosen][0] < 0 else "left")  # fmt: skip
+        axes.annotate(text, point, xytext=places[place], textcoords="offset points", fontsize=9,
+            ha="right" if places[place][0] < 0 else "left")  # fmt: skip
 
 
 def maps(
     images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, color: str, unit: str
 ) -> Drawing:
-    """Draw matrices as small pictures, each with its name; `unit` stands at the colour bar."""
+    """Draw matrices as small pictures, each with its name; `unit` stands at the color bar."""
     rows = -(-len(images) // columns)
 
     def draw(figure: Any) -> None:

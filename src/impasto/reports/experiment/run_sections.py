@@ -1,4 +1,4 @@
-"""The sections about runs: the course, the loss, optimisers, starting points, the result."""
+"""Sections of the page about runs: the course, the loss, optimizers, starting points, the result."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from impasto.config.model import format_value
 from impasto.config.recipe import Recipe
 from impasto.reports.experiment import plots, trials, wording
-from impasto.reports.experiment.context import DIGITS, Context, Section, small
+from impasto.reports.experiment.context import DIGITS, Context, Section, thumbnail
 from impasto.reports.experiment.runner import Outcome
 from impasto.reports.html import Block, Figure, Pictures, Table, Text
 from impasto.system.files import publish
@@ -14,12 +14,12 @@ from impasto.system.files import publish
 FRAME_MS = 400  # of the timelapse
 
 
-def course(desk: Context) -> Section:
+def course(context: Context) -> Section:
     """How the picture grows out of noise."""
-    main = desk.outcomes["main"]
+    main = context.outcomes["main"]
     steps = [(n, max(1, n * trials.ROUND)) for n in trials.SHOWN_ROUNDS]
     images = [
-        desk.shown(
+        context.picture(
             "main", f"round {number}" if number else "start: white noise", "The main run", at
         )
         for number, at in steps
@@ -27,10 +27,11 @@ def course(desk: Context) -> Section:
     ]
     frames = [main.pictures[at] for at in sorted(set(main.pictures) - {0})]
     lapse = timelapse([path.read_bytes() for path in frames])
-    publish(desk.bench.folder / "figures" / "course.webp", lapse, overwrite=True)
+    publish(context.runner.folder / "figures" / "course.webp", lapse, overwrite=True)
+    rounds = context.scope.rounds
     return [
-        Pictures(images, f"The main run at {desk.scope.size} px, preset paper. Of the fall of its loss over "
-            f"all {desk.scope.rounds} rounds, {first_words(desk.rows('main'), desk.scope.rounds)}"),
+        Pictures(images, f"The main run at {context.scope.size} px, preset paper. Of the fall of its loss "
+            f"over all {rounds} rounds, {first_round_sentence(context.rows('main'), rounds)}"),
         Pictures([(lapse, "all rounds, one after the other", "Animation: white noise turns into "
         "the photo in the style of the painting")],
             "A timelapse of the same run; figures/course.webp beside this page."),
@@ -50,17 +51,17 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
     return page.getvalue()
 
 
-def loss(desk: Context) -> Section:
+def loss(context: Context) -> Section:
     """The loss curve, where it flattens, and what of it is in the file."""
-    rounds, rows = desk.scope.rounds, desk.rows("main")
+    rounds, rows = context.scope.rounds, context.rows("main")
     totals = wording.by_round(rows, rounds)
-    bounded = wording.by_round(desk.rows("lbfgs-bounded"), rounds)
+    bounded = wording.by_round(context.rows("lbfgs-bounded"), rounds)
     saved, bounded_saved = (
-        saved_by_round(desk.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
+        saved_losses_by_round(context.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
     )
-    curve = desk.save("loss", plots.losses(rows))
+    curve = context.save_figure("loss", plots.losses(rows))
     names = ("SciPy, no bounds", "ours, bounded")
-    gap = desk.save("gap", plots.gap({names[0]: totals, names[1]: bounded},
+    gap = context.save_figure("gap", plots.gap({names[0]: totals, names[1]: bounded},
         {names[0]: saved, names[1]: bounded_saved}))  # fmt: skip
     table = [
         {
@@ -80,41 +81,41 @@ def loss(desk: Context) -> Section:
             "Curves of the total, content and style loss and of each layer against evaluations, on a "
             "logarithmic axis.",
             curve.svg, "loss"),
-        Text(wording.gap_words(totals, saved, bounded_saved)),
+        Text(wording.gap_sentences(totals, saved, bounded_saved)),
         Figure(gap.png, wording.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
-            "Four curves by round: the optimised and the saved loss, without and with bounds.",
+            "Four curves by round: the optimized and the saved loss, without and with bounds.",
             gap.svg, "gap"),
-        desk.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
+        context.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
             "content, style, and the total of the saved picture; then the bounded run. Weighted "
             "by alpha and beta."),
     ]  # fmt: skip
 
 
-def saved_by_round(outcome: Outcome, rounds: int) -> list[float]:
-    """Return the total of the saved picture at the start and after each round; the last one goes on."""
-    found: list[float] = []
-    for number in range(rounds + 1):
-        at = max(1, number * trials.ROUND)
-        found.append(
-            outcome.saved[at]["total"] if at in outcome.saved else outcome.saved[0]["total"]
-        )
-    return found
+def saved_losses_by_round(outcome: Outcome, rounds: int) -> list[float]:
+    """Return the total loss of the saved picture at the start and after each round.
+
+    A run that ended early keeps its last value.
+    """
+    ends = [max(1, number * trials.ROUND) for number in range(rounds + 1)]
+    return [outcome.saved[at if at in outcome.saved else 0]["total"] for at in ends]
 
 
-def solvers(desk: Context) -> Section:
-    """Optimisers side by side on the same objective."""
+def solvers(context: Context) -> Section:
+    """Optimizers side by side on the same objective."""
     names = {
         "main": "SciPy L-BFGS-B, no bounds", "lbfgs-unbounded": "ours, no bounds",
         "lbfgs-bounded": "ours, bounded", "adam": "Adam, bounded",
     }  # fmt: skip
-    plot = desk.save("solvers", plots.solvers({label: desk.rows(n) for n, label in names.items()}))
+    plot = context.save_figure(
+        "solvers", plots.solvers({label: context.rows(n) for n, label in names.items()})
+    )
     rows = [
         {
             "solver": label,
-            "evaluations": len(desk.rows(name)),
-            "seconds": round(wording.since_first(desk.rows(name))[-1], 3),
-            "lowest total": min(row["total"] for row in desk.rows(name)),
-            "total of the saved picture": desk.outcomes[name].saved[0]["total"],
+            "evaluations": len(context.rows(name)),
+            "seconds": round(wording.seconds_since_first(context.rows(name))[-1], 3),
+            "lowest total": min(row["total"] for row in context.rows(name)),
+            "total of the saved picture": context.outcomes[name].saved[0]["total"],
         }
         for name, label in names.items()
     ]
@@ -125,17 +126,17 @@ def solvers(desk: Context) -> Section:
             "what else it did.", "Lowest total so far of four solvers, against evaluations and "
             "against seconds.",
             plot.svg, "solvers"),
-        Pictures([desk.shown(name, label, "The saved result") for name, label in names.items()],
+        Pictures([context.picture(name, label, "The saved result") for name, label in names.items()],
             "What each of them saved."),
-        desk.table("solvers", rows, "The solvers at the end of their runs; seconds since the "
+        context.table("solvers", rows, "The solvers at the end of their runs; seconds since the "
         "first evaluation."),
     ]  # fmt: skip
 
 
-def starts(desk: Context) -> Section:
+def starts(context: Context) -> Section:
     """Starting points and poolings side by side."""
     shown = [
-        desk.shown(
+        context.picture(
             f"start-{init}-{pooling}",
             f"from {what}, {pooling} pooling",
             "The photo in the style of the painting",
@@ -147,28 +148,29 @@ def starts(desk: Context) -> Section:
             ("style", "the painting"),
         )
     ]
+    evaluations = context.scope.cell_rounds * trials.ROUND
     return [
-        Pictures(shown, f"After {desk.scope.cell_rounds * trials.ROUND} evaluations at {desk.scope.cell} px. "
+        Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px. "
             "After few evaluations the start can still be seen in the result: the forms of the photo, or "
             "those of the painting. The paper suggests average pooling and finds it smoother.", columns=3)
     ]  # fmt: skip
 
 
-def result(desk: Context) -> Section:
+def result(context: Context) -> Section:
     """The results, large, between what they were made of."""
     blocks: list[Block] = []
     recipes: dict[str, Recipe] = {}
-    for number, trial in enumerate(trials.result_trials(desk.scope, len(desk.bench.pairs))):
-        photo, (painting, *_) = desk.bench.pairs[number]
-        outcome = desk.outcomes[trial.name]
+    for number, trial in enumerate(trials.result_trials(context.scope, len(context.runner.pairs))):
+        photo, (painting, *_) = context.runner.pairs[number]
+        outcome = context.outcomes[trial.name]
         made = (outcome.picture.read_bytes(), "the result",
             f"Result: {photo.name} in the style of {painting.name}")  # fmt: skip
         blocks.append(
             Pictures(
                 [
-                    (small(photo), photo.name, f"The photo {photo.name}"),
+                    (thumbnail(photo), photo.name, f"The photo {photo.name}"),
                     made,
-                    (small(painting), painting.name, f"The painting {painting.name}"),
+                    (thumbnail(painting), painting.name, f"The painting {painting.name}"),
                 ],
                 f"{photo.name} in the style of {painting.name}.",
                 large=1,
@@ -207,7 +209,7 @@ def _facts(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def first_words(rows: wording.Rows, rounds: int) -> str:
+def first_round_sentence(rows: wording.Rows, rounds: int) -> str:
     """Say how much of the whole fall the first round made."""
     totals = wording.by_round(rows, rounds)
     whole = totals[0] - totals[-1]

@@ -1,4 +1,4 @@
-"""Runs the trials of an experiment and keeps them in its folder, so that none is run twice.
+"""`Runner`: runs the trials of an experiment and saves them in its folder, so that none is run twice.
 
 A finished trial is `pictures/NAME.png` with its recipe inside, the pictures kept on the way as
 `pictures/NAME-0020.png`, its losses in `data/NAME.csv`, and `data/NAME.json`, which is written last. What the
@@ -24,10 +24,11 @@ from impasto.inputs.canvas import upscale
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
-from impasto.losses.objective import Objective, network_of
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
 from impasto.messages import printable, reason
-from impasto.network.weights.load import identity, load
+from impasto.network.weights.load import identity as weights_identity
+from impasto.network.weights.load import load
 from impasto.reports.experiment.trials import Scope, Trial
 from impasto.system import hardware
 from impasto.system.fallback import save_or_stop
@@ -90,31 +91,31 @@ class Runner:
         self.runtime = runtime or Runtime()
         self.weights: Mapping[str, Any] = load(None) if weights is None else weights
         self._shared = Shared()  # trials share network, scaled inputs and targets
-        self._claim()
+        self._open_folder()
 
-    def _claim(self) -> None:
-        """Make the folder ours, or find that it is."""
+    def _open_folder(self) -> None:
+        """Make the folder, or check that it is that of this experiment."""
         mark = self.folder / MARK
-        wanted = json.dumps(self._identity(), indent=2, sort_keys=True) + "\n"
-        shown = printable(self.folder)
+        identity = json.dumps(self._identity(), indent=2, sort_keys=True) + "\n"
+        name = printable(self.folder)
         try:
             if mark.exists():
-                if mark.read_text(encoding="utf-8") != wanted:
+                if mark.read_text(encoding="utf-8") != identity:
                     raise OutputError(
-                        f"{shown} holds another experiment (other pictures, sizes, rounds, weights or "
+                        f"{name} holds another experiment (other pictures, sizes, rounds, weights or "
                         "version); give another folder"
                     )
                 return
             self.folder.mkdir(exist_ok=True)
             if any(self.folder.iterdir()):
-                raise OutputError(f"{shown} holds other things; give a new or empty folder")
+                raise OutputError(f"{name} holds other things; give a new or empty folder")
             for name in ("pictures", "data", "figures"):
                 (self.folder / name).mkdir()
         except OSError as error:
             raise OutputError(
-                f"cannot use the folder {shown}: {reason(error)}; give another"
+                f"cannot use the folder {name}: {reason(error)}; give another"
             ) from error
-        publish(mark, wanted.encode())
+        publish(mark, identity.encode())
 
     def _identity(self) -> dict[str, Any]:
         pictures = [
@@ -124,13 +125,13 @@ class Runner:
             "impasto": __version__,
             "inputs": pictures,
             "scope": asdict(self.scope),
-            "weights": identity(self.weights)[1],
+            "weights": weights_identity(self.weights)[1],
         }
 
     def key(self, trial: Trial) -> str:
         """Return what tells a trial's files from those of another of its name."""
-        said = [self._identity(), trial.settings.model_dump(mode="json"), trial.pair, trial.kept]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        facts = [self._identity(), trial.settings.model_dump(mode="json"), trial.pair, trial.kept]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def outcome(self, trial: Trial) -> Outcome | None:
         """Return a finished trial from its files, or None."""
@@ -138,7 +139,7 @@ class Runner:
             kept = json.loads((self.folder / "data" / f"{trial.name}.json").read_text("utf-8"))
             if kept["key"] != self.key(trial):
                 return None
-            found = Outcome(
+            outcome = Outcome(
                 trial.name,
                 Recipe.from_json(json.dumps(kept["recipe"])),
                 tuple(kept["rows"]),
@@ -147,7 +148,7 @@ class Runner:
             )
         except (OSError, ValueError, KeyError, InputError):
             return None
-        return found if all(path.is_file() for path in found.pictures.values()) else None
+        return outcome if all(path.is_file() for path in outcome.pictures.values()) else None
 
     def run(self, trial: Trial, on_step: Callable[[Step], None]) -> Outcome | None:
         """Run a trial and keep it; None if `on_step` stopped it."""
@@ -197,9 +198,9 @@ class Runner:
         inputs = self.inputs(trial)
         (*_, scale) = inputs.scales(trial.settings, layers_of(trial.settings, ()))
         exact = runtime.changed(precision="fp32")
-        network = network_of(self.weights, trial.settings, exact, self._shared)
+        network = load_network(self.weights, trial.settings, exact, self._shared)
         targets = scaled_inputs(inputs, scale, runtime.device, self._shared)
-        objective = Objective(network, bind(network, targets, trial.settings, self._shared))
+        objective = Objective(network, build_losses(network, targets, trial.settings, self._shared))
 
         def score(picture: Picture) -> dict[str, float]:
             with hardware.threads(runtime.threads or 1):

@@ -1,7 +1,7 @@
-"""What the experiment runs: every trial with its settings, grouped by the part of the page it belongs to.
+"""The trials of the experiment: the settings of every run, by the part of the page that needs it.
 
-All of it follows from a size, a number of rounds and a few lists; nothing is computed here and there is no
-torch. A trial is one run of `stylize`; parts share trials where they can.
+A trial is one run of `stylize`; parts share trials where they can. Nothing is run here, and there is no
+torch.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,14 @@ QUICK = Scope(size=112, cell=64, cell_rounds=2)
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: its name (of its files), settings, which pair of pictures, at which evaluations it is kept."""
+    """One run.
+
+    Attributes:
+        name: Of its files.
+        settings: Of the run.
+        pair: Which pair of pictures, from 0.
+        kept: After which evaluations its picture is saved.
+    """
 
     name: str
     settings: Settings
@@ -51,7 +58,7 @@ class Trial:
     kept: tuple[int, ...] = field(default=())
 
 
-def parts_of(names: str | None) -> tuple[str, ...]:
+def parse_parts(names: str | None) -> tuple[str, ...]:
     """Return the parts named, by commas, in the order of the page; all of them if None.
 
     Raises:
@@ -59,14 +66,14 @@ def parts_of(names: str | None) -> tuple[str, ...]:
     """
     if names is None:
         return PARTS
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    for name in wanted:
+    requested = [name.strip() for name in names.split(",") if name.strip()]
+    for name in requested:
         if name not in PARTS:
             hint = did_you_mean(name, PARTS) or f" There are: {', '.join(PARTS)}."
             raise InputError(f"--only: no part is named '{name}'.{hint}")
-    if not wanted:
+    if not requested:
         raise InputError(f"--only: name one part or several of {', '.join(PARTS)}")
-    return tuple(name for name in PARTS if name in wanted)
+    return tuple(name for name in PARTS if name in requested)
 
 
 def trials(scope: Scope, part: str, pairs: int = 1) -> tuple[Trial, ...]:
@@ -186,13 +193,14 @@ def result_trials(scope: Scope, pairs: int) -> tuple[Trial, ...]:
 
 
 def work(planned: Sequence[Trial]) -> float:
-    """Return what takes time: evaluations times square px times the share of the network they go through.
+    """Return what trials cost: evaluations times square px times the share of the network that is computed.
 
     The network ends at the deepest layer that has a loss: relu1_2 alone costs a tenth of all five.
     """
     return sum(
-        float(t.settings.evaluations_per_scale * (t.settings.size or 0) ** 2) * depth(t.settings)
-        for t in planned
+        float(trial.settings.evaluations_per_scale * (trial.settings.size or 0) ** 2)
+        * depth(trial.settings)
+        for trial in planned
     )
 
 

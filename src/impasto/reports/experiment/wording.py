@@ -1,11 +1,11 @@
-"""What the numbers say: sentences and tables computed from the losses of runs. No torch here."""
+"""Sentences and series of numbers, computed from the losses of runs. No torch here."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 
 from impasto.reports.experiment.trials import ROUND
 
-FLAT = 0.05  # a round that lowers the total by less than this share is said not to fall noticeably
+FLAT = 0.05  # a round that lowers the total by less than this share counts as no noticeable fall
 Rows = Sequence[Mapping[str, float]]
 
 
@@ -14,19 +14,19 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def since_first(rows: Rows) -> list[float]:
+def seconds_since_first(rows: Rows) -> list[float]:
     """Return the seconds of each evaluation since the end of the first."""
     return [row["seconds"] - rows[0]["seconds"] for row in rows]
 
 
 def by_round(rows: Rows, rounds: int, name: str = "total") -> list[float]:
     """Return the loss at the start and after each round: that of the lowest total until then."""
-    found = []
+    losses = []
     for number in range(rounds + 1):
         until = [row for row in rows if row["evaluation"] <= max(1, number * ROUND)]
         best = min(until, key=lambda row: row.get("total", float("inf")))
-        found.append(best.get(name, float("nan")))
-    return found
+        losses.append(best.get(name, float("nan")))
+    return losses
 
 
 def first_flat(totals: Sequence[float]) -> int | None:
@@ -45,45 +45,44 @@ def gain_after(totals: Sequence[float], number: int = 10) -> float | None:
 def flattening(totals: Sequence[float]) -> str:
     """Say where the loss flattens, beside the paper's "about ten rounds"."""
     flat, gain, last = first_flat(totals), gain_after(totals), len(totals) - 1
-    said = (
+    text = (
         f"Round {flat} is the first that lowers the total by less than {percent(FLAT)}."
         if flat
         else f"Every one of the {last} rounds lowers the total by {percent(FLAT)} or more."
     )
     if gain is not None:
-        said += (
-            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The paper's "
-            f"experiment says that after about ten rounds the loss no longer falls noticeably: by this "
-            f"measure "
-            f"it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
+        text += (
+            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The "
+            "paper's experiment says that after about ten rounds the loss no longer falls noticeably: "
+            f"by this measure it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
         )
-    return said
+    return text
 
 
-def gap_words(optimised: Sequence[float], saved: Sequence[float], bounded: Sequence[float]) -> str:
-    """Explain how far the loss of the saved picture is from the one that was optimised."""
+def gap_sentences(
+    optimized: Sequence[float], saved: Sequence[float], bounded: Sequence[float]
+) -> str:
+    """Explain how far the loss of the saved picture is from the one that was optimized."""
     best = min(range(len(saved)), key=lambda number: saved[number])
-    times = saved[-1] / optimised[-1]
-    said = (
-        f"The solver of the paper knows no limits of a pixel. At the end it reports {optimised[-1]:.3g}, "
-        f"but a "
-        "file holds only whole numbers from 0 to 255, and the picture that is saved, clipped and rounded, "
-        "has "
-        f"{saved[-1]:.3g}: {times:.3g} times as much."
+    times = saved[-1] / optimized[-1]
+    text = (
+        "The solver of the paper knows no limits of a pixel. At the end it reports "
+        f"{optimized[-1]:.3g}, but a file holds only whole numbers from 0 to 255, and the picture that "
+        f"is saved, clipped and rounded, has {saved[-1]:.3g}: {times:.3g} times as much."
     )
     if best < len(saved) - 1:
-        said += (
+        text += (
             f" The saved picture is best after round {best}; from then on only the numbers improve."
         )
-    return f"{said} A solver that keeps its pixels inside the limits saves {bounded[-1]:.3g}."
+    return f"{text} A solver that keeps its pixels inside the limits saves {bounded[-1]:.3g}."
 
 
-def gap_caption(optimised: float, saved: float, bounded: float, bounded_saved: float) -> str:
-    """Say what the lines of the optimised and the saved loss do at their ends."""
-    apart, near = saved / optimised - 1, abs(bounded_saved / bounded - 1)
+def gap_caption(optimized: float, saved: float, bounded: float, bounded_saved: float) -> str:
+    """Say what the lines of the optimized and the saved loss do at their ends."""
+    apart, near = saved / optimized - 1, abs(bounded_saved / bounded - 1)
     return (
-        "The loss that was optimised (lines) and that of the saved picture (dashed, dots). Without bounds "
-        f"the saved picture ends {percent(apart, 1)} {'above' if apart >= 0 else 'off'} what was optimised, "
+        "The loss that was optimized (lines) and that of the saved picture (dashed, dots). Without bounds "
+        f"the saved picture ends {percent(apart, 1)} {'above' if apart >= 0 else 'off'} what was optimized, "
         f"with bounds {percent(near, 1)} off."
     )
 
