@@ -164,7 +164,7 @@ def test_nothing_that_runs_code_from_data() -> None:
 
 
 # Whole files; what comes from the network.
-WRITERS = {"system.files", "system.download", "network.weights.sources"}
+WRITERS = {"system.files", "network.weights.sources"}
 WRITING = set("write_text write_bytes tofile save_file write_to_file rename replace".split())
 
 
@@ -202,7 +202,6 @@ def test_light_modules_do_not_import_torch() -> None:
         "impasto.network.weights.store",
         "impasto.reports.figures",
         "impasto.reports.html",
-        "impasto.system.download",
         "impasto.system.fallback",
         "impasto.system.files",
     ]

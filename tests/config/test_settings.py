@@ -1,6 +1,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 
 import pytest
 from pydantic import ValidationError
@@ -221,3 +223,9 @@ def test_weights_beyond_what_a_float_holds_are_refused(values, words) -> None:
     with pytest.raises(SettingsError, match=re.escape(words)):
         Settings(**values)
     Settings(content_weight=1e12, content_layers={"relu4_2": 1e12}, style_weight=1e-12)
+
+
+def test_importing_the_settings_is_quick() -> None:
+    code = "import sys, impasto.config.settings; print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
