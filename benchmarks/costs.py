@@ -25,16 +25,17 @@ from impasto import Runtime, Settings
 from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
-from impasto.losses.objective import Objective, network_of
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
 from impasto.network import layers
 from impasto.network.layers import LAYERS
 from impasto.network.weights.load import load
 from impasto.optim.evaluation import Evaluation
+from impasto.optim.lbfgs import LBFGS
 from impasto.optim.minimize import minimize
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.stylize import targets_of
+from impasto.transfer.run import scaled_inputs
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -113,11 +114,11 @@ def objective(job: OutputPlan, precision: str) -> tuple[Objective, Tensor, Tenso
     )
     inputs = open_inputs(job.photo, job.style, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
-    network = network_of(load(None), settings, runtime, Shared(0))
-    targets = targets_of(inputs, scale, runtime.device, Shared(0))
+    network = load_network(load(None), settings, runtime, Shared(0))
+    targets = scaled_inputs(inputs, scale, runtime.device, Shared(0))
     photo, painting = targets.content, targets.styles[0]
     canvas = start("content", noise=NOISE, seed=0, content=photo, style=painting, picture=None)
-    bound = Objective(network, bind(network, targets, settings))
+    bound = Objective(network, build_losses(network, targets, settings))
     return bound, canvas, photo, runtime.precision
 
 
@@ -210,7 +211,7 @@ def _our_steps(job: OutputPlan) -> tuple[list[float], list[float]]:
         ended.append(time.perf_counter())
         return found
 
-    minimize(noted, photo, evaluations=STEPS)
+    minimize(noted, LBFGS(photo), evaluations=STEPS)
     return began, ended
 
 

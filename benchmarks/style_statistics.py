@@ -24,12 +24,12 @@ from impasto import Runtime, Settings
 from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
-from impasto.losses.objective import Objective, network_of
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import load
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.stylize import targets_of
+from impasto.transfer.run import scaled_inputs
 
 KINDS = ("gram", "moments", "wasserstein", "sliced")
 
@@ -71,13 +71,13 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             runtime = runtime_module.resolve(Runtime.model_validate(given), settings)
             opened = open_inputs(*inputs, settings, None)
             (scale,) = opened.scales(settings, layers_of(settings, ()))
-            network = network_of(load(None), settings, runtime, Shared(0))
-            targets = targets_of(opened, scale, runtime.device, Shared(0))
+            network = load_network(load(None), settings, runtime, Shared(0))
+            targets = scaled_inputs(opened, scale, runtime.device, Shared(0))
             photo, painting = targets.content, targets.styles[0]
             canvas = start(
                 "content", noise=0.2, seed=0, content=photo, style=painting, picture=None
             )
-            bound = Objective(network, bind(network, targets, settings))
+            bound = Objective(network, build_losses(network, targets, settings))
             bound(canvas)  # the first one is slower
 
             def once(bound: Objective = bound, canvas: Any = canvas) -> float:

@@ -2,12 +2,13 @@
 
     python fuzz/fuzz_checkpoint.py CORPUS -max_total_time=600 -timeout=10
 
-The first byte of an input chooses: the rest is a whole file; or a head, put into a file with a right
+The first byte of an input chooses: the rest is a whole file; or a header, put into a file with a right
 checksum; or changes to the tensors of a good file, likewise. What was read is written and read again: it must
-be the same. And a solver goes on from it, which must end well or in an `ImpastoError`, too. `CORPUS` is a
+be the same. And a solver continues from it, which must end well or in an `ImpastoError`, too. `CORPUS` is a
 folder of inputs; an empty one is filled with good examples.
 """
 
+import contextlib
 import io
 import logging
 import math
@@ -27,8 +28,13 @@ from impasto._version import __version__
 from impasto.config.recipe import InputRecord, Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.optim.evaluation import Evaluation
-from impasto.optim.minimize import minimize
+from impasto.errors import End, EndOfScale
+from impasto.optim.adam import Adam
+from impasto.optim.evaluation import Evaluation, Solver
+from impasto.optim.lbfgs import LBFGS
+from impasto.optim.minimize import restarted
+from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
+from impasto.optim.tracking import Tracking
 from impasto.transfer.callbacks.checkpoint_file import Checkpoint, CheckpointHeader
 from impasto.transfer.result import Record
 
@@ -49,30 +55,51 @@ def evaluate(canvas: torch.Tensor) -> Evaluation:
     return Evaluation(loss, 2 * rest - 5 * (5 * canvas).sin(), {"loss": loss})
 
 
+def solver_of(name: str, start: torch.Tensor, history: int) -> Solver:
+    """Return a solver by name."""
+    if name == "lbfgs":
+        return LBFGS(start, history=history)
+    return ScipyLBFGSB(start, history=history) if name == "scipy" else Adam(start)
+
+
+def walked(solver: Solver, tracking: Tracking, evaluations: int) -> Tracking:
+    """Let a solver step until it has done so many evaluations; return what was tracked."""
+
+    def tracked(canvas: torch.Tensor) -> Evaluation:
+        if tracking.count >= evaluations:
+            raise EndOfScale(End.EVALUATIONS)
+        evaluation = evaluate(canvas)
+        tracking.note(canvas, evaluation, copy=solver.overwrites)
+        return evaluation
+
+    with contextlib.suppress(EndOfScale):
+        while solver.step(tracked) or restarted(solver, tracking):
+            pass
+    return tracking
+
+
 def good(solver: str) -> Checkpoint:
     """Return a checkpoint of a run with a tiny canvas."""
-    states = []
-
-    def copy(state) -> None:
-        states.append({name: tensor.clone() for name, tensor in state.tensors.items()})
-        heads.append((state.count, dict(state.numbers), dict(state.parts)))
-
-    heads: list = []
-    start = torch.linspace(0, 1, 12).view(1, 3, 2, 2)
-    minimize(evaluate, start, solver=solver, evaluations=6, history=3, keep=copy)
-    count, numbers, parts = heads[-1]
+    made = solver_of(solver, torch.linspace(0, 1, 12).view(1, 3, 2, 2), 3)
+    tracking = walked(made, Tracking(), 6)
+    state, count = made.state_dict(), tracking.count if solver != "scipy" else 0
+    tensors = {name: item.clone() for name, item in state.items() if torch.is_tensor(item)}
+    numbers = {name: item for name, item in state.items() if name not in tensors}
+    if count and tracking.best_canvas is not state["canvas"]:
+        tensors["best"] = tracking.best_canvas
     item = InputRecord(name="photo.jpg", sha256="a" * 64, width=2, height=2)
     recipe = Recipe(
         impasto=__version__, created="", settings=Settings(solver=solver, history=3), runtime=Runtime(),
         content=item, styles=(item,), weights="given", weights_sha256="", scales=(), losses={}, seconds=1.0,
         stopped="", reproducible=False, machine={},
     )  # fmt: skip
-    head = CheckpointHeader(
-        recipe=recipe, scale=0, tile=0, used=0, scale_seconds=0.1, count=count, numbers=numbers,
-        parts=parts, columns=("total",), folders=("/tmp",), note={"target": "out.png"},
+    header = CheckpointHeader(
+        recipe=recipe, scale=0, tile=0, spent=0, scale_seconds=0.1, count=count, numbers=numbers,
+        best_loss=tracking.best.loss if count else None, parts=tracking.best.parts if count else {},
+        columns=("total",), folders=("/tmp",), note={"target": "out.png"},
     )  # fmt: skip
     rows = tuple(Record(1, number, {"total": 1.0}, 0.1) for number in range(1, count + 1))
-    return Checkpoint(head, states[-1], rows)
+    return Checkpoint(header, tensors, rows)
 
 
 GOOD = {solver: good(solver) for solver in SOLVERS}
@@ -111,7 +138,7 @@ def made(data: bytes) -> bytes:
         elif len(raw):
             raw[place % len(raw)] = rest[start + 4]
             tensors[name] = raw.view(tensors[name].dtype).view(tensors[name].shape)
-    return packed(tensors, GOOD[solver].head.model_dump_json())
+    return packed(tensors, GOOD[solver].header.model_dump_json())
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
@@ -122,38 +149,39 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         )
         for name, tensor in one.tensors.items()
     )
-    return one.head == other.head and repr(one.history) == repr(other.history) and tensors
+    return one.header == other.header and repr(one.history) == repr(other.history) and tensors
 
 
 def one(data: bytes) -> None:
-    """Read one input, write it and go on from it."""
+    """Read one input, write it and continue from it."""
     if len(data) < 3:
         return
     path = FOLDER / "a"
     path.write_bytes(made(data))
     try:
-        found = checkpoint_file.load(path)
+        found = checkpoint_file.read(path)
         checkpoint_file.write(FOLDER / "b", found)
         if not same(checkpoint_file.read(FOLDER / "b"), found):
             raise Finding("what was read is not what was written")
-        go_on(found)
+        resume(found)
     except ImpastoError as error:
         if not str(error) or len(str(error).splitlines()) != 1:
             raise Finding(f"an error of several lines: {error}") from error
 
 
-def go_on(found: Checkpoint) -> None:
+def resume(found: Checkpoint) -> None:
     """Let the solver do three evaluations more."""
-    settings, state = found.head.recipe.settings, found.state
-    like = state.tensors["best"] if "best" in state.tensors else state.tensors["canvas"]
-    if like.numel() > 10_000 or settings.history > 100:
+    settings, state = found.header.recipe.settings, found.state()
+    canvas = state.solver["canvas"]
+    if canvas.numel() > 10_000 or settings.history > 100:
         return
-    solution = minimize(
-        evaluate, torch.zeros(like.shape), solver=settings.solver, evaluations=found.head.count + 3,
-        history=settings.history, state=state,
-    )  # fmt: skip
-    if not math.isfinite(solution.evaluation.loss) or solution.canvas.shape != like.shape:
-        raise Finding(f"a solver went on to {solution}")
+    solver = solver_of(settings.solver, torch.zeros(canvas.shape), settings.history)
+    solver.load_state_dict(state.solver)
+    tracking = walked(solver, state.tracking, state.tracking.count + 3)
+    if tracking.best is None or not math.isfinite(tracking.best.loss):
+        raise Finding(f"a solver continued to {tracking}")
+    if tracking.best_canvas is None or tracking.best_canvas.shape != canvas.shape:
+        raise Finding(f"a solver continued to a canvas of another size: {tracking}")
 
 
 def examples() -> list[bytes]:
@@ -161,7 +189,7 @@ def examples() -> list[bytes]:
     found = []
     for number, solver in enumerate(SOLVERS):
         tensors = {**GOOD[solver].tensors, "history": table()}
-        text = GOOD[solver].head.model_dump_json()
+        text = GOOD[solver].header.model_dump_json()
         found += [bytes([0, number]) + packed(tensors, text), bytes([1, number]) + text.encode()]
         found += [
             bytes([2, number, name, 0, 0, 0, value])

@@ -357,7 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--pixels", action="store_true", help="leave out help, messages and other text"
     )
     parser.add_argument(
-        "--slow", action="store_true", help="also three runs with the real weights at 512 px"
+        "--slow", action="store_true", help="also three larger runs with the real weights"
     )
     parser.add_argument(
         "--only", metavar="NAME", action="append", help="records whose name contains this"

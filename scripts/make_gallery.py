@@ -27,13 +27,13 @@ ROWS = Path(__file__).resolve().parent / "gallery"
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
 PARTS = {  # title, and the page that explains it
     "strength": ("How strongly", "control/strength.md"),
-    "colour": ("Color", "control/colour.md"),
+    "color": ("Color", "control/color.md"),
     "styles": ("Strokes and several styles", "control/styles.md"),
     "regions": ("Regions", "control/regions.md"),
     "statistics": ("What counts as style", "control/statistics.md"),
     "content": ("The photo's structure", "control/content.md"),
     "clean": ("Clean pictures", "control/clean.md"),
-    "knobs": ("The other knobs", "control/strength.md#the-knobs"),
+    "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
 SIZE = "256"
 HEIGHT = 220  # px of a picture on the page
@@ -41,9 +41,10 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every control, shown on the sample photo at `--size 256`. The commands are below each row; `photo.jpg`,
-`swirl.jpg` and `ember.jpg` are the samples that come with impasto. `python scripts/make_gallery.py` makes all
-of this; with `--inputs FOLDER` it writes the samples and the masks there, to try the commands by hand.
+Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each
+row. `photo.jpg`, `swirl.jpg` and `ember.jpg` are the samples that come with impasto.
+`python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
+the samples and the masks there, to try the commands.
 """
 
 
@@ -119,7 +120,7 @@ def make(row: dict[str, Any], folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "impasto", *flags], check=True, cwd=folder)
         made.append(output)
     images = [pyvips.Image.thumbnail(str(path), 10_000, height=HEIGHT) for path in made]
-    flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
+    flat = [image.colorspace("srgb").extract_band(0, n=3) for image in images]
     joined = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
     joined.write_to_file(str(PICTURES / f"{row['name']}.jpg"), Q=88, strip=True)
 

@@ -22,15 +22,6 @@ ROWS = {  # name of the row: the painting, and the flags of each picture in it
     "style-weight": ("swirl", ["--style-weight 0.1", "--style-weight 10", "--style-weight 1000"]),
     "strokes": ("swirl", ["--min-size 256", "--min-size 128", "--min-size 32"]),
     "evaluations": ("ember", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
-    "start": ("ember", ["--init content", "--init noise", "--init style"]),
-    "layers": (
-        "swirl",
-        [
-            "--style-layers relu1_1",
-            "--style-layers relu1_1,relu2_1,relu3_1",
-            "--style-layers relu3_1,relu4_1,relu5_1",
-        ],
-    ),
 }
 
 
@@ -60,7 +51,7 @@ def paint(painting: str, flags: str, folder: Path) -> Path:
 
 
 def triple(folder: Path) -> None:
-    """Show the photo between its two results, and the paintings: the first picture of the README."""
+    """Show the photo beside its two results, and the paintings."""
     results = [
         paint("swirl", "--style-weight 1000", folder),
         paint("ember", "--style-weight 1000", folder),
@@ -72,7 +63,7 @@ def triple(folder: Path) -> None:
 def join(paths: list[Path], target: Path, height: int = 240) -> None:
     """Write pictures side by side, of equal height, as one JPEG."""
     images = [pyvips.Image.thumbnail(str(path), 10_000, height=height) for path in paths]
-    flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
+    flat = [image.colorspace("srgb").extract_band(0, n=3) for image in images]
     row = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
     row.write_to_file(str(target), Q=88, strip=True)
     print(target.name)

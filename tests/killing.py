@@ -1,4 +1,4 @@
-"""Kill a run with SIGKILL again and again, go on with it, and compare. A program of its own; prints JSON.
+"""Kill a run with SIGKILL again and again, resume it, and compare. A program of its own; prints JSON.
 
     python tests/killing.py FOLDER --network real|narrow|stub --kills 100 [--seed 0]
 
@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 import impasto.network.weights.load
-import impasto.transfer.stylize
+import impasto.transfer.run
 from impasto.cli import app
 from impasto.network.vgg import narrow_weights
 from impasto.optim.evaluation import Evaluation
@@ -64,8 +64,8 @@ def prepare(network: str) -> None:
         weights = narrow_weights()
         impasto.network.weights.load.load_weights = lambda *name: weights
     if network == "stub":
-        impasto.transfer.stylize.Objective = Stub
-        impasto.transfer.stylize.bind = lambda *arguments, **options: []
+        impasto.transfer.run.Objective = Stub
+        impasto.transfer.run.build_losses = lambda *arguments, **options: []
 
 
 def child(
@@ -113,7 +113,7 @@ def pixels(path: Path) -> bytes:
 
 
 class Trial:
-    """One run in a folder of its own, killed and gone on with until it is done."""
+    """One run in a folder of its own, killed and resumed until it is done."""
 
     def __init__(self, folder: Path, plan: list[str], counts: Counter, *, automatic: bool) -> None:
         self.folder, self.counts, self.automatic = folder, counts, automatic
@@ -127,7 +127,7 @@ class Trial:
         """Return where the checkpoint is, if there is one."""
         if not self.automatic:
             path = Path(FILE)
-            return path if path.exists() or checkpoint_file.previous(path).exists() else None
+            return path if path.exists() else None
         found = checkpoint_folder.unfinished()
         return found[-1] if found else None
 
@@ -135,7 +135,6 @@ class Trial:
         """Count what is torn; return whether the picture is there."""
         for path in (
             Path(FILE),
-            checkpoint_file.previous(Path(FILE)),
             *checkpoint_folder.folder().glob("*.safetensors*"),
         ):
             if path.exists():

@@ -33,43 +33,58 @@ README = (ROOT / "README.md").read_text()
 CLI_PAGE = (ROOT / "docs" / "cli.md").read_text()
 
 
-def test_python_snippet_of_the_readme_runs(tmp_path, monkeypatch):
-    shutil.copy(sample("photo"), tmp_path / "photo.jpg")
-    shutil.copy(sample("swirl"), tmp_path / "painting.jpg")
-    monkeypatch.chdir(tmp_path)
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    quick = snippet.replace("size=384", "size=48, evaluations=2")
-    assert quick != snippet
-    exec(compile(quick, "README.md", "exec"), {})
-    assert (tmp_path / "painted.png").stat().st_size > 1000
-
-
+GUIDES = [  # pages whose commands and snippets run in `test_commands_and_snippets_of_a_guide_run`
+    "README.md",
+    *(f"docs/{name}.md" for name in ("files", "grid", "python", "resume", "settings")),
+    *(f"docs/{name}.md" for name in ("reproduction", "speed-and-memory", "weights")),
+]
 LEFT_OUT = (  # downloads, and what test_experiment.py runs
     "weights fetch", "weights import", "--weights vgg19-original", "impasto experiment",
 )  # fmt: skip
 
 
-def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+def commands_of(text: str) -> list[str]:
+    """Return the calls of impasto in the shell blocks of a page."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    return re.findall(r"^(?:\.venv/bin/)?(impasto .*)$", blocks, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_commands_and_snippets_of_a_guide_run(page, tmp_path, monkeypatch, capsys):
     """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
     monkeypatch.setattr(
         impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
     )
+    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
     monkeypatch.chdir(tmp_path)
     for name, file in (("photo", "photo"), ("other", "photo"), ("painting", "swirl")):
         shutil.copy(sample(file), f"{name}.jpg")
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
-    lines += ["impasto " + line for line in re.findall(r"`impasto (estimate [^`]+)`", README)]
-    run = [line for line in lines if not any(part in line for part in LEFT_OUT)]
-    assert len(run) >= 10
-    for line in run:
+    for name in ("swirl", "ember"):
+        shutil.copy(sample(name), f"{name}.jpg")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [line for line in commands_of(text) if not any(part in line for part in LEFT_OUT)]
+    if page == "README.md":
+        lines += ["impasto " + line for line in re.findall(r"`impasto (estimate [^`]+)`", text)]
+    for line in lines:
         words = shlex.split(line.replace("~/Pictures", "."), comments=True)[1:]
         code = main(words)
         assert code == 0, (line, capsys.readouterr().err)
-        if Path("photo-painting.png").exists() and not Path("out.png").exists():
-            shutil.copy("photo-painting.png", "out.png")
+    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for snippet in snippets:
+        quick = snippet.replace("size=384", "size=48, evaluations=2")
+        exec(compile(quick, page, "exec"), {})
+    assert commands_of(text) or snippets
+
+
+def test_every_page_of_the_documentation_is_in_its_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    named = {Path(name) for name in re.findall(r"\]\(([^)]+\.md)\)", index)}
+    assert named == {
+        page for page in pages if page.parts[0] != "decisions" and page.name != "README.md"
+    }
 
 
 @pytest.mark.parametrize("page", ["regions", "styles"])
@@ -126,7 +141,7 @@ def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
     exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), page, "exec"), {})
 
 
-def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
+def test_the_page_about_color_runs(tmp_path, monkeypatch, capsys):
     """Its commands, its snippet and its settings file, small and on a narrow network."""
     monkeypatch.setattr(
         impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
@@ -136,7 +151,7 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, file in (("photo", "photo"), ("painting", "swirl")):
         shutil.copy(sample(file), f"{name}.jpg")
-    text = (ROOT / "docs" / "control" / "colour.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "control" / "color.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
     assert len(lines) == 6
@@ -144,7 +159,7 @@ def test_the_page_about_colour_runs(tmp_path, monkeypatch, capsys):
         words = [*shlex.split(line.replace(" --size 256", ""))[1:], "--size", "96"]
         assert main(words) == 0, (line, capsys.readouterr().err)
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), "colour.md", "exec"), {})
+    exec(compile(snippet.replace("size=384", "size=96, evaluations=1"), "color.md", "exec"), {})
     assert Path("painted.png").stat().st_size > 1000
     (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     Path("x.toml").write_text(table)
@@ -188,8 +203,9 @@ def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypa
         exec(compile(quick, name, "exec"), {})
 
 
-def test_the_settings_file_of_the_readme_is_one(tmp_path):
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+def test_the_settings_file_of_the_page_of_settings_is_one(tmp_path):
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "x.toml").write_text(text)
     chosen = gather(Flags.of({"settings": str(tmp_path / "x.toml")}), {})
     assert (chosen.preset, chosen.settings.style_weight, chosen.settings.init) == (
@@ -242,20 +258,29 @@ def test_no_figure_is_left_open():
         assert "@@" not in page.read_text(), page
 
 
-def test_options_named_in_the_readme_and_about_control_exist():
+def test_options_named_in_the_guides_and_about_control_exist():
     ours = set(re.findall(r"--[a-z][a-z-]+", CLI_PAGE)) | {"--help"}
     pages = [ROOT / "docs" / "gallery.md", *(ROOT / "docs" / "control").iterdir()]
-    for text in (README, *(page.read_text(encoding="utf-8") for page in pages)):
+    pages += [ROOT / name for name in (*GUIDES, "docs/troubleshooting.md")]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
         named = set(re.findall(r"(?<!pip)\s?`?(--[a-z][a-z-]+)", text))
-        assert named <= ours, named - ours
+        assert named <= ours, (page.name, named - ours)
 
 
-def test_commands_named_in_the_readme_exist():
+def test_commands_named_in_the_guides_exist():
     known = {name for name in app if not name.startswith("-")}
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    verbs = re.findall(r"^impasto ([a-z]+)(?: |$)", blocks, re.MULTILINE)
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in GUIDES]
+    lines = [line for text in texts for line in commands_of(text)]
+    verbs = {match[1] for line in lines if (match := re.match(r"impasto ([a-z]+)(?: |$)", line))}
     assert len(verbs) > 5
-    assert set(verbs) <= known
+    assert verbs <= known
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert max(map(len, lines)) <= 120
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
-from impasto.losses.build import bind
+from impasto.losses.build import build_losses
 from impasto.losses.content import ContentLoss, squared_distance
 from impasto.losses.gram import GramLoss, gram_matrix
 from impasto.losses.loss import Penalty
@@ -36,7 +36,7 @@ def settings_of(case: dict) -> Settings:
 
 def objective_of(network, content, styles, shares, settings, extra=()):
     targets = ScaledInputs(content, tuple(styles), torch.tensor(shares, dtype=content.dtype), None)
-    return Objective(network, [*bind(network, targets, settings), *extra])
+    return Objective(network, [*build_losses(network, targets, settings), *extra])
 
 
 @pytest.mark.parametrize("base", [straight.PAPER, straight.MEAN], ids=["paper", "mean"])

@@ -27,7 +27,7 @@ def killed(folder: Path, *flags: str) -> dict[str, int]:
 def test_at_random_points_of_a_narrow_network(tmp_path) -> None:
     counts = killed(tmp_path, "--network", "narrow", "--kills", "8")
     assert counts["kills"] >= 8
-    assert counts["after the first checkpoint"] >= 3  # else nothing was gone on with
+    assert counts["after the first checkpoint"] >= 3  # else nothing was resumed
 
 
 @pytest.mark.parametrize("kills", [9, pytest.param(45, marks=pytest.mark.slow)])

@@ -44,16 +44,14 @@ if TYPE_CHECKING:
     from impasto.optim.lbfgs import LBFGS
     from impasto.optim.minimize import minimize
     from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
-    from impasto.transfer.callbacks.base import Callback
     from impasto.transfer.grids.grid import Cell, Grid, grid
     from impasto.transfer.reproduce import reproduce
     from impasto.transfer.result import Result, Step
     from impasto.transfer.resume import resume
-    from impasto.transfer.stylize import stylize
+    from impasto.transfer.stylize import Stylizer, stylize
 
 _HOMES = {
     "Adam": "optim.adam",
-    "Callback": "transfer.callbacks.base",
     "Cell": "transfer.grids.grid",
     "ContentLoss": "losses.content",
     "Evaluation": "optim.evaluation",
@@ -83,6 +81,7 @@ _HOMES = {
     "Step": "transfer.result",
     "Stop": "errors",
     "Style": "config.styles",
+    "Stylizer": "transfer.stylize",
     "TotalVariation": "losses.smoothness",
     "VGG19": "network.vgg",
     "Weights": "network.weights.load",
@@ -104,7 +103,6 @@ __all__ = [
     "LBFGS",
     "VGG19",
     "Adam",
-    "Callback",
     "Cell",
     "ContentLoss",
     "Evaluation",
@@ -133,6 +131,7 @@ __all__ = [
     "Step",
     "Stop",
     "Style",
+    "Stylizer",
     "TotalVariation",
     "Weights",
     "WeightsError",

@@ -1,4 +1,4 @@
-"""What can go wrong, drawn once.
+"""All errors for the user, with their exit codes.
 
     Exception
     ├── ImpastoError            base of all errors meant for the user        exit 1
@@ -6,7 +6,7 @@
     │   │   ├── SettingsError   a value in `Settings`, `Runtime` or `Style`
     │   │   └── PictureError    a picture that cannot be read or used
     │   ├── ResourceError       memory or disk is not enough                 exit 3
-    │   │   └── OutputError     the result cannot be written where asked
+    │   │   └── OutputError     the result cannot be written
     │   ├── WeightsError        VGG-19's weights are missing or not genuine  exit 4
     │   └── NumericalError      not even the start has a finite loss         exit 5
     └── Stop                    not an error: raise it in a callback to end a run cleanly
@@ -23,10 +23,10 @@ from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line; the only place where they are written down."""
+    """Exit codes of the command line."""
 
     DONE = 0  # the picture is written
-    BUG = 1  # our bug: the only case with a traceback
+    BUG = 1  # a bug in impasto: the only case with a traceback
     USAGE = 2  # wrong usage or bad input
     RESOURCE = 3  # memory, disk or output
     WEIGHTS = 4  # the network's weights
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 
 class ImpastoError(Exception):
-    """Base of all errors that a user can do something about."""
+    """Base of all errors that a user can correct."""
 
     exit_code: ExitCode = ExitCode.BUG
 
@@ -52,7 +52,7 @@ class SettingsError(InputError):
 
 
 class PictureError(InputError):
-    """A picture cannot be read, or is not usable for what was asked."""
+    """A picture cannot be read or used."""
 
 
 class ResourceError(ImpastoError):
@@ -62,7 +62,7 @@ class ResourceError(ImpastoError):
 
 
 class OutputError(ResourceError):
-    """The result cannot be written where asked."""
+    """The result cannot be written."""
 
 
 class WeightsError(ImpastoError):
@@ -81,7 +81,7 @@ class Stop(Exception):
     """Raise this in an `on_step` callback: the run ends and returns its best picture.
 
     Args:
-        reason: What `Result.stopped` then says. The command line's is `interrupted`.
+        reason: The value of `Result.stopped`; `interrupted` for Ctrl-C in the command line.
     """
 
     def __init__(self, reason: str = "stop") -> None:
@@ -90,7 +90,7 @@ class Stop(Exception):
 
 
 class End(StrEnum):
-    """Why a scale, and with it perhaps the run, ended; the words stand in recipes."""
+    """Why a scale, and perhaps the run, ended; these words are in recipes."""
 
     EVALUATIONS = "evaluations"
     TOLERANCE = "tolerance"
@@ -100,7 +100,7 @@ class End(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     NOT_FINITE = "not finite"
     INTERRUPTED = "interrupted"
-    STOP = "stop"  # by the caller's callback
+    STOP = "stop"  # a callback of the caller raised `Stop`
 
 
 FINISHED = {
@@ -114,7 +114,7 @@ REPEATABLE = {*FINISHED, End.INTERRUPTED, End.NOT_FINITE}  # counting evaluation
 
 
 class EndOfScale(Exception):
-    """Ends a scale from inside an evaluation or a callback; a finer one may follow."""
+    """Raised in an evaluation or a callback to end a scale; a finer one may follow."""
 
     def __init__(self, reason: End) -> None:
         super().__init__(reason)

@@ -1,30 +1,30 @@
-"""Words that messages have in common: counts, names, reasons, durations."""
+"""Text for messages: counts, names, reasons, durations."""
 
 import difflib
 import os
 from collections.abc import Iterable
 
-NOTE = 25  # level of the log for what everybody wants to know and is no warning
+NOTE = 25  # level of the log between INFO and WARNING
 
 
 def counted(count: int, what: str) -> str:
-    """Return `1 cell`, `2 cells`."""
+    """Return a count with its noun, such as `1 cell` or `2 cells`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean X?"` for the nearest known word, or an empty string."""
+    """Return `" Did you mean X?"` for the most similar known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """Return a name for messages: one line, whatever the name contains."""
+    """Return a name with escapes for characters that are not printable, so that it is one line."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fspath(name)) or "''"
 
 
 def as_text(name: str) -> str:
-    """Return a name that can be written into any text; bytes of it that are no UTF-8 become escapes."""
+    """Return a name that can be encoded in UTF-8; bytes that cannot become escapes."""
     return name.encode(errors="backslashreplace").decode()
 
 

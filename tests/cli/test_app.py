@@ -190,7 +190,8 @@ def test_only_flags_given_change_the_preset():
 
 
 def test_quality_overrides_the_evaluations_of_a_preset():
-    assert gather(Flags.of({"preset": "paper", "quality": "draft"}), {}).settings.passes == 25
+    resolved = gather(Flags.of({"preset": "paper", "quality": "draft"}), {})
+    assert resolved.settings.evaluations_per_scale == 25
 
 
 def test_json_is_one_object_on_standard_output(capsys):

@@ -146,7 +146,7 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--mask none --mask no.png", "no.png"),
         ("--mask left.png --mask Rset", "--mask: Rset does not exist. Did you mean rest?"),
         ("--source-mask rest --source-mask none", "--source-mask: rest is for the photo's regions"),
-        ("--mask seg.png --mask none", "the mask seg.png has colours"),
+        ("--mask seg.png --mask none", "the mask seg.png has colors"),
         ("--mask a-mask.png --mask none", "has another shape than the photo photo.png"),
         ("--source-mask left.png --source-mask none", "has another shape than the painting a.png"),
         ("--strokes 2", "--strokes: 1 given, but 2 style pictures"),
@@ -161,7 +161,7 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--segments photo.png", "photo.png is no segmentation"),
         (
             "--segments seg.png --segment-colors red,#00f",
-            "--segment-colors: a colour is written as",
+            "--segment-colors: a color is written as",
         ),
         ("--segments seg.png --segment-colors #0f0,#00f", "has nothing of #00ff00; it has #"),
         ("--segments left.png --segment-colors #fff,none --source-segments a-seg.png", "1 given"),

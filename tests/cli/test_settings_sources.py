@@ -100,13 +100,24 @@ def test_places_are_no_settings() -> None:
 
 def test_a_quality_above_beats_a_number_below() -> None:
     file = toml("evaluations = 100\n")
-    assert gather({"settings": file}, {}).settings.passes == 100
+    assert gather({"settings": file}, {}).settings.evaluations_per_scale == 100
     chosen = gather({"settings": file}, {"IMPASTO_QUALITY": "draft"})
-    assert (chosen.settings.passes, chosen.origins["evaluations"]) == (25, "IMPASTO_QUALITY")
-    assert gather({"settings": file, "quality": "best"}, {}).settings.passes == 200
-    assert gather({"settings": file, "quality": "best", "evaluations": 7}, {}).settings.passes == 7
+    assert (chosen.settings.evaluations_per_scale, chosen.origins["evaluations"]) == (
+        25,
+        "IMPASTO_QUALITY",
+    )
+    assert gather({"settings": file, "quality": "best"}, {}).settings.evaluations_per_scale == 200
     assert (
-        gather({"settings": toml('preset = "paper"\nquality = "draft"')}, {}).settings.passes == 25
+        gather(
+            {"settings": file, "quality": "best", "evaluations": 7}, {}
+        ).settings.evaluations_per_scale
+        == 7
+    )
+    assert (
+        gather(
+            {"settings": toml('preset = "paper"\nquality = "draft"')}, {}
+        ).settings.evaluations_per_scale
+        == 25
     )
 
 

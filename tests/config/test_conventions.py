@@ -17,7 +17,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.image.picture import Picture
 from impasto.inputs.pictures import ScaledInputs
-from impasto.losses.build import bind
+from impasto.losses.build import build_losses
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_matrix
 from impasto.losses.loss import add_statistics
@@ -86,7 +86,7 @@ def test_objective_is_the_programs(weights, random_image, name, size, painting) 
     )
     network = prepare(weights, pooling="max", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(content, (style,), torch.ones(1), None)
-    objective = Objective(network, bind(network, targets, settings))
+    objective = Objective(network, build_losses(network, targets, settings))
     found = named(objective(canvas), objective.scale)
     with torch.no_grad():
         expected = peers.losses(name, weights, canvas, content, style, **numbers)

@@ -14,7 +14,7 @@ from impasto.config.styles import Style
 from impasto.errors import ExitCode, SettingsError
 
 
-@pytest.mark.parametrize("preset", sorted(settings_file.known()))
+@pytest.mark.parametrize("preset", sorted(settings_file.preset_paths()))
 def test_round_trip_through_json(preset) -> None:
     settings = Settings.preset(preset, seed=7, style_layers="relu3_1=0.5, relu1_1")
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
@@ -75,8 +75,12 @@ def test_both_terms_zero_is_an_error_one_is_not() -> None:
 
 
 def test_passes_and_frozen() -> None:
-    assert [Settings(quality=q).passes for q in ("draft", "good", "best")] == [25, 60, 200]
-    assert Settings(quality="draft", evaluations=3).passes == 3
+    assert [Settings(quality=q).evaluations_per_scale for q in ("draft", "good", "best")] == [
+        25,
+        60,
+        200,
+    ]
+    assert Settings(quality="draft", evaluations=3).evaluations_per_scale == 3
     with pytest.raises(ValidationError):
         Settings().size = 3
 
@@ -145,8 +149,8 @@ def test_output_names_the_field(name, value) -> None:
 
 def test_errors_call_fields_what_the_user_called_them() -> None:
     with pytest.raises(SettingsError, match=r"^--size: .*not 0; IMPASTO_SEED: "):
-        Settings.called({"size": 0, "seed": -1}, {"size": "--size", "seed": "IMPASTO_SEED"})
-    assert Settings.called({"size": 5}, {}).size == 5
+        Settings.with_names({"size": 0, "seed": -1}, {"size": "--size", "seed": "IMPASTO_SEED"})
+    assert Settings.with_names({"size": 5}, {}).size == 5
 
 
 @pytest.mark.parametrize(

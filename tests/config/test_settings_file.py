@@ -15,20 +15,20 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_every_shipped_preset_is_good_and_says_what_it_is() -> None:
-    assert list(settings_file.known())[:2] == ["default", "paper"]
-    for name in settings_file.known():
-        sheet = settings_file.read(name)
+    assert list(settings_file.preset_paths())[:2] == ["default", "paper"]
+    for name in settings_file.preset_paths():
+        sheet = settings_file.read_preset(name)
         assert sheet.title
-        assert Settings.preset(name) == Settings(**settings_file.resolved(name).settings)
-    assert set(settings_file.PEERS) <= set(settings_file.known())
+        assert Settings.preset(name) == Settings(**settings_file.resolve_preset(name).settings)
+    assert set(settings_file.PEERS) <= set(settings_file.preset_paths())
     assert Settings.preset("default") == Settings()
 
 
 def test_the_user_adds_presets_that_start_from_others(mine) -> None:
     (mine / "loud.toml").write_text('preset = "paper"\nstyle_weight = 50\n[runtime]\nthreads = 1\n')
     (mine / "louder.toml").write_text('preset = "loud"\nseed = 3\nweights = "mine"\n')
-    assert list(settings_file.known())[-2:] == ["loud", "louder"]
-    whole = settings_file.resolved("louder")
+    assert list(settings_file.preset_paths())[-2:] == ["loud", "louder"]
+    whole = settings_file.resolve_preset("louder")
     assert (whole.settings["seed"], whole.settings["style_weight"], whole.settings["init"]) == (
         3,
         50,

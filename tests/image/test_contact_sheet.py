@@ -128,8 +128,10 @@ def test_a_note_is_below_all_else() -> None:
 
 def test_what_has_a_picture_is_taken_too() -> None:
     made = [Picture.of(array) for array in pictures(2)]
-    held = [SimpleNamespace(picture=picture) for picture in made] + [SimpleNamespace(picture=None)]
-    assert contact_sheet(held).pixels_sha256() == contact_sheet([*made, None]).pixels_sha256()
+    pictured = [SimpleNamespace(picture=picture) for picture in made] + [
+        SimpleNamespace(picture=None)
+    ]
+    assert contact_sheet(pictured).pixels_sha256() == contact_sheet([*made, None]).pixels_sha256()
 
 
 def test_a_hostile_name_is_one_line() -> None:

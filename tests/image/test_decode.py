@@ -124,9 +124,9 @@ def test_alpha(format):
 
 
 def test_grey_heic():
-    grey = quadrants()[..., 0]
-    picture = Picture.open(heic(grey))
-    assert error_of(picture, grey[..., None].repeat(3, 2)) < 2
+    gray = quadrants()[..., 0]
+    picture = Picture.open(heic(gray))
+    assert error_of(picture, gray[..., None].repeat(3, 2)) < 2
 
 
 @pytest.mark.parametrize("format", ["AVIF", "HEIC", "BMP"])
@@ -245,7 +245,7 @@ def test_a_broken_profile_is_said():
     good = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = pil_bytes(quadrants(), "TIFF", icc_profile=good[:16] + b"CMYK" + good[20:])
     (note,) = Picture.open(data, name="cat.tif").notes
-    assert note.startswith("cat.tif: its colour profile is ignored (")
+    assert note.startswith("cat.tif: its color profile is ignored (")
 
 
 # ---- resolution
@@ -369,7 +369,7 @@ def swapped_profile() -> bytes:
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("profile", ["swapped", "Display P3"])
 def test_a_profile_against_its_twin(format, profile):
-    """Within 3 levels in the mean: the colours that LittleCMS, called by Pillow, makes of it."""
+    """Within 3 levels in the mean: the colors that LittleCMS, called by Pillow, makes of it."""
     if profile == "swapped":
         data, twin = swapped_profile(), quadrants()[..., ::-1]
     else:
@@ -414,7 +414,7 @@ def test_progressive_equals_baseline():
 
 @pytest.mark.parametrize("format", ["PNG", "GIF"])
 def test_palette_with_transparency_against_rgba(format):
-    """The palette is looked up, and the colour that is clear is clear."""
+    """The palette is looked up, and the color that is clear is clear."""
     indices = np.arange(60, dtype=np.uint8).reshape(6, 10) % 5
     image = Image.fromarray(indices, "P")
     colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (250, 250, 5), (0, 0, 0)]

@@ -43,7 +43,7 @@ CASES = [
 
 
 def pixels(bits: int, alpha: bool, noise: int = 30) -> np.ndarray:
-    """Four colours, half transparent, and where nothing may be lost noise in the low bits."""
+    """Four colors, half transparent, and where nothing may be lost noise in the low bits."""
     array = quadrants().astype(int)
     if alpha:
         array = np.concatenate([array, np.full((40, 64, 1), 128)], 2)
@@ -198,7 +198,7 @@ def test_resolution_in_and_out(dpi):
 
 
 def test_a_recipe_that_is_not_read_back_is_not_written(monkeypatch):
-    monkeypatch.setattr(module.xmp, "recipe_in", lambda data, shown: "{}")
+    monkeypatch.setattr(module.xmp, "recipe_in", lambda data, label: "{}")
     picture = Picture.of(quadrants())
     assert picture.encode(".png", recipe="{}")
     with pytest.raises(OutputError, match="not read back"):

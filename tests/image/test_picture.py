@@ -39,7 +39,7 @@ def random_rgb(height: int = 9, width: int = 14, bands: int = 3, top: int = 255)
 
 
 def smooth_rgb(height: int = 40, width: int = 64) -> np.ndarray:
-    """Quadrants of different colours, so that every turning shows, also after JPEG."""
+    """Quadrants of different colors, so that every turning shows, also after JPEG."""
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: height // 2, : width // 2] = (200, 30, 30)
     picture[: height // 2, width // 2 :] = (30, 200, 30)
@@ -89,7 +89,7 @@ def on_white(rgba: np.ndarray, top: int = 255) -> np.ndarray:
 
 def test_channel_order_range_and_metadata(tmp_path):
     array = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
-    path = tmp_path / "colours.png"
+    path = tmp_path / "colors.png"
     path.write_bytes(pil_bytes(array, "PNG"))
     picture = Picture.open(path)
     tensor = picture.tensor()
@@ -100,7 +100,7 @@ def test_channel_order_range_and_metadata(tmp_path):
     assert (picture.width, picture.height, picture.bits) == (4, 1, 8)
     assert not picture.has_alpha
     assert picture.alpha() is None
-    assert picture.name == "colours.png"
+    assert picture.name == "colors.png"
     assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert Picture.open(path.read_bytes()).name == "<bytes>"
     assert Picture.open(path.read_bytes(), name="stdin").name == "stdin"
@@ -239,7 +239,7 @@ def test_broken_icc_profile_is_ignored(caplog):
         assert np.array_equal(np.rint(levels(picture)), array)
 
 
-def test_cmyk_has_natural_colours():
+def test_cmyk_has_natural_colors():
     inks = {"red": (0, 255, 255, 0), "green": (255, 0, 255, 0), "white": (0, 0, 0, 0)}
     for format in ("JPEG", "TIFF"):
         for name, ink in inks.items():
@@ -495,7 +495,7 @@ def test_every_format_at_8_bits_by_another_reader(suffix, bands):
         assert np.array_equal(got, expected)
     else:
         assert np.abs(got - expected).mean() < 3
-        if bands == 4 and not jpeg:  # AVIF's alpha is lossy as its colours are
+        if bands == 4 and not jpeg:  # AVIF's alpha is lossy as its colors are
             assert np.abs(got[..., 3] - array[..., 3]).max() <= (1 if suffix == ".avif" else 0)
 
 
@@ -802,8 +802,8 @@ def test_from_tensor_takes_what_the_photo_says():
 @pytest.mark.parametrize("bands", [3, 4])
 def test_notebooks_show_a_small_png(bands):
     small = random_rgb(20, 30, bands)
-    shown = np.asarray(Image.open(io.BytesIO(Picture.of(small)._repr_png_())))
-    assert np.array_equal(shown, small)
+    label = np.asarray(Image.open(io.BytesIO(Picture.of(small)._repr_png_())))
+    assert np.array_equal(label, small)
     large = np.full((700, 2100, bands), 200, np.uint16) * 257
     image = Image.open(io.BytesIO(Picture.of(large)._repr_png_()))
     assert (image.format, image.size) == ("PNG", (1024, 341))

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from impasto.errors import PictureError
-from impasto.image.guards import foreign
+from impasto.image.guards import convert_pillow_errors
 from impasto.image.picture import Picture
 from impasto.image.pillow import is_rare_tiff
 from reference.files import pil_bytes, quadrants
@@ -129,7 +129,7 @@ def test_tiffs_that_libvips_does_not_read():
 
 
 @pytest.mark.parametrize("big", [False, True])
-def test_ycbcr_without_jpeg_has_its_colours(big):
+def test_ycbcr_without_jpeg_has_its_colors(big):
     """libvips takes its samples for RGB."""
     ycc = np.asarray(Image.fromarray(quadrants()).convert("YCbCr"))
     extra = [(530, "H", 2, (1, 1), True)]  # no subsampling
@@ -142,14 +142,14 @@ def test_ycbcr_without_jpeg_has_its_colours(big):
 def test_warnings_and_words_of_c_stay_away(tmp_path):
     code = (
         "import os, warnings\n"
-        "from impasto.image.guards import foreign\n"
-        "with foreign('x'):\n"
+        "from impasto.image.guards import convert_pillow_errors\n"
+        "with convert_pillow_errors('x'):\n"
         "    warnings.warn('odd'); os.write(2, b'from C'); os.system('echo child >&2')\n"
         "os.write(2, b'after')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "after"
-    with warnings.catch_warnings(record=True) as seen, foreign("x"):
+    with warnings.catch_warnings(record=True) as seen, convert_pillow_errors("x"):
         warnings.warn("odd", stacklevel=1)
     assert seen == []
 

@@ -195,7 +195,7 @@ def test_where_a_png_may_have_it(kind, last):
     data = data[:at] + chunk + data[at:]
     assert png_chunks(data)
     assert recipe_in(data, "it") == "{}"
-    assert Picture.open(data)._facts.xmp == pack("{}")
+    assert Picture.open(data)._info.xmp == pack("{}")
 
 
 def test_a_bomb_in_a_png_is_bounded():
@@ -207,7 +207,7 @@ def test_a_bomb_in_a_png_is_bounded():
         with pytest.raises(PictureError, match="texts that unpack to more than 4,000,000 bytes"):
             read(data)
     raised = Input(max_text=60_000_000)
-    assert len(Picture.open(data, limits=raised)._facts.xmp) <= 4_000_000
+    assert len(Picture.open(data, limits=raised)._info.xmp) <= 4_000_000
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\nxx", b"%PDF-1.4", b"II*\0zz"])

@@ -51,7 +51,7 @@ def targets(content, style, **settings):
     """The inputs at both scales, coarse first."""
     settings = Settings(**SMALL | settings)
     inputs = open_inputs(content, style, settings, None)
-    return [inputs.tensors(scale, "cpu") for scale in inputs.scales(settings, ["relu1_1"])]
+    return [inputs.at(scale, "cpu") for scale in inputs.scales(settings, ["relu1_1"])]
 
 
 def saved(result) -> torch.Tensor:

@@ -90,7 +90,7 @@ def test_empty_and_coloured_masks_are_refused() -> None:
         opened(left(value=0))
     with pytest.raises(InputError, match=r"black all over \(its lightest is 1 of 255\)"):
         opened(left(value=1))  # 0 and 1, as programs keep labels
-    with pytest.raises(InputError, match="has colours, but a mask is white"):
+    with pytest.raises(InputError, match="has colors, but a mask is white"):
         opened(PHOTO)
     with pytest.raises(InputError, match=r"nothing of #00ff00; it has #fa0a0a, #0a0afa"):
         opened(Mask(segmentation(), "#0f0"))
@@ -116,7 +116,7 @@ def test_a_photo_is_no_segmentation() -> None:
     """Even one with a flat sky, half of it."""
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     photo[:20] = (80, 130, 190)
-    with pytest.raises(InputError, match=r"no segmentation: \d\d % of it are in no flat colour"):
+    with pytest.raises(InputError, match=r"no segmentation: \d\d % of it are in no flat color"):
         masks.colors(Picture.of(photo))
 
 
@@ -135,7 +135,7 @@ def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
 
 @pytest.mark.parametrize("color", ["red", "#12", "#gggggg", 3])
 def test_what_is_no_colour_is_refused(color) -> None:
-    with pytest.raises(SettingsError, match="a colour is written as"):
+    with pytest.raises(SettingsError, match="a color is written as"):
         Mask("seg.png", color)
 
 

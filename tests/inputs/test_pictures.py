@@ -59,14 +59,14 @@ def place(tmp_path, monkeypatch) -> Path:
 def test_a_stroke_is_the_paintings_long_edge_in_units_of_the_canvas() -> None:
     styles = [Style("a.png"), Style("b.png", stroke=0.5)]
     inputs = open_inputs("photo.png", styles, Settings(stroke=2), None)
-    targets = inputs.tensors(Scale(48, 36), "cpu")
+    targets = inputs.at(Scale(48, 36), "cpu")
     assert [tuple(style.shape[-2:]) for style in targets.styles] == [(72, 96), (24, 19)]
     assert tuple(targets.content.shape[-2:]) == (36, 48)
 
 
 def test_the_stroke_of_one_is_what_there_was() -> None:
     inputs = open_inputs("photo.png", "b.png", Settings(), None)
-    (style,) = inputs.tensors(Scale(51, 38), "cpu").styles
+    (style,) = inputs.at(Scale(51, 38), "cpu").styles
     assert style.shape[-2:] == (51, 40)
 
 
@@ -108,7 +108,7 @@ def test_a_larger_stroke_is_the_same_run_on_a_larger_painting(narrow) -> None:
     found = stylize(
         "photo.png", "a.png", settings, weights=narrow, runtime=FP32
     )  # 80 x 60, as it is
-    other = open_inputs("photo.png", "a.png", settings, None).tensors(Scale(40, 30), "cpu")
+    other = open_inputs("photo.png", "a.png", settings, None).at(Scale(40, 30), "cpu")
     wide = np.pad(np.asarray(Image.open("a.png")).astype(float), ((1, 1), (1, 1), (0, 0)), "edge")
     across = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
     expected = (across[:-2] + 2 * across[1:-1] + across[2:]) / 4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from impasto.losses.loss import Penalty
-from impasto.losses.objective import Objective, blame, prepare
+from impasto.losses.objective import Objective, prepare
 from impasto.losses.smoothness import TotalVariation
 
 OPTIONS = {"pooling": "max", "padding": "zero", "precision": "fp32", "device": "cpu"}
@@ -20,7 +20,7 @@ def said(network, losses) -> str:
     objective = Objective(network, losses)
     found = objective(FLAT)
     assert not found.finite
-    return blame(network, losses, objective.tile)(FLAT, found)
+    return objective.fault(FLAT, found)
 
 
 def mean(factor: float):
@@ -52,10 +52,11 @@ def test_a_sum_that_is_too_large_names_what_was_added(network) -> None:
     losses = [
         Penalty(mean(large), layers=("relu1_1",), name=name, weight=1.0) for name in ("a", "b", "c")
     ]
-    found = Objective(network, losses)(FLAT)
+    objective = Objective(network, losses)
+    found = objective(FLAT)
     assert found.finite  # shares of a third each: no overflow
     whole = type(found)(math.inf, found.gradient, found.parts)
-    words = blame(network, losses, None)(FLAT, whole)
+    words = objective.fault(FLAT, whole)
     assert words == "the sum of the losses a and b and c"
 
 

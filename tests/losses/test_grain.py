@@ -7,7 +7,7 @@ import torch
 
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
-from impasto.losses import build as bound
+from impasto.losses import build
 from impasto.losses.loss import add_statistics
 from impasto.losses.objective import Objective, prepare
 from impasto.losses.smoothness import TAPS, Grain, TotalVariation, fine_detail, grain_of
@@ -92,17 +92,17 @@ def test_tiled_equals_whole_and_the_paintings_grain_is_allowed(narrow, random_im
     calm = torch.nn.functional.avg_pool2d(random_image(400, 400, 2), 5)
     canvas = random_image(119, 101, 3)
     inputs = ScaledInputs(calm, (calm, canvas), torch.tensor([1.0, 0.0]), None)
-    losses = bound.bind(network, inputs, settings)
+    losses = build.build_losses(network, inputs, settings)
     assert [loss.name for loss in losses] == ["style.relu1_1", "total_variation", "grain"]
     assert losses[-1].allowed == pytest.approx(
         grain_of([calm])
     )  # a painting of no share says nothing
-    shared = bound.bind(
+    shared = build.build_losses(
         network, ScaledInputs(calm, (calm, canvas), torch.tensor([0.9, 0.1]), None), settings
     )
     assert shared[-1].allowed == pytest.approx(grain_of([canvas]))
     inputs = ScaledInputs(random_image(119, 101, 1), (calm,), torch.ones(1), None)
-    losses = bound.bind(network, inputs, settings.changed(style_weight=1e-3))
+    losses = build.build_losses(network, inputs, settings.changed(style_weight=1e-3))
     whole, tiled = (Objective(network, losses, tile)(canvas) for tile in (None, 24))
     assert tiled.parts == pytest.approx(whole.parts, rel=1e-5)
     assert (tiled.gradient - whole.gradient).norm() < 1e-3 * whole.gradient.norm()

@@ -6,13 +6,16 @@ import torch
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.config.styles import Style
+from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, Stop
 from impasto.image.picture import Picture
-from impasto.losses.objective import Protection
+from impasto.losses.loss import Penalty
+from impasto.losses.objective import Objective, Protection
 from impasto.messages import NOTE
-from impasto.optim.evaluation import Evaluation
+from impasto.network.vgg import VGG19
+from impasto.transfer.callbacks.time_budget import TimeBudget
 from impasto.transfer.stylize import stylize
+from transfer.repeating import repeated
 from transfer.test_stylize import PAINTING, PHOTO
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
@@ -89,7 +92,7 @@ def test_steps_show_what_would_be_saved_and_a_stop_saves_it(run) -> None:
     assert np.array_equal(result.picture.array(8)[INSIDE], PHOTO_PIXELS[INSIDE])
 
 
-def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
+def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient(narrow) -> None:
     generator = torch.Generator().manual_seed(0)
     photo, canvas, weights = (
         torch.rand((1, 3, 4, 5), generator=generator).double() for _ in range(3)
@@ -97,11 +100,8 @@ def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
     kept = torch.rand((1, 1, 4, 5), generator=generator).double()
     kept[..., 0] = 1
 
-    def evaluate(x):
-        return Evaluation(float((weights * x**2).sum()), 2 * weights * x)
-
-    protection = Protection(photo, kept)
-    seen = protection.over(evaluate)
+    loss = Penalty(lambda features: (weights * features["image"] ** 2).sum())
+    seen = Objective(VGG19(narrow).double(), [loss], protection=Protection(photo, kept))
     found = seen(canvas)
     for index in np.ndindex(*canvas.shape):
         values = []
@@ -112,10 +112,37 @@ def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient() -> None:
         assert found.gradient[index].item() == pytest.approx(
             (values[0] - values[1]) / 2e-6, abs=1e-8
         )
-    assert torch.equal(protection.shown(canvas)[..., 0], photo[..., 0])
+    assert torch.equal(seen.visible(canvas)[..., 0], photo[..., 0])
+    assert seen.values(canvas) == found.parts
 
 
 def test_without_protection_nothing_of_it_runs(run, monkeypatch) -> None:
-    monkeypatch.setattr("impasto.losses.objective.Protection.over", None)
+    monkeypatch.setattr("impasto.losses.objective.Protection.apply", None)
     monkeypatch.setattr("impasto.inputs.masks.tensor", None)
     assert run(protect=None).stopped == "evaluations"
+
+
+@pytest.mark.parametrize("how", ["stop", "budget"])
+def test_a_run_that_ended_before_its_finest_scale_is_repeated(
+    run, narrow, monkeypatch, how
+) -> None:
+    """What the coarse scale leaves is the photo where it is kept, then as well: to the same pixels."""
+    parts, steps = [], []
+
+    def on_part() -> None:
+        parts.append(len(steps))
+        if how == "stop" and len(steps) == 4:
+            raise Stop("interrupted")
+
+    options = {"runtime": FP32.changed(tile=24)}
+    if how == "budget":
+        monkeypatch.setattr(TimeBudget, "is_over", lambda self, count: count == 4)
+        monkeypatch.setattr(TimeBudget, "is_worth", lambda self, number: number == 0)
+        options["runtime"] = options["runtime"].changed(budget=100.0)
+    settings = {"init": "noise", "protect_feather": 8}
+    first = run(settings, on_part=on_part, on_step=steps.append, **options)
+    assert [scale.width for scale in first.recipe.scales] == [32]
+    assert len(first.history) == 4
+    assert first.recipe.reproducible
+    again = repeated(first.recipe, PHOTO, PAINTING, protect=Mask(Picture.of(MASK)), weights=narrow)
+    assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256

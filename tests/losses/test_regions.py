@@ -12,11 +12,11 @@ from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import ScaledInputs, StyleUse
 from impasto.inputs.pyramid import Scale
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.gram import GramLoss, guided_gram
 from impasto.losses.loss import at_layer
 from impasto.losses.objective import Objective, prepare
-from impasto.losses.regions import groups
+from impasto.losses.regions import style_terms
 from impasto.messages import NOTE
 from impasto.network.tiles import tiles
 from impasto.network.vgg import VGG19
@@ -46,7 +46,7 @@ def targets_of(content, styles, masks, sources=None, shares=None, layers=None):
     return ScaledInputs(content, tuple(styles), weights, None, *given)
 
 
-def network_of(weights):
+def load_network(weights):
     return prepare(weights, pooling="max", padding="zero", precision="fp32", device="cpu")
 
 
@@ -111,13 +111,17 @@ def test_a_guide_of_ones_equals_none() -> None:
 def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_image) -> None:
     content, canvas = random_image(48, 64, 1), random_image(48, 64, 2)
     styles = [random_image(40, 64, 3), random_image(64, 50, 4)]
-    network = network_of(weights)
+    network = load_network(weights)
     ones = torch.ones(1, 1, 48, 64)
     plain = ScaledInputs(content, tuple(styles), torch.tensor([0.5, 0.5]), None)
     masked = targets_of(content, styles, [ones, ones])
     # The same region under two names: each half of what is there.
-    found = [Objective(network, bind(network, t, Settings()))(canvas) for t in (plain, masked)]
-    scale = [Objective(network, bind(network, t, Settings())).scale for t in (plain, masked)]
+    found = [
+        Objective(network, build_losses(network, t, Settings()))(canvas) for t in (plain, masked)
+    ]
+    scale = [
+        Objective(network, build_losses(network, t, Settings())).scale for t in (plain, masked)
+    ]
     assert found[1].loss * scale[1] == pytest.approx(found[0].loss * scale[0], rel=1e-6)
     one, other = (f.gradient * s for f, s in zip(found, scale, strict=True))
     assert (one - other).norm() < 1e-5 * one.norm()
@@ -131,8 +135,8 @@ def test_tiles_equal_the_whole(weights, random_image, precision) -> None:
     styles = [random_image(96, 128, 3), random_image(128, 90, 4)]
     targets = targets_of(content, styles, [soft(104, 128), None], sources)
     network = prepare(weights, pooling="max", padding="zero", precision=precision, device="cpu")
-    whole = Objective(network, bind(network, targets, Settings()))(canvas)
-    parts = Objective(network, bind(network, targets, Settings(), tile=48), 48)
+    whole = Objective(network, build_losses(network, targets, Settings()))(canvas)
+    parts = Objective(network, build_losses(network, targets, Settings(), tile=48), 48)
     assert parts.tile == 48
     found = parts(canvas)
     loss, gradient = (1e-5, 1e-4) if precision == "fp32" else (1e-2, 5e-2)
@@ -150,7 +154,7 @@ def test_the_gradient_of_the_canvas_equals_finite_differences(narrow, random_ima
     targets = targets_of(
         content, styles, [soft(32, 32).double(), None], [None, soft(32, 32, 3).double()]
     )
-    objective = Objective(network, bind(network, targets, Settings()))
+    objective = Objective(network, build_losses(network, targets, Settings()))
     direction = torch.randn(canvas.shape, generator=torch.Generator().manual_seed(0)).double()
     step = 1e-6
     slope = (
@@ -175,7 +179,7 @@ def test_a_guide_has_the_layers_size_and_the_means_of_its_cells() -> None:
 
 def weights_of(targets, settings=None, layer="relu1_1"):
     """Return {name of the loss: {style: what it weighs}} of a layer."""
-    found = [g for g in groups(targets, settings or Settings()) if g.layer == layer]
+    found = [g for g in style_terms(targets, settings or Settings()) if g.layer == layer]
     return {
         group.name: {
             n: pytest.approx(group.weight * share, abs=1e-6)
@@ -219,12 +223,12 @@ def test_what_is_protected_says_nothing_about_style() -> None:
     inputs = open_inputs(
         PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], settings, None, protect
     )
-    targets = inputs.tensors(Scale(64, 48), "cpu")
+    targets = inputs.at(Scale(64, 48), "cpu")
     assert not targets.guides[0].any()  # all of its mask is protected
     assert targets.guides[1].mean() == 0.5
     with pytest.raises(InputError, match="is less than one position"):
-        groups(targets, settings)
-    alone = open_inputs(PHOTO, OTHER, settings, None, protect).tensors(Scale(64, 48), "cpu")
+        style_terms(targets, settings)
+    alone = open_inputs(PHOTO, OTHER, settings, None, protect).at(Scale(64, 48), "cpu")
     assert weights_of(alone) == {"style.relu1_1": {0: 0.5}}
     with pytest.raises(InputError, match="nothing is left to paint"):
         open_inputs(PHOTO, OTHER, settings, None, np.full((48, 64), 255, np.uint8))
@@ -237,7 +241,7 @@ def test_styles_with_the_same_mask_share_a_loss() -> None:
     same = tuple(StyleUse(mask="one") for _ in range(2))
     targets = ScaledInputs(*(getattr(targets, f) for f in ("content", "styles", "shares", "picture")),
         same, targets.guides, targets.source_guides, ("a.png", "a.png"))  # fmt: skip
-    (group,) = [g for g in groups(targets, Settings()) if g.layer == "relu1_1"]
+    (group,) = [g for g in style_terms(targets, Settings()) if g.layer == "relu1_1"]
     assert group.name == "style.relu1_1.a"
     assert group.styles == (0, 1)
     assert group.shares.tolist() == pytest.approx([0.75, 0.25])
@@ -258,7 +262,7 @@ def test_a_region_too_small_for_a_layer_is_left_out_there(caplog) -> None:
     image = torch.rand(1, 3, 64, 64)
     spot = torch.zeros(1, 1, 64, 64)
     spot[..., :6, :6] = 1  # 36 positions of relu1_1, 9 of relu2_1, 0.14 of relu5_1
-    found = groups(targets_of(image, [image], [spot]), Settings())
+    found = style_terms(targets_of(image, [image], [spot]), Settings())
     assert {group.layer for group in found} == {"relu1_1", "relu2_1", "relu3_1"}
     assert "too small for relu4_1, relu5_1: left out there" in caplog.text
     caplog.clear()
@@ -266,7 +270,7 @@ def test_a_region_too_small_for_a_layer_is_left_out_there(caplog) -> None:
     spot[..., 1:] = 0
     spot /= 2
     with pytest.raises(InputError, match="region 0 is less than one position of every"):
-        groups(targets_of(image, [image], [spot]), Settings())
+        style_terms(targets_of(image, [image], [spot]), Settings())
     assert not caplog.text
 
 
@@ -369,8 +373,8 @@ def test_masks_go_to_the_bottom_of_the_memory_plan() -> None:
     inputs = open_inputs(PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], Settings(), None)
     plain = open_inputs(PHOTO, [PAINTING, OTHER], Settings(), None)
     large = Scale(7680, 4320)
-    mask = sum(p.held_bytes for p in inputs.pictures) - sum(p.held_bytes for p in plain.pictures)
-    more = inputs.held_bytes(large) - plain.held_bytes(large) - mask
+    mask = sum(p.nbytes for p in inputs.pictures) - sum(p.nbytes for p in plain.pictures)
+    more = inputs.memory_bytes(large) - plain.memory_bytes(large) - mask
     assert more == pytest.approx(4 * 4 / 3 * 7680 * 4320, rel=1e-3)
 
 

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
-from impasto.losses import build as bound
+from impasto.losses import build
 from impasto.losses.loss import add_statistics
 from impasto.losses.objective import Objective, prepare
 from impasto.losses.structure import (
@@ -159,7 +159,7 @@ def test_tiled_equals_whole_on_the_network(narrow, random_image, changes) -> Non
     inputs = ScaledInputs(
         random_image(119, 101, 1), (random_image(90, 80, 2),), torch.ones(1), None
     )
-    losses = bound.bind(network, inputs, settings)
+    losses = build.build_losses(network, inputs, settings)
     assert {loss.name for loss in losses} > {"laplacian", "self_similarity.relu3_1"}
     canvas = random_image(119, 101, 3)
     whole, tiled = (Objective(network, losses, tile)(canvas) for tile in (None, 24))

@@ -12,12 +12,13 @@ from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.pyramid import Scale
-from impasto.losses import build as bound
+from impasto.losses import build
 from impasto.losses import style_targets as made
 from impasto.losses.gram import GramLoss, gram_matrix
 from impasto.losses.loss import add_statistics
 from impasto.losses.moments import WassersteinLoss, first_and_second, first_and_squares
 from impasto.losses.objective import Objective, prepare
+from impasto.losses.regions import StyleTerm
 from impasto.losses.sliced import _sorted, directions, quantiles
 from impasto.network.tiles import Window
 from impasto.transfer.memory import memory, plan
@@ -42,16 +43,17 @@ def loss_of(kind, paintings, guide=None, shares=SHARES, guides=None):
     """Return the loss of paintings (1, C, h, w) in layer `l`, its factor 1."""
     guides = guides or [None] * len(paintings)
     if kind == "sliced":
-        found = [
-            made.painted_whole(painting, 3, part)
+        statistics = [
+            made.sliced_statistics(painting, 3, part)
             for painting, part in zip(paintings, guides, strict=True)
         ]
     else:
-        found = [
-            made.painted(first_and_second(painting, part))
+        statistics = [
+            made.statistics_of(first_and_second(painting, part))
             for painting, part in zip(paintings, guides, strict=True)
         ]
-    return made.loss(kind, "style.l", 1.0, "l", made.joined(found), shares, 1.0, guide)
+    term = StyleTerm("style.l", "l", 1.0, tuple(range(len(paintings))), shares, guide)
+    return made.distribution_loss(kind, term, made.joined(statistics), weight=1.0, factor=1.0)
 
 
 def evaluated(loss, features) -> float:
@@ -286,9 +288,9 @@ def test_the_factor_makes_a_brighter_painting_cost_what_it_costs_gram_matrices(k
     loss = loss_of(kind, [a], shares=one)
     canvas = a * math.sqrt(1.001)
     expected = evaluated(gram, canvas) * made.STRENGTH[kind]
-    found = evaluated(loss, canvas) * made.factor(kind, second, one)
+    found = evaluated(loss, canvas) * made.factor_of(kind, second, one)
     assert found == pytest.approx(expected, rel=2e-3)
-    assert made.factor(kind, 0 * second, one) == 0
+    assert made.factor_of(kind, 0 * second, one) == 0
 
 
 def test_crowsonkbs_wasserstein_is_the_programs_own() -> None:
@@ -297,7 +299,7 @@ def test_crowsonkbs_wasserstein_is_the_programs_own() -> None:
     second = (gram_matrix(a) / 64)[0]
     spread = float(second.trace()), float(second.square().sum())
     factor = style_factor("crowsonkb", 6, 63, 1000, *spread)
-    factor *= made.factor("wasserstein", second[None], one, own_form=True)
+    factor *= made.factor_of("wasserstein", second[None], one, own_form=True)
     found = evaluated(loss_of("wasserstein", [a], shares=one), x) * factor
     straight = straight_wasserstein(x, a) / 6  # the means over channels that it takes
     assert found == pytest.approx(straight / (255 * 0.226) ** 2, rel=1e-4)
@@ -312,7 +314,9 @@ def objective(narrow, random_image, settings, size=(64, 80), tile=None, dtype=to
     content, first, second = (random_image(*size, seed, dtype) for seed in (1, 2, 3))
     shares = torch.tensor([0.3, 0.7], dtype=dtype)
     network = VGG19(narrow).double() if dtype == torch.float64 else prepare(narrow, **OPTIONS)
-    losses = bound.bind(network, ScaledInputs(content, (first, second), shares, None), settings)
+    losses = build.build_losses(
+        network, ScaledInputs(content, (first, second), shares, None), settings
+    )
     return Objective(network, losses, tile)
 
 
@@ -345,7 +349,9 @@ def test_targets_in_tiles_are_those_of_the_whole(narrow, random_image) -> None:
     inputs = ScaledInputs(random_image(64, 64, 3), styles, torch.tensor([0.5, 0.5]), None)
     for kind in KINDS:
         settings = Settings(style_statistic=kind)
-        whole, tiled = (bound.bind(network, inputs, settings, tile=tile) for tile in (0, 32))
+        whole, tiled = (
+            build.build_losses(network, inputs, settings, tile=tile) for tile in (0, 32)
+        )
         for one, other in zip(whole[1:], tiled[1:], strict=True):
             assert one.factor == pytest.approx(other.factor, rel=1e-4)
             if isinstance(one, WassersteinLoss):  # a root is one of many

@@ -3,7 +3,7 @@ import torch
 
 from impasto.errors import InputError
 from impasto.network import pooling
-from impasto.network.backprop import FeatureExtractor, added
+from impasto.network.backprop import FeatureExtractor, add_gradients
 from impasto.network.layers import LAYERS
 from impasto.network.vgg import VGG19
 
@@ -19,7 +19,7 @@ SETS = [
 
 def adding(given):
     """Inject what a function gives for a layer."""
-    return lambda name, so_far: added(so_far, given(name))
+    return lambda name, so_far: add_gradients(so_far, given(name))
 
 
 def autograd(network, image, layers, gradients):
@@ -44,12 +44,12 @@ def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, 
         for name, shape in shapes.items()
     }
     expected, gradient = autograd(network, image, layers, gradients)
-    course = FeatureExtractor(network).forward(image, layers)
-    assert set(course.features) == {"image", *layers}
-    for name, found in course.features.items():
+    forward_pass = FeatureExtractor(network).forward(image, layers)
+    assert set(forward_pass.features) == {"image", *layers}
+    for name, found in forward_pass.features.items():
         torch.testing.assert_close(found, expected[name].detach())
     asked: list[str] = []
-    back = course.back(adding(lambda name: asked.append(name) or gradients[name].clone()))
+    back = forward_pass.backward(adding(lambda name: asked.append(name) or gradients[name].clone()))
     torch.testing.assert_close(back, gradient)
     assert asked == [*reversed([name for name in LAYERS if name in layers]), "image"]
 
@@ -59,11 +59,11 @@ def test_layers_without_a_gradient_are_passed_over(narrow) -> None:
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
     one = torch.ones(1, narrow["conv2_1.bias"].numel(), 16, 16).double()
     _, expected = autograd(network, image, ["relu2_1", "relu3_1"], {"relu2_1": one})
-    course = FeatureExtractor(network).forward(image, ["relu2_1", "relu3_1"])
-    found = course.back(adding(lambda name: one.clone() if name == "relu2_1" else None))
+    forward_pass = FeatureExtractor(network).forward(image, ["relu2_1", "relu3_1"])
+    found = forward_pass.backward(adding(lambda name: one.clone() if name == "relu2_1" else None))
     torch.testing.assert_close(found, expected)
-    course = FeatureExtractor(network).forward(image, ["relu1_1"])
-    assert torch.equal(course.back(adding(lambda _: None)), torch.zeros_like(image))
+    forward_pass = FeatureExtractor(network).forward(image, ["relu1_1"])
+    assert torch.equal(forward_pass.backward(adding(lambda _: None)), torch.zeros_like(image))
 
 
 def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow) -> None:
@@ -75,19 +75,19 @@ def test_a_gradient_that_is_one_number_seen_many_times_is_not_written_to(narrow)
     found = (
         FeatureExtractor(network)
         .forward(image, ["relu1_1"])
-        .back(adding(lambda name: seen if name == "relu1_1" else None))
+        .backward(adding(lambda name: seen if name == "relu1_1" else None))
     )
     torch.testing.assert_close(found, expected)
     assert number == 1
 
 
 def test_the_image_is_not_touched_and_too_small_is_refused(narrow, random_image) -> None:
-    chain, image = FeatureExtractor(VGG19(narrow)), random_image(16, 16)
+    extractor, image = FeatureExtractor(VGG19(narrow)), random_image(16, 16)
     before = image.clone()
-    chain.forward(image, ["relu5_1"]).back(adding(lambda _: None))
+    extractor.forward(image, ["relu5_1"]).backward(adding(lambda _: None))
     assert torch.equal(image, before)
     with pytest.raises(InputError, match="16 px"):
-        chain.forward(random_image(15, 40), ["relu5_1"])
+        extractor.forward(random_image(15, 40), ["relu5_1"])
 
 
 def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> None:
@@ -96,14 +96,14 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
     layers = ["relu3_3", "relu4_2"]
     gradients = {name: torch.ones_like(network(image, [name])[name]) for name in layers}
     expected, gradient = autograd(network, image, layers, gradients)
-    chain = FeatureExtractor(network)
-    course = chain.forward(image, layers)
+    extractor = FeatureExtractor(network)
+    forward_pass = extractor.forward(image, layers)
     for name in layers:
-        found, wanted = course.features[name], expected[name].detach()
+        found, wanted = forward_pass.features[name], expected[name].detach()
         assert (found - wanted).abs().max() < 2e-5 * wanted.abs().max()
-    found = course.back(adding(gradients.get))
+    found = forward_pass.backward(adding(gradients.get))
     assert (found - gradient).norm() < 1e-3 * gradient.norm()
-    ways = {name: type(way).__name__ for name, way in chain._convolutions.items()}
+    ways = {name: type(way).__name__ for name, way in extractor._convolutions.items()}
     assert ways["conv1_2"] == "Direct"
     assert ways["conv4_2"] == "Winograd"
 
@@ -111,15 +111,15 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
 @pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16)])
 def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height, width) -> None:
-    chain = FeatureExtractor(VGG19(narrow, padding=padding).double())
+    extractor = FeatureExtractor(VGG19(narrow, padding=padding).double())
     image = random_image(height, width).double()
     found = []
     for rows in (1000, 3, 1):  # of pooled layers in a strip
         monkeypatch.setattr(pooling, "ROWS", rows)
         monkeypatch.setattr(pooling, "STRIP", 1)
-        course = chain.forward(image, ["relu3_1"])
-        features = course.features["relu3_1"].clone()
-        found.append((features, course.back(adding({"relu3_1": features.clone()}.get))))
+        forward_pass = extractor.forward(image, ["relu3_1"])
+        features = forward_pass.features["relu3_1"].clone()
+        found.append((features, forward_pass.backward(adding({"relu3_1": features.clone()}.get))))
     for features, gradient in found[1:]:
         assert torch.allclose(features, found[0][0], rtol=1e-12)
         assert torch.allclose(gradient, found[0][1], rtol=1e-10)

@@ -41,7 +41,7 @@ def test_forward_and_back_equal_autograd(way, padding, size, monkeypatch) -> Non
     gradient = torch.randn(1, 20, *size, generator=torch.Generator().manual_seed(2))
     (back,) = torch.autograd.grad(expected, leaf, gradient.double())
     given = gradient.contiguous(memory_format=torch.channels_last)
-    assert_near(ours.back(given), back)
+    assert_near(ours.backward(given), back)
 
 
 def test_winograd_rounds_to_one_in_a_hundred_thousand() -> None:
@@ -76,8 +76,8 @@ def test_in_bf16_the_rounding_stays_under_two_percent(padding) -> None:
     gradient = torch.randn((1, 24, 22, 19), generator=generator).to(torch.bfloat16)
     exact = Direct(weight.double(), torch.zeros(24).double(), padding)
     ours = Winograd(weight, torch.zeros(24), padding, torch.bfloat16)
-    found = ours.forward(x, rectify=False), ours.back(gradient)
-    wanted = exact.forward(x.double(), rectify=False), exact.back(gradient.double())
+    found = ours.forward(x, rectify=False), ours.backward(gradient)
+    wanted = exact.forward(x.double(), rectify=False), exact.backward(gradient.double())
     for one, other in zip(found, wanted, strict=True):
         assert one.dtype == torch.bfloat16
         assert (one.double() - other).norm() < 0.02 * other.norm()

@@ -17,6 +17,7 @@ from impasto.losses.loss import Penalty
 from impasto.transfer import reproduce as module
 from impasto.transfer.reproduce import differences, find_inputs, reproduce
 from impasto.transfer.stylize import stylize
+from transfer.repeating import repeated
 
 SUFFIXES = (".png", ".tif", ".jpg", ".webp", ".avif")
 ONE = Runtime(device="cpu", threads=1)
@@ -216,9 +217,7 @@ def test_names_of_a_recipe_cannot_lead_out_of_the_folders(inputs) -> None:
 def test_two_styles_are_wanted_where_there_were_two(inputs, narrow) -> None:
     result = quick(narrow)
     with pytest.raises(InputError, match="wants 1 styles, not 2"):
-        impasto.transfer.stylize.replay(
-            result.recipe, "photo.png", ["a.png", "b.png"], weights=narrow
-        )
+        repeated(result.recipe, "photo.png", "a.png", "b.png", weights=narrow)
 
 
 # --- weights, machines, versions -----------------------------------------------------------------

@@ -15,6 +15,7 @@ from impasto.errors import InputError, NumericalError, Stop
 from impasto.losses.loss import Penalty
 from impasto.transfer.stylize import stylize
 from reference import neutral
+from transfer.repeating import repeated
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 
@@ -316,7 +317,7 @@ def test_out_of_memory_goes_on_in_smaller_tiles_from_the_best(run, monkeypatch, 
     assert calls == [None, None, None, 64, 64, 64, 64]
     assert result.stopped == "evaluations"
     assert not result.recipe.reproducible
-    assert "out of memory; going on in tiles of 64 px" in caplog.text
+    assert "out of memory; continuing in tiles of 64 px" in caplog.text
     losses = [row.losses["total"] for row in result.history]
     assert losses[2] == pytest.approx(min(losses[:2]), rel=1e-3)  # from the best so far
 
@@ -325,12 +326,12 @@ def test_no_memory_at_the_start_is_an_error_of_one_line(run, monkeypatch) -> Non
     def failing(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("impasto.transfer.stylize.bind", failing)
+    monkeypatch.setattr("impasto.transfer.run.build_losses", failing)
     with pytest.raises(impasto.errors.ResourceError, match=r"memory ran out.*--memory-limit"):
         run()
 
 
-def test_a_budget_is_kept_and_can_be_replayed(run, narrow) -> None:
+def test_a_budget_is_kept_and_can_be_repeated(run, narrow) -> None:
     settings = {"size": 96, "min_size": 48}
     result = run(png(96, 96), settings=settings, runtime=FP32.changed(budget=3.0))
     assert result.stopped in ("budget", "no further decrease")
@@ -338,7 +339,7 @@ def test_a_budget_is_kept_and_can_be_replayed(run, narrow) -> None:
     assert result.seconds < 3.6
     assert result.recipe.reproducible
     assert result.recipe.runtime.budget is None
-    again = impasto.transfer.stylize.replay(result.recipe, png(96, 96), PAINTING, weights=narrow)
+    again = repeated(result.recipe, png(96, 96), PAINTING, weights=narrow)
     assert again.picture.encode() == result.picture.encode()
 
 

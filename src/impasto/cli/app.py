@@ -35,7 +35,7 @@ from impasto.cli.console import complain, escape, mute, out
 from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import signals
 from impasto.cli.signals import Interrupted
-from impasto.config.model import plain
+from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
 
@@ -203,7 +203,7 @@ def _parser_message(error: CycloptsError) -> str:
     cause, name = error.__cause__, error.argument.name if error.argument else ""
     if isinstance(cause, ValidationError):
         item = cause.errors()[0]
-        return f"{name}: {plain(item)}, not {item['input']!r}."
+        return f"{name}: {error_text(item)}, not {item['input']!r}."
     return str(error)
 
 

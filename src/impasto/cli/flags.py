@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.config import settings_file
 from impasto.config.limits import Input
-from impasto.config.model import Groups, Model, choices, is_table, shown
+from impasto.config.model import Groups, Model, choices, format_value, is_table
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -112,7 +112,7 @@ def describe(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True)
     parts = [str(extra["unit"]), ", ".join(map(str, choices(info))), _range(info)]
     if default is not None:
-        parts.append(f"default: {shown(default)}")
+        parts.append(f"default: {format_value(default)}")
     elif "Default:" not in meaning:
         parts.append("default: not set")
     detail = "; ".join(part for part in parts if part)

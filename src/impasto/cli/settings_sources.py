@@ -108,7 +108,7 @@ class _Layers:
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
         known = model.model_fields
-        return model.called({n: v for n, v in self.values.items() if n in known}, self.names)
+        return model.with_names({n: v for n, v in self.values.items() if n in known}, self.names)
 
 
 def limits_of(flags: Flags, before: Input | None = None) -> Input:
@@ -119,7 +119,7 @@ def limits_of(flags: Flags, before: Input | None = None) -> Input:
     """
     values = dict(before or Input.from_environment())
     values |= {name: flags.changes[name] for name in Input.model_fields if name in flags.changes}
-    return Input.called(values, {name: flag(name) for name in Input.model_fields})
+    return Input.with_names(values, {name: flag(name) for name in Input.model_fields})
 
 
 def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> ResolvedSettings:
@@ -142,7 +142,7 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
     file = read_file(path) if path else SettingsFile({})
     label = printable(Path(path).name) if path else ""
     name, origin = _preset(flags, variables, file, label)
-    preset, preset_label = settings_file.resolved(name), f"preset {name}"
+    preset, preset_label = settings_file.resolve_preset(name), f"preset {name}"
     layers = _Layers()
     # A preset counts as much as what names it: one that a flag names goes before the file.
     if origin in ("default", label):
@@ -192,7 +192,7 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
         InputError: It cannot be read, or holds no settings.
     """
     if Path(path).suffix.lower() == ".toml":
-        return settings_file.read_sheet(path)
+        return settings_file.read_file(path)
     recipe = read_recipe(path)
     return SettingsFile(
         recipe.settings.model_dump(),

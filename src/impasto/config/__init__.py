@@ -1,1 +1,1 @@
-"""What can be set: settings, runtime, output, limits, presets, recipes. No torch."""
+"""Settings, runtime, output, limits, presets and recipes. No torch."""

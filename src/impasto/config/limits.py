@@ -1,55 +1,52 @@
-"""Which files are read as pictures (`Input`): part of the one table of defaults, as `settings.py`. No torch.
+"""`Input`: limits for files that are read as pictures, with defaults. No torch here.
 
-Every limit holds before anything is unpacked. A program gives its own; without them those of the environment
-hold, such as `IMPASTO_MAX_PIXELS=200MP`, and else the defaults::
+They are checked before anything is unpacked. Without an `Input` of the caller, the environment counts, such
+as `IMPASTO_MAX_PIXELS=200MP`, then the defaults::
 
     Picture.open("map.png", limits=Input(max_pixels="200MP"))
 """
 
-from __future__ import annotations
-
 import os
+from typing import Self
 
 from pydantic import ValidationInfo, field_validator
 
-from impasto.config.model import BYTES, COUNTS, PREFIX, Model, measured, option
+from impasto.config.model import BYTES, COUNTS, PREFIX, Model, option, parse_quantity
 from impasto.messages import did_you_mean
 from impasto.system.files import MAX_BYTES
 
-FORMATS = (  # known by content, not by name
+FORMATS = (  # recognized by content, not by name
     *("jpeg", "png", "tiff", "webp", "avif", "heic", "gif", "bmp"),
     *("jpeg2000", "pnm", "tga", "qoi", "sgi", "psd"),
 )
 
 
 class Input(Model):
-    """Which files are read as pictures: limits that hold before anything is unpacked.
+    """Limits for files that are read as pictures, checked before anything is unpacked.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
     """
 
     max_pixels: int = option(
-        100_000_000, "Most pixels of a picture that is read, such as 200MP.", "Input", "px", ge=1
+        100_000_000, "Most pixels of a picture, such as 200MP.", "Input", "px", ge=1
     )
-    max_side: int = option(
-        30_000, "Longest side of a picture that is read.", "Input", "px", ge=1, le=2**31 - 1
-    )
+    max_side: int = option(30_000, "Longest side of a picture.", "Input", "px", ge=1, le=2**31 - 1)
     max_bytes: int = option(
-        MAX_BYTES, "Largest file that is read as a picture, such as 500MB.", "Input", "bytes", ge=1
+        MAX_BYTES, "Largest file of a picture, such as 500MB.", "Input", "bytes", ge=1
     )
     max_frames: int = option(
-        100_000, "Most frames or pages of a file; only the first is used.", "Input", ge=1
+        100_000, "Most frames or pages of a file, of which the first is used.", "Input", ge=1
     )
     max_text: int = option(
         4_000_000,
-        "Largest text and profile that a PNG may unpack to, such as 20MB.",
+        "Most bytes that the texts and profiles of a PNG may unpack to, such as 20MB.",
         "Input",
         "bytes",
         ge=1,
     )
     formats: str | None = option(
-        None, "Formats that are read, such as jpeg,png. Default: all that doctor lists.", "Input"
+        None, "Formats to read, such as jpeg,png. Default: all that doctor lists.", "Input"
     )
 
     @field_validator("max_pixels", "max_bytes", "max_text", mode="before")
@@ -57,7 +54,7 @@ class Input(Model):
     def _parse_units(cls, value: object, info: ValidationInfo) -> object:
         pixels = info.field_name == "max_pixels"
         units, example = (COUNTS, "such as 200MP") if pixels else (BYTES, "such as 500MB")
-        return measured(value, units, example) if isinstance(value, str) else value
+        return parse_quantity(value, units, example) if isinstance(value, str) else value
 
     @field_validator("formats")
     @classmethod
@@ -77,16 +74,16 @@ class Input(Model):
 
     @staticmethod
     def variable(name: str) -> str:
-        """Return the environment's variable for a limit."""
+        """Return the name of the environment variable of a limit."""
         return PREFIX + name.upper()
 
     @classmethod
-    def from_environment(cls) -> Input:
-        """Return the limits that the environment gives, else the defaults.
+    def from_environment(cls) -> Self:
+        """Return the limits from the environment, else the defaults.
 
         Raises:
             SettingsError: A value there is wrong.
         """
         names = {name: cls.variable(name) for name in cls.model_fields}
-        given = {name: os.environ.get(variable) for name, variable in names.items()}
-        return cls.called({name: value for name, value in given.items() if value}, names)
+        values = {name: os.environ.get(variable) for name, variable in names.items()}
+        return cls.with_names({name: value for name, value in values.items() if value}, names)

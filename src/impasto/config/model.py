@@ -1,4 +1,4 @@
-"""The base of our models: frozen, strict about names, and with errors in one line of ours. No torch here."""
+"""The base class of all settings models, errors in one line, and quantities with units. No torch here."""
 
 import math
 import re
@@ -24,10 +24,18 @@ Groups = Literal[
     "Machine",
     "Input",
 ]
-PREFIX = "IMPASTO_"  # of the variables that settings come from
+PREFIX = "IMPASTO_"  # of environment variables
 LARGEST_EDGE = 30_000  # px
 LONGEST = 120  # characters of a value in a message
-_PLAIN = {  # in our words -> pydantic's kinds of error
+BYTES = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+COUNTS = {"": 1, "px": 1, "kp": 1000, "mp": 1000**2, "gp": 1000**3}  # pixels
+SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+_ERROR_TEXTS = {  # text -> types of pydantic's errors
     "must be a whole number": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
     "must be a number": ("float_parsing", "float_type"),
     "must be a finite number": ("finite_number",),
@@ -41,7 +49,7 @@ _PLAIN = {  # in our words -> pydantic's kinds of error
 
 
 def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
-    """Return a pydantic field with its help, unit and command line group."""
+    """Return a pydantic field with help text, unit and group of the command line."""
     extra: dict[str, Any] = {"group": group, "unit": unit}
     if isinstance(default, dict):
         copied = dict(default)
@@ -54,13 +62,20 @@ def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any
     return Field(default=default, description=help, json_schema_extra=extra, **limits)
 
 
-def explain(
+def error_message(
     model: str,
     error: ValidationError,
     known: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """Say in one line which fields are wrong and why; `names` are what to call them."""
+    """Return in one line which fields are wrong and why.
+
+    Args:
+        model: Name of the model, for errors of the whole.
+        error: From pydantic.
+        known: Fields by name.
+        names: Other names of fields in the message, such as flags.
+    """
     lines = []
     missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]
     if missing:
@@ -73,16 +88,16 @@ def explain(
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
-            lines.append(f"unknown setting {given(name)}.{hint}")
+            lines.append(f"unknown setting {short_repr(name)}.{hint}")
             continue
-        message = plain(item, known.get(field))
-        instead = "" if item["type"] == "value_error" else f", not {given(item['input'])}"
+        message = error_text(item, known.get(field))
+        instead = "" if item["type"] == "value_error" else f", not {short_repr(item['input'])}"
         lines.append(f"{name}: {message}{instead}" if item["loc"] else f"{message}{instead}")
     return "; ".join(lines)
 
 
-def given(value: object) -> str:
-    """Return a value for a message: one line, not too long."""
+def short_repr(value: object) -> str:
+    """Return the repr of a value for a message, shortened to `LONGEST` characters."""
     try:
         text = repr(value)
     except ValueError:  # a whole number of thousands of digits
@@ -90,30 +105,34 @@ def given(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def plain(item: Mapping[str, Any], field: Any = None) -> str:
-    """Say what is wrong with a value in plain words."""
+def error_text(item: Mapping[str, Any], field: Any = None) -> str:
+    """Return what is wrong with a value, from an item of pydantic's errors and the field."""
     kind, limits = str(item["type"]), item.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return f"must be one of {str(getattr(field, 'description', '')).rstrip('.')}"
-    for words, kinds in _PLAIN.items():
+    for text, kinds in _ERROR_TEXTS.items():
         if kind in kinds:
-            return words.format(**{name: _number(value) for name, value in limits.items()})
+            return text.format(**{name: _number(value) for name, value in limits.items()})
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
 def _no_text(error: UnicodeEncodeError) -> SettingsError:
-    """Say that a text is none, as bytes of the command line are that are not UTF-8."""
+    """Return the error for text with surrogates, as from bytes of the command line that are not UTF-8."""
     return SettingsError(f"{error.object[:60]!a} is not valid text; write it in UTF-8")
 
 
 def _number(value: Any) -> Any:
-    """Return a limit as one writes it: 0, not 0.0."""
+    """Return a limit as an int where it is whole: 0, not 0.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Model(BaseModel):
-    """Frozen, refuses unknown keys and non-finite numbers, and raises our own errors."""
+    """Base of all models: frozen, refuses unknown fields and non-finite numbers.
+
+    Raises:
+        SettingsError: A value is out of range, of the wrong type, or its name is unknown.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -122,24 +141,24 @@ class Model(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             known = type(self).model_fields
-            raise SettingsError(explain(type(self).__name__, error, known)) from error
+            raise SettingsError(error_message(type(self).__name__, error, known)) from error
         except UnicodeEncodeError as error:
             raise _no_text(error) from error
 
     @classmethod
-    def called(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
-        """Make one, calling its fields in errors what the user called them, such as `--size`."""
+    def with_names(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
+        """Return a model; errors use other names of the fields, such as the flag `--size`."""
         try:
             return cls(**values)
         except SettingsError as error:
             if isinstance(error.__cause__, ValidationError):
-                said = explain(cls.__name__, error.__cause__, cls.model_fields, names)
-                raise SettingsError(said) from error.__cause__
+                message = error_message(cls.__name__, error.__cause__, cls.model_fields, names)
+                raise SettingsError(message) from error.__cause__
             raise
 
     @classmethod
     def check_types(cls, values: Mapping[str, Any]) -> None:
-        """Refuse values whose type is not exactly the field's, such as a number written as text.
+        """Refuse values whose type is not exactly that of the field, such as a number as text.
 
         Raises:
             SettingsError: A type is wrong or a name is unknown.
@@ -150,36 +169,36 @@ class Model(BaseModel):
                     did_you_mean(name, cls.model_fields)
                     or f" Known: {', '.join(cls.model_fields)}."
                 )
-                raise SettingsError(f"unknown setting {given(name)}.{hint}")
+                raise SettingsError(f"unknown setting {short_repr(name)}.{hint}")
             kind: Any = cls.model_fields[name].annotation
             if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):
-                continue  # layers may be written as on the command line
+                continue  # layers may have the form of the command line
             try:
                 TypeAdapter(kind).validate_python(value, strict=True)
             except UnicodeEncodeError as error:
                 raise _no_text(error) from error
             except ValidationError as error:
-                said = plain(error.errors()[0], cls.model_fields[name])
-                raise SettingsError(f"{name}: {said}, not {given(value)}") from error
+                reason = error_text(error.errors()[0], cls.model_fields[name])
+                raise SettingsError(f"{name}: {reason}, not {short_repr(value)}") from error
 
     def changed(self, **values: Any) -> Self:
-        """Return a copy with some values changed, checked again."""
+        """Return a copy with some values changed; all are validated again."""
         return type(self)(**{**self.model_dump(), **values})
 
 
 def is_table(field: FieldInfo) -> bool:
-    """Whether a field holds named numbers, as the layers do."""
+    """Whether a field is a dictionary, such as layers with weights."""
     return get_origin(field.annotation) is dict
 
 
 def choices(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the values a field is limited to by name, if it is."""
+    """Return the values of a field with a Literal type; empty for others."""
     kinds = [field.annotation, *get_args(field.annotation)]
     return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
 
 
-def shown(value: object) -> str:
-    """Return a value as help and listings show it."""
+def format_value(value: object) -> str:
+    """Return a value as text for help and listings."""
     if value is None:
         return "not set"
     if isinstance(value, dict):
@@ -189,18 +208,12 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-BYTES = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
-    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
-}
-COUNTS = {"": 1, "px": 1, "kp": 1000, "mp": 1000**2, "gp": 1000**3}  # pixels
-SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+def parse_quantity(text: str, units: Mapping[str, int], example: str) -> float | int:
+    """Return a number with units, such as `4GB` or `1h30m`, in the smallest unit.
 
-
-def measured(text: str, units: Mapping[str, int], example: str) -> float | int:
-    """Return a number with units, such as `4GB` or `1h30m`, in the smallest of them."""
+    Raises:
+        ValueError: It is not a number with one of the units, or too large.
+    """
     parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.strip().lower())
     if not parts or "".join(map("".join, parts)) != re.sub(r"\s", "", text.lower()):
         raise ValueError(f"must be a number with a unit, {example}, not '{text}'")

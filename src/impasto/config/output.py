@@ -1,6 +1,4 @@
-"""How a result is written (`Output`): part of the one table of defaults, as `settings.py`. No torch here."""
-
-from __future__ import annotations
+"""`Output`: bits, quality and metadata of a result's file, with defaults. No torch here."""
 
 from typing import Literal
 
@@ -12,7 +10,7 @@ Metadata = Literal["keep", "minimal", "strip"]
 
 
 class Output(Model):
-    """How the result is written into its file.
+    """Bits, quality and metadata of a result's file.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
@@ -20,15 +18,19 @@ class Output(Model):
 
     bits: Literal[8, 16] | None = option(
         None,
-        "Bits of each colour; 16 in PNG and TIFF. Default: the photo's, where the format can.",
+        "Bits per color, 8 or 16 (PNG and TIFF only). Default: as the photo, if the format allows.",
         "Output",
     )
     jpeg_quality: int = option(
-        95, "Quality of JPEG, WebP and AVIF; colour is never subsampled.", "Output", ge=1, le=100
+        95,
+        "Quality of JPEG, WebP and AVIF; JPEG and AVIF without chroma subsampling.",
+        "Output",
+        ge=1,
+        le=100,
     )
     metadata: Metadata = option(
         "minimal",
-        "keep: the photo's too, with place and camera; minimal: recipe, profile, resolution; strip: none.",
+        "keep: also the photo's, with place and camera; minimal: recipe, profile, resolution; strip: none.",
         "Output",
     )
 

@@ -1,18 +1,16 @@
-"""How a picture is computed (`Runtime`): part of the one table of defaults. No torch here."""
-
-from __future__ import annotations
+"""`Runtime`: device, threads, precision and memory of a run, with defaults. No torch here."""
 
 from typing import Literal
 
 from pydantic import field_validator
 
-from impasto.config.model import BYTES, LARGEST_EDGE, SECONDS, Model, measured, option
+from impasto.config.model import BYTES, LARGEST_EDGE, SECONDS, Model, option, parse_quantity
 
 
 class Runtime(Model):
-    """How a picture is computed: does not change what is wanted, but may change the last digits.
+    """How a picture is computed: may change the last digits of the result, but not its look.
 
-    Repeats with the same `Settings`, inputs and `Runtime` on the same machine give the same bytes.
+    Runs with the same `Settings`, inputs and `Runtime` on the same machine give the same bytes.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
@@ -26,30 +24,30 @@ class Runtime(Model):
     )
     threads: int | None = option(
         None,
-        "Processor threads. Default: as many as the machine lets us use.",
+        "Processor threads. Default: as many as this process may use.",
         "Machine",
         ge=1,
         le=1024,
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "Number format inside the network; auto takes bf16 where it is fast.", "Machine"
+        "auto", "Number format in the network; auto takes bf16 where it is fast.", "Machine"
     )
     memory_limit: int | None = option(
         None,
-        "Memory that the whole program may take, such as 4GB. Default: what is free.",
+        "Memory for the whole program, such as 4GB. Default: what is free.",
         "Machine",
         ge=1,
     )
     budget: float | None = option(
         None,
-        "Time to spend, such as 90s or 2m, in place of a number of evaluations.",
+        "Time to spend, such as 90s or 2m, instead of a number of evaluations.",
         "Speed",
         gt=0,
         le=10_000_000,
     )
     tile: int | None = option(
         None,
-        "Edge of the parts that a picture is computed in; 0: whole. Default: whole where it fits.",
+        "Edge of the tiles in which a picture is computed; 0: no tiles. Default: none if memory allows.",
         "Machine",
         "px",
         ge=0,
@@ -57,7 +55,7 @@ class Runtime(Model):
     )
     pairs: int | None = option(
         None,
-        "At most so many curvature pairs, for memory's sake. Default: as --history.",
+        "Largest number of curvature pairs, to save memory. Default: as --history.",
         "Machine",
         "pairs",
         ge=1,
@@ -65,20 +63,20 @@ class Runtime(Model):
     )
     compact: bool | None = option(
         None,
-        "Keep curvature and the photo's features in 16 bits. Default: with bf16, or where memory is short.",
+        "Store curvature and the photo's features in 16 bits. Default: with bf16, or if memory is short.",
         "Machine",
     )
 
     @field_validator("memory_limit", mode="before")
     @classmethod
     def _parse_bytes(cls, value: object) -> object:
-        return measured(value, BYTES, "such as 4GB or 800MB") if isinstance(value, str) else value
+        if isinstance(value, str):
+            return parse_quantity(value, BYTES, "such as 4GB or 800MB")
+        return value
 
     @field_validator("budget", mode="before")
     @classmethod
     def _parse_seconds(cls, value: object) -> object:
-        return (
-            measured(value, SECONDS, "such as 90s, 2m or 1h30m")
-            if isinstance(value, str)
-            else value
-        )
+        if isinstance(value, str):
+            return parse_quantity(value, SECONDS, "such as 90s, 2m or 1h30m")
+        return value

@@ -1,12 +1,8 @@
-"""What is wanted (`Settings`).
+"""`Settings`: everything that decides how the picture looks, with defaults. No torch here.
 
-The one table of defaults, with `Style`, `Runtime` (how it is computed), `Output` (how it is written) and
-`limits.Input` (what is read): flags, help, documents, settings files and the recipe are made from these
-models.
-No torch here, so that `impasto --help` stays quick.
+Flags, help, documents, settings files and recipes are made from this model and `Runtime`, `Output`, `Input`
+and `Style`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -16,13 +12,8 @@ from pydantic import field_validator, model_validator
 from impasto.config import settings_file
 from impasto.config.conventions import Convention
 from impasto.config.model import LARGEST_EDGE, Model, option
-from impasto.config.output import Metadata, Output
-from impasto.config.runtime import Runtime
-from impasto.config.styles import Style
 from impasto.errors import SettingsError
 from impasto.network.layers import check_layers, parse_layers
-
-__all__ = ["LARGEST_EDGE", "Metadata", "Output", "Runtime", "Settings", "Style"]
 
 Quality = Literal["draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
@@ -39,7 +30,8 @@ LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from th
 class Settings(Model):
     """Everything that decides how the picture looks.
 
-    The defaults are the recommended ones; `Settings.preset("paper")` gives the paper's form to the letter.
+    The defaults are recommended; `Settings.preset("paper")` is exactly the method of the paper (Gatys, Ecker
+    and Bethge 2016).
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
@@ -59,7 +51,7 @@ class Settings(Model):
     )
     laplacian_pool: int = option(
         4,
-        "How fine the lines are that --laplacian keeps: means of so many pixels square are compared.",
+        "Size of the lines that --laplacian keeps: means over squares of this edge are compared.",
         "Look",
         "px",
         ge=1,
@@ -67,14 +59,14 @@ class Settings(Model):
     )
     self_similarity: float = option(
         0.0,
-        "Weight of which places of the photo look alike, however they look; in --convention mean try 1.",
+        "Weight of the photo's self-similarity: which places look alike; in --convention mean try 1.",
         "Look",
         ge=0,
     )
     strength: float | None = option(
         None,
-        "One dial for how strongly to paint: 1 is moderate, each doubling a step bolder. Sets the weights "
-        "by measurement, so that it means the same at every size.",
+        "How strongly to paint, in one number: 1 is moderate, each doubling is a step bolder. Sets the "
+        "weights by measurement, so that it means the same at every size.",
         "Look",
         ge=0.1,
         le=10,
@@ -87,30 +79,30 @@ class Settings(Model):
     )
     total_variation_form: VariationForm = option(
         "squares",
-        "What smoothness is: squares of differences (or the convention's own form), or differences along "
-        "slopes (isotropic) or along rows and columns (anisotropic), which keep edges.",
+        "How smoothness is measured: squares of differences (or the convention's own form), or the length of "
+        "gradients (isotropic) or differences of neighbors (anisotropic), which keep edges.",
         "Look",
     )
     grain: float = option(
         0.0,
-        "Weight of a guard against grain finer than photo and paintings have; in --convention mean try 1.",
+        "Weight against grain finer than that of photo and paintings; in --convention mean try 1.",
         "Look",
         ge=0,
     )
     style_statistic: StyleStatistic = option(
         "gram",
-        "What style is: Gram matrices, mean and variance of each channel, or Wasserstein distances: of "
-        "normal distributions, or sliced.",
+        "How style is compared: Gram matrices, mean and variance of each channel, or Wasserstein distances "
+        "(of normal distributions, or sliced).",
         "Styles",
     )
     color: Color = option(
         "style",
-        "Whose colours: the style's, the photo's, or the style's after they are matched to the photo's.",
+        "Colors of the result: the style's, the photo's, or the style's matched to the photo's.",
         "Color",
     )
     color_amount: float = option(
         1.0,
-        "Share of the photo's colours in --color luminance, match and histogram (0: none).",
+        "Share of the photo's colors in --color luminance, match and histogram (0: none).",
         "Color",
         ge=0,
         le=1,
@@ -125,7 +117,7 @@ class Settings(Model):
     )
     min_size: int = option(
         256,
-        "Coarse to fine: each scale doubles, none is below this long edge. As large as --size: one scale.",
+        "Long edge of the coarsest scale at least; each scale doubles. As large as --size: one scale.",
         "Size",
         "px",
         ge=1,
@@ -133,14 +125,14 @@ class Settings(Model):
     )
     detail: float = option(
         1.0,
-        "Share of the photo's fine detail brought back when the picture grows to the next scale.",
+        "Share of the photo's fine detail added when the picture grows to the next scale.",
         "Size",
         ge=0,
         le=1,
     )
     stroke: float = option(
         1.0,
-        "Size of the strokes: how large the painting is shown to the network, whatever the --size.",
+        "Size of the strokes: how large the painting is for the network, relative to --size.",
         "Styles",
         "of the long edge",
         ge=0.1,
@@ -148,7 +140,7 @@ class Settings(Model):
     )
     protect_feather: float = option(
         0.5,
-        "Width of the soft edge around what --protect keeps, in percent of the long edge.",
+        "Width of the soft edge around the --protect region, in percent of the long edge.",
         "Regions",
         "%",
         ge=0,
@@ -156,16 +148,16 @@ class Settings(Model):
     )
     quality: Quality = option(
         "good",
-        "How many evaluations at each scale: "
+        "Evaluations at each scale: "
         + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
         + ".",
         "Speed",
     )
     evaluations: int | None = option(
         None,
-        "Network passes at each scale; overrides --quality.",
+        "Evaluations of the network at each scale; overrides --quality.",
         "Speed",
-        "passes",
+        "evaluations",
         ge=1,
         le=100_000,
     )
@@ -190,25 +182,29 @@ class Settings(Model):
     )
     seed: int = option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
     content_layers: dict[str, float] = option(
-        {"relu4_2": 1.0}, "Layers that keep the photo, as NAME or NAME=WEIGHT, by commas.", "Expert"
+        {"relu4_2": 1.0},
+        "Layers that compare the photo, NAME or NAME=WEIGHT, separated by commas.",
+        "Expert",
     )
     style_layers: dict[str, float] = option(
-        STYLE_LAYERS, "Layers that carry the style, as NAME or NAME=WEIGHT, by commas.", "Expert"
+        STYLE_LAYERS,
+        "Layers that compare the style, NAME or NAME=WEIGHT, separated by commas.",
+        "Expert",
     )
     convention: Convention = option(
         "mean",
-        "Formula of the losses: means (size does not matter), the paper's sums, or another program's.",
+        "Formula of the losses: means (independent of size), the paper's sums, or another program's.",
         "Expert",
     )
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
     padding: Literal["zero", "reflect", "replicate"] = option(
-        "zero", "What the network sees around the picture.", "Expert"
+        "zero", "Padding of convolutions at the border of the picture.", "Expert"
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(
         "lbfgs", "L-BFGS in torch, SciPy's L-BFGS-B (never bounded), or Adam.", "Expert"
     )
     bounded: bool = option(
-        True, "Keep pixels in the range that a file can hold while optimising.", "Expert"
+        True, "Keep pixels in the range of a file during the optimization.", "Expert"
     )
     history: int = option(
         10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000
@@ -218,19 +214,19 @@ class Settings(Model):
     )
     adam_beta1: float = option(
         0.9,
-        "Adam: how much of the mean of past gradients it keeps at a step.",
+        "Adam: decay of the mean of gradients per step.",
         "Expert",
         ge=0,
         lt=1,
     )
     adam_beta2: float = option(
-        0.999, "Adam: how much of the mean of their squares it keeps.", "Expert", ge=0, lt=1
+        0.999, "Adam: decay of the mean of squared gradients per step.", "Expert", ge=0, lt=1
     )
     adam_epsilon: float = option(
-        1e-8, "Adam: added to the root of that mean, below it.", "Expert", gt=0, le=1
+        1e-8, "Adam: added to the denominator, the root of the mean square.", "Expert", gt=0, le=1
     )
     line_search: int = option(
-        20, "SciPy: evaluations at most of one line search.", "Expert", "evaluations", ge=1, le=1000
+        20, "SciPy: most evaluations in one line search.", "Expert", "evaluations", ge=1, le=1000
     )
 
     @field_validator("content_layers", "style_layers", mode="before")
@@ -263,7 +259,7 @@ class Settings(Model):
         return self
 
     def _products(self) -> Iterator[tuple[str, float]]:
-        """Yield what each loss is multiplied by, with its name for messages; nothing for those left out."""
+        """Yield (name for messages, factor) for each loss with a factor above 0."""
         for term, alpha, layers in (
             ("content_weight", self.content_weight, self.content_layers),
             ("style_weight", self.style_weight, self.style_layers),
@@ -278,22 +274,22 @@ class Settings(Model):
 
     @property
     def content_term(self) -> bool:
-        """Whether the photo takes part in the loss."""
+        """Whether the loss has a content term."""
         return self.content_weight > 0 and any(self.content_layers.values())
 
     @property
     def style_term(self) -> bool:
-        """Whether the painting takes part in the loss."""
+        """Whether the loss has a style term."""
         return self.style_weight > 0 and any(self.style_layers.values())
 
     @property
-    def passes(self) -> int:
-        """Evaluations at each scale: `evaluations`, or what `quality` stands for."""
+    def evaluations_per_scale(self) -> int:
+        """Evaluations at each scale: `evaluations`, or the number of `quality`."""
         return QUALITY[self.quality] if self.evaluations is None else self.evaluations
 
     @property
     def solver_options(self) -> dict[str, Any]:
-        """Options of the solver's constructor, but for what memory decides."""
+        """Arguments of the solver's constructor, except those that depend on memory."""
         bounds = (0.0, 1.0) if self.bounded else None
         if self.solver == "scipy":
             return {"history": self.history, "line_search": self.line_search}
@@ -304,22 +300,22 @@ class Settings(Model):
         return {"learning_rate": rate, "betas": betas, "epsilon": epsilon, "bounds": bounds}
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> Settings:
+    def preset(cls, name: str, **changes: Any) -> Self:
         """Return the settings of a preset, with changes.
 
         Args:
-            name: `default`, `paper` (Gatys, Ecker and Bethge, to the letter), another that ships with
-                impasto, or one of the user's own.
-            changes: Fields that differ from the preset.
+            name: `default`, `paper` (Gatys, Ecker and Bethge), another that comes with impasto, or one of
+                the user.
+            changes: Fields that differ from the preset, by name.
 
         Raises:
             SettingsError: The preset or a field is unknown, or a value is out of range.
         """
-        if "quality" in changes:  # a preset's number of evaluations would override it
+        if "quality" in changes:  # the preset's number of evaluations would override it
             changes.setdefault("evaluations", None)
         if not {"content_weight", "style_weight"}.isdisjoint(changes):  # as would its strength
             changes.setdefault("strength", None)
-        base = settings_file.resolved(name).settings
+        base = settings_file.resolve_preset(name).settings
         try:
             cls.check_types(base)
         except SettingsError as error:

@@ -1,10 +1,8 @@
-"""Settings files, and presets, which are those with a name: some ship with impasto, users add others.
+"""Settings files, and presets, which are settings files with a name. No torch here.
 
-No torch here.
-
-A settings file is TOML: fields of `Settings` at the top, those of `Runtime`, `Output` and `Input` in
-`[runtime]`, `[output]` and `[input]`, `preset = "paper"` for what the rest starts from, `weights = "NAME"`,
-and `[about]` for people::
+Some presets come with impasto, users add others. A settings file is TOML: fields of `Settings` at the top,
+those of `Runtime`, `Output` and `Input` in `[runtime]`, `[output]` and `[input]`, `preset = "paper"` for the
+preset to start from, `weights = "NAME"`, and `[about]` for readers::
 
     preset = "paper"
     content_weight = 0.5
@@ -19,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impasto.config.model import given
+from impasto.config.model import short_repr
 from impasto.errors import SettingsError
 from impasto.messages import did_you_mean, printable
 from impasto.system.app_dirs import config_folder
@@ -27,13 +25,13 @@ from impasto.system.files import read_whole
 
 TABLES = ("runtime", "output", "input")  # of the models beside `Settings`
 SHIPPED = Path(__file__).parent / "presets"
-LARGEST_SHEET = 1_000_000  # bytes of a settings file
+LARGEST_FILE = 1_000_000  # bytes of a settings file
 PEERS = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")  # other programs, for --like
 
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """What a settings file says, not checked against the models yet."""
+    """The content of a settings file, not validated by the models yet."""
 
     settings: Mapping[str, Any]
     runtime: Mapping[str, Any] = field(default_factory=dict)
@@ -42,97 +40,95 @@ class SettingsFile:
     preset: str | None = None
     weights: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
-    missing_flags: tuple[
-        str, ...
-    ] = ()  # of a picture: its flags that are no settings, such as mask
+    missing_flags: tuple[str, ...] = ()  # flags of a picture's run that a settings file cannot hold
 
     def tables(self) -> tuple[Mapping[str, Any], ...]:
-        """Return the values of each model."""
+        """Return the values for `Settings`, `Runtime`, `Output` and `Input`."""
         return self.settings, self.runtime, self.output, self.input
 
     @property
     def title(self) -> str:
-        """What it is, in one line."""
+        """The title, one line."""
         return str(self.about.get("title", ""))
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What it cannot express, in sentences."""
-        found = self.about.get("limits", [])
-        return tuple(map(str, found)) if isinstance(found, list) else (str(found),)
+        """What the preset cannot express, in sentences."""
+        limits = self.about.get("limits", [])
+        return tuple(map(str, limits)) if isinstance(limits, list) else (str(limits),)
 
 
 def preset_folder() -> Path:
-    """Return where a user adds presets, as NAME.toml."""
+    """Return the folder where a user adds presets as NAME.toml."""
     return config_folder() / "presets"
 
 
-def known() -> dict[str, Path]:
-    """Return all presets by name: those that ship with impasto, then the user's."""
-    found = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+def preset_paths() -> dict[str, Path]:
+    """Return the paths of all presets by name: those that come with impasto, then the user's."""
+    paths = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
     first = ("default", "paper")
-    shipped = {name: found[name] for name in first} | found
-    return {**shipped, **{path.stem: path for path in mine() if path.stem not in shipped}}
+    shipped = {name: paths[name] for name in first} | paths
+    return {**shipped, **{path.stem: path for path in user_presets() if path.stem not in shipped}}
 
 
-def mine() -> list[Path]:
-    """Return the files of the user's own presets; those with the name of a shipped one are not used."""
+def user_presets() -> list[Path]:
+    """Return the files of the user's presets; one with the name of a shipped preset is not used."""
     try:
         return sorted(preset_folder().glob("*.toml"))
     except OSError:
         return []
 
 
-def read(name: str) -> SettingsFile:
+def read_preset(name: str) -> SettingsFile:
     """Return a preset by name.
 
     Raises:
         SettingsError: It is unknown or cannot be read.
     """
-    presets = known()
+    presets = preset_paths()
     if name not in presets:
-        shown = printable(name) if name else ""
+        label = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."
         raise SettingsError(
-            f"unknown preset '{shown}'.{hint} impasto presets tells more; "
+            f"unknown preset '{label}'.{hint} impasto presets tells more; "
             f"your own go into {preset_folder()} as NAME.toml."
         )
-    return read_sheet(presets[name])
+    return read_file(presets[name])
 
 
-def read_sheet(path: str | os.PathLike[str]) -> SettingsFile:
+def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     """Read a settings file.
 
     Raises:
         InputError: The file cannot be read.
         SettingsError: It is not TOML, or one of its tables is not a table.
     """
-    shown = printable(path)
-    return parse(read_whole(path, LARGEST_SHEET), shown)
+    label = printable(path)
+    return parse(read_whole(path, LARGEST_FILE), label)
 
 
-def parse(data: bytes, shown: str) -> SettingsFile:
-    """Read the bytes of a settings file; `shown` is its name for messages."""
+def parse(data: bytes, label: str) -> SettingsFile:
+    """Return the settings file in these bytes; `label` is its name in messages."""
     try:
         values = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # tomllib's own, and numbers of too many digits
-        raise SettingsError(f"{shown}: not a settings file in TOML: {error}") from error
+        raise SettingsError(f"{label}: not a settings file in TOML: {error}") from error
     tables = {name: values.pop(name, {}) for name in (*TABLES, "about")}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise SettingsError(f"{shown}: {name} must be a table, [{name}]")
+            raise SettingsError(f"{label}: {name} must be a table, [{name}]")
     words = {name: values.pop(name, None) for name in ("preset", "weights")}
     for name, word in words.items():
         if word is not None and not isinstance(word, str):
-            raise SettingsError(f"{shown}: {name} must be a name in quotes, not {given(word)}")
+            raise SettingsError(f"{label}: {name} must be a name in quotes, not {short_repr(word)}")
     return SettingsFile(values, **tables, **words)
 
 
-def resolved(name: str) -> SettingsFile:
-    """Return a preset laid over those that it starts from.
+def resolve_preset(name: str) -> SettingsFile:
+    """Return a preset merged with those that it starts from.
 
     Raises:
-        SettingsError: It or one below it is unknown, or they start from each other.
+        SettingsError: One of them is unknown, or they start from each other.
     """
     whole = SettingsFile({})
     seen: list[str] = []
@@ -141,14 +137,14 @@ def resolved(name: str) -> SettingsFile:
         if current in seen:
             raise SettingsError(f"the presets {' and '.join(seen)} start from each other")
         seen.append(current)
-        sheet = read(current)
+        file = read_preset(current)
         whole = SettingsFile(
-            {**sheet.settings, **whole.settings},
-            {**sheet.runtime, **whole.runtime},
-            {**sheet.output, **whole.output},
-            {**sheet.input, **whole.input},
-            weights=whole.weights or sheet.weights,
-            about=whole.about or sheet.about,
+            {**file.settings, **whole.settings},
+            {**file.runtime, **whole.runtime},
+            {**file.output, **whole.output},
+            {**file.input, **whole.input},
+            weights=whole.weights or file.weights,
+            about=whole.about or file.about,
         )
-        current = sheet.preset
+        current = file.preset
     return whole

@@ -1,1 +1,1 @@
-"""Files and pixels. `Picture` is the only way in and out."""
+"""Picture files and their pixels; `Picture` reads and writes them."""

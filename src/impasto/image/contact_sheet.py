@@ -1,7 +1,7 @@
 """The contact sheet: many small pictures in one, in rows and columns, with labels.
 
-`Layout` says where everything stands, `contact_sheet` draws it. Text is drawn with Pillow's own font, so that
-a sheet looks the same on every machine.
+`Layout` holds the positions, `contact_sheet` draws. Text is drawn with the font of Pillow, so that a sheet
+looks the same on every machine.
 """
 
 import math
@@ -22,11 +22,11 @@ from impasto.messages import printable
 
 CELL = 256  # px; long edge of a picture on the sheet, at most
 LARGEST = 16_000  # px on a side of the sheet; JPEG, WebP and AVIF end a little above
-NARROWEST = 150  # px; of a column, so that labels can be read beside tiny pictures
+NARROWEST = 150  # px; width of a column, so that labels of tiny pictures can be read
 MARGIN, GAP = 20, 10  # px
 PAPER, INK, FAINT, BLANK = (255, 255, 255), (30, 30, 30), (105, 105, 105), (240, 240, 240)
 LINES = 4  # of a label
-HARD = "\u00a0"  # a space at which no line is broken
+HARD = "\u00a0"  # no-break space
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -34,13 +34,13 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands on a sheet, in pixels.
+    """The positions on a sheet, in pixels.
 
     Attributes:
-        cell: Width and height of the room for one picture.
+        cell: Width and height of the space for one picture.
         columns: Labels above the columns.
         rows: Labels left of the rows.
-        captions: Lines below every picture: 0 if there are none.
+        captions: Lines below every picture.
         title: The line on top.
         least: Width of a column with tiny pictures.
         note: The line at the bottom.
@@ -56,12 +56,12 @@ class Layout:
 
     @cached_property
     def size(self) -> int:
-        """Height of the letters of labels in pixels, in keeping with the pictures."""
+        """Font size of labels in pixels, in proportion to the pictures."""
         return max(13, min(40, round(max(self.cell) / 17)))
 
     @cached_property
     def small(self) -> int:
-        """Height of the letters of captions."""
+        """Font size of captions in pixels."""
         return max(11, round(self.size * 0.8))
 
     @cached_property
@@ -95,7 +95,7 @@ class Layout:
 
     @cached_property
     def step(self) -> tuple[int, int]:
-        """From one cell to the next, across and down."""
+        """Distance from one cell to the next, across and down."""
         below = self.captions * line(self.small) + (GAP // 2 if self.captions else 0)
         return self.column + GAP, self.cell[1] + below + GAP
 
@@ -108,13 +108,13 @@ class Layout:
         return width, height + (GAP + line(self.small) if self.note else 0)
 
     def room(self, row: int, column: int) -> Box:
-        """Return the room of one cell, counted from 0."""
+        """Return the space of one cell; row and column count from 0."""
         left = MARGIN + self.left + column * self.step[0] + (self.column - self.cell[0]) // 2
         top = MARGIN + self.head + self.above + row * self.step[1]
         return left, top, left + self.cell[0], top + self.cell[1]
 
     def box(self, row: int, column: int, size: tuple[int, int]) -> Box:
-        """Return where a picture of that size stands: in the middle of its room."""
+        """Return the box of a picture of this size, centered in its space."""
         left, top, right, bottom = self.room(row, column)
         left += (right - left - size[0]) // 2
         top += (bottom - top - size[1]) // 2
@@ -122,17 +122,17 @@ class Layout:
 
 
 def font(size: int) -> Font:
-    """Return the font of the sheet; size is in pixels."""
+    """Return the font in a size in pixels."""
     return ImageFont.load_default(size)
 
 
 def line(size: int) -> int:
-    """Return the distance of two lines of letters of that size."""
+    """Return the line height for a font size."""
     return math.ceil(size * 1.3)
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """Break a label into a few lines that fit a width in pixels."""
+    """Return a label as a few lines that fit a width in pixels."""
     text = printable(text).replace(",", ", ")
     letters = max(6, int(width * len(text) / max(1.0, font(size).getlength(text))))  # about
     text = text.replace("= ", f"={HARD}")
@@ -159,11 +159,11 @@ def layout_of(
     least = NARROWEST
     while True:
         drawn = [shrunk(size, cell) for size in sizes if size is not None] or [(cell, cell)]
-        room = max(width for width, _ in drawn), max(height for _, height in drawn)
-        layout = Layout(room, columns, rows, lines, title, least, note)
+        space = max(width for width, _ in drawn), max(height for _, height in drawn)
+        layout = Layout(space, columns, rows, lines, title, least, note)
         if max(layout.sheet) <= LARGEST:
             return layout
-        cell = min(cell, max(room)) * 9 // 10
+        cell = min(cell, max(space)) * 9 // 10
         least = min(least, cell)
         if cell < 16:
             raise InputError(
@@ -173,12 +173,12 @@ def layout_of(
 
 
 def shrunk(size: tuple[int, int], cell: int) -> tuple[int, int]:
-    """Return the size on the sheet: as it is, or smaller, never larger."""
+    """Return the size on the sheet, never larger than the picture."""
     return size if max(size) <= cell else fit(*size, cell)
 
 
 class Pictured(Protocol):
-    """What has a picture, such as a `Result` or a `Cell`."""
+    """An object with a picture, such as a `Result` or a `Cell`."""
 
     @property
     def picture(self) -> Picture | None:
@@ -196,17 +196,17 @@ def contact_sheet(
     cell: int = CELL,
     name: str = "<sheet>",
 ) -> Picture:
-    """Put pictures beside and below each other, row by row, and label them.
+    """Arrange pictures in rows and columns, with labels.
 
     Args:
-        pictures: Row by row, results too; None leaves a blank. Transparent ones lie on white.
-        columns: Labels of the columns, or how many there are. About a square if None.
-        rows: Labels of the rows, or how many there are. As many as are needed if None.
+        pictures: Pictures or results, row by row; None leaves a blank. Transparent ones lie on white.
+        columns: Labels of the columns, or their number. About a square if None.
+        rows: Labels of the rows, or their number. As many as needed if None.
         captions: A text below each picture.
         title: A line on top.
         note: A small line at the bottom.
-        cell: Long edge of a picture on the sheet, in px, at most; small ones are not enlarged.
-        name: Of the sheet, for messages.
+        cell: Maximum long edge of a picture on the sheet, in px; small ones are not enlarged.
+        name: Of the sheet, in messages.
 
     Raises:
         InputError: There are no pictures, numbers do not fit together, or the sheet would be too large.
@@ -218,13 +218,13 @@ def contact_sheet(
         raise InputError(f"cell: must be 16 px or more, not {cell}")
     across = _labels("columns", columns, math.ceil(math.sqrt(len(pictures))))
     down = _labels("rows", rows, math.ceil(len(pictures) / len(across)))
-    places = len(across) * len(down)
-    if len(pictures) > places:
+    cells = len(across) * len(down)
+    if len(pictures) > cells:
         raise InputError(f"{len(pictures)} pictures do not fit {len(down)} x {len(across)} cells")
-    # One after the other, so that only the small ones are held in memory together.
+    # One after the other, so that only the small ones are in memory together.
     drawn = [_small(picture, cell) for picture in pictures]
-    drawn += [None] * (places - len(drawn))
-    captions = [*captions, *[""] * (places - len(captions))][:places]
+    drawn += [None] * (cells - len(drawn))
+    captions = [*captions, *[""] * (cells - len(captions))][:cells]
     sizes = [None if small is None else small.size for small in drawn]
     layout = layout_of(
         sizes,
@@ -249,23 +249,23 @@ def contact_sheet(
     return Picture.of(np.asarray(sheet), name)
 
 
-def _labels(what: str, given: int | Sequence[str] | None, count: int) -> list[str]:
-    """Return labels, empty ones where only their number is known."""
-    if given is None or isinstance(given, int):
-        labels = [""] * (count if given is None else given)
+def _labels(what: str, value: int | Sequence[str] | None, count: int) -> list[str]:
+    """Return labels; they are empty where `value` is a number or None (then there are `count`)."""
+    if value is None or isinstance(value, int):
+        labels = [""] * (count if value is None else value)
     else:
-        labels = list(given)
+        labels = list(value)
     if not labels:
         raise InputError(f"{what}: there must be at least one")
     return labels
 
 
-def _small(given: PictureLike | Pictured | None, cell: int) -> Image.Image | None:
-    """Return a picture as the sheet shows it, if there is one."""
-    held: Any = getattr(given, "picture", given)
-    if held is None:
+def _small(item: PictureLike | Pictured | None, cell: int) -> Image.Image | None:
+    """Return a picture in its size on the sheet; None for a blank."""
+    source: Any = getattr(item, "picture", item)
+    if source is None:
         return None
-    picture = Picture.of(held)
+    picture = Picture.of(source)
     size = shrunk((picture.width, picture.height), cell)
     planes = picture.tensor(*size)[0].permute(1, 2, 0)
     pixels: npt.NDArray[np.uint8] = (planes * 255 + 0.5).clamp(0, 255).byte().contiguous().numpy()
@@ -273,7 +273,7 @@ def _small(given: PictureLike | Pictured | None, cell: int) -> Image.Image | Non
 
 
 def _inside(box: Box) -> Box:
-    """Return a box as Pillow draws it, whose last pixels belong to it."""
+    """Return a box for Pillow, which counts the last pixels as inside."""
     return box[0], box[1], box[2] - 1, box[3] - 1
 
 
@@ -308,14 +308,14 @@ def _draw_line(
     size: int,
     ink: tuple[int, int, int],
 ) -> None:
-    """Draw a line across the sheet, smaller or shorter where it is too long."""
-    room = layout.sheet[0] - 2 * MARGIN
-    said = printable(text)
-    while font(size).getlength(said) > room and size > 9:
+    """Draw a line of text across the sheet, smaller or cut off where it is too long."""
+    width = layout.sheet[0] - 2 * MARGIN
+    text = printable(text)
+    while font(size).getlength(text) > width and size > 9:
         size -= 1
-    while font(size).getlength(said) > room and len(said) > 8:
-        said = f"{said[:-2].rstrip(' …')}…"
-    draw.text((MARGIN, top), said, ink, font(size))
+    while font(size).getlength(text) > width and len(text) > 8:
+        text = f"{text[:-2].rstrip(' …')}…"
+    draw.text((MARGIN, top), text, ink, font(size))
 
 
 def _draw_caption(
@@ -327,6 +327,6 @@ def _draw_caption(
         while font(size).getlength(part) > layout.column and size > 9:
             size -= 1
         if font(size).getlength(part) > layout.step[0]:
-            continue  # nobody could read it across the next one's
+            continue  # it would overlap the next one
         top = bottom + GAP // 2 + number * line(layout.small)
         draw.text(((left + right) / 2, top), printable(part), FAINT, font(size), "ma")

@@ -1,9 +1,9 @@
-"""From the bytes of a picture file to upright sRGB pixels, and what the file says besides.
+"""Decode the bytes of a picture file into upright sRGB pixels and metadata.
 
-    held, facts = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
+    pixels, info = decode(data, "cat.jpg", Input())    # 3 bands, or 4 with alpha; uchar, ushort or float
 
-libvips reads most formats, Pillow and pi-heif the others. Formats are known by content, not by name, and
-all limits hold before anything is unpacked.
+libvips reads most formats, Pillow and pi-heif the others. The format is recognized by content, not by name.
+All limits are checked before anything is unpacked.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ import pyvips
 from impasto.config.limits import Input
 from impasto.image import metadata
 from impasto.image.formats import format_of
-from impasto.image.guards import check_size, foreign, translated
-from impasto.image.headers import PARTS, check_claims, frames, packed_text, png_chunks
+from impasto.image.guards import check_size, convert_errors, convert_pillow_errors
+from impasto.image.headers import PARTS, check_headers, frames, packed_text, png_chunks
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
 from impasto.image.pixels import Pixels, from_pil, is_large
@@ -36,60 +36,65 @@ _LOADERS = {  # no other loader of libvips is ever reached, so no other needs to
     "webp": "webpload_buffer",
     "avif": "heifload_buffer",
 }
-_FLOWING = ("jpeg", "png", "tiff")  # unpacked row by row, so that a large file needs little memory
+_STREAMABLE = ("jpeg", "png", "tiff")  # unpacked row by row: a large file needs little memory
 _MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
 
 _log = logging.getLogger(__name__)
 
 
-def decode(data: bytes, shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
-    """Return the upright sRGB pixels, all of them read once, and what the file says.
+def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
+    """Return the upright sRGB pixels, all of them read once, and the metadata.
+
+    Args:
+        data: The whole file.
+        label: Its name in messages.
+        limits: Which formats and sizes are read.
 
     Raises:
-        PictureError: It is damaged, beyond a limit, or not a picture that can be read.
+        PictureError: The file is damaged, beyond a limit, or not a picture that can be read.
         ResourceError: There is not enough memory for it.
     """
-    with translated(shown):
-        kind = format_of(data, shown, limits)
-        check_claims(kind, data, shown, limits)
+    with convert_errors(label):
+        kind = format_of(data, label, limits)
+        check_headers(kind, data, label, limits)
         if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
-            image, facts, count = read_rare(kind, data, shown, limits)
+            image, info, count = read_rare(kind, data, label, limits)
         else:
-            image, facts = _vips(kind, data, shown, limits)
+            image, info = _vips(kind, data, label, limits)
             count = frames(kind, data, limits.max_frames)
         if count > 1:
             part = PARTS.get(kind, "frames")
-            said = f"{shown}: {count} {part}; only the first is used"
-            facts = replace(facts, notes=(*facts.notes, said))
-        if kind in _FLOWING and kind not in RARE and _can_flow(image, kind, data):
-            held, facts = _flowing(kind, data, shown, limits, facts)
+            note = f"{label}: {count} {part}; only the first is used"
+            info = replace(info, notes=(*info.notes, note))
+        if kind in _STREAMABLE and kind not in RARE and _can_stream(image, kind, data):
+            pixels, info = _decode_streamed(kind, data, label, limits, info)
         else:
-            held, facts = _settled(image, facts, shown)
-    for note in facts.notes:
+            pixels, info = _finish_decoding(image, info, label)
+    for note in info.notes:
         _log.warning("%s", note)
-    return held, facts
+    return pixels, info
 
 
-def decode_pil(picture: "Image", shown: str, limits: Input) -> tuple[Pixels, FileInfo]:
-    """Return the same of a picture that Pillow holds."""
-    check_size(*picture.size, shown, limits)
-    with translated(shown):
-        with foreign(shown):
+def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, FileInfo]:
+    """Return the upright sRGB pixels and the metadata of a picture of Pillow."""
+    check_size(*picture.size, label, limits)
+    with convert_errors(label):
+        with convert_pillow_errors(label):
             picture.load()
             image = from_pil(picture)
-            facts = FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture))
-        return _settled(image, facts, shown)
+            info = FileInfo(8 if image.format == "uchar" else 16, dpi=pil_dpi(picture))
+        return _finish_decoding(image, info, label)
 
 
-def xmp_in(data: bytes, shown: str) -> bytes:
-    """Return the packet of XMP in a file, without unpacking its pixels; empty if there is none."""
-    with translated(shown):
-        # Pixels stay packed; and what was written under a larger limit is to be read back.
+def xmp_in(data: bytes, label: str) -> bytes:
+    """Return the XMP packet of a file, without unpacking its pixels; empty if absent."""
+    with convert_errors(label):
+        # Pixels stay packed, and files written under a larger limit must be readable.
         limits = Input.from_environment().changed(max_pixels=2**62, max_side=2**31 - 1)
-        kind = format_of(data, shown, limits)
-        check_claims(kind, data, shown, limits)
+        kind = format_of(data, label, limits)
+        check_headers(kind, data, label, limits)
         if kind == "heic":
-            with foreign(shown):
+            with convert_pillow_errors(label):
                 return bytes(heif_image(data).info.get("xmp") or b"")
         if kind in RARE:
             return b""
@@ -97,38 +102,38 @@ def xmp_in(data: bytes, shown: str) -> bytes:
         return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
-def _settled(image: pyvips.Image, facts: FileInfo, shown: str) -> tuple[Pixels, FileInfo]:
-    """Return the image as it is held; what lies across after turning is said so."""
-    lying = image.get_typeof("orientation") and image.get("orientation") > 4
-    image, notes = srgb(image, shown)
-    dpi = facts.dpi[::-1] if facts.dpi and lying else facts.dpi
-    return Pixels.of(upright(image)), replace(facts, dpi=dpi, notes=(*facts.notes, *notes))
+def _finish_decoding(image: pyvips.Image, info: FileInfo, label: str) -> tuple[Pixels, FileInfo]:
+    """Return the upright sRGB pixels, and the metadata with notes; dpi is swapped for a quarter turn."""
+    quarter_turn = image.get_typeof("orientation") and image.get("orientation") > 4
+    image, notes = srgb(image, label)
+    dpi = info.dpi[::-1] if info.dpi and quarter_turn else info.dpi
+    return Pixels.of(upright(image)), replace(info, dpi=dpi, notes=(*info.notes, *notes))
 
 
-def _can_flow(image: pyvips.Image, kind: str, data: bytes) -> bool:
-    """Whether a picture is so large that its file is held instead of its pixels, and can be."""
+def _can_stream(image: pyvips.Image, kind: str, data: bytes) -> bool:
+    """Whether a picture is so large that its file is kept in memory instead of its pixels."""
     turned = image.get_typeof("orientation") and image.get("orientation") > 1
     rare = kind == "tiff" and is_rare_tiff(data)
     return not turned and not rare and is_large(image, len(data))
 
 
-def _flowing(
-    kind: str, data: bytes, shown: str, limits: Input, facts: FileInfo
+def _decode_streamed(
+    kind: str, data: bytes, label: str, limits: Input, info: FileInfo
 ) -> tuple[Pixels, FileInfo]:
-    """Return pixels that are unpacked anew whenever they are asked for; read them once to be sure."""
+    """Return pixels that are unpacked for each reading; they are read once now to find damage."""
 
     def make() -> pyvips.Image:
-        return srgb(_vips(kind, data, shown, limits)[0], shown)[0]
+        return srgb(_vips(kind, data, label, limits)[0], label)[0]
 
-    image, notes = srgb(_vips(kind, data, shown, limits)[0], shown)
+    image, notes = srgb(_vips(kind, data, label, limits)[0], label)
     image.avg()
-    return Pixels.flowing(image, make), replace(facts, notes=(*facts.notes, *notes))
+    return Pixels.streaming(image, make), replace(info, notes=(*info.notes, *notes))
 
 
-def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
-    """Return the image as libvips opens it, only the head read, and what it says."""
+def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+    """Return the image as libvips opens it, with only the header read, and its metadata."""
     image = _load(kind, data)
-    check_size(image.width, image.height, shown, limits)
+    check_size(image.width, image.height, label, limits)
     bits = 8 if image.format == "uchar" else 16
     if kind == "tiff":
         dpi, described = metadata.stated_dpi(data), metadata.described(data)
@@ -143,15 +148,16 @@ def _vips(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Ima
         image = full_range(image, image.get("bits-per-sample"))
     if kind == "gif":
         image = _on_canvas(image, data)
-    return _turned(image, kind, data, described, xmp), FileInfo(bits, dpi, (), described, iptc, xmp)
+    image = _with_orientation(image, kind, data, described, xmp)
+    return image, FileInfo(bits, dpi=dpi, exif=described, iptc=iptc, xmp=xmp)
 
 
-def _turned(
+def _with_orientation(
     image: pyvips.Image, kind: str, data: bytes, described: bytes, xmp: bytes
 ) -> pyvips.Image:
-    """Say how the image is turned where libvips does not see it: in XMP, in a profile of ImageMagick's."""
+    """Return the image with the orientation that libvips misses: in XMP or a profile of ImageMagick."""
     if kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536]):
-        return image  # turned already
+        return image  # libheif has applied it
     stated = metadata.orientation(data if kind == "tiff" else described)
     turn = metadata.xmp_orientation(xmp) if stated is None else stated
     if turn in range(2, 9):
@@ -161,7 +167,7 @@ def _turned(
 
 
 def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
-    """Put the frame of a GIF onto its canvas, which libvips leaves out if it thinks it too large."""
+    """Return the frame of a GIF on its canvas, which libvips ignores if it seems too large."""
     width, height = struct.unpack_from("<HH", data, 6)
     if (image.width, image.height) == (width, height) or min(width, height) == 0:
         return image
@@ -172,7 +178,7 @@ def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
 
 
 def _load(kind: str, data: bytes) -> pyvips.Image:
-    """Open with libvips; help it with TIFFs of 8-bit Lab samples, which version 8.18 refuses."""
+    """Open with libvips; TIFFs of 8-bit Lab samples, which version 8.18 refuses, need help."""
     options = {"fail_on": "error", "access": "sequential"}
     try:
         return pyvips.Operation.call(_LOADERS[kind], data, **options)
@@ -180,12 +186,12 @@ def _load(kind: str, data: bytes) -> pyvips.Image:
         if "bad labq format" not in str(error):
             raise
     image = pyvips.Operation.call(_LOADERS[kind], _as_rgb(data), **options)
-    tint = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
-    return (image[0] * (100 / 255)).bandjoin(tint).copy(interpretation="lab")
+    ab = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
+    return (image[0] * (100 / 255)).bandjoin(ab).copy(interpretation="lab")
 
 
 def _as_rgb(data: bytes) -> bytes:
-    """Return a TIFF whose three samples are declared to be RGB, whatever they are."""
+    """Return a TIFF with its three samples declared as RGB, whatever they are."""
     order, changed = "<" if data[:1] == b"I" else ">", bytearray(data)
     with contextlib.suppress(struct.error):
         at = struct.unpack_from(f"{order}I", data, 4)[0] + 2
@@ -200,11 +206,11 @@ def _blob(image: pyvips.Image, field: str) -> bytes:
 
 
 def _head_dpi(data: bytes) -> metadata.DPI | None:
-    """Return the resolution in the head of a PNG or a JPEG; libvips does not say if it is one."""
+    """Return the resolution in the header of a PNG or JPEG; libvips does not tell it from a default."""
     across, down, scale = 0, 0, 0.0
     if data.startswith(b"\x89PNG"):
         body = next((body for kind, body in png_chunks(data) if kind == b"pHYs"), b"")
-        if len(body) == 9 and body[8] == 1:  # dots a metre; else the shape of a pixel only
+        if len(body) == 9 and body[8] == 1:  # dots per meter; else only the aspect ratio of a pixel
             (across, down), scale = struct.unpack_from(">II", body), 0.0254
     elif data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0" and len(data) > 17:
         (across, down), scale = (
@@ -215,7 +221,7 @@ def _head_dpi(data: bytes) -> metadata.DPI | None:
 
 
 def _png_exif(data: bytes) -> bytes:
-    """Return the EXIF that ImageMagick wrote into a text of a PNG, in hexadecimal digits."""
+    """Return the EXIF that ImageMagick writes into a text chunk of a PNG, in hexadecimal."""
     for kind, body in png_chunks(data):
         name, _, text = body.partition(b"\0")
         if name not in (b"Raw profile type exif", b"Raw profile type APP1"):
@@ -229,7 +235,7 @@ def _png_exif(data: bytes) -> bytes:
 
 
 def _png_xmp(data: bytes) -> bytes:
-    """Return the packet of a PNG, wherever it stands: libvips reads only what precedes the pixels."""
+    """Return the XMP packet of a PNG, also behind the pixels, where libvips does not look."""
     for kind, body in png_chunks(data):
         name, _, rest = body.partition(b"\0")
         if name != b"XML:com.adobe.xmp" or kind not in (b"iTXt", b"zTXt", b"tEXt"):
@@ -244,7 +250,7 @@ def _png_xmp(data: bytes) -> bytes:
 
 
 def _keyed(image: pyvips.Image, data: bytes) -> pyvips.Image:
-    """Add the alpha of a 16-bit PNG with one transparent colour, which libvips leaves out."""
+    """Add the alpha of a 16-bit PNG with one transparent color, which libvips ignores."""
     body = next((body for kind, body in png_chunks(data) if kind == b"tRNS"), b"")
     if not body or len(body) != 2 * image.bands:
         return image

@@ -1,9 +1,9 @@
-"""From pixels to the bytes of a picture file, with its recipe, its profile and its resolution.
+"""Encode pixels as the bytes of a picture file, with recipe, profile, metadata and resolution.
 
     data = encode(image, info, ".png", Output(), recipe='{"schema": 1}')
 
-libvips writes the pixels. What it leaves out or puts in unasked (the resolution, where none is
-known; a packet of XMP in PNG that others find; EXIF in TIFF) is put right in the file's own terms.
+libvips writes the pixels. Its bytes are corrected where it omits or invents something: a resolution where
+none is known, the XMP packet of a PNG where other programs find it, EXIF in TIFF.
 """
 
 import logging
@@ -20,7 +20,7 @@ from impasto.image import metadata as metadata_module
 from impasto.image import xmp
 from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
-from impasto.image.pixels import over_white, quantised
+from impasto.image.pixels import over_white, quantized
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import WRITABLE
 
@@ -30,7 +30,7 @@ _SAVERS: dict[str, dict[str, Any]] = {
     ".png": {"compression": 6},
     ".jpg": {"subsample_mode": "off", "optimize_coding": True},
     ".tif": {"compression": "deflate", "predictor": "horizontal"},
-    ".webp": {"exact": True},  # keeps colours under transparent pixels
+    ".webp": {"exact": True},  # keeps the colors of transparent pixels
     ".avif": {"compression": "av1", "bitdepth": 8, "subsample_mode": "off"},
 }
 _LOSSY = (".jpg", ".webp", ".avif")
@@ -41,22 +41,22 @@ _log = logging.getLogger(__name__)
 
 def encode(
     image: pyvips.Image,
-    facts: FileInfo,
+    info: FileInfo,
     suffix: str,
     output: Output,
     *,
     recipe: str | None = None,
-    shown: str = "",
+    label: str = "",
 ) -> bytes:
     """Return the bytes of a file; see `Picture.encode`.
 
     Args:
         image: Upright sRGB pixels, 3 bands or 4 with alpha.
-        facts: What the source file said, to be written again.
+        info: Metadata of the source file.
         suffix: One of `WRITABLE`; it decides the format.
         output: Bits, quality and metadata.
         recipe: JSON text for the XMP packet.
-        shown: Name of the picture in messages.
+        label: Name of the picture in messages.
 
     Raises:
         InputError: The format does not exist or has no such bits, or the recipe is too long.
@@ -65,21 +65,21 @@ def encode(
     suffix = check_suffix(suffix)
     suffix = _SAME.get(suffix, suffix)
     deep = suffix in DEEP
-    bits = (facts.bits if deep else 8) if output.bits is None else output.bits
+    bits = (info.bits if deep else 8) if output.bits is None else output.bits
     if bits == 16 and not deep:
         raise InputError(f"{suffix} cannot have {bits} bits; 8 always works, 16 in .png, .tif")
-    facts = _chosen(facts, output.metadata, recipe, shown)
+    info = _select_metadata(info, output.metadata, recipe, label)
     options = _SAVERS[suffix] | ({"Q": output.jpeg_quality} if suffix in _LOSSY else {})
     if output.metadata != "strip":
         options["profile"] = "srgb"
     try:
         pixels = over_white(image) if suffix == ".jpg" else image
-        ready, keep = _dressed(quantised(pixels, bits), facts, suffix, output.metadata)
+        ready, keep = _with_metadata(quantized(pixels, bits), info, suffix, output.metadata)
         data = bytes(ready.write_to_buffer(suffix, keep=keep, **options))
     except pyvips.Error as error:
         what = f"{suffix} of {image.width} x {image.height} pixels"
         raise OutputError(f"cannot make a {what}: {detail(error)}; try .png") from error
-    data = _finished(data, facts, suffix)
+    data = _corrected(data, info, suffix)
     if recipe is not None and output.metadata != "strip":
         _check_recipe(data, recipe, suffix)
     return data
@@ -94,40 +94,42 @@ def check_suffix(suffix: str, where: str = "") -> str:
     raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
 
 
-def _chosen(facts: FileInfo, metadata: Metadata, recipe: str | None, shown: str) -> FileInfo:
-    """Return what the file is to say, with our packet in place of the photo's."""
+def _select_metadata(
+    info: FileInfo, metadata: Metadata, recipe: str | None, label: str
+) -> FileInfo:
+    """Return the metadata to write, with the recipe in the XMP packet."""
     if metadata == "strip":
         return FileInfo()
     if metadata == "minimal":
-        return FileInfo(dpi=facts.dpi, xmp=xmp.pack(recipe) if recipe is not None else b"")
-    packet, kept = b"", metadata_module.kept(facts.exif, facts.dpi) if facts.exif else b""
-    if facts.exif and not kept:
-        _log.warning("%s: its EXIF could not be kept", shown)
+        return FileInfo(dpi=info.dpi, xmp=xmp.pack(recipe) if recipe is not None else b"")
+    packet, exif = b"", metadata_module.kept(info.exif, info.dpi) if info.exif else b""
+    if info.exif and not exif:
+        _log.warning("%s: its EXIF could not be kept", label)
     try:
-        if facts.xmp or recipe is not None:
-            packet = xmp.pack(recipe, facts.xmp or None)
+        if info.xmp or recipe is not None:
+            packet = xmp.pack(recipe, info.xmp or None)
     except PictureError as error:
-        _log.warning("%s: its XMP could not be kept (%s)", shown, error)
+        _log.warning("%s: its XMP could not be kept (%s)", label, error)
         packet = xmp.pack(recipe) if recipe is not None else b""
-    return replace(facts, exif=kept, xmp=packet)
+    return replace(info, exif=exif, xmp=packet)
 
 
-def _dressed(
-    image: pyvips.Image, facts: FileInfo, suffix: str, metadata: Metadata
+def _with_metadata(
+    image: pyvips.Image, info: FileInfo, suffix: str, metadata: Metadata
 ) -> tuple[pyvips.Image, int]:
-    """Return the image with what libvips is to write beside the pixels, and which kinds."""
+    """Return the image with the metadata that libvips writes, and the flags of their kinds."""
     keep = 0 if metadata == "strip" else _KEEP["icc"]
     image = image.copy()
-    block = facts.exif
-    if facts.dpi:
-        image = image.copy(xres=facts.dpi[0] / 25.4, yres=facts.dpi[1] / 25.4)
+    block = info.exif
+    if info.dpi:
+        image = image.copy(xres=info.dpi[0] / 25.4, yres=info.dpi[1] / 25.4)
         image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
         if not block and suffix in (".webp", ".avif"):
-            block = metadata_module.minimal(facts.dpi)
-    elif block:  # libvips always puts a resolution there; this one stands for none, in EXIF
+            block = metadata_module.minimal(info.dpi)
+    elif block:  # libvips always writes a resolution; 72 dpi means none in EXIF
         image = image.copy(xres=72 / 25.4, yres=72 / 25.4)
-    iptc = metadata_module.photoshop_block(facts.iptc) if facts.iptc else b""
-    blobs = {"exif": (block, ".tif"), "xmp": (facts.xmp, ".png"), "iptc": (iptc, ".tif")}
+    iptc = metadata_module.photoshop_block(info.iptc) if info.iptc else b""
+    blobs = {"exif": (block, ".tif"), "xmp": (info.xmp, ".png"), "iptc": (iptc, ".tif")}
     for name, (blob, by_hand) in blobs.items():
         if blob and suffix != by_hand:
             mark = b"Exif\0\0" if name == "exif" else b""
@@ -136,28 +138,28 @@ def _dressed(
     return image, keep
 
 
-def _finished(data: bytes, facts: FileInfo, suffix: str) -> bytes:
-    """Put right what libvips cannot say."""
+def _corrected(data: bytes, info: FileInfo, suffix: str) -> bytes:
+    """Return the file with the metadata that libvips cannot write."""
     if suffix == ".png":
-        return _finished_png(data, facts)
-    if suffix == ".jpg" and facts.dpi:  # libvips writes no density; it comes first, before EXIF
-        across, down = (min(round(one), 65535) for one in facts.dpi)
+        return _corrected_png(data, info)
+    if suffix == ".jpg" and info.dpi:  # libvips writes no density; it comes first, before EXIF
+        across, down = (min(round(one), 65535) for one in info.dpi)
         density = struct.pack(">BHHBB", 1, across, down, 0, 0)
         return data[:2] + b"\xff\xe0\0\x10JFIF\0\x01\x01" + density + data[2:]
     if suffix == ".tif":
-        return metadata_module.into_tiff(data, dpi=facts.dpi, exif=facts.exif, iptc=facts.iptc)
+        return metadata_module.into_tiff(data, dpi=info.dpi, exif=info.exif, iptc=info.iptc)
     return data
 
 
-def _finished_png(data: bytes, facts: FileInfo) -> bytes:
-    """Leave out a resolution that nobody stated, and add XMP as its standard wants it."""
+def _corrected_png(data: bytes, info: FileInfo) -> bytes:
+    """Return the PNG without an invented resolution, and with XMP in an iTXt chunk, as its standard says."""
     parts, at = [data[:8]], 8
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
-        if facts.dpi or kind != b"pHYs":
+        if info.dpi or kind != b"pHYs":
             parts.append(data[at : at + 12 + size])
-        if kind == b"IHDR" and facts.xmp:
-            body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + facts.xmp
+        if kind == b"IHDR" and info.xmp:
+            body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + info.xmp
             check = struct.pack(">I", zlib.crc32(body))
             parts.append(struct.pack(">I", len(body) - 4) + body + check)
         at += 12 + size
@@ -165,7 +167,7 @@ def _finished_png(data: bytes, facts: FileInfo) -> bytes:
 
 
 def _check_recipe(data: bytes, recipe: str, suffix: str) -> None:
-    """Read the recipe back from the finished bytes, to be sure."""
+    """Check that the recipe can be read from the finished bytes."""
     try:
         same = xmp.recipe_in(data, f"the {suffix}") == recipe
     except ImpastoError as error:

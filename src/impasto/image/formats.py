@@ -1,4 +1,4 @@
-"""What kind of picture a file is: known by its content, never by its name.
+"""Recognize the format of a picture file by its content, never by its name.
 
 kind = format_of(data, "cat.jpg", Input())      # "png"
 """
@@ -23,30 +23,30 @@ _MAGIC = {
 }
 _AVIF = {b"avif", b"avis"}  # brands in the first box of a file
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_OTHERS = {  # only to say what a file is
+_OTHERS = {  # only for messages
     "a PDF or PostScript document": (b"%PDF", b"%!PS"),
     "a ZIP archive": (b"PK\x03\x04",),
     "an SVG or XML document": (b"<svg", b"<?xml"),
 }
 
 
-def format_of(data: bytes, shown: str, limits: Input) -> str:
+def format_of(data: bytes, label: str, limits: Input) -> str:
     """Return one of `FORMATS`.
 
     Raises:
-        PictureError: It is something else, or a format that `limits` leave out.
+        PictureError: It is something else, or a format that `limits` exclude.
     """
-    found = _known(data)
-    if found in FORMATS:
-        if limits.allows(found):
-            return found
+    name = _recognize(data)
+    if name in FORMATS:
+        if limits.allows(name):
+            return name
         allowed = f"only {limits.formats} may be read (IMPASTO_FORMATS, --formats)"
-        raise PictureError(f"{shown} is of the format {found}, but {allowed}")
-    raise PictureError(f"{shown} is {found or 'in no known format'}; give a {_USUAL} file")
+        raise PictureError(f"{label} is of the format {name}, but {allowed}")
+    raise PictureError(f"{label} is {name or 'in no known format'}; give a {_USUAL} file")
 
 
-def _known(data: bytes) -> str:
-    """Return the format, or what else it is in words, or nothing."""
+def _recognize(data: bytes) -> str:
+    """Return the name of the format, else a description for messages, else an empty string."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     for kinds in (_MAGIC, _OTHERS):
@@ -55,7 +55,9 @@ def _known(data: bytes) -> str:
                 return name
     if data[4:8] == b"ftyp":
         box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-        brands = {box[at : at + 4] for at in range(0, len(box), 4) if at != 4}  # then a version
+        brands = {
+            box[at : at + 4] for at in range(0, len(box), 4) if at != 4
+        }  # position 4 holds a version
         video = "a video file" if len(data) >= 16 else ""
         return "avif" if brands & _AVIF else "heic" if brands & _HEIC else video
     if data[:1] == b"P" and data[1:2] in b"123456fF" and data[2:3] in b" \t\r\n#" and data[2:3]:
@@ -66,7 +68,7 @@ def _known(data: bytes) -> str:
 
 
 def _is_tga(data: bytes) -> bool:
-    """Whether this can be a TGA, which has no magic number at its start: its head has to make sense."""
+    """Whether this can be a TGA, which has no magic number at its start: its header must make sense."""
     if len(data) < 19:
         return False
     name, has_map, kind, first, entries, entry, _, _, width, height, depth, bits = (
@@ -91,5 +93,5 @@ _TGA_END = b"TRUEVISION-XFILE.\0"
 
 
 def _near(left: int, needed: int) -> bool:
-    """Whether an unpacked TGA has about the length that its size asks for, cut or with more behind."""
+    """Whether an unpacked TGA has about the length for its size; it may be truncated or have a trailer."""
     return needed // 8 <= left <= 2 * needed + 65_536

@@ -1,6 +1,6 @@
-"""What image libraries raise on the files of strangers becomes errors for the user.
+"""Turn what image libraries raise on damaged files into errors for the user; check sizes.
 
-with translated("cat.jpg"):
+with convert_errors("cat.jpg"):
     image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
@@ -20,12 +20,16 @@ from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
 
-_terminal = threading.RLock()  # one at a time may turn it off
+_stderr_lock = threading.RLock()  # one thread at a time may redirect standard error
 
 
-def check_size(width: int, height: int, shown: str, limits: Input) -> None:
-    """Refuse what is too large, before it is unpacked."""
-    size = f"{shown} has {width} x {height} pixels, more than"
+def check_size(width: int, height: int, label: str, limits: Input) -> None:
+    """Refuse a picture that is too large, before it is unpacked.
+
+    Raises:
+        PictureError: It has more pixels, or a longer side, than `limits` allow.
+    """
+    size = f"{label} has {width} x {height} pixels, more than"
     if width * height > limits.max_pixels:
         allowed = f"{limits.max_pixels / 10**6:g} million (--max-pixels)"
         raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
@@ -35,22 +39,22 @@ def check_size(width: int, height: int, shown: str, limits: Input) -> None:
 
 
 @contextlib.contextmanager
-def translated(shown: str) -> Iterator[None]:
-    """Turn what files, libvips and the memory raise into errors for the user."""
+def convert_errors(label: str) -> Iterator[None]:
+    """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`."""
     _handle_log()
     try:
         yield
     except (pyvips.Error, UnicodeError) as error:
-        raise _damaged(shown, detail(error)) from error
+        raise _damaged(label, detail(error)) from error
     except MemoryError as error:
-        raise ResourceError(f"not enough memory for {shown}; give a smaller picture") from error
+        raise ResourceError(f"not enough memory for {label}; give a smaller picture") from error
     except InputError as error:
         raise PictureError(str(error)) from error
 
 
 @contextlib.contextmanager
-def foreign(shown: str) -> Iterator[None]:
-    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn besides."""
+def convert_pillow_errors(label: str) -> Iterator[None]:
+    """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn."""
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
@@ -61,19 +65,19 @@ def foreign(shown: str) -> Iterator[None]:
         if "memory" in str(error).lower():
             raise MemoryError from error
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _damaged(shown, printable(lines[0])[:120]) from error
+        raise _damaged(label, printable(lines[0])[:120]) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the C libraries below Pillow write to the terminal from it, such as libtiff."""
-    with _terminal, contextlib.ExitStack() as after:
-        with contextlib.suppress(OSError):  # nothing to keep quiet where there is no standard error
+    """Discard what C libraries below Pillow, such as libtiff, write to standard error."""
+    with _stderr_lock, contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):  # without a standard error there is nothing to discard
             saved = os.dup(2)
             after.callback(os.close, saved)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            after.callback(os.close, nowhere)
-            os.dup2(nowhere, 2)
+            null = os.open(os.devnull, os.O_WRONLY)
+            after.callback(os.close, null)
+            os.dup2(null, 2)
             after.callback(os.dup2, saved, 2)
         yield
 
@@ -100,16 +104,16 @@ def _handle_log() -> Any:
     return callback
 
 
-def _damaged(shown: str, why: str) -> PictureError:
-    return PictureError(f"{shown} is damaged or of an unknown kind ({why}); export it anew as PNG")
+def _damaged(label: str, why: str) -> PictureError:
+    return PictureError(f"{label} is damaged or of an unknown kind ({why}); export it anew as PNG")
 
 
 def detail(error: pyvips.Error | UnicodeError) -> str:
-    """Return the first complaint of libvips that is not a warning, where it is readable."""
+    """Return the first line of libvips' message that is not a warning, if it is readable."""
     if isinstance(error, UnicodeError):  # pyvips could not decode the message, and left it there
         pyvips.vips_lib.vips_error_clear()
         return "unreadable text in it"
     lines = [line.strip() for line in str(error.detail).splitlines()]
-    told = (line for line in lines if line and not any(w in line for w in ("Warning", "bad seek")))
-    said = next(told, error.message)
-    return "its data are damaged" if said.startswith("unable to ") else printable(said)[:120]
+    errors = (line for line in lines if line and "Warning" not in line and "bad seek" not in line)
+    text = next(errors, error.message)
+    return "its data are damaged" if text.startswith("unable to ") else printable(text)[:120]

@@ -1,9 +1,9 @@
-"""What a file says of itself, read from its structure before anything is unpacked: size, frames, text.
+"""Size, frames and texts of a picture file, read from its structure before anything is unpacked.
 
-It is believed only so far as to refuse the file, and to say what was left out::
+They serve to refuse the file, or to count what is ignored::
 
-    check_claims("gif", data, "cat.gif", Input())
-    frames("gif", data, 1000)                     # how many there are, counted no further than this
+    check_headers("gif", data, "cat.gif", Input())
+    frames("gif", data, 1000)                     # counts up to 1001
 """
 
 import re
@@ -15,31 +15,31 @@ from impasto.config.limits import Input
 from impasto.errors import PictureError
 from impasto.image.guards import check_size
 
-PARTS = {"tiff": "pages", "heic": "images"}  # of files with several; else frames
-_STEP = 65_536  # bytes that are unpacked at once, to be counted
-_PACKED = re.compile(rb"^[^\0]{1,79}\0", re.DOTALL)  # a name, before what is packed
+PARTS = {"tiff": "pages", "heic": "images"}  # names for messages; else frames
+_STEP = 65_536  # bytes unpacked at once, to be counted
+_PACKED = re.compile(rb"^[^\0]{1,79}\0", re.DOTALL)  # the keyword before the packed data
 
 
-def check_claims(kind: str, data: bytes, shown: str, limits: Input) -> None:
-    """Refuse a file by what its head claims.
+def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
+    """Refuse a file by its headers.
 
     Raises:
-        PictureError: Its canvas, its frames or its texts are larger or more than `limits` allow.
+        PictureError: Its canvas, frames or texts exceed `limits`.
     """
     if kind == "png" and data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
-        check_size(width, height, shown, limits)
-        _check_text(data, shown, limits.max_text)
+        check_size(width, height, label, limits)
+        _check_text(data, label, limits.max_text)
     if kind == "gif" and len(data) >= 10:
         width, height = struct.unpack_from("<HH", data, 6)
-        check_size(width, height, shown, limits)
+        check_size(width, height, label, limits)
     if frames(kind, data, limits.max_frames) > limits.max_frames:
-        many = f"{shown} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
+        many = f"{label} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
 
 
 def frames(kind: str, data: bytes, most: int) -> int:
-    """Return how many frames, pages or images a file says it has; counted up to `most` + 1."""
+    """Return the number of frames, pages or images in the headers, counted up to `most` + 1."""
     if kind == "png":
         control = next((body for name, body in png_chunks(data) if name == b"acTL"), b"")
         return int.from_bytes(control[:4], "big") or 1
@@ -49,15 +49,15 @@ def frames(kind: str, data: bytes, most: int) -> int:
     walk: Callable[[bytes], Iterator[object]] | None = walks.get(kind)
     if walk is None:
         return 1
-    found = 0
-    for found, _ in enumerate(walk(data), start=1):
-        if found > most:
+    count = 0
+    for count, _ in enumerate(walk(data), start=1):
+        if count > most:
             break
-    return found
+    return count
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks of a PNG that are not pixels."""
+    """Yield (type, body) of the chunks of a PNG, except those of pixels."""
     at = 8
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -67,7 +67,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def packed_text(kind: bytes, body: bytes) -> bytes:
-    """Return what is packed in a chunk of a PNG, as it stands there; empty if nothing is."""
+    """Return the compressed data in a chunk of a PNG; empty if there are none."""
     name = _PACKED.match(body)
     if name is None or kind not in (b"zTXt", b"iCCP", b"iTXt"):
         return b""
@@ -77,8 +77,8 @@ def packed_text(kind: bytes, body: bytes) -> bytes:
     return rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""  # language, translated name
 
 
-def _check_text(data: bytes, shown: str, most: int) -> None:
-    """Refuse texts and profiles that unpack to more than this together; nothing of them is kept."""
+def _check_text(data: bytes, label: str, most: int) -> None:
+    """Refuse texts and profiles that unpack to more than `most` bytes together; they are not kept."""
     left = most
     for kind, body in png_chunks(data):
         packed, unpacker = packed_text(kind, body), zlib.decompressobj()
@@ -88,15 +88,15 @@ def _check_text(data: bytes, shown: str, most: int) -> None:
                 packed, left = unpacker.unconsumed_tail, left - len(part)
                 if left < 0:
                     limit = f"more than {most:,} bytes (--max-text)"
-                    raise PictureError(f"{shown} has texts that unpack to {limit}; save it without")
+                    raise PictureError(f"{label} has texts that unpack to {limit}; save it without")
         except zlib.error:
-            continue  # damaged, and therefore not used
+            continue  # damaged, so it is not used later
 
 
 def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
-    """Yield the directories of a TIFF or BigTIFF: of each tag its first value, if it is a whole number.
+    """Yield the directories of a TIFF or BigTIFF: for each tag its first value, if it is a whole number.
 
-    It ends where a directory is not there, and at one that was seen.
+    Stops at an offset outside the file, and at a directory already seen.
     """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -117,25 +117,25 @@ def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
 
 
 def _numbers(order: str, directory: bytes, entry: str) -> Iterator[tuple[int, int]]:
-    """Yield tags and the whole numbers that stand in the directory itself."""
+    """Yield tags and the whole numbers stored in the directory itself."""
     for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
         if code := {1: "B", 3: "H", 4: "I"}.get(kind):
             yield tag, struct.unpack_from(order + code, value)[0]
 
 
 def _webp_frames(data: bytes) -> Iterator[object]:
-    """Yield something for each frame; a picture that does not move is one."""
-    at, moving = 12, False
+    """Yield once per frame; a still picture is one."""
+    at, animated = 12, False
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, at)
-        moving |= kind == b"ANIM"
-        if kind == (b"ANMF" if moving else b"VP8 ") or (not moving and kind == b"VP8L"):
+        animated |= kind == b"ANIM"
+        if kind == (b"ANMF" if animated else b"VP8 ") or (not animated and kind == b"VP8L"):
             yield at
         at += 8 + size + size % 2
 
 
 def _gif_frames(data: bytes) -> Iterator[object]:
-    """Yield something for each frame."""
+    """Yield once per frame."""
     at = 13 + _table(data, 10)
     while at < len(data):
         if data[at] == 0x21:
@@ -145,12 +145,12 @@ def _gif_frames(data: bytes) -> Iterator[object]:
             at += 11 + _table(data, at + 9)
         else:
             return
-        while at < len(data) and data[at]:  # blocks, each after its length
+        while at < len(data) and data[at]:  # blocks, each preceded by its length
             at += 1 + data[at]
         at += 1
 
 
 def _table(data: bytes, at: int) -> int:
-    """Return the bytes of a table of colours, as a field of a GIF tells."""
+    """Return the bytes of the color table that a flag byte of a GIF announces."""
     flags = data[at] if at < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0

@@ -1,7 +1,7 @@
-"""What a camera or a scanner says about a picture: EXIF, IPTC and the resolution.
+"""Metadata of picture files: EXIF, IPTC, orientation and resolution.
 
-EXIF is a small TIFF file without pixels, so both are read by the same few lines. What comes from
-strangers is never believed: nonsense counts as absent::
+EXIF is a small TIFF file without pixels, so the same functions read both. Values that make no sense count
+as absent::
 
     dpi = stated_dpi(exif)                    # (300.0, 300.0), or None
     block = kept(exif, dpi)                   # upright, without thumbnail
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-DPI = tuple[float, float]  # dots an inch, across and down
+DPI = tuple[float, float]  # dots per inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
 _LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
 _X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
@@ -26,6 +26,27 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(4
 _IPTC = 33723
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _TURN = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>\s*)([1-8])\b""")
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a picture file holds besides its pixels.
+
+    Attributes:
+        bits: 8 or 16.
+        dpi: Dots per inch across and down, where it is stated.
+        notes: What was ignored or could not be converted, one sentence each.
+        exif: A TIFF structure.
+        iptc: Records.
+        xmp: The packet.
+    """
+
+    bits: int = 8
+    dpi: DPI | None = None
+    notes: tuple[str, ...] = ()
+    exif: bytes = b""
+    iptc: bytes = b""
+    xmp: bytes = b""
 
 
 class _Entry(NamedTuple):
@@ -38,28 +59,25 @@ class _Entry(NamedTuple):
 
 
 def stated_dpi(data: bytes) -> DPI | None:
-    """Return the resolution that EXIF, or a whole TIFF file, states; None if it does not."""
+    """Return the resolution in EXIF or a whole TIFF file; None if absent."""
     data = data.removeprefix(_MARK)
-    order, found, unit = _order(data), dict[int, float](), 2
+    order, values, unit = _order(data), dict[int, float](), 2
     try:
         for entry in _entries(data):
             if entry.tag in (_X, _Y) and entry.kind == 5 and entry.number == 1:
                 at = struct.unpack_from(f"{order}I", entry.raw, 8)[0]
                 above, below = struct.unpack_from(f"{order}II", data, at)
-                found[entry.tag] = above / below if below else 0
+                values[entry.tag] = above / below if below else 0
             elif entry.tag == _UNIT and entry.kind == 3:
                 unit = struct.unpack_from(f"{order}H", entry.raw, 8)[0]
     except struct.error:
         return None
     scale = {2: 1.0, 3: 2.54}.get(unit, 0.0)  # 1 is the shape of a pixel only
-    return sensible_dpi(found.get(_X, 0) * scale, found.get(_Y, 0) * scale)
+    return sensible_dpi(values.get(_X, 0) * scale, values.get(_Y, 0) * scale)
 
 
 def orientation(data: bytes) -> int | None:
-    """Return how EXIF, or a whole TIFF file, says the picture is turned, 1 to 8; 1 for nonsense.
-
-    None if it does not say anything about it.
-    """
+    """Return the orientation, 1 to 8, in EXIF or a whole TIFF file; 1 for nonsense, None if absent."""
     data = data.removeprefix(_MARK)
     with contextlib.suppress(struct.error):
         for entry in _entries(data):
@@ -70,15 +88,16 @@ def orientation(data: bytes) -> int | None:
 
 
 def xmp_orientation(packet: bytes) -> int | None:
-    """Return how XMP says the picture is turned, 1 to 8; None if it does not."""
-    found = _TURN.search(packet)
-    return int(found[1]) if found else None
+    """Return the orientation, 1 to 8, in XMP; None if absent."""
+    match = _TURN.search(packet)
+    return int(match[1]) if match else None
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:
-    """Return the resolution in hundredths, or None if it cannot be one.
+    """Return the resolution rounded to hundredths, or None if it cannot be one.
 
-    Formats that count whole dots a metre cannot say 120 dots an inch: what is that near is meant.
+    Formats that count whole dots per meter cannot hold 120 dots per inch: whole numbers are assumed
+    where the value is within 0.02.
     """
     if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
         return None
@@ -89,7 +108,7 @@ def sensible_dpi(across: float, down: float) -> DPI | None:
 
 
 def described(data: bytes) -> bytes:
-    """Return the EXIF of a whole TIFF file; empty if there is none."""
+    """Return the EXIF of a whole TIFF file; empty if absent."""
     try:
         tags = {entry.tag for entry in _entries(data)}
     except struct.error:
@@ -98,9 +117,9 @@ def described(data: bytes) -> bytes:
 
 
 def kept(data: bytes, dpi: DPI | None) -> bytes:
-    """Return EXIF for a picture made of this one: upright, no thumbnail, sizes left out.
+    """Return EXIF for a picture made from this one: upright, without thumbnail and sizes.
 
-    Empty where it cannot be read, or not be made small enough for a file.
+    Empty where it cannot be read or is too large for a JPEG segment.
     """
     from PIL import Image
 
@@ -133,7 +152,7 @@ def kept(data: bytes, dpi: DPI | None) -> bytes:
 
 
 def minimal(dpi: DPI) -> bytes:
-    """Return EXIF that says the resolution and nothing else."""
+    """Return EXIF that holds only the resolution."""
     from PIL import Image
 
     new = Image.Exif()
@@ -142,7 +161,7 @@ def minimal(dpi: DPI) -> bytes:
 
 
 def iptc_records(block: bytes) -> bytes:
-    """Return the records of IPTC, whether they stand alone or in a block of Photoshop's."""
+    """Return the IPTC records, which are alone or inside a block of Photoshop."""
     if not block.startswith(_PHOTOSHOP):
         return block.rstrip(b"\0") if block.startswith(b"\x1c") else b""
     at = len(_PHOTOSHOP)
@@ -159,15 +178,15 @@ def iptc_records(block: bytes) -> bytes:
 
 
 def photoshop_block(records: bytes) -> bytes:
-    """Return the records of IPTC as a JPEG holds them."""
+    """Return IPTC records as the block of Photoshop that a JPEG holds."""
     size = struct.pack(">I", len(records))
     return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + size + records + b"\0" * (len(records) % 2)
 
 
 def into_tiff(data: bytes, *, dpi: DPI | None, exif: bytes = b"", iptc: bytes = b"") -> bytes:
-    """Return a TIFF file with this resolution, EXIF and IPTC; libvips writes the first only.
+    """Return a TIFF file with this resolution, EXIF and IPTC; libvips writes only the resolution.
 
-    A new directory is put at the end. All other entries point to where they did.
+    A new directory is appended. The offsets of all other entries stay valid.
     """
     order, drop = _order(data), set() if dpi else {_X, _Y, _UNIT}
     entries = {entry.tag: entry.raw for entry in _entries(data) if entry.tag not in drop}
@@ -187,7 +206,7 @@ def into_tiff(data: bytes, *, dpi: DPI | None, exif: bytes = b"", iptc: bytes = 
 
 
 def _relocated(exif: bytes, offset: int, order: str) -> bytes:
-    """Return the directories of EXIF as they have to be at this offset of a file."""
+    """Return the directories of EXIF with offsets for this place in a file."""
     from PIL import Image, TiffImagePlugin
 
     old = Image.Exif()
@@ -200,7 +219,7 @@ def _relocated(exif: bytes, offset: int, order: str) -> bytes:
 
 
 def _set_dpi(exif: "object", dpi: DPI | None) -> None:
-    """Put the resolution into Pillow's EXIF."""
+    """Set the resolution in EXIF of Pillow."""
     if dpi:
         exif[_X], exif[_Y], exif[_UNIT] = *dpi, 2  # type: ignore[index]
 
@@ -210,7 +229,7 @@ def _order(data: bytes) -> str:
 
 
 def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
-    """Yield the entries of a directory, by default the first; of a BigTIFF none."""
+    """Yield the entries of a directory, by default the first; none for a BigTIFF."""
     order = _order(data)
     if data[2:4] not in (b"*\0", b"\0*"):
         return
@@ -219,24 +238,3 @@ def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
         start = at + 2 + 12 * place
         tag, kind, number = struct.unpack_from(f"{order}HHI", data, start)
         yield _Entry(tag, kind, number, data[start : start + 12])
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """What a file says besides its pixels.
-
-    Attributes:
-        bits: 8 or 16.
-        dpi: Dots an inch across and down, where it is stated.
-        notes: What was not used or could not be, one sentence each.
-        exif: As it stands there, a TIFF structure.
-        iptc: Its records.
-        xmp: The packet.
-    """
-
-    bits: int = 8
-    dpi: DPI | None = None
-    notes: tuple[str, ...] = ()
-    exif: bytes = b""
-    iptc: bytes = b""
-    xmp: bytes = b""

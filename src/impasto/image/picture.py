@@ -1,7 +1,7 @@
-"""The only door for pixels: they come in and go out as a `Picture`.
+"""`Picture`: all pixels are read and written as one.
 
-Inside, a picture is upright, sRGB, three colours and perhaps alpha, of 8 or 16 bits or floating point.
-All that files can be besides (turned, CMYK, Lab, grey, palette, wide-gamut) is dealt with on entry::
+In memory a picture is upright, sRGB, three colors and perhaps alpha, of 8 or 16 bits or floating point.
+Files of other kinds (rotated, CMYK, Lab, gray, palette, wide gamut) are converted when they are read::
 
     photo = Picture.open("cat.jpg")
     image = photo.tensor(512, 384)                      # (1, 3, 384, 512) in [0, 1]
@@ -29,7 +29,7 @@ from impasto.config.output import Output
 from impasto.errors import InputError, PictureError
 from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
-from impasto.image.guards import check_size, translated
+from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, Pixels, digest, from_array, over_white, strips, to_array
 from impasto.image.xmp import forget
@@ -41,23 +41,23 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | bytes  # a path, or the bytes of a picture file
 PictureLike: TypeAlias = Union[Source, "Picture", npt.NDArray[Any], Tensor, "Image"]
-_SHOWN = 1024  # pixels of the long edge in a notebook
+_NOTEBOOK_EDGE = 1024  # px; long edge in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, held in memory. Make it with `open`, `of` or `from_tensor`.
+    """One picture in memory. Make it with `open`, `of` or `from_tensor`.
 
     Attributes:
         name: File name without its folder, for messages and default names.
-        kind: Whether it came from a "file" or from "pixels" in memory.
-        file_bytes: Length of the file; 0 where there was none.
+        kind: "file", or "pixels" if it came from memory.
+        file_bytes: Length of the file; 0 without one.
     """
 
     name: str
     kind: Literal["file", "pixels"]
-    _held: Pixels = field(repr=False)
-    _facts: FileInfo = field(repr=False)
+    _pixels: Pixels = field(repr=False)
+    _info: FileInfo = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
 
@@ -72,37 +72,37 @@ class Picture:
 
         Args:
             source: A path, or the bytes of a picture file.
-            name: A name for messages instead of the file's own.
-            limits: What is refused before it is unpacked; by default what the environment says
+            name: A name for messages, instead of the file name.
+            limits: What is refused before it is unpacked; by default from the environment
                 (`IMPASTO_MAX_PIXELS` and others), else the defaults of `Input`.
 
         Raises:
-            PictureError: It is missing, damaged, beyond a limit, or not a picture that can be read.
+            PictureError: The file is missing, damaged, beyond a limit, or not a picture that can be read.
             ResourceError: There is not enough memory for it.
         """
         if not isinstance(source, bytes):
             name = name or Path(source).name
         name = name or "<bytes>"
-        shown, limits = printable(name), limits or Input.from_environment()
-        with translated(shown):
+        label, limits = printable(name), limits or Input.from_environment()
+        with convert_errors(label):
             most = limits.max_bytes
             data = source if isinstance(source, bytes) else read_whole(source, most)
-            check_length(data, most, shown)
-            held, facts = decode(data, shown, limits)
-        return cls(name, "file", held, facts, hashlib.sha256(data).hexdigest(), len(data))
+            check_length(data, most, label)
+            pixels, info = decode(data, label, limits)
+        return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))
 
     @classmethod
     def of(
         cls, source: PictureLike, name: str | None = None, *, limits: Input | None = None
     ) -> "Picture":
-        """Make a picture of whatever holds one.
+        """Make a picture from anything that holds one.
 
         Args:
-            source: A path; the bytes of a file; a picture of Pillow (turned upright and converted
-                to sRGB); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool
+            source: A path; the bytes of a file; a picture of Pillow (which is turned upright and
+                converted to sRGB); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool
                 or floats in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels of
-                uint8 or floats in [0, 1]; or a `Picture`, which is returned as it is. Numbers are
-                taken as sRGB-encoded, a fourth channel as alpha. They are copied.
+                uint8 or floats in [0, 1]; or a `Picture`, which is returned unchanged. Values are
+                sRGB-encoded, a fourth channel is alpha. They are copied.
             name: A name for messages.
             limits: As for `open`.
 
@@ -117,19 +117,22 @@ class Picture:
         limits = limits or Input.from_environment()
         if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
             name = name or Path(getattr(source, "filename", "") or "<image>").name
-            shown = printable(name)
-            return cls(name, "pixels", *decode_pil(source, shown, limits))  # type: ignore[arg-type]
+            label = printable(name)
+            pixels, info = decode_pil(source, label, limits)  # type: ignore[arg-type]
+            return cls(name, "pixels", pixels, info)
         tensor = isinstance(source, Tensor)
         name = name or ("<tensor>" if tensor else "<array>")
-        shown = printable(name)
+        label = printable(name)
         if not isinstance(source, (Tensor, np.ndarray)):
-            what = f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}"
-            raise PictureError(f"{what}; give a path, bytes, an array, a tensor or a PIL image")
-        with translated(shown):
-            array = _channels_last(source, shown) if isinstance(source, Tensor) else source
+            kind = f"{type(source).__module__}.{type(source).__name__}"
+            raise PictureError(
+                f"a picture cannot be made of {kind}; give a path, bytes, an array, a tensor or a PIL image"
+            )
+        with convert_errors(label):
+            array = _channels_last(source, label) if isinstance(source, Tensor) else source
             if array.ndim >= 2:
-                check_size(array.shape[1], array.shape[0], shown, limits)
-            image = from_array(array, shown)
+                check_size(array.shape[1], array.shape[0], label, limits)
+            image = from_array(array, label)
         return cls(
             name, "pixels", Pixels.of(image), FileInfo(16 if image.format == "ushort" else 8)
         )
@@ -143,16 +146,16 @@ class Picture:
         name: str = "<result>",
         source: "Picture | None" = None,
     ) -> "Picture":
-        """Make a picture of a (1, 3, H, W) tensor, sRGB-encoded; values are clamped to [0, 1].
+        """Make a picture from an sRGB-encoded (1, 3, H, W) tensor; values are clamped to [0, 1].
 
         Args:
-            tensor: The colours, not multiplied by alpha.
+            tensor: The colors, not multiplied by alpha.
             alpha: (1, 1, H, W); 0 is transparent.
             name: A name for messages.
-            source: The photo it was made of, whose depth, resolution, EXIF, IPTC and XMP it takes.
+            source: The photo it was made from, whose depth, resolution, EXIF, IPTC and XMP it takes.
 
         Raises:
-            PictureError: A shape is wrong or a value is not finite.
+            PictureError: A shape is wrong, or a value is not finite.
         """
         for part, bands in ((tensor, 3), (alpha, 1)):
             shape = (1, bands, *tensor.shape[-2:])
@@ -165,78 +168,82 @@ class Picture:
                 if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
                     raise PictureError(f"{name}: the picture contains values that are not finite")
                 torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
-        facts = source._facts if source is not None else FileInfo()
-        facts = replace(facts, notes=(), xmp=forget(facts.xmp))
+        info = source._info if source is not None else FileInfo()
+        info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
-        return cls(name, "pixels", Pixels.of(image), facts)
+        return cls(name, "pixels", Pixels.of(image), info)
 
     @property
     def _image(self) -> pyvips.Image:
-        return self._held.image()
+        return self._pixels.image()
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of memory that it takes: of its pixels, or of its file where that is held instead."""
-        return self.file_bytes if self._held.streamed else self._held.nbytes
+    def nbytes(self) -> int:
+        """Bytes of memory it takes: its pixels, or its file where the pixels are streamed from that."""
+        return self.file_bytes if self._pixels.streamed else self._pixels.nbytes
 
     @property
     def width(self) -> int:
         """Width in pixels, of the upright picture."""
-        return int(self._held.width)
+        return int(self._pixels.width)
 
     @property
     def height(self) -> int:
         """Height in pixels, of the upright picture."""
-        return int(self._held.height)
+        return int(self._pixels.height)
 
     @property
     def has_alpha(self) -> bool:
-        """Whether it has an alpha channel, be it opaque all over."""
-        return int(self._held.bands) == 4
+        """Whether it has an alpha channel, even if that is opaque everywhere."""
+        return int(self._pixels.bands) == 4
 
     @property
     def bits(self) -> int:
-        """8 or 16: the depth of what it came from, be it a file, an array or the photo of a run."""
-        return self._facts.bits
+        """8 or 16: the depth of its source, which is a file, an array or the photo of a run."""
+        return self._info.bits
 
     @property
     def dpi(self) -> tuple[float, float] | None:
-        """Dots an inch across and down; None where the file does not say."""
-        return self._facts.dpi
+        """Dots per inch across and down; None where the file has none."""
+        return self._info.dpi
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the file was not used or could not be, one sentence each."""
-        return self._facts.notes
+        """What of the file was ignored or could not be converted, one sentence each."""
+        return self._info.notes
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 in hexadecimal: of the file's bytes or, where there was none, of the pixels."""
+        """SHA-256 in hexadecimal: of the bytes of the file or, without one, of the pixels."""
         return self._file_sha256 or self.pixels_sha256()
 
     def pixels_sha256(self) -> str:
         r"""Return SHA-256 of the pixels, in hexadecimal.
 
         Over the text `WxHxbands\n` in ASCII, then the values in [0, 1] as little-endian float32, row
-        by row, the 3 or 4 bands of a pixel together. The same pixels give the same sum, from whatever
-        file or array, and of whatever depth they are held as.
+        by row, the 3 or 4 bands of a pixel together. The same pixels give the same hash, from whatever
+        file or array, and whatever their depth in memory.
         """
         return digest(self._image)
 
     def tensor(
         self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3"
     ) -> Tensor:
-        """Return the colours as a new (1, 3, H, W) float32 tensor, sRGB-encoded in [0, 1].
+        """Return the colors as a new (1, 3, H, W) float32 tensor, sRGB-encoded in [0, 1].
 
-        Where there is alpha, the colours are composited over white: what the network sees is what
-        one sees on a white page, and colours hidden under transparent pixels do not leak.
-        Given a size, it is resized to exactly that; `kernel` is libvips' (`linear` is softer).
+        A picture with alpha is composited over white, so that the network sees what one sees on
+        a white page, and the colors of transparent pixels do not leak.
+
+        Args:
+            width: Of the tensor; the picture's own if None.
+            height: The same.
+            kernel: Of libvips' resize, such as `lanczos3` or the softer `linear`.
         """
         return self._planes(over_white, width, height, kernel)
 
     def strips(self, width: int, height: int) -> Iterator[tuple[slice, Tensor]]:
-        """Yield what `tensor(width, height)` holds a few rows at a time: which, and (1, 3, h, W)."""
-        with translated(printable(self.name)):
+        """Yield `tensor(width, height)` a few rows at a time, as (rows, values of (1, 3, h, W))."""
+        with convert_errors(printable(self.name)):
             for rows, part in strips(self._image, width, height):
                 yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
 
@@ -255,7 +262,7 @@ class Picture:
         return to_array(self._image, bits or self.bits)
 
     def pil(self) -> "Image":
-        """Return a picture of Pillow, RGB or RGBA of 8 bits; Pillow has no colours of 16."""
+        """Return a picture of Pillow, RGB or RGBA of 8 bits; Pillow has no colors of 16 bits."""
         from PIL import Image
 
         image = Image.fromarray(self.array(8))
@@ -288,7 +295,7 @@ class Picture:
         """
         output = (output or Output()).changed(**changes)
         name = printable(self.name)
-        return encode(self._image, self._facts, suffix, output, recipe=recipe, shown=name)
+        return encode(self._image, self._info, suffix, output, recipe=recipe, label=name)
 
     def save(
         self,
@@ -299,18 +306,22 @@ class Picture:
         overwrite: bool = False,
         **changes: Any,
     ) -> Path:
-        """Write what `encode` makes to a file, all of it or nothing, and return the path.
+        """Write the picture to a file, completely or not at all, and return the path.
 
-        The suffix decides the format. An existing file is kept unless `overwrite` is set; whenever
-        this raises (the errors of `encode` and of `check_output`) it is untouched.
+        The suffix decides the format; the other arguments are those of `encode`. An existing file
+        is kept unless `overwrite` is set, and stays untouched if an error is raised.
+
+        Raises:
+            InputError: As `encode` does.
+            OutputError: As `encode` does; or the file exists or cannot be written.
         """
         check_output(path, overwrite=overwrite)
         data = self.encode(Path(path).suffix, output, recipe=recipe, **changes)
         return publish(path, data, overwrite=overwrite)
 
     def _repr_png_(self) -> bytes:
-        """Return what a notebook shows: a PNG of at most 1024 pixels on the long edge."""
-        scale = _SHOWN / max(self.width, self.height)
+        """Return the PNG that a notebook shows, at most 1024 pixels on the long edge."""
+        scale = _NOTEBOOK_EDGE / max(self.width, self.height)
         if scale >= 1:
             return self.encode(".png", bits=8, metadata="strip")
         size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
@@ -324,53 +335,54 @@ class Picture:
         height: int | None,
         kernel: str = "lanczos3",
     ) -> Tensor:
-        """Resize bands, in the encoded values, and return them as a tensor in [0, 1]."""
+        """Resize bands, by their encoded values, and return them as a tensor in [0, 1]."""
         if width is None or height is None:
             if width != height:
                 raise InputError("give both a width and a height, or neither")
             width, height = self.width, self.height
         elif min(width, height) < 1 or max(width, height) > LARGEST_EDGE:
             raise InputError(f"a picture cannot be made {width} x {height} pixels large")
-        with translated(printable(self.name)):
+        with convert_errors(printable(self.name)):
             image = part(self._image)
             if (width, height) == (self.width, self.height):
                 array = image.numpy().reshape(height, width, image.bands)
             else:
                 scale = width / self.width, height / self.height
                 bands = [image]
-                if self._held.streamed:  # one at a time takes a third of the memory
+                if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
-                made = [
+                resized = [
                     band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()
                     for band in bands
                 ]
-                array = np.concatenate([one.reshape(height, width, -1) for one in made], axis=2)
+                array = np.concatenate([one.reshape(height, width, -1) for one in resized], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
-            planes /= np.float32(TOP[self._held.format])
+            planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)
 
 
 def check_output(
     path: str | os.PathLike[str], *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> Path:
-    """Find out, before any work, whether a picture can be written under this name.
+    """Check before any work that a picture can be written under this name.
 
-    The same as `impasto.system.files.check_target`; besides, the suffix must be one of `WRITABLE`.
+    Like `impasto.system.files.check_target`; besides, the suffix must be one of `WRITABLE`.
     """
     check_suffix(Path(path).suffix, f"{printable(path)}: ")
     return check_target(path, inputs=inputs, overwrite=overwrite)
 
 
-def _channels_last(tensor: Tensor, shown: str) -> npt.NDArray[Any]:
+def _channels_last(tensor: Tensor, label: str) -> npt.NDArray[Any]:
     """Return (C, H, W) or (1, C, H, W) values as an array (H, W, C)."""
     planes = tensor.detach()
     planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
     if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
         expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
-        raise PictureError(f"{shown} has the shape {tuple(tensor.shape)}; give {expected}")
+        raise PictureError(f"{label} has the shape {tuple(tensor.shape)}; give {expected}")
     if not (planes.is_floating_point() or planes.dtype == torch.uint8):
-        given = f"{shown} has values of the type {planes.dtype}"
-        raise PictureError(f"{given}; give uint8 or floats from 0 to 1")
+        raise PictureError(
+            f"{label} has values of the type {planes.dtype}; give uint8 or floats from 0 to 1"
+        )
     if planes.is_floating_point():
         planes = planes.float()
     array: npt.NDArray[Any] = planes.cpu().permute(1, 2, 0).numpy()

@@ -1,6 +1,6 @@
-"""Formats that libvips' wheel does not read: Pillow reads most of them, and pi-heif the photos of telephones.
+"""Read the formats that the wheel of libvips cannot, with Pillow, and HEIC with pi-heif.
 
-image, facts = read_rare("bmp", data, "cat.bmp", Input())
+image, info = read_rare("bmp", data, "cat.bmp", Input())
 """
 
 import io
@@ -12,7 +12,7 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
-from impasto.image.guards import check_size, foreign
+from impasto.image.guards import check_size, convert_pillow_errors
 from impasto.image.headers import tiff_directories
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import from_pil
@@ -34,35 +34,35 @@ RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
 _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
 _YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
 _PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
-_KNOWN = (0, 1, 2, 3, 5, 8)  # grey, RGB, palette, CMYK, Lab: what libvips takes samples for
+_KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
 def read_rare(
-    kind: str, data: bytes, shown: str, limits: Input
+    kind: str, data: bytes, label: str, limits: Input
 ) -> tuple[pyvips.Image, FileInfo, int]:
-    """Return the image, not yet upright or in sRGB, what the file says, and how many pictures it holds.
+    """Return the image, not yet upright or in sRGB, the metadata, and the number of pictures in the file.
 
     Raises:
-        PictureError: It is damaged or too large.
+        PictureError: The file is damaged or too large.
     """
-    with foreign(shown):
+    with convert_pillow_errors(label):
         if kind == "heic":
-            return _heic(data, shown, limits)
+            return _heic(data, label, limits)
         read = _pfm if data.startswith(b"PF") else _pillow
-        return (*read(kind, data, shown, limits), 1)
+        return (*read(kind, data, label, limits), 1)
 
 
 def is_rare_tiff(data: bytes) -> bool:
-    """Whether libvips would refuse this TIFF, or take its samples for something else."""
+    """Whether libvips would refuse this TIFF, or misread its samples."""
     tags = next(tiff_directories(data), {})
-    packing, meaning = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
-    apart = tags.get(_PLANAR) == 2 and _TILE in tags
-    alien = meaning not in _KNOWN and (meaning, packing) != (_YCBCR, _JPEG)
-    return bool(tags) and (packing in (_OLD_JPEG, _LZMA) or apart or alien)
+    compression, space = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
+    planar_tiles = tags.get(_PLANAR) == 2 and _TILE in tags
+    unknown = space not in _KNOWN and (space, compression) != (_YCBCR, _JPEG)
+    return bool(tags) and (compression in (_OLD_JPEG, _LZMA) or planar_tiles or unknown)
 
 
 def heif_image(data: bytes) -> Any:
-    """Open the main picture of a HEIC file; nothing is unpacked until its pixels are asked for."""
+    """Open the main picture of a HEIC file; its pixels are not unpacked yet."""
     import pi_heif
 
     file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
@@ -72,55 +72,56 @@ def heif_image(data: bytes) -> Any:
 
 
 def pil_dpi(picture: "Image") -> metadata.DPI | None:
-    """Return the resolution that Pillow found."""
+    """Return the resolution that Pillow read; None if absent."""
     pair = picture.info.get("dpi")
     return metadata.sensible_dpi(float(pair[0]), float(pair[1])) if pair else None
 
 
 def full_range(image: pyvips.Image, depth: int) -> pyvips.Image:
-    """Stretch 10 or 12 bits, which fill the upper bits of 16, so that white is white."""
+    """Scale samples of 10 or 12 bits, which fill the upper bits of 16, so that white is 65535."""
     if depth >= 16:
         return image
     return (image * (65535 / (65536 - 2 ** (16 - depth)))).rint().cast("ushort")
 
 
-def _pillow(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
     import importlib
 
     module, name = _PILLOW[kind]
     reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     picture: Image = reader(io.BytesIO(data))  # not Image.open, which warns of large pictures
-    check_size(*picture.size, shown, limits)
+    check_size(*picture.size, label, limits)
     picture.load()
-    check_size(*picture.size, shown, limits)
+    check_size(*picture.size, label, limits)
     image = from_pil(picture)
     described = metadata.described(data) if kind == "tiff" else b""
-    return image, FileInfo(8 if image.format == "uchar" else 16, pil_dpi(picture), (), described)
+    bits = 8 if image.format == "uchar" else 16
+    return image, FileInfo(bits, dpi=pil_dpi(picture), exif=described)
 
 
-def _pfm(kind: str, data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
-    """Read floats in three colours, from the bottom up, which Pillow does not."""
+def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+    """Read a PFM, floats in three colors from the bottom up, which Pillow does not read in color."""
     head = _PFM.match(data)
     if head is None:
         raise ValueError("no head of a PFM")
     width, height = int(head[1]), int(head[2])
-    check_size(width, height, shown, limits)
+    check_size(width, height, label, limits)
     order = "<f4" if float(head[3]) < 0 else ">f4"
     values = np.frombuffer(data, order, width * height * 3, head.end())
     array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
     return pyvips.Image.new_from_array(array, interpretation="srgb"), FileInfo(16)
 
 
-def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
-    """Read a HEIC with pi-heif, which turns it upright by itself; the EXIF must not do so again."""
+def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
+    """Read a HEIC with pi-heif, which turns it upright; the EXIF must not do so again."""
     main = heif_image(data)
-    check_size(main.size[0], main.size[1], shown, limits)
-    array = np.array(main, copy=True)  # what pi-heif shows is gone when it is
-    check_size(array.shape[1], array.shape[0], shown, limits)
+    check_size(main.size[0], main.size[1], label, limits)
+    array = np.array(main, copy=True)  # the memory of pi-heif goes with its object
+    check_size(array.shape[1], array.shape[0], label, limits)
     bands = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16
-    grey, wide = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = pyvips.Image.new_from_array(array, interpretation=grey if bands < 3 else wide)
+    gray, color = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = pyvips.Image.new_from_array(array, interpretation=gray if bands < 3 else color)
     depth = int(main.info["bit_depth"])
     if deep and not main.mode.endswith(";16"):
         image = (image * (65535 / (2**depth - 1))).rint().cast("ushort")
@@ -133,5 +134,6 @@ def _heic(data: bytes, shown: str, limits: Input) -> tuple[pyvips.Image, FileInf
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(profile))
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
-    facts = FileInfo(16 if deep else 8, metadata.stated_dpi(described), (), described, b"", xmp)
-    return image, facts, main.info["count"]
+    dpi = metadata.stated_dpi(described)
+    info = FileInfo(16 if deep else 8, dpi=dpi, exif=described, xmp=xmp)
+    return image, info, main.info["count"]

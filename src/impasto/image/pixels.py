@@ -1,6 +1,6 @@
-"""Pixels that other programs hold in memory: NumPy arrays and pictures of Pillow.
+"""Pixels in memory, and their conversion from and to NumPy arrays and pictures of Pillow.
 
-image = from_array(np.zeros((48, 64, 3), np.uint8), "x")     # as libvips holds it
+image = from_array(np.zeros((48, 64, 3), np.uint8), "x")     # pyvips.Image
 array = to_array(image, 8)                                   # (48, 64, 3), uint8
 """
 
@@ -19,34 +19,88 @@ from impasto.errors import PictureError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
+LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
+_BYTES = {
+    "uchar": 1,
+    "ushort": 2,
+}  # of a sample; floats are always unpacked, since they are checked
+_FLOAT = 4  # bytes
 _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
 
 
-def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
-    """Return grey, RGB or RGBA values as an image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Upright sRGB pixels, in memory or streamed from the bytes of a file.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        bands: 3, or 4 with alpha.
+        format: uchar, ushort or float, as libvips calls them.
+        image: Returns the image; a streamed one can be read once, from top to bottom.
+        streamed: Whether the file is unpacked anew for each reading.
+    """
+
+    width: int
+    height: int
+    bands: int
+    format: str
+    image: Callable[[], pyvips.Image]
+    streamed: bool = False
+
+    @classmethod
+    def of(cls, image: pyvips.Image) -> "Pixels":
+        """Return the pixels of an image that is in memory."""
+        return cls(image.width, image.height, image.bands, image.format, lambda: image)
+
+    @classmethod
+    def streaming(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
+        """Return pixels that `make` unpacks each time, as those of `image`."""
+        return cls(image.width, image.height, image.bands, image.format, make, streamed=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the unpacked pixels."""
+        return self.width * self.height * self.bands * _BYTES.get(self.format, _FLOAT)
+
+
+def is_large(image: pyvips.Image, file_bytes: int) -> bool:
+    """Whether the pixels of an image take much memory, and its file much less."""
+    size = image.width * image.height * max(3, image.bands) * _BYTES.get(image.format, 0)
+    return bool(size > LARGE and size > 2 * file_bytes)
+
+
+def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:
+    """Return the size with this long edge and the same aspect ratio, each edge at least 1 px."""
+    factor = long_edge / max(width, height)
+    return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))
+
+
+def from_array(array: npt.NDArray[Any], label: str) -> pyvips.Image:
+    """Return gray, RGB or RGBA values as an image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
     Raises:
-        PictureError: The shape, the type or the range of the values is another.
+        PictureError: The shape, the type or the range of the values is not supported.
     """
     values = array[..., None] if array.ndim == 2 else array
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or not values.size:
         expected = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
-        raise PictureError(f"{shown} has the shape {array.shape}; give {expected}")
+        raise PictureError(f"{label} has the shape {array.shape}; give {expected}")
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
     elif values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):  # also where one is not a number
-            raise PictureError(f"{shown} has values from {low:g} to {high:g}; floats lie in 0 to 1")
+            raise PictureError(f"{label} has values from {low:g} to {high:g}; floats lie in 0 to 1")
         values = values.astype(np.float32)
     elif values.dtype.kind != "u" or values.dtype.itemsize > 2:
-        given = f"{shown} has values of the type {values.dtype}"
-        raise PictureError(f"{given}; give uint8, uint16, bool or floats from 0 to 1")
+        raise PictureError(
+            f"{label} has values of the type {values.dtype}; give uint8, uint16, bool or floats from 0 to 1"
+        )
     values = np.array(values, values.dtype.newbyteorder("="), order="C", copy=True)
     if values.shape[2] == 1:
         values = values.repeat(3, axis=2)
@@ -55,7 +109,7 @@ def from_array(array: npt.NDArray[Any], shown: str) -> pyvips.Image:
 
 
 def from_pil(image: "Image") -> pyvips.Image:
-    """Return the bands of Pillow's picture, together with its profile and its orientation."""
+    """Return the bands of a picture of Pillow, with its profile and its orientation."""
     orientation, profile = image.getexif().get(274, 1), image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         array, space = np.asarray(image).astype(np.uint16), "grey16"
@@ -68,16 +122,16 @@ def from_pil(image: "Image") -> pyvips.Image:
             image = image.convert("RGB")
         array = np.asarray(image)
         space = {"L": "b-w", "LA": "b-w", "CMYK": "cmyk"}.get(image.mode, "srgb")
-    made = pyvips.Image.new_from_array(array, interpretation=space)
+    result = pyvips.Image.new_from_array(array, interpretation=space)
     if profile:
-        made.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        result.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     if orientation in range(2, 9):
-        made.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return made
+        result.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return result
 
 
-def quantised(image: pyvips.Image, bits: int) -> pyvips.Image:
-    """Return whole numbers of this depth, rounded to the nearest."""
+def quantized(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """Return the image with whole numbers of 8 or 16 bits, rounded to the nearest."""
     kind, space = ("uchar", "srgb") if bits == 8 else ("ushort", "rgb16")
     if image.format != kind:
         image = (image * (TOP[kind] / TOP[image.format])).rint().cast(kind)
@@ -85,7 +139,7 @@ def quantised(image: pyvips.Image, bits: int) -> pyvips.Image:
 
 
 def over_white(image: pyvips.Image) -> pyvips.Image:
-    """Composite over white, if there is alpha."""
+    """Return the image composited over white if it has alpha."""
     top = TOP[image.format]
     options = {"background": [top] * 3, "max_alpha": top}
     return image.cast("float").flatten(**options) if image.bands == 4 else image
@@ -94,9 +148,9 @@ def over_white(image: pyvips.Image) -> pyvips.Image:
 def strips(
     image: pyvips.Image, width: int, height: int
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Yield an image over white, at this size, a few rows at a time: which, and their (h, W, 3).
+    """Yield (rows, values) of an image over white at this size; values are (h, W, 3) in [0, 1].
 
-    It is read once, from top to bottom; of the resized image there is never more than that in memory.
+    The image is read once, from top to bottom; only a few rows of the resized image are in memory.
     """
     top, step = TOP[image.format], max(1, _STRIP // width)
     image = over_white(image).cast("float")
@@ -111,11 +165,11 @@ def strips(
 
 def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:
     """Return a new (H, W, 3 or 4) array of uint8 or uint16."""
-    return np.array(quantised(image, bits).numpy(), copy=True)
+    return np.array(quantized(image, bits).numpy(), copy=True)
 
 
 def digest(image: pyvips.Image) -> str:
-    """Return SHA-256 of the pixels, whatever they are held as.
+    """Return SHA-256 of the pixels, which does not depend on their format in memory.
 
     Over "WxHxbands" and a line feed, then float32 values in [0, 1], little-endian, row by row, the bands of a
     pixel together.
@@ -126,56 +180,3 @@ def digest(image: pyvips.Image) -> str:
         part = values[row : row + _ROWS].astype(np.float32) / top
         result.update(np.ascontiguousarray(part, "<f4").data)
     return result.hexdigest()
-
-
-LARGE = 100_000_000  # bytes of pixels beyond which a file is held instead
-_BYTES = {"uchar": 1, "ushort": 2}  # of a sample; floats are held unpacked, since they are checked
-_FLOAT = 4  # bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """Pixels: upright, sRGB, 3 or 4 bands.
-
-    Attributes:
-        width: In pixels.
-        height: In pixels.
-        bands: 3, or 4 with alpha.
-        format: uchar, ushort or float, as libvips calls them.
-        image: Makes the image; of one that flows it can be read once, from top to bottom.
-        flows: Whether it is unpacked each time.
-    """
-
-    width: int
-    height: int
-    bands: int
-    format: str
-    image: Callable[[], pyvips.Image]
-    streamed: bool = False
-
-    @classmethod
-    def of(cls, image: pyvips.Image) -> "Pixels":
-        """Hold an image that is in memory."""
-        return cls(image.width, image.height, image.bands, image.format, lambda: image)
-
-    @classmethod
-    def flowing(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
-        """Hold what makes an image like this one."""
-        return cls(image.width, image.height, image.bands, image.format, make, streamed=True)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the pixels, unpacked."""
-        return self.width * self.height * self.bands * _BYTES.get(self.format, _FLOAT)
-
-
-def is_large(image: pyvips.Image, file_bytes: int) -> bool:
-    """Whether an image takes much memory unpacked, and its file much less."""
-    size = image.width * image.height * max(3, image.bands) * _BYTES.get(image.format, 0)
-    return bool(size > LARGE and size > 2 * file_bytes)
-
-
-def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:
-    """Return the size with that long edge and the same shape, each edge at least 1 px."""
-    factor = long_edge / max(width, height)
-    return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))

@@ -1,10 +1,11 @@
-"""The recipe inside a picture file: a packet of XMP, which image programs leave alone.
+"""Store the recipe in a picture file, in its XMP packet, and read it back.
 
     packet = pack(recipe)                     # bytes for the file
-    recipe = recipe_in(data, "cat.png")       # the recipe's JSON text, or None
+    recipe = recipe_in(data, "cat.png")       # JSON text, or None
+    recipe = read_recipe("cat.png")           # a `Recipe`, from a picture or a JSON file
 
-A packet may come from anybody. So it is bounded in size, and one with a document type, which
-could define entities that expand without end, is refused.
+A packet is untrusted: its size is limited, and one with a document type, which could define entities that
+expand without end, is refused.
 """
 
 import base64
@@ -22,13 +23,13 @@ from impasto.system.files import read_whole
 
 NAMESPACE = "urn:impasto:recipe:1"
 MAX_RECIPE = 32_000  # bytes of a recipe
-MAX_PACKET = 60_000  # bytes of a packet we write; a segment of a JPEG holds 65,502
-_MAX_READ = 4_000_000  # bytes of a packet we read: histories of edits grow large
+MAX_PACKET = 60_000  # bytes of a packet that is written; a segment of a JPEG holds 65,502
+_MAX_READ = 4_000_000  # bytes of a packet that is read: histories of edits grow large
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _META = "adobe:ns:meta/"
-_PREFIXES = {  # as other programs write them; some look for the letters, not for the namespace
+_PREFIXES = {  # the usual ones; some programs compare them instead of the namespaces
     "x": _META,
     "rdf": _RDF,
     "xmp": _XMP,
@@ -44,7 +45,7 @@ _PREFIXES = {  # as other programs write them; some look for the letters, not fo
 for _prefix, _uri in _PREFIXES.items():
     Tree.register_namespace(_prefix, _uri)
 _RECIPE = f"{{{NAMESPACE}}}recipe"
-_CODED = f"{{{NAMESPACE}}}base64"  # for text that XML cannot hold as it is
+_CODED = f"{{{NAMESPACE}}}base64"  # for text that XML cannot hold
 _CREATOR = f"{{{_XMP}}}CreatorTool"
 _STALE = (f"{{{_TIFF}}}Orientation", f"{{{_XMP}}}Thumbnails")  # the result is upright and new
 _PLAIN = re.compile("[\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
@@ -56,8 +57,8 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
     """Return a packet that holds the recipe.
 
     Args:
-        recipe: Its JSON text; None to leave what `base` says of a recipe as it is.
-        base: The photo's own packet, which is kept but for its orientation and thumbnails.
+        recipe: Its JSON text; None leaves a recipe in `base` unchanged.
+        base: The packet of the photo, which is kept without orientation and thumbnails.
 
     Raises:
         InputError: The recipe is larger than `MAX_RECIPE` bytes.
@@ -83,14 +84,14 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
         else:
             coded = base64.b64encode(recipe.encode("utf-8", "surrogatepass"))
             Tree.SubElement(ours, _CODED).text = coded.decode("ascii")
-    packet = _serialised(root)
+    packet = _serialize(root)
     if len(packet) > MAX_PACKET:
         raise PictureError(f"the XMP would have {len(packet)} bytes; {MAX_PACKET} fit into a file")
     return packet
 
 
 def unpack(packet: bytes) -> str | None:
-    """Return the recipe in a packet, as ours or as another program wrote it anew; None if none.
+    """Return the recipe in a packet, also if another program rewrote it; None if there is none.
 
     Raises:
         PictureError: The packet cannot be read.
@@ -100,60 +101,60 @@ def unpack(packet: bytes) -> str | None:
             text = element.get(name)
             if element.tag == name:
                 inner = "".join(element.itertext())
-                text = inner.strip() if len(element) else inner  # in a list: only our text counts
+                text = inner.strip() if len(element) else inner  # in a list: without white space
             if text is not None:
                 return text if name == _RECIPE else _decoded(text)
     return None
 
 
 def forget(packet: bytes) -> bytes:
-    """Return the packet without a recipe: another picture is made of this one."""
+    """Return the packet without a recipe, for a picture made from this one."""
     if not packet:
         return packet
     try:
         root = _parsed(packet)
     except PictureError:
-        return packet  # nothing can be found in it
-    return _serialised(root) if _remove(root, (_RECIPE, _CODED)) else packet
+        return packet  # unreadable, so no recipe is in it
+    return _serialize(root) if _remove(root, (_RECIPE, _CODED)) else packet
 
 
-def recipe_in(data: bytes, shown: str) -> str | None:
-    """Return the recipe's JSON text from the bytes of a picture file, or None if there is none.
+def recipe_in(data: bytes, label: str) -> str | None:
+    """Return the JSON text of the recipe in a picture file, or None if there is none.
 
-    Only what stands around the pixels is read.
+    The pixels are not unpacked.
 
     Args:
         data: A PNG, JPEG, TIFF, WebP or AVIF file.
-        shown: Its name, for messages.
+        label: Its name in messages.
 
     Raises:
         PictureError: It is damaged, or not a picture that can be read.
     """
     from impasto.image.decode import xmp_in
 
-    packet = xmp_in(data, shown)
+    packet = xmp_in(data, label)
     try:
         return unpack(packet) if packet else None
     except PictureError as error:
-        raise PictureError(f"{shown}: {error}") from error
+        raise PictureError(f"{label}: {error}") from error
 
 
 def _parsed(packet: bytes) -> Tree.Element:
-    """Return the root of a packet."""
+    """Return the root element of a packet."""
     if len(packet) > _MAX_READ:
         raise PictureError(f"its XMP is larger than {_MAX_READ // 10**6} MB; save it without")
     wide = packet.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         text = packet.decode("utf-16" if wide else "utf-8-sig").strip("\0\ufeff \t\r\n")
-        if "<!DOCTYPE" in text:  # text, not bytes: no other encoding can hide it
+        if "<!DOCTYPE" in text:  # compared as text, so that no encoding can hide it
             raise PictureError("its XMP has a document type, which is not allowed; remove it")
         return Tree.fromstring(text)
     except (Tree.ParseError, ValueError) as error:
         raise PictureError(f"its XMP is damaged ({error}); save the picture anew") from error
 
 
-def _serialised(root: Tree.Element) -> bytes:
-    """Return a whole packet of UTF-8."""
+def _serialize(root: Tree.Element) -> bytes:
+    """Return a complete packet in UTF-8."""
     try:
         body = Tree.tostring(root, encoding="unicode")
     except RecursionError as error:
@@ -162,19 +163,19 @@ def _serialised(root: Tree.Element) -> bytes:
 
 
 def _remove(root: Tree.Element, names: tuple[str, ...]) -> bool:
-    """Remove elements and attributes of these names, wherever they are; say if there were any."""
-    found = False
+    """Remove all elements and attributes of these names; return whether there were any."""
+    removed = False
     for element in root.iter():
         for name in names:
-            found |= element.attrib.pop(name, None) is not None
+            removed |= element.attrib.pop(name, None) is not None
             for child in element.findall(name):
                 element.remove(child)
-                found = True
-    return found
+                removed = True
+    return removed
 
 
 def _decoded(text: str) -> str:
-    """Return what the element `base64` holds."""
+    """Return the text in an element `base64`."""
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode(
             "utf-8", "surrogatepass"
@@ -184,22 +185,20 @@ def _decoded(text: str) -> str:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read the recipe in a picture made earlier, or the one beside it (`--recipe`).
+    """Read the recipe in a picture, or the JSON file beside it (`--recipe`).
 
     Raises:
         InputError: It cannot be read, or holds no recipe of this version.
     """
-    pass
-
-    shown = printable(path)
+    label = printable(path)
     data = read_whole(path, Input.from_environment().max_bytes)
     if data.lstrip()[:1] == b"{":
-        return Recipe.from_json(data, shown)
-    text = recipe_in(data, shown)
+        return Recipe.from_json(data, label)
+    text = recipe_in(data, label)
     if text is None:
         raise InputError(
-            f"{shown} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
+            f"{label} holds no recipe: it was not made by impasto, was saved with --metadata strip, is "
             "the sheet of a grid or an intermediate picture, or another program dropped it; give a picture "
             "made by impasto, or the recipe beside it (--recipe)"
         )
-    return Recipe.from_json(text, shown)
+    return Recipe.from_json(text, label)

@@ -1,6 +1,6 @@
-"""The canvas: the pixels that are optimised. Where it starts, and how it grows to the next scale.
+"""The canvas, whose pixels are optimized: its start, and how it grows to the next scale.
 
-Form: tensors (1, 3, H, W), float32, sRGB-encoded, in [0, 1].
+It is a tensor (1, 3, H, W), float32, sRGB-encoded, in [0, 1].
 """
 
 import torch
@@ -21,11 +21,11 @@ def start(
     Args:
         init: `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little
             noise; `style` is the painting, scaled to cover the canvas and cropped in the middle.
-        noise: Share of white noise mixed in, 0 to 1.
-        seed: Of the noise. Drawn on the CPU, so that it is the same on every device.
+        noise: Share of white noise that is mixed in, 0 to 1.
+        seed: Of the noise, which is drawn on the CPU, so that it is the same on every device.
         content: The photo at this scale, (1, 3, H, W).
         style: The first painting, any size, (1, 3, h, w).
-        picture: A picture of the user's at this scale, for `picture`.
+        picture: The user's start at this scale, (1, 3, H, W), for `picture`.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.rand(content.shape, generator=generator).to(content.device)
@@ -59,7 +59,7 @@ def upscale(canvas: Tensor, scale: Scale) -> Tensor:
 
 
 def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
-    """Return the canvas at the next scale, with the photo's detail that the last scale could not hold.
+    """Return the canvas at the next scale, with detail of the photo that the last scale could not show.
 
     Args:
         canvas: The result of the last scale, (1, 3, h, w).

@@ -1,6 +1,6 @@
-"""CIELAB: colours as lightness, red-green and yellow-blue, and back into what sRGB can show.
+"""CIELAB: conversion from sRGB, and back with chroma reduced to the sRGB gamut.
 
-Form: tensors (..., 3, H, W); sRGB-encoded in [0, 1] on one side; L* in [0, 100], a*, b* on the other.
+Tensors are (..., 3, H, W); sRGB-encoded in [0, 1], or L* in [0, 100], a*, b*.
 Source: IEC 61966-2-1 (sRGB) and CIE 15 (L*a*b*), white D65.
 """
 
@@ -12,44 +12,44 @@ TO_XYZ = (  # of linear sRGB, primaries and white of IEC 61966-2-1
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339, 0.1191920, 0.9503041),
 )
-EDGE = 6 / 29  # of the cube root: below its cube f is a straight line
-SLACK = 1e-5  # of linear light, by which rounding alone leaves the gamut
-HALVINGS = 20  # of an interval of 0 to 1, to find how much chroma fits
+EDGE = 6 / 29  # below its cube, f is linear
+SLACK = 1e-5  # of linear light: rounding alone may leave the gamut by this
+HALVINGS = 20  # steps of the bisection for the most chroma in the gamut
 
 
 def to_lab(rgb: Tensor) -> Tensor:
-    """Return L*, a*, b* of sRGB-encoded colours, both (..., 3, H, W)."""
+    """Return L*, a*, b* of sRGB-encoded colors, both (..., 3, H, W)."""
     x, y, z = _root(_mixed(_matrix(rgb), _linear(rgb))).unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
 
 def from_lab(lab: Tensor) -> Tensor:
-    """Return sRGB-encoded colours in [0, 1], both (..., 3, H, W).
+    """Return sRGB-encoded colors in [0, 1] of L*, a*, b*, both (..., 3, H, W).
 
-    A colour that sRGB cannot show keeps its lightness and hue, and gets the most chroma that it can.
+    A color outside the sRGB gamut keeps lightness and hue, and gets the most chroma inside it.
     """
     light = _light(lab)
     outside = ((light < -SLACK) | (light > 1 + SLACK)).any(dim=-3, keepdim=True)
     if bool(outside.any()):
         planes = lab.movedim(-3, 0)
-        found = planes[:, outside.movedim(-3, 0)[0]]  # (3, N)
-        light.movedim(-3, 0)[:, outside.movedim(-3, 0)[0]] = _reduced(found)
+        where = outside.movedim(-3, 0)[0]
+        light.movedim(-3, 0)[:, where] = _reduced(planes[:, where])  # (3, N)
     return _encoded(light.clamp_(0.0, 1.0))
 
 
 def with_chroma(painted: Tensor, photo: Tensor, amount: float = 1.0) -> Tensor:
     """Return the lightness of one picture with the chroma of another, all (..., 3, H, W), in [0, 1].
 
-    `amount` is the share of the photo's a* and b*, the rest are the painted picture's.
+    `amount` is the share of the photo's a* and b*; the rest is the painted picture's.
     """
-    lab, wanted = to_lab(painted), to_lab(photo)
+    lab, goal = to_lab(painted), to_lab(photo)
     chroma = lab[..., 1:, :, :]
-    chroma += amount * (wanted[..., 1:, :, :] - chroma)
+    chroma += amount * (goal[..., 1:, :, :] - chroma)
     return from_lab(lab)
 
 
 def _reduced(lab: Tensor) -> Tensor:
-    """Return the linear light, (3, N), of colours (3, N) with as much of their chroma as there is."""
+    """Return the linear light, (3, N), of colors L*, a*, b* (3, N) with the most chroma inside the gamut."""
     lightness, chroma = lab[:1], lab[1:]
     low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
     for _ in range(HALVINGS):
@@ -61,7 +61,7 @@ def _reduced(lab: Tensor) -> Tensor:
 
 
 def _light(lab: Tensor) -> Tensor:
-    """Return linear sRGB, not limited to what can be shown."""
+    """Return linear sRGB of L*, a*, b*, not limited to the gamut."""
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     root = torch.stack([y + a / 500, y, y - b / 200], dim=-3)

@@ -1,7 +1,7 @@
-"""Whose colours a picture has: the painting's, or the photo's in one of three ways.
+"""The colors of the result: the paintings', or the photo's in one of three ways (`Recolor`).
 
-`match` and `histogram` change what the network sees of the paintings, `luminance` what is saved. All of it
-follows from pictures and settings, so a run that is gone on with or made again has the same colours.
+`match` and `histogram` change the paintings that the network sees, `luminance` the result. All of it follows
+from pictures and settings, so a run that is resumed or reproduced has the same colors.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from impasto.inputs.cielab import with_chroma
 from impasto.inputs.color_matching import Move, Palette, histogram, matched, recolor
 from impasto.inputs.pyramid import long_edge
 
-MEASURED = 1024  # px; long edge above which colours are measured on smaller pictures
-SOFT = "linear"  # how paintings are scaled
+MEASURED = 1024  # px; the largest long edge at which colors are measured
+SOFT = "linear"  # the kernel that paintings are scaled with
 
 
 @dataclass(frozen=True)
 class Recolor:
-    """What is done with colours; nothing where `mode` is `style` or `amount` 0.
+    """How colors are changed; not at all where `mode` is `style` or `amount` 0.
 
     Attributes:
         mode: As in the settings.
-        amount: Share of the photo's colours, 0 to 1.
-        edge: Long edge, in pixels, at which colours are measured: the result's, so that at its size the
+        amount: Share of the photo's colors, 0 to 1.
+        edge: Long edge, in pixels, at which colors are measured: the result's, so that at its size the
             painting has the photo's mean and covariance, at most `MEASURED`.
     """
 
@@ -38,17 +38,17 @@ class Recolor:
 
     @classmethod
     def of(cls, settings: Settings, photo: Picture) -> "Recolor":
-        """Return what the settings ask for."""
+        """Return the change of colors of the settings."""
         edge = long_edge(photo.width, photo.height, settings)
         return cls(settings.color, settings.color_amount, min(edge, MEASURED))
 
     def moves(self, photo: Picture, paintings: Sequence[Picture]) -> tuple[Move | None, ...]:
-        """Return for each painting how its colours move, the same at every scale; None: not at all."""
+        """Return the color map of each painting, the same at every scale; None: no change."""
         fitted = {"match": matched, "histogram": histogram}.get(self.mode)
         if fitted is None or not self.amount:
             return (None,) * len(paintings)
-        wanted = self._palette(photo, "lanczos3")
-        return tuple(fitted(self._palette(painting, SOFT), wanted) for painting in paintings)
+        goal = self._palette(photo, "lanczos3")
+        return tuple(fitted(self._palette(painting, SOFT), goal) for painting in paintings)
 
     def _palette(self, picture: Picture, kernel: str) -> Palette:
         size = fit(picture.width, picture.height, self.edge)
@@ -57,7 +57,15 @@ class Recolor:
     def seen(
         self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0
     ) -> Tensor:
-        """Return what the network sees of a painting, (1, 3, H, W), in [0, 1]."""
+        """Return a painting as the network sees it, (1, 3, H, W), in [0, 1].
+
+        Args:
+            painting: Any size.
+            move: Its color map.
+            width: W.
+            height: H.
+            stroke: Above 1 it is softened.
+        """
         image = painting.tensor(width, height, kernel=SOFT)
         if stroke > 1:
             image = softened(image, width / painting.width)
@@ -66,7 +74,7 @@ class Recolor:
         return recolor(image, move, self.amount, painting.alpha(width, height))
 
     def saved(self, canvas: Tensor, photo: Picture) -> Tensor:
-        """Return what is saved of a canvas (1, 3, H, W), in float32, on the CPU if anything changes."""
+        """Return a canvas (1, 3, H, W) as it is saved; if it changes, a copy in float32 on the CPU."""
         if self.mode != "luminance" or not self.amount:
             return canvas
         height, width = canvas.shape[-2:]
@@ -78,11 +86,11 @@ class Recolor:
 
 
 def softened(image: Tensor, factor: float) -> Tensor:
-    """Return a painting (1, 3, H, W), shown `factor` times its own size, as soft as one shown half its size.
+    """Return a painting (1, 3, H, W), scaled by `factor`, blurred as much as one scaled by 1/2.
 
-    Halving takes the grain and the weave out of a file; shown larger, the canvas grows dots and a weave of
-    them. Variances in pixels of the file: 2/3 by halving (a triangle over four), 1/6 of a shown pixel by
-    any reduction; what is missing is given by weights w, 1 - 2 w, w, of variance 2 w, both ways.
+    Halving removes the grain and the weave of a file; at a larger size they make the canvas grow dots and a
+    weave. Variances of the blur in pixels of the file: 2/3 by halving (a triangle over four), 1/6 of a scaled
+    pixel by any reduction; the rest is a filter with weights w, 1 - 2 w, w, of variance 2 w, along both axes.
     """
     missing = factor**2 * 2 / 3 - (1 / 6 if factor < 1 else 0.0)
     weight = min(0.25, missing / 2)
@@ -96,4 +104,4 @@ def softened(image: Tensor, factor: float) -> Tensor:
     return image
 
 
-AS_PAINTED = Recolor()  # nothing is done
+AS_PAINTED = Recolor()  # no change

@@ -1,6 +1,6 @@
-"""Masks: which part of a photo or a painting counts, from a grey picture or a colour of a segmentation.
+"""Masks: which part of a photo or a painting counts, from a gray picture or a color of a segmentation.
 
-Form: `Mask` with an opened `Picture` -> (1, 1, h, w) float32 in [0, 1], 1 where all of it counts.
+A `Mask` with an opened `Picture` becomes a tensor (1, 1, h, w), float32 in [0, 1], 1 where it counts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,31 +14,35 @@ from impasto.errors import InputError
 from impasto.image.picture import Picture
 from impasto.messages import printable
 
-SOFT = "linear"  # how masks are scaled: never below 0 or above 1
-PREVIEW = 256  # px; long edge at which masks are looked at before anything runs
-SHAPE = 0.01  # by how much the shapes of a mask and of its picture may differ
-COLORED = 0.25, 0.02  # of the range between channels; of the pixels: then it is no grey picture
-PALETTE = 512  # px; long edge at which a segmentation's colours are counted
-APART = 48  # levels in some channel between two colours of a segmentation
-FEW = 0.004  # of the pixels: below it a colour is the edge between two others
+SOFT = "linear"  # the kernel that masks are scaled with: never below 0 or above 1
+PREVIEW = 256  # px; long edge at which masks are checked before a run
+SHAPE = 0.01  # relative difference that the shapes of a mask and of its picture may have
+COLORED = 0.25, 0.02  # a picture has colors if channels differ by this at this share of the pixels
+PALETTE = 512  # px; long edge at which a segmentation's colors are counted
+APART = 48  # the least difference, in levels of some channel, of two colors of a segmentation
+FEW = 0.004  # share of the pixels below which a color is the edge between two others
 MOST_COLORS = 32
-FAINT = 2.5 / 255  # the lightest of a mask that is none, as one of 0 and 1 where white is 255
-STRAY = 0.35  # of the pixels: so many near none of the flat colours, and it is a photo
+FAINT = (
+    2.5 / 255
+)  # a mask with no lighter pixel is black, such as one of 0 and 1 where white is 255
+STRAY = (
+    0.35  # share of the pixels far from all flat colors, beyond which a picture is no segmentation
+)
 OPAQUE = 0.999
 
-OpenedMask = Mask | str | None  # of a `Picture`; REST; or everywhere
+OpenedMask = Mask | str | None  # with an opened `Picture`; REST; None: everywhere
 
 
 def check(mask: OpenedMask, over: Picture, role: str) -> None:
-    """Refuse a mask whose shape is not that of its picture, that has colours, or that is empty.
+    """Refuse a mask that has another shape than its picture, has colors, or is empty.
 
     Args:
-        mask: OpenedMask.
-        over: The photo or the painting it is for.
-        role: What it is for, such as `photo cat.jpg`.
+        mask: Opened.
+        over: The photo or the painting that it belongs to.
+        role: What that is in messages, such as `photo cat.jpg`.
 
     Raises:
-        InputError: It does not fit.
+        InputError: The mask does not fit.
     """
     if not isinstance(mask, Mask):
         return
@@ -55,8 +59,8 @@ def check(mask: OpenedMask, over: Picture, role: str) -> None:
         )
     if mask.color is None and _colored(picture):
         raise InputError(
-            f"the mask {shown} has colours, but a mask is white where it counts and black where not; "
-            "a picture with a colour for each region is given with --segments (Python: Mask(picture, color))"
+            f"the mask {shown} has colors, but a mask is white where it counts and black where not; "
+            "a picture with a color for each region is given with --segments (Python: Mask(picture, color))"
         )
     largest = float(tensor(mask, *preview_size(picture)).max())
     if largest < FAINT:
@@ -71,7 +75,7 @@ def check(mask: OpenedMask, over: Picture, role: str) -> None:
 
 
 def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
-    """Whether two sizes have the same shape, but for what whole pixels allow."""
+    """Whether two sizes have the same shape, up to rounding to whole pixels."""
     (a, b), (width, height) = mask, picture
     pixel = max(a * height / b - width, b * width / a - height)
     off = abs(a * height / (b * width) - 1)
@@ -79,13 +83,13 @@ def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
 
 
 def preview_size(picture: Picture) -> tuple[int, int]:
-    """Return a small size of the same shape, at which a mask is looked at."""
+    """Return a small size of a picture's shape, (width, height), at which a mask is checked."""
     factor = min(1.0, PREVIEW / max(picture.width, picture.height))
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
 
 
 def _colored(picture: Picture) -> bool:
-    """Whether a picture is clearly not grey; what is transparent is told by alpha, whatever its colours."""
+    """Whether a picture is clearly not gray; colors do not matter where it has transparent parts."""
     if _by_alpha(picture):
         return False
     small = picture.tensor(*preview_size(picture), kernel=SOFT)
@@ -115,21 +119,21 @@ def _sized(image: Tensor, width: int, height: int) -> Tensor:
     if image.shape[-2:] == (height, width):
         return image
     size = (height, width)
-    found = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
-    return found.clamp_(0.0, 1.0)
+    sized = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
+    return sized.clamp_(0.0, 1.0)
 
 
 # --- segmentations -------------------------------------------------------------------------------
 
 
 def colors(picture: Picture) -> list[str]:
-    """Return the colours of a segmentation, the largest region first.
+    """Return the colors of a segmentation as "#rrggbb", the largest region first.
 
-    Colours that cover next to nothing, as edges between others do, are none of them; neither are those
-    close to a larger one, as compression leaves them.
+    Left out are colors that cover next to nothing, such as edges between others, and those close to a more
+    frequent one, which compression causes.
 
     Raises:
-        InputError: There are so many that it is no segmentation.
+        InputError: The picture is no segmentation: it has too many colors, or few flat regions.
     """
     factor = min(1.0, PALETTE / max(picture.width, picture.height))
     width, height = (max(1, round(edge * factor)) for edge in (picture.width, picture.height))
@@ -140,45 +144,45 @@ def colors(picture: Picture) -> list[str]:
     codes = codes[flat] if flat.any() else codes.flatten()
     values, counts = torch.unique(codes, return_counts=True)
     order = torch.argsort(counts, descending=True, stable=True)
-    found: list[tuple[int, int, int]] = []
+    chosen: list[tuple[int, int, int]] = []
     for code, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
         color = code >> 16, code >> 8 & 255, code & 255
-        if count < FEW * codes.numel() and found:
+        if count < FEW * codes.numel() and chosen:
             break
-        if all(max(abs(a - b) for a, b in zip(color, o, strict=True)) > APART for o in found):
-            found.append(color)
-    if len(found) > MOST_COLORS:
+        if all(max(abs(a - b) for a, b in zip(color, o, strict=True)) > APART for o in chosen):
+            chosen.append(color)
+    if len(chosen) > MOST_COLORS:
         raise InputError(
-            f"{printable(picture.name)} has {len(found)} colours, too many for a segmentation (at most "
-            f"{MOST_COLORS}); paint each region in one flat colour"
+            f"{printable(picture.name)} has {len(chosen)} colors, too many for a segmentation (at most "
+            f"{MOST_COLORS}); paint each region in one flat color"
         )
-    names = ["#" + "".join(f"{part:02x}" for part in color) for color in found]
+    names = ["#" + "".join(f"{part:02x}" for part in color) for color in chosen]
     nearest = torch.stack([_distance(image[0], _levels(name)) for name in names]).amin(dim=0)
     stray = float((nearest > 3 * (APART / 255) ** 2).float().mean())
     if stray > STRAY:
         raise InputError(
-            f"{printable(picture.name)} is no segmentation: {100 * stray:.0f} % of it are in no flat colour; "
+            f"{printable(picture.name)} is no segmentation: {100 * stray:.0f} % of it are in no flat color; "
             "paint each region in one"
         )
     return names
 
 
 def _flat(image: Tensor) -> Tensor:
-    """Return which pixels of (1, 3, h, w) have neighbours of about their colour, (h, w)."""
+    """Return which pixels of (1, 3, h, w) have neighbors of about their color, (h, w)."""
     highest, lowest = (functional.max_pool2d(sign * image, 3, 1, 1) * sign for sign in (1, -1))
     return ((highest - lowest) <= APART / 2 / 255).all(dim=1)[0]
 
 
 def _of_color(picture: Picture, color: str) -> Tensor:
-    """Return 1 where a colour is the nearest of a segmentation's, else 0; at its own size."""
-    wanted = _levels(color)
+    """Return 1 where a color is the nearest of a segmentation's, else 0; (1, 1, h, w) at its own size."""
+    target = _levels(color)
     image = picture.tensor()[0]
-    nearest = _distance(image, wanted)
+    nearest = _distance(image, target)
     inside = torch.ones_like(nearest, dtype=torch.bool)
-    others = [other for other in map(_levels, colors(picture)) if not _close(other, wanted)]
+    others = [other for other in map(_levels, colors(picture)) if not _close(other, target)]
     for other in others:
         inside &= nearest < _distance(image, other)
-    if not others:  # one colour: all of it, if it is this one
+    if not others:  # one color: all of it, if it is this one
         inside &= nearest < (APART / 255) ** 2
     return inside.float()[None, None]
 
@@ -193,7 +197,7 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _distance(image: Tensor, color: Sequence[float]) -> Tensor:
-    """Return the squared distance of each pixel of (3, h, w) to a colour, (h, w)."""
+    """Return the squared distance of each pixel of (3, h, w) to a color, (h, w)."""
     total = (image[0] - color[0]).square_()
     for channel in (1, 2):
         total += (image[channel] - color[channel]).square_()
@@ -204,24 +208,20 @@ def _distance(image: Tensor, color: Sequence[float]) -> Tensor:
 
 
 def of_all(masks: Sequence[OpenedMask], width: int, height: int) -> list[Tensor | None]:
-    """Return the masks of all styles at a size, None for everywhere; `REST` is what the others leave."""
-    found: list[Tensor | None] = []
-    made: dict[object, Tensor] = {}
+    """Return masks at a size, (1, 1, height, width), None for everywhere; `REST` is what the others leave."""
+    tensors: dict[object, Tensor | None] = {None: None}
     for mask in masks:
-        if isinstance(mask, Mask) and key(mask) not in made:
-            made[key(mask)] = tensor(mask, width, height)
-        found.append(made[key(mask)] if isinstance(mask, Mask) else None)
-    if REST not in masks:
-        return found
-    left = _left(made.values(), width, height)
-    return [left if mask == REST else one for mask, one in zip(masks, found, strict=True)]
+        if isinstance(mask, Mask) and key(mask) not in tensors:
+            tensors[key(mask)] = tensor(mask, width, height)
+    if REST in masks:
+        tensors[REST] = _left([one for one in tensors.values() if one is not None], width, height)
+    return [tensors[key(mask)] for mask in masks]
 
 
 def left_by(masks: Sequence[OpenedMask], width: int, height: int) -> Tensor:
     """Return what no mask covers, (1, 1, height, width) in [0, 1]."""
-    return _left(
-        [found for found in of_all(masks, width, height) if found is not None], width, height
-    )
+    tensors = [one for one in of_all(masks, width, height) if one is not None]
+    return _left(tensors, width, height)
 
 
 def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
@@ -231,46 +231,54 @@ def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
     return left.clamp_(min=0.0)
 
 
-def told(
+def summary(
     masks: Sequence[OpenedMask], names: Sequence[str], photo: Picture, protect: OpenedMask = None
 ) -> str:
-    """Say in one line how much of the photo each region takes, where they overlap, and what they leave."""
+    """Return one line for messages: how much of the photo each region covers, overlap and gaps.
+
+    Args:
+        masks: Of the styles.
+        names: Of the styles.
+        photo: That they belong to.
+        protect: What stays the photo.
+    """
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
-    size = preview_size(photo)
-    seen: dict[object, Tensor] = {}
+    width, height = preview_size(photo)
+    tensors: dict[object, Tensor] = {}
     users: dict[object, list[str]] = {}
-    for mask, name, found in zip(masks, names, of_all(masks, *size), strict=True):
-        if found is not None:
-            seen.setdefault(key(mask), found)
-            users.setdefault(key(mask), [called(mask)]).append(printable(name))
-    regions = [
-        (f"{users[one][0]} {_percent(found)}", users[one][1:]) for one, found in seen.items()
-    ]
-    parts = ", ".join(f"{said} ({' and '.join(names[:3])})" for said, names in regions)
-    total = torch.stack(list(seen.values())).sum(dim=0)
+    labels: dict[object, str] = {}
+    for mask, name, one in zip(masks, names, of_all(masks, width, height), strict=True):
+        if one is not None:
+            tensors[key(mask)], labels[key(mask)] = one, label(mask)
+            users.setdefault(key(mask), []).append(printable(name))
+    regions = ", ".join(
+        f"{labels[region]} {_percent(one)} ({' and '.join(users[region][:3])})"
+        for region, one in tensors.items()
+    )
+    total = torch.stack(list(tensors.values())).sum(dim=0)
     gap, overlap = (1 - total).clamp(min=0), (total - 1).clamp(min=0)
-    said = f"regions: {parts}; {_percent(overlap)} in more than one, {_percent(gap)} in none"
+    text = f"regions: {regions}; {_percent(overlap)} in more than one, {_percent(gap)} in none"
     if float(gap.mean()) < 0.0005:
-        return said
+        return text
     if protect == REST:
-        return f"{said}: stays the photo"
+        return f"{text}: stays the photo"
     if everywhere:
-        return f"{said}: painted as {printable(everywhere[0])}, the style without a mask"
+        return f"{text}: painted as {printable(everywhere[0])}, the style without a mask"
     colored = any(isinstance(mask, Mask) and mask.color for mask in masks)
-    way = "rest in --segment-colors" if colored else "--mask rest"
+    flag = "rest in --segment-colors" if colored else "--mask rest"
     return (
-        f"{said}: not painted, but strokes reach in; {way} gives that a style, --protect rest keeps it "
+        f"{text}: not painted, but strokes reach in; {flag} gives that a style, --protect rest keeps it "
         "the photo"
     )
 
 
 def key(mask: OpenedMask) -> object:
-    """Return what two masks have in common that are the same."""
+    """Return a key that is the same for equal masks."""
     return (mask.picture.sha256, mask.color) if isinstance(mask, Mask) else mask
 
 
-def called(mask: OpenedMask) -> str:
-    """Return how a mask is called in messages."""
+def label(mask: OpenedMask) -> str:
+    """Return the name of a mask in messages."""
     if not isinstance(mask, Mask):
         return mask or "of what is not protected"
     name = printable(mask.picture.name)
@@ -281,22 +289,21 @@ def _percent(mask: Tensor) -> str:
     return f"{100 * float(mask.mean()):.1f} %"
 
 
-# --- what is kept as the photo -------------------------------------------------------------------
+# --- protection ----------------------------------------------------------------------------------
 
 
 def feathered(mask: Tensor, feather: float) -> Tensor:
     """Return how much of each pixel stays the photo: 1 in the region, falling to 0 around it.
 
     Args:
-        mask: (1, 1, h, w) in [0, 1]; all that is 0.5 or more is the region.
-        feather: Width of the fall outside the region, in pixels.
+        mask: (1, 1, h, w) in [0, 1]; the region is where it is 0.5 or more.
+        feather: Width of the soft edge outside the region, in pixels.
     """
     kept = (mask >= 0.5).float()
     radius = round(feather / 4)
     if radius < 1:
         return kept
-    # As wide as it is then softened: so the region itself stays 1.
-    wide = kept
+    wide = kept  # widened by as much as it is then blurred, so the region itself stays 1
     for dim in (2, 3):
         wide = _spread(wide, 2 * radius, dim)
     for _ in range(2):

@@ -76,15 +76,15 @@ class Opener:
         if not listed and not is_folder(source):
             return [self.picture(source)]
         folder = str(source)
-        found: list[Picture] = []
+        opened: list[Picture] = []
         for name in self.folders[folder] if listed else map(str, files_in(folder)):
             try:
-                found.append(self.picture(name))
+                opened.append(self.picture(name))
             except PictureError as error:
                 self.on_skip(folder, error)
-        if not found:
+        if not opened:
             raise InputError(f"the folder {printable(folder)} has no picture that can be read")
-        return found
+        return opened
 
     def mask(self, mask: MaskLike | None) -> masks.OpenedMask:
         """Open the picture of a mask; "rest" and None stay as they are.

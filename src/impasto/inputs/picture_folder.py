@@ -6,11 +6,11 @@ from pathlib import Path
 from impasto.errors import InputError
 from impasto.messages import printable, reason
 
-MOST = 64  # pictures of a folder
+MOST = 64  # files of a folder, at most
 
 
 def is_folder(source: object) -> bool:
-    """Whether something given as a picture is the path of a folder."""
+    """Whether a source of a picture is the path of a folder."""
     return isinstance(source, (str, os.PathLike)) and os.path.isdir(source)  # noqa: PTH112
 
 

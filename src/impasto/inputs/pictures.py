@@ -1,7 +1,4 @@
-"""The inputs of a run: opened once, scaled for each scale, recorded by hash.
-
-Form: paths, bytes, arrays or pictures -> `Inputs` -> tensors (1, 3, h, w), sRGB-encoded, in [0, 1].
-"""
+"""The inputs of a run: `Inputs`, and `ScaledInputs`, the same as tensors at one scale."""
 
 import logging
 import math
@@ -24,16 +21,21 @@ from impasto.inputs.pyramid import PictureShape, Scale, scales
 from impasto.inputs.shared import Shared
 from impasto.messages import NOTE, printable
 
-ENLARGED = 2.0  # times its own size: a painting shown larger has only blurred strokes
+ENLARGED = 2.0  # times its own size, beyond which a painting has only blurred strokes
 GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StyleUse:
-    """Where and how a painting is used: its masks, its stroke, its layers with their weights.
+    """Where and how a painting is used.
 
-    `layers` are None where they are those of the settings.
+    Attributes:
+        stroke: Long edge of the painting in units of the canvas'.
+        mask: Where in the photo.
+        source_mask: Which part of the painting counts; None: all of it.
+        layers: Its own layers and their weights; None: those of the settings.
+        own_stroke: The stroke of the `Style`, None where that of the settings is used.
     """
 
     stroke: float = 1.0
@@ -50,10 +52,18 @@ class StyleUse:
 
 @dataclass(frozen=True, eq=False)
 class ScaledInputs:
-    """The inputs at one scale, each (1, 3, h, w) in [0, 1].
+    """The inputs at one scale, RGB, sRGB-encoded, in [0, 1].
 
-    Besides, for each style, where there is any: its use, and the masks (1, 1, h, w) of the canvas and of the
-    painting; `kept` is how much of each pixel stays the photo.
+    Attributes:
+        content: The photo, (1, 3, H, W).
+        styles: The paintings, each (1, 3, h, w).
+        shares: Of the paintings, (S,); they sum to one.
+        picture: The first canvas for `init="picture"`, (1, 3, H, W).
+        uses: One for each painting, or none at all where all are plain.
+        guides: The mask of each painting in the photo, (1, 1, H, W) or None; none at all without masks.
+        source_guides: The mask of each painting in itself, (1, 1, h, w) or None; likewise.
+        names: Of the paintings, for messages; likewise.
+        kept: How much of each pixel stays the photo, (1, 1, H, W); None without protection.
     """
 
     content: Tensor
@@ -69,10 +79,17 @@ class ScaledInputs:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of a run, `weights` of the styles as given; `start` only for `init="picture"`.
+    """The opened pictures of a run.
 
-    `uses` has one for each style. `protect` is what stays the photo, "rest" what no mask covers; `feather`
-    is its soft edge in percent of the long edge.
+    Attributes:
+        content: The photo.
+        styles: The paintings.
+        weights: Of the paintings, as given; at least one is above 0.
+        start: The first canvas, for `init="picture"` only.
+        uses: One for each painting; none at all: each is plain.
+        protect: What stays the photo; "rest" is what no mask covers.
+        feather: Width of the protection's soft edge, in percent of the long edge.
+        recolor: How colors are changed.
     """
 
     content: Picture
@@ -90,7 +107,7 @@ class Inputs:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The styles' shares, which sum to one; to twelve digits, so that a common factor changes none."""
+        """The styles' shares, which sum to one; rounded to twelve digits, so that a common factor cancels."""
         largest = max(self.weights)  # first, as the sum could be too large for a number
         parts = [weight / largest for weight in self.weights]
         return tuple(float(f"{part / math.fsum(parts):.12g}") for part in parts)
@@ -98,31 +115,34 @@ class Inputs:
     @property
     def pictures(self) -> set[Picture]:
         """All pictures that are open."""
-        found = {self.content, *self.styles, *([self.start] if self.start else [])}
-        used = [mask for use in self.uses for mask in (use.mask, use.source_mask)]
-        return found | {mask.picture for mask in (*used, self.protect) if isinstance(mask, Mask)}
+        pictures = {self.content, *self.styles, *([self.start] if self.start else [])}
+        own = [mask for use in self.uses for mask in (use.mask, use.source_mask)]
+        return pictures | {mask.picture for mask in (*own, self.protect) if isinstance(mask, Mask)}
 
-    def held_bytes(self, scale: Scale) -> int:
-        """Return the bytes that the opened pictures take, and their masks at a scale."""
-        held = sum(picture.held_bytes for picture in self.pictures)
+    def memory_bytes(self, scale: Scale) -> int:
+        """Return the bytes of memory of the opened pictures, and of their masks at a scale."""
+        total = sum(picture.nbytes for picture in self.pictures)
         regions = {masks.key(use.mask) for use in self.uses}
         regions -= {None} if self.protect is None else set()
-        held += round(len(regions) * GUIDES * scale.width * scale.height)
-        if self.protect is not None:  # the mask, the photo, what is shown to the network
-            held += 4 * (1 + 3 + 3) * scale.width * scale.height
+        total += round(len(regions) * GUIDES * scale.width * scale.height)
+        if self.protect is not None:  # the mask, the photo, the protected canvas
+            total += 4 * (1 + 3 + 3) * scale.width * scale.height
         if len(self.styles) > 2:
-            shapes = [PictureShape("", s.width, s.height, use.stroke) for s, use in self._used()]
+            shapes = [
+                PictureShape("", s.width, s.height, use.stroke)
+                for s, use in self._styles_and_uses()
+            ]
             sizes = [shape.at(scale.long_edge) for shape in shapes[2:]]
-            held += sum(12 * size.width * size.height for size in sizes)
-        return held
+            total += sum(12 * size.width * size.height for size in sizes)
+        return total
 
-    def _used(self) -> list[tuple[Picture, StyleUse]]:
+    def _styles_and_uses(self) -> list[tuple[Picture, StyleUse]]:
         uses = self.uses or (StyleUse(),) * len(self.styles)
         return list(zip(self.styles, uses, strict=True))
 
     @property
     def shapes(self) -> list[PictureShape]:
-        """The paintings' sizes, and what they need to be used."""
+        """The paintings' sizes, strokes and layers, from which schedule and memory are planned."""
         return [
             PictureShape(
                 f"style {item.name}",
@@ -131,62 +151,82 @@ class Inputs:
                 use.stroke,
                 None if use.layers is None else tuple(name for name, w in use.layers if w),
             )
-            for item, use in self._used()
+            for item, use in self._styles_and_uses()
         ]
 
     def layers(self, settings: Settings) -> set[str]:
         """Return the layers that the styles read."""
         if not settings.style_term:
             return set()
-        general = [name for name, weight in settings.style_layers.items() if weight]
-        found: set[str] = set()
-        for _, use in self._used():
-            own = use.layers
-            found.update(general if own is None else (name for name, w in own if w))
-        return found
+        layers: set[str] = set()
+        for _, use in self._styles_and_uses():
+            own = settings.style_layers.items() if use.layers is None else use.layers
+            layers.update(name for name, weight in own if weight)
+        return layers
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
-        """Return the schedule, or refuse pictures that are too small before the network is loaded."""
+        """Return the scales of a run, coarsest first.
+
+        Args:
+            settings: Sizes and weights count.
+            layers: That the run reads.
+
+        Raises:
+            InputError: A picture is too small for them at the size of the result.
+        """
         shapes = [PictureShape("photo", self.content.width, self.content.height)]
         return scales([*shapes, *(self.shapes if settings.style_term else [])], settings, layers)
 
-    def tensors(self, scale: Scale, device: str) -> ScaledInputs:
-        """Scale every input; a painting's long edge becomes the canvas', times its stroke.
+    def at(self, scale: Scale, device: str, shared: Shared | None = None) -> ScaledInputs:
+        """Return all inputs at a scale; a painting's long edge becomes the canvas', times its stroke.
 
-        The photo is scaled sharply (Lanczos), the painting softly (linear): a sharpened painting makes the
+        The photo is scaled sharply (Lanczos), the paintings softly (linear): a sharpened painting makes the
         canvas grow a fine weave. Chosen by eye; see docs/decisions.
+
+        Args:
+            scale: Size of the canvas.
+            device: Where the tensors are.
+            shared: Where runs share scaled paintings and their masks; None: nothing is shared.
         """
+        shared = shared or Shared(0)
+        width, height = scale.width, scale.height
         sizes = [shape.at(scale.long_edge) for shape in self.shapes]
-        styles = zip(self._used(), self._moves, sizes, strict=True)
-        seen = [
-            self.recolor.seen(style, move, at.width, at.height, use.stroke)
-            for (style, use), move, at in styles
-        ]
-        size = (scale.width, scale.height)
-        targets = ScaledInputs(
-            self.content.tensor(*size).to(device),
-            tuple(style.to(device) for style in seen),
-            torch.tensor(self.shares, device=device),
-            None if self.start is None else self.start.tensor(*size).to(device),
+        styles = [self._painting(number, size, device, shared) for number, size in enumerate(sizes)]
+        scaled = ScaledInputs(
+            content=self.content.tensor(width, height).to(device),
+            styles=tuple(styles),
+            shares=torch.tensor(self.shares, device=device),
+            picture=None if self.start is None else self.start.tensor(width, height).to(device),
         )
-        kept = None if self.protect is None else self.kept(*size)
+        kept = None if self.protect is None else self.kept(width, height)
         if kept is None and all(use.plain and use.source_mask is None for use in self.uses):
-            return targets
-        guides = masks.of_all([use.mask for use in self.uses], *size)
-        if kept is not None:  # what stays the photo says nothing about style
+            return scaled
+        guides = masks.of_all([use.mask for use in self.uses], width, height)
+        if kept is not None:  # what stays the photo takes no part in the style losses
             free = 1 - kept
             guides = [free if guide is None else guide * free for guide in guides]
         sources = [
-            None if use.source_mask is None else masks.tensor(use.source_mask, s.width, s.height)
-            for use, s in zip(self.uses, sizes, strict=True)
+            None
+            if use.source_mask is None
+            else _source_guide(use.source_mask, size, device, shared)
+            for use, size in zip(self.uses, sizes, strict=True)
         ]
         return replace(
-            targets,
+            scaled,
             uses=self.uses,
             guides=tuple(None if guide is None else guide.to(device) for guide in guides),
-            source_guides=tuple(None if guide is None else guide.to(device) for guide in sources),
+            source_guides=tuple(sources),
             names=tuple(style.name for style in self.styles),
             kept=None if kept is None else kept.to(device),
+        )
+
+    def _painting(self, number: int, size: Scale, device: str, shared: Shared) -> Tensor:
+        """Return what the network sees of a painting, (1, 3, h, w)."""
+        (style, use), move = self._styles_and_uses()[number], self._moves[number]
+        amount = None if move is None else self.recolor.amount
+        return shared.get(
+            ("painting", style, move, amount, size, use.stroke, device),
+            lambda: self.recolor.seen(style, move, size.width, size.height, use.stroke).to(device),
         )
 
     def kept(self, width: int, height: int) -> Tensor:
@@ -198,9 +238,9 @@ class Inputs:
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
     def picture(self, canvas: Tensor) -> Picture:
-        """Return the canvas in its colours, with the photo's transparency and what its file says.
+        """Return a canvas (1, 3, H, W) as a picture, recolored, with the photo where it is protected.
 
-        Where it is protected, it is the photo.
+        It has the photo's transparency and metadata.
         """
         height, width = canvas.shape[-2:]
         canvas = self.recolor.saved(canvas, self.content)
@@ -221,34 +261,51 @@ class Inputs:
 
     def records(self) -> tuple[InputRecord, ...]:
         """Return what the recipe keeps of the styles."""
-        weighed = zip(self._used(), self.weights, strict=True)
-        return tuple(record(style, weight, use) for (style, use), weight in weighed)
+        return tuple(
+            record(style, weight, use)
+            for (style, use), weight in zip(self._styles_and_uses(), self.weights, strict=True)
+        )
 
 
-def remark(inputs: Inputs, scale: Scale, workshop: Shared) -> None:
-    """Say what of the inputs is not as one might think: regions that overlap, paintings too small.
+def _source_guide(mask: Mask, size: Scale, device: str, shared: Shared) -> Tensor:
+    """Return the mask of a painting, (1, 1, h, w)."""
+    return shared.get(
+        ("painting's mask", mask.picture, mask.color, size, device),
+        lambda: masks.tensor(mask, size.width, size.height).to(device),
+    )
 
-    Runs that share a workshop say it once.
+
+def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
+    """Log warnings about paintings that are too small, and how regions divide the photo.
+
+    Runs that have `shared` in common log each message once.
     """
-    found: list[tuple[int, str]] = []
-    for (style, use), shape in zip(inputs._used(), inputs.shapes, strict=True):
+    messages: list[tuple[int, str]] = []
+    for (style, use), shape in zip(inputs._styles_and_uses(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            said = (
+            message = (
                 f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
                 f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
             )
-            found.append((logging.WARNING, said))
+            messages.append((logging.WARNING, message))
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
         used = [use.mask for use in inputs.uses]
-        found.append((NOTE, masks.told(used, names, inputs.content, inputs.protect)))
-    for level, said in found:
-        workshop.get(("said", said), partial(log.log, level, "%s", said))
+        message = masks.summary(used, names, inputs.content, inputs.protect)
+        messages.append((NOTE, message))
+    for level, message in messages:
+        shared.get(("logged", message), partial(log.log, level, "%s", message))
 
 
 def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -> InputRecord:
-    """Return what the recipe keeps of an input: no folder, but the hash of its bytes."""
+    """Return what the recipe keeps of an input: the hash of its bytes, its name without a folder.
+
+    Args:
+        picture: The photo or a painting.
+        weight: Of a painting.
+        use: Of a painting.
+    """
     use = use or StyleUse()
     return InputRecord(
         name=picture.name,
@@ -269,6 +326,6 @@ def record_mask(mask: masks.OpenedMask) -> InputRecord | None:
     """Return what the recipe keeps of a mask."""
     if isinstance(mask, Mask):
         return record(mask.picture).model_copy(update={"color": mask.color})
-    return (
-        None if mask is None else InputRecord(name=REST, sha256="", width=0, height=0, kind="rest")
-    )
+    if mask is None:
+        return None
+    return InputRecord(name=REST, sha256="", width=0, height=0, kind="rest")

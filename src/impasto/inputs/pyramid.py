@@ -1,6 +1,6 @@
-"""The coarse-to-fine schedule. Pure arithmetic.
+"""The coarse-to-fine schedule: the sizes of the scales of a run. Pure arithmetic.
 
-Each scale starts from the result of the one before: coarse scales are cheap and lay down the large
+Each scale starts from the result of the one before: coarse scales are cheap and paint the large
 strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, section 6 (coarse-to-fine).
 """
 
@@ -29,16 +29,20 @@ class Scale:
 
 
 def long_edge(width: int, height: int, settings: Settings) -> int:
-    """Return the long edge of the result: as asked, or the photo's own up to the default."""
+    """Return the long edge of the result in pixels: of the settings, or the photo's own up to the default."""
     return settings.size or min(max(width, height), DEFAULT_LONG_EDGE)
 
 
 @dataclass(frozen=True)
 class PictureShape:
-    """An input's name in messages and its own size in pixels.
+    """An input's size, and what it is used for.
 
-    `stroke` is its long edge in units of the canvas'; `layers` are those it goes through the network for,
-    None for all.
+    Attributes:
+        name: In messages.
+        width: Its own, in pixels.
+        height: Its own, in pixels.
+        stroke: Long edge at a scale, in units of the canvas'.
+        layers: That read it; None: all of the run.
     """
 
     name: str
@@ -48,12 +52,12 @@ class PictureShape:
     layers: tuple[str, ...] | None = None
 
     def at(self, long_edge: int) -> Scale:
-        """Return its size beside a canvas of that long edge."""
+        """Return its size for a canvas of that long edge, in pixels."""
         edge = long_edge if self.stroke == 1 else max(1, round(long_edge * self.stroke))
         return Scale(*fit(self.width, self.height, edge))
 
     def needs(self, layers: Sequence[str]) -> int:
-        """Return the shortest edge, in pixels, that its layers need; `layers` are all."""
+        """Return the shortest edge, in pixels, that its layers need; `layers` are all of the run."""
         return smallest_edge(layers if self.layers is None else self.layers)
 
 
@@ -65,24 +69,24 @@ def scales(
     A coarse scale at which any input would be too small for the layers is left out.
 
     Args:
-        shapes: The photo, then everything else that goes through the network.
+        shapes: The photo, then the paintings.
         settings: `size` and `min_size` count.
-        layers: Those the losses read; they need a certain number of pixels.
+        layers: That the losses read; each needs a certain number of pixels.
 
     Raises:
         InputError: At the size of the result an input would be too small for the layers.
     """
-    wanted = list(layers)
+    names = list(layers)
     photo = shapes[0]
     edge = long_edge(photo.width, photo.height, settings)
     for shape in shapes:
-        _check_size(shape, edge, wanted)
+        _check_size(shape, edge, names)
     chosen = [photo.at(edge)]
     coarse = edge / 2
     while coarse >= settings.min_size:
         sizes = [shape.at(round(coarse)) for shape in shapes]
         pairs = zip(sizes, shapes, strict=True)
-        if any(min(size.width, size.height) < shape.needs(wanted) for size, shape in pairs):
+        if any(min(size.width, size.height) < shape.needs(names) for size, shape in pairs):
             break
         chosen.insert(0, sizes[0])
         coarse /= 2
@@ -103,11 +107,13 @@ def _check_size(shape: PictureShape, edge: int, layers: Sequence[str]) -> None:
     short, long = sorted((shape.width, shape.height))
     smallest = math.ceil((needed - 0.5) * long / short / shape.stroke)
     stroke = "" if shape.stroke == 1 else f" at stroke {shape.stroke:g}"
-    said = (
+    message = (
         f"the {shape.name} ({shape.width} x {shape.height} px) would be {size.width} x "
         f"{size.height} px{stroke}, but {deepest(shape.layers or layers)} needs {needed} px on the "
         "shorter edge"
     )
     if smallest <= LARGEST_EDGE:
-        raise InputError(f"{said}; the smallest size that works is {smallest} (--size {smallest})")
-    raise InputError(f"{said}; it is too thin for any size: crop it")
+        raise InputError(
+            f"{message}; the smallest size that works is {smallest} (--size {smallest})"
+        )
+    raise InputError(f"{message}; it is too thin for any size: crop it")

@@ -1,8 +1,7 @@
-"""What several runs on the same pictures have in common: made once, used by all that want the same.
+"""A cache of what several runs on the same pictures share: network, scaled inputs, targets.
 
-The network, the scaled inputs and the targets do not depend on the weights of the losses, the start or
-the solver. A run that finds them here computes with the very tensors that it would have made itself, so its
-pixels are the same to the byte.
+These do not depend on the weights of the losses, the start or the solver. A run that takes them from here
+computes with the same tensors that it would have made itself, so its pixels are the same to the byte.
 """
 
 from collections import OrderedDict
@@ -12,44 +11,59 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-LIMIT = 1_000_000_000  # bytes that are kept, beside what a run needs
+LIMIT = 1_000_000_000  # bytes of tensors in the cache
+ENTRIES = 1000  # values in the cache at most
 
 T = TypeVar("T")
 
 
 class Shared:
-    """Keeps what was made, by key; what was used longest ago goes first when it gets too much.
+    """A cache of values by key, which drops the least recently used ones beyond its limit.
 
-    Nothing kept may be changed in place. Keys hold the objects they depend on, compared by identity
-    where they have no values of their own, so that a key never comes to mean something else.
+    Cached values must not be changed in place. Keys contain the objects that a value depends on, compared by
+    identity where they define no equality, so that a key never stands for another value.
 
     Args:
-        limit: Bytes of tensors that are kept; 0 keeps nothing, which is what a single run wants.
+        limit: Bytes of tensors; 0 caches nothing, for a single run.
+        photos: Whether values that depend on the photo are cached.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
+    def __init__(self, limit: int = LIMIT, *, photos: bool = True) -> None:
+        self._limit, self._photos = limit, photos
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self.made = 0  # things made so far
+        self.made = 0  # values made so far
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what is kept under a key, made now if it is not there."""
+    def get(self, key: Hashable, make: Callable[[], T], *, photo: bool = False) -> T:
+        """Return the value of a key; `make` it if it is not cached.
+
+        Args:
+            key: All that the value depends on.
+            make: Makes the value.
+            photo: Whether it depends on the photo.
+        """
         if key in self._kept:
             self._kept.move_to_end(key)
-            found: T = self._kept[key][0]
-            return found
+            cached: T = self._kept[key][0]
+            return cached
         value = make()
         self.made += 1
-        weight = sum(tensor.nbytes for tensor in _tensors(value))
-        if weight <= self._limit and self._limit:
-            self._kept[key] = (value, weight)
-            while sum(size for _, size in self._kept.values()) > self._limit:
+        size = sum(tensor.nbytes for tensor in _tensors(value))
+        if size <= self._limit and self._limit and (self._photos or not photo):
+            self._kept[key] = (value, size)
+            while len(self._kept) > ENTRIES or self._size() > self._limit:
                 self._kept.popitem(last=False)
         return value
 
+    def clear(self) -> None:
+        """Drop all values."""
+        self._kept.clear()
+
+    def _size(self) -> int:
+        return sum(size for _, size in self._kept.values())
+
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    """Yield the tensors in what runs make."""
+    """Yield the tensors in a value."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, nn.Module):

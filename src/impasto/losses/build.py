@@ -1,6 +1,6 @@
-"""The losses of a run at one scale, bound to its inputs: total = alpha L_content + beta L_style + ..."""
+"""Builds the losses of a run at one scale: total = alpha L_content + beta L_style + ..."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from impasto.losses import smoothness, structure, style_targets
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss
 from impasto.losses.loss import Loss
-from impasto.losses.regions import groups
+from impasto.losses.regions import StyleTerm, style_terms
 from impasto.losses.smoothness import TotalVariation
-from impasto.losses.style_targets import Parts, features, paintings
+from impasto.losses.style_targets import StyleStatistics
+from impasto.losses.tiled_features import TiledFeatures
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.layers import LAYERS, NEUTRAL, stride
 from impasto.network.vgg import VGG19
@@ -24,24 +25,30 @@ from impasto.network.vgg import VGG19
 def layers_of(
     settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs | None = None
 ) -> list[str]:
-    """Return the layers that the losses of the settings, of styles, a strength and others read."""
-    named = set() if inputs is None else inputs.layers(settings)
-    named |= {layer for loss in extra_losses for layer in loss.layers}
+    """Return the layers that a run reads, in the network's order.
+
+    Args:
+        settings: Weights and layers of the losses; a strength reads further layers.
+        extra_losses: With layers of their own.
+        inputs: Styles may have layers of their own; without inputs those of the settings count.
+    """
+    names = set() if inputs is None else inputs.layers(settings)
+    names |= {layer for loss in extra_losses for layer in loss.layers}
     if settings.strength is not None:
-        named.update(NEUTRAL)
+        names.update(NEUTRAL)
     if settings.content_term or settings.self_similarity:
-        named.update(name for name, weight in settings.content_layers.items() if weight)
+        names.update(_content_layers(settings))
     if settings.style_term and inputs is None:
-        named.update(name for name, weight in settings.style_layers.items() if weight)
-    return [layer for layer in LAYERS if layer in named]
+        names.update(name for name, weight in settings.style_layers.items() if weight)
+    return [layer for layer in LAYERS if layer in names]
 
 
 @torch.no_grad()
-def bind(
+def build_losses(
     network: FeatureExtractor | VGG19,
-    targets: ScaledInputs,
+    pictures: ScaledInputs,
     settings: Settings,
-    workshop: Shared | None = None,
+    shared: Shared | None = None,
     *,
     tile: int = 0,
     compact: bool = False,
@@ -51,75 +58,98 @@ def bind(
 
     Args:
         network: The features' source.
-        targets: The inputs at this scale.
+        pictures: Photo and paintings at this scale.
         settings: Weights, layers and convention count.
-        workshop: Where targets are shared between runs.
-        tile: Edge of the parts that the inputs are computed in; 0 computes them whole.
-        compact: Keep the photo's features in 16 bits.
-        on_part: Called after every part.
+        shared: Where runs share targets; None: nothing is shared.
+        tile: Edge of the tiles that the pictures are computed in, in pixels; 0 computes them whole.
+        compact: Store the photo's features in 16 bits.
+        on_part: Called after every tile.
     """
-    workshop = workshop or Shared(0)
-    network = FeatureExtractor.of(network)
+    shared = shared or Shared(0)
+    features = TiledFeatures(FeatureExtractor.of(network), tile, on_part)
     losses: list[Loss] = []
-    convention = settings.convention
     if settings.content_term:
-        alpha, kept = settings.content_weight, settings.content_layers
-        asked = tuple(name for name, weight in kept.items() if weight)
-        photo = workshop.get(
-            ("content", network, targets, asked, tile, compact),
-            lambda: features(network, targets.content, asked, (tile, on_part), compact),
-        )
-        losses += [
-            ContentLoss(
-                f"content.{name}",
-                alpha * kept[name],
-                name,
-                found,
-                convention,
-                factor=content_factor(convention, found.shape[1], found[0, 0].numel()),
-            )
-            for name, found in photo.items()
-        ]
+        losses += _content_losses(features, pictures, settings, shared, compact)
     if settings.style_term:
-        losses += _style_losses(network, targets, settings, workshop, (tile, on_part))
-    losses += _structure_losses(network, targets, settings, (tile, on_part))
-    return losses + _clean_losses(targets, settings)
+        losses += _style_losses(features, pictures, settings, shared)
+    losses += _structure_losses(features, pictures, settings)
+    return losses + _canvas_losses(pictures, settings)
+
+
+def _content_layers(settings: Settings) -> dict[str, float]:
+    return {name: weight for name, weight in settings.content_layers.items() if weight}
+
+
+def _content_losses(
+    features: TiledFeatures,
+    pictures: ScaledInputs,
+    settings: Settings,
+    shared: Shared,
+    compact: bool,
+) -> list[Loss]:
+    """Return the distances from the photo's features, one for each layer."""
+    weights, convention = _content_layers(settings), settings.convention
+    layers = tuple(weights)
+    photo = shared.get(
+        ("content", features.network, pictures, layers, features.tile, compact),
+        lambda: features.whole(pictures.content, layers, compact=compact),
+        photo=True,
+    )
+    return [
+        ContentLoss(
+            f"content.{name}",
+            settings.content_weight * weights[name],
+            name,
+            target,
+            convention,
+            factor=content_factor(convention, target.shape[1], target[0, 0].numel()),
+        )
+        for name, target in photo.items()
+    ]
 
 
 def _structure_losses(
-    network: FeatureExtractor, targets: ScaledInputs, settings: Settings, parts: Parts
+    features: TiledFeatures, pictures: ScaledInputs, settings: Settings
 ) -> list[Loss]:
-    """Return the losses that keep more of the photo than its features."""
+    """Return the losses that preserve the photo's structure."""
     losses: list[Loss] = []
     if settings.laplacian:
         pool = settings.laplacian_pool
-        kept = structure.laplacian(targets.content, pool)
-        edges = settings.laplacian, kept, pool
-        losses.append(structure.LaplacianLoss(*edges, factor=structure.LAPLACIAN))
+        target = structure.laplacian(pictures.content, pool)
+        losses.append(
+            structure.LaplacianLoss(settings.laplacian, target, pool, factor=structure.LAPLACIAN)
+        )
     if settings.self_similarity:
-        weighed = {name: weight for name, weight in settings.content_layers.items() if weight}
-        photo = features(network, targets.content, tuple(weighed), parts, False)
-        for name, found in photo.items():
-            at = structure.places(found.shape[2], found.shape[3], settings.seed).to(found.device)
-            rows = torch.arange(len(at), device=found.device)
-            apart = structure.distances(structure.at_places(found, at, rows, len(at)))
-            weight = settings.self_similarity * weighed[name]
-            given = f"self_similarity.{name}", weight, name, apart, at
-            losses.append(structure.SelfSimilarity(*given, factor=structure.SIMILARITY))
+        weights = _content_layers(settings)
+        for name, photo in features.whole(pictures.content, tuple(weights)).items():
+            places = structure.places(photo.shape[2], photo.shape[3], settings.seed)
+            places = places.to(photo.device)
+            rows = torch.arange(len(places), device=photo.device)
+            points = structure.at_places(photo, places, rows, len(places))
+            losses.append(
+                structure.SelfSimilarity(
+                    f"self_similarity.{name}",
+                    settings.self_similarity * weights[name],
+                    name,
+                    structure.distances(points),
+                    places,
+                    factor=structure.SIMILARITY,
+                )
+            )
     return losses
 
 
-def _clean_losses(targets: ScaledInputs, settings: Settings) -> list[Loss]:
+def _canvas_losses(pictures: ScaledInputs, settings: Settings) -> list[Loss]:
     """Return the losses on the canvas alone."""
     losses: list[Loss] = []
     if settings.total_variation:
         form, factor = variation_form(settings.convention, settings.total_variation_form)
         losses.append(TotalVariation(settings.total_variation, form=form, factor=factor))
     if settings.grain:
-        shared = zip(targets.styles, targets.shares.tolist(), strict=True)
-        styles = [style for style, share in shared if share and settings.style_term]
-        allowed = smoothness.grain_of([targets.content, *styles])
-        height, width = targets.content.shape[-2:]
+        shares = zip(pictures.styles, pictures.shares.tolist(), strict=True)
+        styles = [style for style, share in shares if share and settings.style_term]
+        allowed = smoothness.grain_of([pictures.content, *styles])
+        height, width = pictures.content.shape[-2:]
         losses.append(
             smoothness.Grain(settings.grain, allowed, (height, width), factor=smoothness.GRAIN)
         )
@@ -127,55 +157,78 @@ def _clean_losses(targets: ScaledInputs, settings: Settings) -> list[Loss]:
 
 
 def _style_losses(
-    network: FeatureExtractor,
-    targets: ScaledInputs,
-    settings: Settings,
-    workshop: Shared,
-    parts: Parts,
+    features: TiledFeatures, pictures: ScaledInputs, settings: Settings, shared: Shared
 ) -> list[Loss]:
     """Return the losses of the paintings, one for each layer and region."""
-    kind, convention = settings.style_statistic, settings.convention
-    found = groups(targets, settings)
-    asked: dict[int, list[str]] = {}  # of each painting
-    for group in found:
-        for number in group.styles:
-            asked.setdefault(number, []).append(group.layer)
-    names = tuple((number, tuple(layers)) for number, layers in sorted(asked.items()))
-    drawn = settings.seed if kind == "sliced" else None
-    known = workshop.get(
-        ("style", network, targets, names, parts[0], kind, drawn),
-        lambda: paintings(network, targets, names, parts, kind, settings.seed),
+    terms = style_terms(pictures, settings)
+    layers: dict[int, list[str]] = {}  # of each painting
+    for term in terms:
+        for number in term.styles:
+            layers.setdefault(number, []).append(term.layer)
+    statistics = {
+        number: _statistics_of(features, pictures, number, tuple(layers[number]), settings, shared)
+        for number in sorted(layers)
+    }
+    return [
+        _style_loss(
+            term,
+            style_targets.joined([statistics[number][term.layer] for number in term.styles]),
+            pictures,
+            settings,
+        )
+        for term in terms
+    ]
+
+
+def _statistics_of(
+    features: TiledFeatures,
+    pictures: ScaledInputs,
+    number: int,
+    layers: tuple[str, ...],
+    settings: Settings,
+    shared: Shared,
+) -> Mapping[str, StyleStatistics]:
+    """Return the statistics of a painting, by layer; shared by all runs that see the same of it."""
+    statistic, painting = settings.style_statistic, pictures.styles[number]
+    guide = pictures.source_guides[number] if pictures.source_guides else None
+    seed = settings.seed if statistic == "sliced" else None
+    return shared.get(
+        ("style", features.network, painting, guide, layers, features.tile, statistic, seed),
+        lambda: style_targets.painting_statistics(
+            features, pictures, number, layers, statistic, settings.seed
+        ),
     )
-    losses: list[Loss] = []
-    for group in found:
-        painted = style_targets.joined([known[n][group.layer] for n in group.styles])
-        factor = _style_factor(convention, group.layer, targets, painted.second, group.shares)
-        weight = settings.style_weight * group.weight
-        given = group.name, weight, group.layer
-        if kind == "gram":
-            losses.append(
-                GramLoss(
-                    *given,
-                    painted.second,
-                    group.shares,
-                    convention,
-                    factor=factor,
-                    guide=group.guide,
-                )
-            )
-            continue
-        own_form = kind == "wasserstein" and convention == "crowsonkb"
-        factor *= style_targets.factor(kind, painted.second, group.shares, own_form)
-        losses.append(style_targets.loss(kind, *given, painted, group.shares, factor, group.guide))
-    return losses
+
+
+def _style_loss(
+    term: StyleTerm, paintings: StyleStatistics, pictures: ScaledInputs, settings: Settings
+) -> Loss:
+    """Return the loss of one layer and region."""
+    statistic, convention = settings.style_statistic, settings.convention
+    weight = settings.style_weight * term.weight
+    factor = _style_factor(convention, term.layer, pictures, paintings.second, term.shares)
+    if statistic == "gram":
+        return GramLoss(
+            term.name,
+            weight,
+            term.layer,
+            paintings.second,
+            term.shares,
+            convention,
+            factor=factor,
+            guide=term.guide,
+        )
+    own_form = statistic == "wasserstein" and convention == "crowsonkb"
+    factor *= style_targets.factor_of(statistic, paintings.second, term.shares, own_form)
+    return style_targets.distribution_loss(statistic, term, paintings, weight, factor)
 
 
 def _style_factor(
-    convention: Convention, layer: str, targets: ScaledInputs, painting: Tensor, shares: Tensor
+    convention: Convention, layer: str, pictures: ScaledInputs, second: Tensor, shares: Tensor
 ) -> float:
     """Return the convention's factor of a style layer for the canvas' real size at this scale."""
-    height, width = targets.content.shape[-2:]  # the canvas has the photo's size
+    height, width = pictures.content.shape[-2:]  # the canvas has the photo's size
     positions = (height // stride(layer)) * (width // stride(layer))
-    mean = (painting * shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
-    spread = float(mean.trace()), float(mean.square().sum())
-    return style_factor(convention, mean.shape[0], positions, height * width, *spread)
+    mean = (second * shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
+    trace, squares = float(mean.trace()), float(mean.square().sum())
+    return style_factor(convention, mean.shape[0], positions, height * width, trace, squares)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.config.conventions import Convention
-from impasto.losses.loss import Features, Statistics, Windows, _crop
-from impasto.network.tiles import Window
+from impasto.losses.loss import Features, LayerLoss, Statistics, Windows, crop_whole, window_of
 
 
 def squared_distance(features: Tensor, target: Tensor) -> Tensor:
@@ -19,37 +18,23 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ContentLoss:
-    """The photo's features, to be kept: equation 1 of the paper, or its mean.
+class ContentLoss(LayerLoss):
+    """The squared distance from the photo's features: equation 1 of Gatys et al. 2016, or its mean.
 
     `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
-    form; the paper's has its own arithmetic and takes none.
+    form; the paper's form does not use it. There is no guide.
     """
 
-    name: str
-    weight: float
-    layer: str
     target: Tensor
     convention: Convention = "mean"
-    additive: bool = True
-    factor: float = 1.0
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer compared."""
-        return (self.layer,)
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum (F - P)^2,)."""
-        window, target = self._compared(windows)
-        return (squared_distance(_crop(features[self.layer], window), target),)
+        part, _ = self.features_and_guide(features, windows)
+        return (squared_distance(part, self._target_in(windows)),)
 
-    def _compared(self, windows: Windows | None) -> tuple[Window | None, Tensor]:
-        """Return the layer's window, and the part of the target that lies there."""
-        window = windows.get(self.layer) if windows else None
-        if window is None:
-            return None, self.target
-        return window, self.target[..., window.outer[0], window.outer[1]]
+    def _target_in(self, windows: Windows | None) -> Tensor:
+        return crop_whole(self.target, window_of(self.layer, windows))
 
     def backward(
         self,
@@ -58,14 +43,14 @@ class ContentLoss:
         grad_statistics: Sequence[Tensor | None],
         grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add 2 (F - P) times the slope; see `LossWithGradient`."""
-        found, (window, target) = features[self.layer], self._compared(windows)
-        if grad_statistics[0] is None:
+        """Add 2 (F - P) times the derivative for the sum; see `LossWithGradient`."""
+        (slope,) = grad_statistics
+        if slope is None:
             return grad_features
-        grad_features = torch.zeros_like(found) if grad_features is None else grad_features
-        difference = _crop(found, window) - target
-        _crop(grad_features, window).add_(difference.mul_(2 * grad_statistics[0]))
-        return grad_features
+        part, _ = self.features_and_guide(features, windows)
+        gradient, gradient_part = self.gradient_and_part(features, windows, grad_features)
+        gradient_part.add_((part - self._target_in(windows)).mul_(2 * slope))
+        return gradient
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from impasto.config.conventions import Convention
 from impasto.losses.loss import (
-    GRAM_PART,
+    STRIP,
     Features,
+    LayerLoss,
     Statistics,
     Windows,
-    _crop,
-    _strips,
-    bands,
-    guide_in,
-    roots_of,
+    strips,
+    strips_like,
+    summed_in,
+    window_of,
 )
 
 
@@ -31,13 +31,13 @@ class _Gram(torch.autograd.Function):
             values = features.flatten(2)  # (B, C, M)
             values = values.float() if values.dtype == torch.bfloat16 else values
             return values @ values.transpose(1, 2)
-        # The sums stay in float32; never more than a part of the features is there twice.
+        # The sums stay in float32; only a part of the features is copied at a time.
         gram = features.new_zeros((*features.shape[:2], features.shape[1]), dtype=torch.float32)
         whole = features.is_contiguous(memory_format=torch.channels_last)
-        flat = torch.split(features.flatten(2), GRAM_PART, dim=2) if whole else _strips(features)
-        for part in flat:
-            some = part.float().flatten(2)
-            gram.baddbmm_(some, some.transpose(1, 2))
+        parts = torch.split(features.flatten(2), STRIP, dim=2) if whole else strips(features)
+        for part in parts:
+            flat = part.float().flatten(2)
+            gram.baddbmm_(flat, flat.transpose(1, 2))
         return gram
 
     @staticmethod
@@ -46,12 +46,12 @@ class _Gram(torch.autograd.Function):
         slope = gradients[0] + gradients[0].transpose(1, 2)
         flat = features.flatten(2).transpose(1, 2)  # (B, M, C)
         product = flat @ slope.to(flat.dtype)
-        found: Tensor = product.transpose(1, 2).reshape(features.shape)
-        return found
+        gradient: Tensor = product.transpose(1, 2).reshape(features.shape)
+        return gradient
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Return G_ij = sum_k F_ik F_kj, not normalised.
+    """Return G_ij = sum_k F_ik F_kj, not normalized.
 
     Args:
         features: (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
@@ -72,49 +72,37 @@ def guided_gram(features: Tensor, guide: Tensor) -> Statistics:
         features: (1, C, h, w), float32, float64, or bfloat16 (summed in float32).
         guide: The weights t, (1, 1, h, w) in [0, 1].
     """
-    roots = roots_of(guide, features)
-    wide = torch.float32 if features.dtype == torch.bfloat16 else features.dtype
-    gram = torch.zeros(
-        (1, features.shape[1], features.shape[1]), dtype=wide, device=features.device
-    )
-    for part in bands(features.shape[2], features.shape[3]):
-        gram = gram + gram_matrix(features[:, :, part] * roots[:, :, part])
+    roots, wide = _roots(guide, features), summed_in(features)
+    channels = features.shape[1]
+    gram = torch.zeros((1, channels, channels), dtype=wide, device=features.device)
+    for part, root in zip(strips(features), strips(roots), strict=True):
+        gram = gram + gram_matrix(part * root)
     return gram, roots.to(wide).square().sum()
 
 
+def _roots(guide: Tensor, features: Tensor) -> Tensor:
+    """Return the square roots of a guide in the features' number format: both factors of F F^T get one."""
+    return guide.to(features.device, features.dtype).sqrt()
+
+
 @dataclass(frozen=True)
-class GramLoss:
-    """A painting's style in one layer: equation 4 of the paper, or its mean.
+class GramLoss(LayerLoss):
+    """The style of one layer as a Gram matrix: equation 4 of Gatys et al. 2016, or its mean.
 
     `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
-    `factor` makes the mean another program's form; the paper's has its own arithmetic and takes none.
-    `guide` are the weights t of the positions, (1, 1, h, w) of the whole canvas at the layer's size, in
-    [0, 1]: then G is sum_k t_k F_ik F_jk and M is sum_k t_k. None: all count alike.
-    Source of guides: Gatys et al. 2017, "Controlling perceptual factors", equation 4, but for the
-    normalisation, which is by the sum here.
+    `factor` makes the mean another program's form; the paper's form does not use it. With a guide t, G is
+    sum_k t_k F_ik F_jk and M is sum_k t_k.
     """
 
-    name: str
-    weight: float
-    layer: str
     targets: Tensor
     shares: Tensor
     convention: Convention = "mean"
-    additive: bool = True
-    factor: float = 1.0
-    guide: Tensor | None = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer compared."""
-        return (self.layer,)
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (G (1, C, C), the number of positions M)."""
-        window = windows.get(self.layer) if windows else None
-        part = _crop(features[self.layer], window)
-        if self.guide is not None:
-            return guided_gram(part, guide_in(self.guide, window))
+        part, guide = self.features_and_guide(features, windows)
+        if guide is not None:
+            return guided_gram(part, guide)
         gram = gram_matrix(part)
         return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
 
@@ -125,31 +113,31 @@ class GramLoss:
         grad_statistics: Sequence[Tensor | None],
         grad_features: Tensor | None,
     ) -> Tensor | None:
-        """Add (S + S^T) F, S being the slope for G; see `LossWithGradient`."""
-        found, window = features[self.layer], windows.get(self.layer) if windows else None
-        if grad_statistics[0] is None:
+        """Add (S + S^T) F, S being the derivative for G; see `LossWithGradient`."""
+        slope = grad_statistics[0]
+        if slope is None:
             return grad_features
-        slope = (grad_statistics[0] + grad_statistics[0].transpose(1, 2))[0].to(found.dtype)
-        grad_features = torch.zeros_like(found) if grad_features is None else grad_features
-        rows, flat = (
-            _crop(tensor, window).permute(0, 2, 3, 1) for tensor in (grad_features, found)
-        )
-        if self.guide is not None:
-            roots = roots_of(guide_in(self.guide, window), found).permute(0, 2, 3, 1)
-            for part in bands(flat.shape[1], flat.shape[2]):
-                some, root = flat[:, part], roots[:, part]
-                rows[:, part].add_(((some * root) @ slope).mul_(root))
-        elif window is None and rows.is_contiguous() and flat.is_contiguous():
+        part, guide = self.features_and_guide(features, windows)
+        gradient, gradient_part = self.gradient_and_part(features, windows, grad_features)
+        slope = (slope + slope.transpose(1, 2))[0].to(part.dtype)
+        rows, flat = gradient_part.permute(0, 2, 3, 1), part.permute(0, 2, 3, 1)  # (1, h, w, C)
+        whole = guide is None and window_of(self.layer, windows) is None
+        if whole and rows.is_contiguous() and flat.is_contiguous():
             rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
-        else:
-            for there, some in zip(
-                _strips(_crop(grad_features, window)), _strips(_crop(found, window)), strict=True
-            ):
-                there.permute(0, 2, 3, 1).add_(some.permute(0, 2, 3, 1) @ slope)
-        return grad_features
+            return gradient
+        features_strips = strips(part)
+        roots = strips_like(None if guide is None else _roots(guide, part), features_strips)
+        for target, strip, root in zip(strips(gradient_part), features_strips, roots, strict=True):
+            if root is None:
+                added = strip.permute(0, 2, 3, 1) @ slope
+            else:
+                root = root.permute(0, 2, 3, 1)
+                added = ((strip.permute(0, 2, 3, 1) * root) @ slope).mul_(root)
+            target.permute(0, 2, 3, 1).add_(added)
+        return gradient
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return the weighted sum over styles of the squared distance of normalised Gram matrices."""
+        """Return the weighted sum over styles of the squared distance of normalized Gram matrices."""
         gram, positions = statistics
         distances = (gram / positions - self.targets).square().sum(dim=(1, 2))  # (S,)
         channels = gram.shape[-1]

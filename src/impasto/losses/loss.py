@@ -1,21 +1,21 @@
-"""Losses: what a picture's features are compared with, and how far they are off.
+"""Losses: how far a picture's features are from their targets; the protocol, and what losses share.
 
-Form of a loss: `measure(features, window) -> statistics`, sums over positions that add up over tiles,
-and `value(statistics) -> scalar`, against targets bound once a scale. The whole image is the one-tile case.
+`measure(features, windows) -> statistics` sums over positions, so the sums of tiles add up; and
+`value(statistics) -> scalar` compares them with targets made once a scale. A whole picture is one tile.
 
-Two conventions, both exact, F and P being features (C channels, M positions), G = F F^T, A the style's:
+Two conventions, both exact. F and P are features (C channels, M positions), G = F F^T, A that of the style:
 
 * `paper` (Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5): content 1/2 sum (F - P)^2;
   style E_l = 1/(4 C^2) sum (G/M - A/M_a)^2, which is the paper's 1/(4 N^2 M^2) sum (G - A)^2 where both
-  pictures have M positions. Departure: the paper's form has no meaning where they differ; this one does.
+  pictures have M positions. Departure: the paper's form is not defined where they differ; this one is.
 * `mean` (the default): content mean (F - P)^2; style mean (G/(C M) - A/(C M_a))^2. Does not depend on the
   size of the pictures. Departure from the paper: constants only, so that weights keep their meaning.
 
-The formulas of other programs are the `mean` times a factor; `conventions` has the table.
+The formulas of other programs are the `mean` times a factor; `config.conventions` has the table.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,10 +28,11 @@ from impasto.network.tiles import Window
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
 Statistics = tuple[Tensor, ...]
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
+STRIP = 16_384  # positions of features of which there are copies at a time
 
 
 class Loss(Protocol):
-    """What every loss offers; there is no base class."""
+    """What every loss offers."""
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ class Loss(Protocol):
 
 @runtime_checkable
 class LossWithGradient(Protocol):
-    """What a loss of one layer may offer beside: its own way back, which needs no second measurement."""
+    """What a loss of one layer may offer besides: its own backward pass, without autograd."""
 
     def backward(
         self,
@@ -70,30 +71,18 @@ class LossWithGradient(Protocol):
         """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
 
         Args:
-            features: As `measure` got them.
-            windows: Likewise.
+            features: As for `measure`.
+            windows: As for `measure`.
             grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
             grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
         """
-
-
-def _crop(features: Tensor, window: Window | None) -> Tensor:
-    if window is None:
-        return features
-    rows, columns = window.inner
-    return features[..., rows, columns]
-
-
-def _strips(features: Tensor) -> Sequence[Tensor]:
-    """Return features (B, C, h, w) in strips of rows, each of about `GRAM_PART` positions."""
-    return torch.split(features, max(1, GRAM_PART // max(1, features.shape[-1])), dim=2)
 
 
 @dataclass(frozen=True)
 class Penalty:
     """A loss of your own: a function of the features, the canvas being `features["image"]`.
 
-    It need not be a sum over positions, so it says that it is not additive and sees the whole picture.
+    It need not be a sum over positions, so it is not additive and sees the whole picture.
 
     Example::
 
@@ -114,16 +103,88 @@ class Penalty:
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the function's value, which must be a scalar."""
-        (found,) = statistics
-        return (found.float() if found.dtype == torch.bfloat16 else found).reshape(())
+        (value,) = statistics
+        return (value.float() if value.dtype == torch.bfloat16 else value).reshape(())
+
+
+# --- losses on one layer -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """Base of the losses on one layer: which positions count, and how much.
+
+    Attributes:
+        name: As of `Loss`.
+        weight: As of `Loss`.
+        layer: Whose features are compared.
+        factor: Multiplies the value.
+        guide: Weights t of the positions, (1, 1, h, w) of the whole canvas at the layer's size, in [0, 1];
+            None: all count alike. Source: Gatys et al. 2017, "Controlling perceptual factors", equation 4;
+            departure: normalized by the sum of t.
+        additive: As of `Loss`.
+    """
+
+    name: str
+    weight: float
+    layer: str
+    _: KW_ONLY
+    factor: float = 1.0
+    guide: Tensor | None = None
+    additive: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer compared."""
+        return (self.layer,)
+
+    def features_and_guide(
+        self, features: Features, windows: Windows | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the layer's features in its window, (1, C, h, w), and the guide there, (1, 1, h, w)."""
+        window = window_of(self.layer, windows)
+        guide = None if self.guide is None else crop_whole(self.guide, window)
+        return crop(features[self.layer], window), guide
+
+    def gradient_and_part(
+        self, features: Features, windows: Windows | None, grad_features: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient for the layer, zeros where it is None, and a view of its window."""
+        if grad_features is None:
+            grad_features = torch.zeros_like(features[self.layer])
+        return grad_features, crop(grad_features, window_of(self.layer, windows))
+
+
+def window_of(layer: str, windows: Windows | None) -> Window | None:
+    """Return the window of a layer; None where all of it counts."""
+    return windows.get(layer) if windows else None
+
+
+def crop(features: Tensor, window: Window | None) -> Tensor:
+    """Return a window of the features of a tile, a view; all of them without a window."""
+    return features if window is None else features[..., window.inner[0], window.inner[1]]
+
+
+def crop_whole(whole: Tensor, window: Window | None) -> Tensor:
+    """Return the same positions of a tensor of the whole canvas, such as a target or a guide; a view."""
+    return whole if window is None else whole[..., window.outer[0], window.outer[1]]
+
+
+def strips(features: Tensor) -> Sequence[Tensor]:
+    """Return features (B, C, h, w) in strips of rows, each of about `STRIP` positions; views."""
+    return torch.split(features, max(1, STRIP // max(1, features.shape[-1])), dim=2)
+
+
+def strips_like(guide: Tensor | None, features: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return a guide in strips of as many rows as those of the features; None for each without."""
+    if guide is None:
+        return [None] * len(features)
+    return torch.split(guide, [strip.shape[2] for strip in features], dim=2)
 
 
 def add_statistics(first: Statistics, second: Statistics) -> Statistics:
-    """Add what two tiles measured."""
+    """Add the statistics of two tiles."""
     return tuple(a + b for a, b in zip(first, second, strict=True))
-
-
-GRAM_PART = 16_384  # positions of features of which there are copies at a time
 
 
 def at_layer(mask: Tensor, layer: str) -> Tensor:
@@ -132,18 +193,6 @@ def at_layer(mask: Tensor, layer: str) -> Tensor:
     return mask if cell == 1 else functional.avg_pool2d(mask, cell)
 
 
-def guide_in(guide: Tensor, window: Window | None) -> Tensor:
-    """Return the part of a guide of the whole canvas that lies in a window."""
-    return guide if window is None else guide[..., window.outer[0], window.outer[1]]
-
-
-def roots_of(guide: Tensor, features: Tensor) -> Tensor:
-    """Return the square roots of a guide in the features' precision: what both ways multiply by."""
-    return guide.to(features.device, features.dtype).sqrt()
-
-
-def bands(height: int, width: int) -> Iterator[slice]:
-    """Yield rows, so many that of all their positions there can be a copy."""
-    step = max(1, GRAM_PART // max(1, width))
-    for start in range(0, height, step):
-        yield slice(start, min(height, start + step))
+def summed_in(features: Tensor) -> torch.dtype:
+    """Return the number format that sums over features are computed in: float32 or better."""
+    return torch.float32 if features.dtype == torch.bfloat16 else features.dtype

@@ -1,8 +1,9 @@
 """The objective: canvas -> `Evaluation(loss, gradient, parts)`, whole or in tiles.
 
-Unites the layers that the losses read, runs the network once forward and once back, and owns precision,
-memory layout and tiling; losses and solvers know nothing of them. In tiles it goes over the canvas twice:
-once to add up the losses' statistics, once for the gradients. That is exact because the statistics are sums.
+It knows the layers that the losses read, runs the network once forward and once backward, and owns precision,
+memory layout, tiling and protection; losses and solvers know nothing of these. In tiles there are two passes
+over the canvas: one sums the losses' statistics, one computes the gradients. That is exact because the
+statistics are sums over positions.
 """
 
 import math
@@ -19,19 +20,22 @@ from impasto.errors import ImpastoError, InputError
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.shared import Shared
 from impasto.losses.loss import Loss, LossWithGradient, Statistics, Windows, add_statistics
-from impasto.network.backprop import FeatureExtractor, ForwardPass, added
+from impasto.network.backprop import FeatureExtractor, ForwardPass, add_gradients
 from impasto.network.convolution import Padding
 from impasto.network.layers import deepest
 from impasto.network.tiles import IMAGE, Tile, tiles
 from impasto.network.vgg import VGG19, Pooling
-from impasto.optim.evaluation import Blame, Evaluate, Evaluation, all_finite
+from impasto.optim.evaluation import Evaluation, all_finite
 from impasto.system import hardware
 
 Precision = Literal["fp32", "bf16"]
-Slopes = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
-SETTLING = 3  # evaluations after which the memory is tidied up
-LARGE = 64_000_000  # bytes of a canvas for which it is tidied up between evaluations and tiles, too
+Gradients = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
+SETTLING = 3  # evaluations after which freed memory is given back
+LARGE = 64_000_000  # bytes of a canvas for which this is done between evaluations and tiles, too
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+# --- the network of a run ------------------------------------------------------------------------
 
 
 def prepare(
@@ -42,15 +46,15 @@ def prepare(
     precision: Precision,
     device: str,
 ) -> FeatureExtractor:
-    """Return the network on its device, with its way back, in its number format."""
+    """Return the network on its device, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
     return FeatureExtractor(network, DTYPES[precision])
 
 
-def network_of(
-    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, workshop: Shared
+def load_network(
+    weights: Mapping[str, Tensor], settings: Settings, runtime: Runtime, shared: Shared
 ) -> FeatureExtractor:
-    """Return the network of a run with a resolved `runtime`, made once in a workshop."""
+    """Return the network of a run with a resolved `runtime`; runs that share it load it once."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
 
     def make() -> FeatureExtractor:
@@ -62,21 +66,52 @@ def network_of(
             device=runtime.device,
         )
 
-    return workshop.get((settings.pooling, settings.padding, precision, runtime.device), make)
+    return shared.get((settings.pooling, settings.padding, precision, runtime.device), make)
+
+
+# --- protection ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Protection:
+    """The photo (1, 3, H, W) of a scale, and how much of each pixel stays the photo, (1, 1, H, W)."""
+
+    photo: Tensor
+    kept: Tensor
+
+    @classmethod
+    def of(cls, pictures: ScaledInputs) -> "Protection | None":
+        """Return the protection at a scale; None where nothing is protected."""
+        return None if pictures.kept is None else cls(pictures.content, pictures.kept)
+
+    def apply(self, canvas: Tensor) -> Tensor:
+        """Return a canvas (1, 3, H, W) with the photo where it is protected."""
+        return torch.lerp(canvas, self.photo, self.kept)
+
+    def reduce(self, gradient: Tensor) -> None:
+        """Turn the gradient for `apply(canvas)` into that for the canvas, (1, 3, H, W), in place."""
+        gradient.sub_(gradient * self.kept)
+
+
+# --- the objective -------------------------------------------------------------------------------
 
 
 class Objective:
     """A weighted sum of named losses over the features of a canvas.
 
     Weights are divided by their sum and rounded to six digits before use, and reported losses scaled back,
-    so that a common factor changes no byte of what the solver sees.
+    so that a common factor changes no byte of what the solver gets.
 
     Args:
-        network: The features' source, already in the precision wanted (see `prepare`).
+        network: The features' source, in the precision to compute in (see `prepare`).
         losses: Each with its weight; names must differ.
-        tile: Edge in pixels of the parts that the canvas is computed in; None computes it whole. A loss that
+        tile: Edge in pixels of the tiles that the canvas is computed in; None computes it whole. A loss that
             is not additive needs the whole canvas, and then all is computed whole.
-        on_part: Called after every part; `Stop` raised in it ends the evaluation.
+        protection: What stays the photo: losses are those of the canvas with the photo there.
+        on_part: Called after every tile; `Stop` raised in it ends the evaluation.
+
+    Raises:
+        InputError: Two losses have the same name.
     """
 
     def __init__(
@@ -85,9 +120,10 @@ class Objective:
         losses: Sequence[Loss],
         tile: int | None = None,
         *,
+        protection: Protection | None = None,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        self.chain = FeatureExtractor.of(network)
+        self.network = FeatureExtractor.of(network)
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
         names = [loss.name for loss in self.losses]
         for name in names:
@@ -96,6 +132,7 @@ class Objective:
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = math.fsum(abs(loss.weight) for loss in self.losses) or 1.0
         self.shares = [_rounded(loss.weight / self.scale) for loss in self.losses]
+        self.protection = protection
         self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
         self._settling = SETTLING
@@ -105,157 +142,198 @@ class Objective:
 
         The loss and its gradient are in units of `scale`; `parts` are in the user's weights.
         """
-        canvas = canvas.detach()
-        parts = self._tiles(canvas)
-        if self._large(canvas):  # the gaps that a solver's vectors left are filled by nothing else
+        image = self.visible(canvas.detach())
+        tiles = self._tiles(image)
+        if self._large(image):  # nothing else fills the gaps between freed vectors of the solver
             hardware.give_back_freed_memory()
-        if len(parts) < 2:
-            course = self.chain.forward(canvas, self.layers)
-            measured = _Measured(self.losses, course, None)
-            numbers, grad_statistics = self._value(
-                [_detached(found) for found in measured.statistics]
-            )
-            gradient = measured.back(grad_statistics)
+        if len(tiles) < 2:
+            measurement = _Measurement(self.losses, self.network.forward(image, self.layers))
+            numbers, gradients = self._value([_detached(one) for one in measurement.statistics])
+            gradient = measurement.backward(gradients)
         else:
-            numbers, grad_statistics = self._value(self._added(canvas, parts))
-            gradient = torch.zeros_like(canvas)
-            for tile in self._in_turn(canvas, parts):
-                course = self.chain.forward(canvas[..., tile.rows, tile.columns], self.layers)
-                back = _Measured(self.losses, course, tile.windows, again=True).back(
-                    grad_statistics
-                )
-                gradient[..., tile.rows, tile.columns] += back
-                self._on_part()
-        if self._settling or self._large(canvas):
-            # What was freed so far lies scattered; the next pass takes what it needs.
+            numbers, gradients = self._value(self._summed_statistics(image, tiles))
+            gradient = self._tiled_gradient(image, tiles, gradients)
+        if self._settling or self._large(image):
+            # Freed memory is scattered by now; the next forward pass allocates anew.
             self._settling = max(0, self._settling - 1)
             hardware.give_back_freed_memory()
         sound = all_finite(gradient).to(numbers.dtype).view(1)
         total, *values, finite = torch.cat([numbers, sound]).tolist()  # the one wait for a device
-        shares = {
-            loss.name: number * self.scale for loss, number in zip(self.losses, values, strict=True)
-        }
-        return Evaluation(total, gradient, shares, bool(finite))
-
-    def _in_turn(self, canvas: Tensor, parts: Sequence[Tile]) -> Iterator[Tile]:
-        """Yield the tiles; of a large canvas, what one left does not lie about when the next begins."""
-        for tile in parts:
-            if self._large(canvas):
-                hardware.give_back_freed_memory()
-            yield tile
-
-    def _large(self, canvas: Tensor) -> bool:
-        return canvas.nbytes > LARGE and canvas.device.type == "cpu"
+        if self.protection is not None:
+            self.protection.reduce(gradient)
+        return Evaluation(total, gradient, self._by_name(values), bool(finite))
 
     @torch.no_grad()
-    def parts(self, canvas: Tensor) -> dict[str, float]:
-        """Return the weighted losses of a canvas, without a gradient: a third of an evaluation's work."""
-        parts = self._tiles(canvas)
-        if len(parts) < 2:
-            features = self.chain.forward(canvas, self.layers, keep=False).features
-            found = [_detached(loss.measure(features, None)) for loss in self.losses]
-        else:
-            found = self._added(canvas, parts)
-        values = self._value(found)[0][1:].tolist()
-        names = [loss.name for loss in self.losses]
-        return {name: value * self.scale for name, value in zip(names, values, strict=True)}
+    def values(self, canvas: Tensor) -> dict[str, float]:
+        """Return the weighted losses of a canvas (1, 3, H, W) by name, without a gradient.
 
-    def _tiles(self, canvas: Tensor) -> list[Tile]:
+        It takes a third of the time of an evaluation.
+        """
+        image = self.visible(canvas)
+        tiles = self._tiles(image)
+        if len(tiles) < 2:
+            features = self.network.forward(image, self.layers, keep=False).features
+            statistics = [_detached(loss.measure(features, None)) for loss in self.losses]
+        else:
+            statistics = self._summed_statistics(image, tiles)
+        numbers, _ = self._value(statistics)
+        return self._by_name(numbers[1:].tolist())
+
+    def visible(self, canvas: Tensor) -> Tensor:
+        """Return a canvas (1, 3, H, W) with the photo where it is protected; itself without protection."""
+        return canvas if self.protection is None else self.protection.apply(canvas)
+
+    def fault(self, canvas: Tensor, evaluation: Evaluation) -> str:
+        """Return in words which loss, or whose gradient, is not finite.
+
+        Args:
+            canvas: (1, 3, H, W).
+            evaluation: Of this canvas, not finite.
+        """
+        names = [name for name, value in evaluation.parts.items() if not math.isfinite(value)]
+        if names:
+            return f"the loss {' and '.join(names)}"
+        if not math.isfinite(evaluation.loss):
+            return f"the sum of the losses {' and '.join(evaluation.parts)}"
+        image = self.visible(canvas)
+        names = [loss.name for loss in self.losses if not self._has_finite_gradient(loss, image)]
+        return f"the gradient of the loss {' and '.join(names or evaluation.parts)}"
+
+    def _has_finite_gradient(self, loss: Loss, image: Tensor) -> bool:
+        """Whether the gradient of one loss alone is finite; True where it cannot be computed."""
+        try:
+            return Objective(self.network, [loss], self.tile)(image).finite
+        except (ImpastoError, ArithmeticError, RuntimeError, MemoryError):
+            return True
+
+    def _by_name(self, values: Sequence[float]) -> dict[str, float]:
+        pairs = zip(self.losses, values, strict=True)
+        return {loss.name: value * self.scale for loss, value in pairs}
+
+    def _large(self, image: Tensor) -> bool:
+        return image.nbytes > LARGE and image.device.type == "cpu"
+
+    def _tiles(self, image: Tensor) -> list[Tile]:
+        """Return the tiles; none where the image is computed whole."""
         if self.tile is None:
             return []
         reach = max((getattr(loss, "reach", 1) for loss in self.losses), default=1)
-        return tiles(canvas.shape[-2], canvas.shape[-1], self.tile, self.layers, reach)
+        return tiles(image.shape[-2], image.shape[-1], self.tile, self.layers, reach)
 
-    def _added(self, canvas: Tensor, parts: Sequence[Tile]) -> list[Statistics]:
-        """Return each loss's statistics of the whole canvas, added up over the tiles."""
-        total: list[Statistics] = []
-        for tile in self._in_turn(canvas, parts):
-            part = canvas[..., tile.rows, tile.columns]
-            features = self.chain.forward(part, self.layers, keep=False).features
-            with torch.no_grad():
-                found = [loss.measure(features, tile.windows) for loss in self.losses]
-            pairs = zip(total, found, strict=True)
-            total = [add_statistics(*pair) for pair in pairs] if total else found
+    def _each(self, image: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, Tensor]]:
+        """Yield the tiles and their pixels; give back memory between those of a large image."""
+        for tile in tiles:
+            if self._large(image):
+                hardware.give_back_freed_memory()
+            yield tile, image[..., tile.rows, tile.columns]
             self._on_part()
-        return [_detached(found) for found in total]
 
-    def _value(self, statistics: Sequence[Statistics]) -> tuple[Tensor, list[Slopes]]:
+    def _summed_statistics(self, image: Tensor, tiles: Sequence[Tile]) -> list[Statistics]:
+        """Return each loss's statistics of the whole image, summed over the tiles."""
+        total: list[Statistics] = []
+        for tile, part in self._each(image, tiles):
+            features = self.network.forward(part, self.layers, keep=False).features
+            with torch.no_grad():
+                added = [loss.measure(features, tile.windows) for loss in self.losses]
+            if total:
+                added = [add_statistics(*pair) for pair in zip(total, added, strict=True)]
+            total = added
+        return [_detached(statistics) for statistics in total]
+
+    def _tiled_gradient(
+        self, image: Tensor, tiles: Sequence[Tile], gradients: Sequence[Gradients]
+    ) -> Tensor:
+        """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
+        total = torch.zeros_like(image)
+        for tile, part in self._each(image, tiles):
+            forward_pass = self.network.forward(part, self.layers)
+            measurement = _Measurement(self.losses, forward_pass, tile.windows, measured=True)
+            total[..., tile.rows, tile.columns] += measurement.backward(gradients)
+        return total
+
+    def _value(self, statistics: Sequence[Statistics]) -> tuple[Tensor, list[Gradients]]:
         """Return (total, each weighted loss), and the derivatives for all statistics; on the device."""
         with torch.enable_grad():
             values = [
-                loss.value(found) * share
-                for loss, share, found in zip(self.losses, self.shares, statistics, strict=True)
+                loss.value(own) * share
+                for loss, share, own in zip(self.losses, self.shares, statistics, strict=True)
             ]
             total = torch.stack(values).sum()
-        flat = [tensor for found in statistics for tensor in found]
-        grad_statistics = iter(_derivatives([total], [None], flat))
+        flat = [tensor for own in statistics for tensor in own]
+        gradients = iter(_derivatives([total], [None], flat))
         numbers = torch.stack([total, *values]).detach()
-        return numbers, [[next(grad_statistics) for _ in found] for found in statistics]
+        return numbers, [[next(gradients) for _ in own] for own in statistics]
 
 
-class _Measured:
-    """What the losses measured on one pass, and the way from their derivatives to the image's gradient.
+class _Measurement:
+    """The statistics of all losses on one forward pass, and the backward pass from their derivatives.
 
-    The gradient for a layer is made when the way back reaches it, and not kept longer than that. Losses that
-    know their own way back are not measured where only that is wanted.
+    The gradient for a layer is computed when the backward pass reaches the layer, and then freed.
+
+    Args:
+        losses: What is measured.
+        forward_pass: With the features.
+        windows: Which positions count; None: all.
+        measured: The statistics are known: losses with a `backward` of their own need not be measured.
     """
 
     def __init__(
         self,
         losses: Sequence[Loss],
-        course: ForwardPass,
-        windows: Windows | None,
+        forward_pass: ForwardPass,
+        windows: Windows | None = None,
         *,
-        again: bool = False,
+        measured: bool = False,
     ) -> None:
-        self._course, self._losses, self._windows = course, losses, windows
-        self._leaves = {name: found.detach() for name, found in course.features.items()}
-        self.statistics = [self._measure(loss, again) for loss in losses]
-        self._reached: dict[str, list[int]] = {}
+        self._losses, self._forward_pass, self._windows = losses, forward_pass, windows
+        self._leaves = {name: layer.detach() for name, layer in forward_pass.features.items()}
+        self.statistics = [self._measure(loss, measured) for loss in losses]
+        self._by_layer: dict[str, list[int]] = {}  # losses by the deepest layer that they read
         for number, loss in enumerate(losses):
-            first = deepest(loss.layers) if loss.layers else IMAGE
-            self._reached.setdefault(first, []).append(number)
-        self._waiting: dict[str, Tensor] = {}
+            layer = deepest(loss.layers) if loss.layers else IMAGE
+            self._by_layer.setdefault(layer, []).append(number)
+        self._pending: dict[str, Tensor] = {}  # gradients of layers that are not reached yet
 
-    def _measure(self, loss: Loss, again: bool) -> Statistics:
+    def _measure(self, loss: Loss, measured: bool) -> Statistics:
         if isinstance(loss, LossWithGradient):
             with torch.no_grad():
-                return () if again else loss.measure(self._leaves, self._windows)
+                return () if measured else loss.measure(self._leaves, self._windows)
         with torch.enable_grad():
             for name in (*loss.layers, IMAGE):
                 self._leaves[name].requires_grad_()
             return loss.measure(self._leaves, self._windows)
 
-    def back(self, grad_statistics: Sequence[Slopes]) -> Tensor:
+    def backward(self, gradients: Sequence[Gradients]) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
 
         def add_loss_gradients(layer: str, gradient: Tensor | None) -> Tensor | None:
-            for number in self._reached.get(layer, ()):
+            for number in self._by_layer.get(layer, ()):
                 loss = self._losses[number]
                 if isinstance(loss, LossWithGradient):
-                    given = self._leaves, self._windows, grad_statistics[number]
-                    gradient = loss.backward(*given, gradient)
+                    gradient = loss.backward(
+                        self._leaves, self._windows, gradients[number], gradient
+                    )
                 else:
-                    self._differentiate(number, grad_statistics[number])
+                    self._differentiate(number, gradients[number])
             del self._leaves[layer]
-            return added(gradient, self._waiting.pop(layer, None))
+            return add_gradients(gradient, self._pending.pop(layer, None))
 
-        return self._course.back(add_loss_gradients)
+        return self._forward_pass.backward(add_loss_gradients)
 
-    def _differentiate(self, number: int, grad_statistics: Slopes) -> None:
-        """Have autograd find a loss's gradients, which wait for the way back to reach their layers."""
+    def _differentiate(self, number: int, gradients: Gradients) -> None:
+        """Compute a loss's gradients by autograd; they wait until the backward pass reaches their layers."""
         names = (*self._losses[number].layers, IMAGE)
         leaves = [self._leaves[name] for name in names]
-        found = _derivatives(self.statistics[number], grad_statistics, leaves)
+        derivatives = _derivatives(self.statistics[number], gradients, leaves)
         self.statistics[number] = ()
-        for name, gradient in zip(names, found, strict=True):
+        for name, gradient in zip(names, derivatives, strict=True):
             if gradient is not None:
-                before = self._waiting.get(name)
-                self._waiting[name] = gradient if before is None else before + gradient
+                before = self._pending.get(name)
+                self._pending[name] = gradient if before is None else before + gradient
 
 
 def _rounded(share: float) -> float:
-    """Return a share to six digits; by way of twelve, so that a tie falls the same way for every factor."""
+    """Return a share to six digits; by way of twelve, so that a tie rounds the same way for every factor."""
     return float(f"{float(f'{share:.12g}'):.6g}")
 
 
@@ -264,77 +342,17 @@ def _detached(statistics: Statistics) -> Statistics:
     return tuple(tensor.detach().requires_grad_() for tensor in statistics)
 
 
-def _derivatives(outputs: Slopes, given: Slopes, inputs: Sequence[Tensor]) -> Slopes:
-    """Return the derivatives for the inputs, given those for the outputs; None where nothing depends.
+def _derivatives(outputs: Gradients, gradients: Gradients, inputs: Sequence[Tensor]) -> Gradients:
+    """Return the derivatives for the inputs, from those for the outputs; None where nothing depends.
 
     A scalar output may have None for a derivative of 1.
     """
     pairs = [
-        (output, slope)
-        for output, slope in zip(outputs, given, strict=True)
+        (output, gradient)
+        for output, gradient in zip(outputs, gradients, strict=True)
         if output is not None and output.requires_grad
     ]
     if not pairs:
         return [None] * len(inputs)
-    chosen, grad_statistics = zip(*pairs, strict=True)
-    return torch.autograd.grad(chosen, inputs, grad_statistics, allow_unused=True)
-
-
-def blame(network: FeatureExtractor, losses: Sequence[Loss], tile: int | None) -> Blame:
-    """Return what says in words which loss, or whose gradient, is not finite on a canvas (1, 3, H, W)."""
-
-    def said(canvas: Tensor, evaluation: Evaluation) -> str:
-        names = [name for name, value in evaluation.parts.items() if not math.isfinite(value)]
-        if names:
-            return f"the loss {_listed(names)}"
-        if not math.isfinite(evaluation.loss):
-            return f"the sum of the losses {_listed(list(evaluation.parts))}"
-        names = [loss.name for loss in losses if not _sound(network, loss, tile, canvas)]
-        return f"the gradient of the loss {_listed(names or list(evaluation.parts))}"
-
-    return said
-
-
-def _sound(network: FeatureExtractor, loss: Loss, tile: int | None, canvas: Tensor) -> bool:
-    """Whether the gradient of one loss alone is finite; it is where it cannot be computed."""
-    if loss.weight == 0:
-        return True
-    try:
-        return Objective(network, [loss], tile)(canvas).finite
-    except (ImpastoError, ArithmeticError, RuntimeError, MemoryError):
-        return True
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(names)
-
-
-@dataclass(frozen=True, eq=False)
-class Protection:
-    """The photo (1, 3, H, W) of a scale, and how much of each pixel stays it, (1, 1, H, W)."""
-
-    photo: Tensor
-    kept: Tensor
-
-    def shown(self, canvas: Tensor) -> Tensor:
-        """Return the canvas as it is seen: the photo where it is kept."""
-        return torch.lerp(canvas, self.photo, self.kept)
-
-    def over(self, evaluate: Evaluate) -> Callable[[Tensor], Evaluation]:
-        """Return what evaluates a canvas as it is seen."""
-
-        def seen(canvas: Tensor) -> Evaluation:
-            found = evaluate(self.shown(canvas))
-            found.gradient.sub_(found.gradient * self.kept)
-            return found
-
-        return seen
-
-    def blaming(self, blame: Blame) -> Blame:
-        """Return what says of a canvas as it is seen what is not finite."""
-        return lambda canvas, evaluation: blame(self.shown(canvas), evaluation)
-
-
-def protection_of(targets: ScaledInputs) -> Protection | None:
-    """Return what is protected at a scale, if anything is."""
-    return None if targets.kept is None else Protection(targets.content, targets.kept)
+    differentiable, their_gradients = zip(*pairs, strict=True)
+    return torch.autograd.grad(differentiable, inputs, their_gradients, allow_unused=True)

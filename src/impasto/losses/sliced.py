@@ -1,50 +1,42 @@
-"""Style as sorted projections: `SlicedLoss`, and how its quantiles are had.
+"""Style as sorted projections: `SlicedLoss`, and the quantiles that it compares.
 
 The formula and its source are in `style_targets`.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from impasto.losses.loss import GRAM_PART, Features, Statistics, Windows
-from impasto.losses.moments import LEAST, summed_in
+from impasto.losses.loss import STRIP, Features, LayerLoss, Statistics, Windows, summed_in
+from impasto.losses.moments import LEAST
 
-QUANTILES = 4096  # levels at most that are kept of a painting's sorted projections
-SORTED = 1_000_000  # values that are sorted at a time
+QUANTILES = 4096  # the most levels of a painting's sorted projections
+SORTED = 1_000_000  # values sorted at a time
 
 
 @dataclass(frozen=True)
-class SlicedLoss:
-    """A painting's sorted projections in one layer, by the sliced Wasserstein distance.
+class SlicedLoss(LayerLoss):
+    """The style of one layer as sorted projections, by the sliced Wasserstein distance.
 
-    `targets` (S, K, Q) are the quantiles of K projections at Q levels, `directions` (K, C), of length 1.
-    Ranks are known of the whole picture only, so this is not additive. `shares`, `factor` and `guide` as in
-    `GramLoss`; with a guide each position counts t times in the ranks.
+    `targets` (S, K, Q) are the quantiles of K projections of the styles at Q levels, `directions` (K, C) are
+    unit vectors, and `shares`, (S,), the weights of the styles. Ranks need the whole picture, so this is not
+    additive. With a guide, each position counts t times in the ranks.
     """
 
-    name: str
-    weight: float
-    layer: str
     targets: Tensor
     directions: Tensor
     shares: Tensor
-    factor: float = 1.0
+    _: KW_ONLY
     additive: bool = False
-    guide: Tensor | None = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer compared."""
-        return (self.layer,)
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (mean over directions of the squared distance of quantiles,)."""
-        given = self.directions, self.targets, self.shares, self.guide
-        found: Tensor = _Sliced.apply(features[self.layer], *given)  # type: ignore[no-untyped-call]
-        return (found,)
+        distance: Tensor = _Sliced.apply(  # type: ignore[no-untyped-call]
+            features[self.layer], self.directions, self.targets, self.shares, self.guide
+        )
+        return (distance,)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return C times the mean, times the factor."""
@@ -55,17 +47,16 @@ class SlicedLoss:
 
 
 def directions(channels: int, seed: int) -> Tensor:
-    """Return (C, C): directions at right angles to one another, drawn with a seed; float32.
+    """Return (C, C): orthogonal unit vectors, drawn with a seed; float32.
 
-    As many as channels, for what differs along others would not be seen.
+    One for each channel: with fewer, differences along the missing directions would not be measured.
     """
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
-    rotation, triangle = torch.linalg.qr(drawn)
-    turned: Tensor = (
-        rotation * triangle.diagonal().sign()
-    )  # so that all rotations are equally likely
-    return turned.T.float().contiguous()
+    matrix = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    orthogonal, triangle = torch.linalg.qr(matrix)
+    # The signs make all rotations equally likely.
+    rotation: Tensor = orthogonal * triangle.diagonal().sign()
+    return rotation.T.float().contiguous()
 
 
 def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> Tensor:
@@ -82,7 +73,7 @@ def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> T
     flat = features.flatten(2)[0]
     positions = flat.shape[1]
     count = min(positions, QUANTILES)
-    wanted = (torch.arange(count, device=flat.device, dtype=torch.float64) + 0.5) / count
+    even_levels = (torch.arange(count, device=flat.device, dtype=torch.float64) + 0.5) / count
     rows = []
     for some in torch.split(along, max(1, SORTED // positions)):
         values, order = _sorted(_projected(flat, some))
@@ -90,31 +81,31 @@ def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> T
             rows.append(values)
             continue
         levels, _ = _levels(order, guide)
-        after = torch.searchsorted(levels, wanted.expand(levels.shape[0], -1).contiguous())
+        after = torch.searchsorted(levels, even_levels.expand(levels.shape[0], -1).contiguous())
         after = after.clamp(1, max(1, positions - 1)).clamp(max=positions - 1)
         before = (after - 1).clamp(min=0)
         gap = (levels.gather(1, after) - levels.gather(1, before)).clamp(min=LEAST)
-        share = ((wanted - levels.gather(1, before)) / gap).clamp(0, 1).to(values.dtype)
+        share = ((even_levels - levels.gather(1, before)) / gap).clamp(0, 1).to(values.dtype)
         rows.append(torch.lerp(values.gather(1, before), values.gather(1, after), share))
     return torch.cat(rows)
 
 
 def _projected(flat: Tensor, some: Tensor) -> Tensor:
-    """Return the projections (k, M) of features (C, M), a part of them made float32 at a time."""
+    """Return the projections (k, M) of features (C, M); bfloat16 is converted a part at a time."""
     kind = summed_in(flat)
-    parts = torch.split(flat, GRAM_PART, dim=1) if flat.dtype != kind else (flat,)
+    parts = torch.split(flat, STRIP, dim=1) if flat.dtype != kind else (flat,)
     return torch.cat([some.to(kind) @ part.to(kind) for part in parts], dim=1)
 
 
 def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows (k, M) sorted, and where each value was; where values are equal, in their order.
 
-    On the processor a value in float32 and its place become one whole number, as NumPy sorts these several
-    times as fast as torch sorts pairs.
+    On the CPU a float32 value and its position become one integer, as NumPy sorts these several times as fast
+    as torch sorts pairs.
     """
     if values.device.type != "cpu" or values.dtype != torch.float32:
-        found = values.sort(dim=1, stable=True)
-        return found.values, found.indices
+        result = values.sort(dim=1, stable=True)
+        return result.values, result.indices
     bits = values.contiguous().view(torch.int32)
     ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()  # in the order of the values
     keys = (ascending << 32) | torch.arange(values.shape[1])
@@ -147,7 +138,7 @@ def at_levels(levels: Tensor, quantiles: Tensor) -> Tensor:
 
 
 class _Sliced(torch.autograd.Function):
-    """The mean squared distance of quantiles, with its gradient found on the way, as sorting is dear."""
+    """The mean squared distance of quantiles; its gradient is computed with it, as sorting is expensive."""
 
     @staticmethod
     def forward(
@@ -173,7 +164,9 @@ class _Sliced(torch.autograd.Function):
                 weighted = difference * weights.to(kind) * share
                 total += (difference * weighted).sum()
                 slope += weighted
-            slope = torch.empty_like(slope).scatter_(1, order, slope)  # to the positions' places
+            slope = torch.empty_like(slope).scatter_(
+                1, order, slope
+            )  # back into the order of the positions
             gradient += (some.T @ slope).to(gradient.dtype)
         context.save_for_backward(gradient.view(features.shape) * (2 / along.shape[0]))
         return total / along.shape[0]

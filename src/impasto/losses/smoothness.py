@@ -1,4 +1,8 @@
-"""Total variation: smoothness of the canvas itself, in the forms of `conventions.variation_form`."""
+"""Losses on the canvas alone: `TotalVariation` and `Grain`, fine detail beyond that of the inputs.
+
+`Grain` reads the high frequencies H of an image: the image minus a smooth copy. r is the root mean square of
+H of the canvas, r' the largest of the photo and the paintings, and the loss (max(0, r - r'))^2.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +12,22 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from impasto.config.conventions import Variation
-from impasto.losses.loss import Features, Statistics, Windows
+from impasto.losses.loss import Features, Statistics, Windows, window_of
 from impasto.network.tiles import IMAGE, Window
 
-FAINT = 1 / 2550  # a tenth of a step of 8 bits: a shorter difference counts as its square
+FAINT = 1 / 2550  # a tenth of a step of 8 bits; a shorter difference counts by its square
+# A maximally flat half-band filter: its response is 1 at 0, 1/2 at half Nyquist and 0 at Nyquist.
+TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
+AROUND = len(TAPS) // 2  # pixels that it reads to each side
+GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a visible effect; by eye
+LEAST = 1e-12  # added to a mean square, so that its root has a finite slope
+
+
+# --- total variation -----------------------------------------------------------------------------
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Return the mean over pixels of dx^2 + dy^2, differences of neighbours, a scalar.
+    """Return the mean over pixels of dx^2 + dy^2, differences of neighbors, a scalar.
 
     Args:
         image: (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of
@@ -30,9 +42,9 @@ def total_variation(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Smoothness of the canvas itself, in one of the forms of `conventions.variation_form`.
+    """The differences of neighboring pixels, in one of the forms of `conventions.variation_form`.
 
-    All of them have finite gradients where neighbours are equal: |d| has 0 there, and so has (d^2)^1.25.
+    All of them have finite gradients where neighbors are equal: |d| has 0 there, and so has (d^2)^1.25.
     """
 
     weight: float
@@ -45,9 +57,9 @@ class TotalVariation:
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum, number of values) for each mean that `value` takes, or (sum,) for a sum.
 
-        Differences to the right and lower neighbour, which may lie in the halo of a tile.
+        Differences to the right and lower neighbor, which may lie in the halo of a tile.
         """
-        image, window = features["image"], windows.get("image") if windows else None
+        image, window = features[IMAGE], window_of(IMAGE, windows)
         if window is None and self.form == "mean_squares":
             return total_variation(image) * image.numel(), _number(image)
         here, across, down = _differences(image, window)
@@ -62,16 +74,15 @@ class TotalVariation:
             down = pad(down, (0, 0, 0, here.shape[-2] - down.shape[-2]))
             lengths = (across.square() + down.square() + FAINT**2).sqrt() - FAINT
             return lengths.sum(), _number(here)
-        # The corners: positions that have both neighbours.
+        # The corners: positions that have both neighbors.
         squares = across[..., : down.shape[-2], :].square() + down[..., : across.shape[-1]].square()
         return ((squares if self.form == "corner_squares" else squares.pow(1.25)).sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the sum of the means, or the sum of a form that is one, times the factor."""
-        if (
-            self.form == "mean_absolute"
-        ):  # one row or column has no neighbours: its mean is 0, not 0/0
+        if self.form == "mean_absolute":
             across, columns, down, rows = statistics
+            # A single row or column has no neighbors: its mean is 0, not 0/0.
             return (across / columns.clamp(min=1) + down / rows.clamp(min=1)) * self.factor
         if self.form in ("mean_squares", "mean_steps", "mean_length"):
             return statistics[0] / statistics[1] * self.factor
@@ -83,7 +94,7 @@ def _number(values: Tensor) -> Tensor:
 
 
 def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the window's pixels and their differences to the right and the lower neighbour."""
+    """Return the window's pixels and their differences to the right and the lower neighbor."""
     whole = (slice(0, image.shape[-2]), slice(0, image.shape[-1]))
     rows, columns = whole if window is None else window.inner
     here = image[..., rows, columns]
@@ -92,19 +103,18 @@ def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, 
     return here, right - here[..., : right.shape[-1]], below - here[..., : below.shape[-2], :]
 
 
-# A maximally flat half-band filter: its response is 1 at 0, 1/2 at half Nyquist and 0 at Nyquist.
-TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
-AROUND = len(TAPS) // 2  # pixels that it reads to each side
-GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 does what it should; chosen by eye
-LEAST = 1e-12  # added to a mean square, so that its root has a slope
+# --- grain ---------------------------------------------------------------------------------------
 
 
 def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
-    """Return H of an image (1, 3, H, W), mirrored at its edges; empty where it is too small for that.
+    """Return the high frequencies H of an image (1, 3, H, W); empty where it is too small to be mirrored.
 
     Args:
-        image: All that the filter is to see, but for what lies beyond the picture's edges.
-        beyond: How many pixels of what it sees do, to the left, right, top and bottom; 0 to 3 each.
+        image: The pixels that the filter reads, except those beyond the picture's edges.
+        beyond: How many pixels are added by mirroring: left, right, top and bottom; 0 to 3 each.
+
+    Returns:
+        (1, 3, H', W'): the filter reads `AROUND` pixels more on each side, those added included.
     """
     if min(image.shape[-2:]) <= AROUND:
         return image.new_zeros((1, 3, 0, 0))
@@ -116,8 +126,8 @@ def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
 
 def grain_of(images: Sequence[Tensor]) -> float:
     """Return r', the largest root mean square of H among images (1, 3, H, W) in [0, 1]."""
-    found = [fine_detail(image) for image in images]
-    return max((float(part.square().mean().sqrt()) for part in found if part.numel()), default=0.0)
+    details = [fine_detail(image) for image in images]
+    return max((float(h.square().mean().sqrt()) for h in details if h.numel()), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ class Grain:
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum of H^2 over the window,)."""
-        image, window = features[IMAGE], windows.get(IMAGE) if windows else None
+        image, window = features[IMAGE], window_of(IMAGE, windows)
         if window is None:
             return (fine_detail(image).square().sum(),)
         read, beyond = [], []

@@ -1,12 +1,12 @@
-"""What else of the photo is kept: its edges and thin lines, and which of its places look alike.
+"""Losses that preserve the photo's structure: `LaplacianLoss` (edges) and `SelfSimilarity`.
 
-The form is that of `loss`. Both add up over tiles: one as a sum over cells, the other because a tile fills
-in the features of the places that it holds, and leaves the others 0.
+Both add up over tiles: one as a sum over cells, the other because a tile fills in the features of its own
+places, and leaves the others 0.
 
 * `LaplacianLoss`: mean (D(x) - D(photo))^2, D being the Laplacian of the mean of p x p pixels, R, G and B
   added.
   Source: Li, Xu, Nie and Chua 2017, "Laplacian-Steered Neural Style Transfer". Departures: a mean instead of
-  a sum, so that size does not matter; the outermost cells, which lack a neighbour, do not count.
+  a sum, so that size does not matter; the outermost cells, which lack a neighbor, do not count.
 * `SelfSimilarity`: n places of a layer have cosine distances D_ij, each column divided by its sum:
   1/n sum |D_ij / sum_i D_ij - D'_ij / sum_i D'_ij|, D' being the photo's.
   Source: Kolkin, Salavon and Shakhnarovich 2019, "Style Transfer by Relaxed Optimal Transport and
@@ -20,15 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from impasto.losses.loss import Features, Statistics, Windows
+from impasto.losses.loss import Features, LayerLoss, Statistics, Windows, window_of
 from impasto.network.tiles import IMAGE
 
-# What the means are multiplied by, so that a weight of 1 shows and leaves the style alive; by eye.
+# What the means are multiplied by, so that a weight of 1 is visible and leaves the style intact; by eye.
 LAPLACIAN = 5e10
 SIMILARITY = 3e8
-PLACES = 1024  # of a layer that are compared, at most
-SHORTEST = 1e-3  # length of a feature that has a direction
-ALIKE = 1e-4  # mean distance of one place from all others below which it is none
+PLACES = 1024  # the most places of a layer that are compared
+SHORTEST = 1e-3  # the least length that a feature is divided by
+ALIKE = 1e-4  # the least mean distance of a place from the others that a column is divided by
 
 
 def laplacian(image: Tensor, pool: int) -> Tensor:
@@ -51,7 +51,7 @@ def laplacian(image: Tensor, pool: int) -> Tensor:
 
 @dataclass(frozen=True)
 class LaplacianLoss:
-    """The photo's edges, to be kept. `target` is `laplacian(photo, pool)` at the canvas' size."""
+    """The distance from the photo's edges: `target` is `laplacian(photo, pool)` at the canvas' size."""
 
     weight: float
     target: Tensor
@@ -63,12 +63,12 @@ class LaplacianLoss:
 
     @property
     def reach(self) -> int:
-        """Pixels that it reads around its own: up to two cells."""
+        """Pixels that it reads around a window: up to two cells."""
         return 2 * self.pool
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum of squared differences over the cells that begin in the window,)."""
-        image, window = features[IMAGE], windows.get(IMAGE) if windows else None
+        image, window = features[IMAGE], window_of(IMAGE, windows)
         if window is None:
             return ((laplacian(image, self.pool) - self.target).square().sum(),)
         cells, pixels = [], []
@@ -82,8 +82,8 @@ class LaplacianLoss:
             offset = outer.start - inner.start
             cells.append(slice(first - 1, last - 1))
             pixels.append(slice((first - 1) * self.pool - offset, (last + 1) * self.pool - offset))
-        found = laplacian(image[..., pixels[0], pixels[1]], self.pool)
-        return ((found - self.target[..., cells[0], cells[1]]).square().sum(),)
+        edges = laplacian(image[..., pixels[0], pixels[1]], self.pool)
+        return ((edges - self.target[..., cells[0], cells[1]]).square().sum(),)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the mean over the cells, times the factor; 0 where there are fewer than three in a row."""
@@ -91,37 +91,27 @@ class LaplacianLoss:
 
 
 @dataclass(frozen=True)
-class SelfSimilarity:
+class SelfSimilarity(LayerLoss):
     """Which places of the photo look alike, to be kept.
 
     `target` (n, n) is `distances` of the photo's features at the `places`, (n, 2) rows and columns of the
-    layer.
+    layer. There is no guide.
     """
 
-    name: str
-    weight: float
-    layer: str
     target: Tensor
     places: Tensor
-    additive: bool = True
-    factor: float = 1.0
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer compared."""
-        return (self.layer,)
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (features at the places (n, C), 0 for those outside the window,), in float32 or better."""
-        found, window = features[self.layer], windows.get(self.layer) if windows else None
-        places, inside = self.places, torch.arange(len(self.places), device=found.device)
+        layer, window = features[self.layer], window_of(self.layer, windows)
+        places, rows = self.places, torch.arange(len(self.places), device=layer.device)
         if window is not None:
-            starts = torch.tensor([part.start for part in window.outer], device=found.device)
-            stops = torch.tensor([part.stop for part in window.outer], device=found.device)
+            starts = torch.tensor([part.start for part in window.outer], device=layer.device)
+            stops = torch.tensor([part.stop for part in window.outer], device=layer.device)
             within = ((places >= starts) & (places < stops)).all(1)
-            shift = torch.tensor([part.start for part in window.inner], device=found.device)
-            places, inside = places[within] - starts + shift, inside[within]
-        return (at_places(found, places, inside, len(self.places)),)
+            shift = torch.tensor([part.start for part in window.inner], device=layer.device)
+            places, rows = places[within] - starts + shift, rows[within]
+        return (at_places(layer, places, rows, len(self.places)),)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the mean over places of the summed differences of their distances, times the factor."""

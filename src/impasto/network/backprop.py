@@ -1,9 +1,9 @@
-"""The network as a chain: forward to the features, and back by hand, without autograd.
+"""The forward and backward pass through VGG-19, without autograd.
 
-VGG-19 has no branches and its kernels never change. So the way back needs of a rectification only where it
-was open, which is seen in what it let through; of max pooling which value was taken; and of a rectification
-right before that nothing. What is not needed any more is freed on the way. Whoever computes a loss from the
-features gives its gradients for them, and `Pass.back` adds each where it belongs.
+VGG-19 has no branches and its kernels never change. So the backward pass needs of a rectification only where
+it let values through, which its output shows; of max pooling which value was taken; and of a rectification
+right before max pooling nothing. Whatever is no longer needed is freed as the pass goes. The gradients of the
+losses for features come from outside: `ForwardPass.backward` adds each at its layer.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,16 +19,16 @@ from impasto.network.vgg import VGG19
 from impasto.network.winograd import Winograd, Workspace
 from impasto.system import hardware
 
-Injected = Callable[[str, Tensor | None], Tensor | None]
+AddLossGradients = Callable[[str, Tensor | None], Tensor | None]
 # Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
 WIDE = {torch.float32: 128, torch.bfloat16: 64}
 
 
 class FeatureExtractor:
-    """VGG-19 with its way back.
+    """VGG-19 with a forward and a backward pass of its own.
 
     Args:
-        network: Its pooling, padding and device are the chain's.
+        network: Kernels, pooling, padding and device.
         dtype: The number format of features and gradients; None for that of the network's kernels.
     """
 
@@ -40,56 +40,61 @@ class FeatureExtractor:
 
     @classmethod
     def of(cls, network: "FeatureExtractor | VGG19") -> "FeatureExtractor":
-        """Return the chain itself, or that of a network."""
+        """Return the extractor itself, or a new one of a network."""
         return network if isinstance(network, FeatureExtractor) else cls(network)
 
     def forward(self, image: Tensor, layers: Iterable[str], *, keep: bool = True) -> "ForwardPass":
-        """Return the pass of an image (1, 3, H, W) in [0, 1] up to the deepest of the layers.
+        """Run the network on an image up to the deepest of the layers.
 
         Args:
-            image: Part or whole of the canvas.
-            layers: Whose features are wanted.
-            keep: Whether `Pass.back` will be called; else nothing is kept for it.
+            image: Part or whole of the canvas, (1, 3, H, W), RGB, in [0, 1].
+            layers: Whose features are returned.
+            keep: Whether `ForwardPass.backward` will be called; else nothing is kept for it.
+
+        Returns:
+            The pass, whose `features` are (1, C, h, w), channels last.
 
         Raises:
             SettingsError: A layer is unknown.
             InputError: The picture is smaller than the deepest layer can see.
         """
-        wanted = {check_layer(layer) for layer in layers}
-        found = ForwardPass(image.detach(), self.network)
-        if not wanted:
-            return found
-        self.network.check_size(image, wanted)
+        names = {check_layer(layer) for layer in layers}
+        forward_pass = ForwardPass(image.detach(), self.network)
+        if not names:
+            return forward_pass
+        self.network.check_size(image, names)
         with torch.no_grad():
             hidden = self.network.preprocess(image.detach())
             hidden = hidden.to(self.dtype or hidden.dtype, memory_format=torch.channels_last)
-            for step in _steps(wanted, self.network.pooling):
-                hidden = self._step(step, hidden, found, keep)
-                if step[-1] in wanted:
-                    found.features[step[-1]] = hidden
-        return found
+            for group in _groups(names, self.network.pooling):
+                hidden, undo = self._forward_group(group, hidden, keep)
+                if keep:
+                    forward_pass.undo_steps.append((group[-1], undo))
+                del undo  # it may be the only reference to the group's input
+                if group[-1] in names:
+                    forward_pass.features[group[-1]] = hidden
+        return forward_pass
 
-    def _step(
-        self, step: Sequence[str], hidden: Tensor, found: "ForwardPass", keep: bool
-    ) -> Tensor:
-        first, undo = step[0], []
-        if len(step) == 3:
-            way = self._convolution(first)
-            hidden, back = pooling.convolved_and_pooled(way, hidden, keep=keep)
-        elif first.startswith("pool"):
-            hidden, back = pooling.pooled(hidden, self.network.pooling)
-        elif first.startswith("relu"):  # its convolution's own output is wanted too
-            hidden = hidden.relu()
-            back = pooling.gate(hidden)
-        else:
+    def _forward_group(
+        self, group: Sequence[str], hidden: Tensor, keep: bool
+    ) -> tuple[Tensor, list[Undo]]:
+        """Return the output of a group of layers, and the steps of its backward pass, the first one last."""
+        first = group[0]
+        if len(group) == 3:
             convolution = self._convolution(first)
-            hidden, back = convolution.forward(hidden, rectify=len(step) > 1), convolution.back
-        undo.append(back)
-        if len(step) == 2:
-            undo.append(pooling.gate(hidden))
-        if keep:
-            found.way_back.append((step[-1], undo))
-        return hidden
+            hidden, undo = pooling.convolved_and_pooled(convolution, hidden, keep=keep)
+            return hidden, [undo]
+        if first.startswith("pool"):
+            hidden, undo = pooling.pooled(hidden, self.network.pooling)
+            return hidden, [undo]
+        if first.startswith("relu"):  # its convolution's own output is used, too
+            hidden = hidden.relu()
+            return hidden, [pooling.gate(hidden)]
+        convolution = self._convolution(first)
+        hidden = convolution.forward(hidden, rectify=len(group) > 1)
+        if len(group) == 1:
+            return hidden, [convolution.backward]
+        return hidden, [convolution.backward, pooling.gate(hidden)]
 
     def _convolution(self, name: str) -> Convolution:
         """Return a convolution, made on first use."""
@@ -97,18 +102,16 @@ class FeatureExtractor:
             kernels, padding = self.network.kernels, self.network.padding
             weight, bias = (kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
             dtype = self.dtype or weight.dtype
-            found: Convolution
             if _wide(weight, dtype):
-                found = Winograd(weight, bias, padding, dtype, self._workspace)
+                self._convolutions[name] = Winograd(weight, bias, padding, dtype, self._workspace)
             else:
-                found = Direct(weight.to(dtype), bias.to(dtype), padding)
-            self._convolutions[name] = found
+                self._convolutions[name] = Direct(weight.to(dtype), bias.to(dtype), padding)
             hardware.advise_unused(weight)
         return self._convolutions[name]
 
 
 def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether Winograd is the faster way for kernels (D, C, 3, 3)."""
+    """Whether Winograd is faster for kernels (D, C, 3, 3)."""
     enough = WIDE.get(dtype)
     if enough is None or weight.device.type != "cpu":
         return False
@@ -117,25 +120,30 @@ def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
 
 
 class ForwardPass:
-    """What one way forward leaves: `features`, by layer and `image`, and the way back."""
+    """The result of a forward pass, and its backward pass.
+
+    Attributes:
+        features: By layer, (1, C, h, w), and the image as `image`, (1, 3, H, W).
+        undo_steps: The groups of layers, each with its steps of the backward pass, the first one last.
+    """
 
     def __init__(self, image: Tensor, network: VGG19) -> None:
         self.features: dict[str, Tensor] = {"image": image}
-        self.way_back: list[tuple[str, list[Undo]]] = []
+        self.undo_steps: list[tuple[str, list[Undo]]] = []
         self._network = network
 
-    def back(self, add_loss_gradients: Injected) -> Tensor:
+    def backward(self, add_loss_gradients: AddLossGradients) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), float32; the pass is used up.
 
         Args:
-            add_loss_gradients: Called for each layer from the deepest up, and for `image`
-                last, with the layer's name and the gradient for its features so far, or None. Returns that
-                gradient with the losses' own added. It may change what it receives.
+            add_loss_gradients: Called for each layer from the deepest up, and for `image` last, with the
+                layer's name and the gradient for its features so far, or None. Returns that gradient with
+                the losses' own added. It may change the gradient in place.
         """
         gradient: Tensor | None = None
         with torch.no_grad():
-            while self.way_back:
-                layer, undo = self.way_back.pop()
+            while self.undo_steps:
+                layer, undo = self.undo_steps.pop()
                 if layer in self.features:
                     gradient = add_loss_gradients(layer, gradient)
                     del self.features[layer]
@@ -148,27 +156,27 @@ class ForwardPass:
             return torch.zeros_like(image) if gradient is None else gradient.to(image.dtype)
 
 
-def _steps(wanted: set[str], pooling: str) -> list[tuple[str, ...]]:
-    """Return the layers up to the deepest wanted, in groups of which only the last is seen from outside.
+def _groups(names: set[str], pooling: str) -> list[tuple[str, ...]]:
+    """Return the layers up to the deepest of `names`, in groups of which only the last is visible outside.
 
     A rectification goes with its convolution, and max pooling with both: it takes values above 0 or none.
     """
-    steps: list[tuple[str, ...]] = []
-    for layer in LAYERS[: LAYERS.index(deepest(wanted)) + 1]:
-        inner = bool(steps) and steps[-1][-1] not in wanted
+    groups: list[tuple[str, ...]] = []
+    for layer in LAYERS[: LAYERS.index(deepest(names)) + 1]:
+        inner = bool(groups) and groups[-1][-1] not in names
         rectifies = layer.startswith("relu")
-        pools = layer.startswith("pool") and pooling == "max" and len(steps[-1]) == 2
+        pools = layer.startswith("pool") and pooling == "max" and len(groups[-1]) == 2
         if inner and (rectifies or pools):
-            steps[-1] = (*steps[-1], layer)
+            groups[-1] = (*groups[-1], layer)
         else:
-            steps.append((layer,))
-    return steps
+            groups.append((layer,))
+    return groups
 
 
-def added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Add a gradient to the one that came along, which is ours to change."""
+def add_gradients(gradient: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Return the sum of two gradients; the first is changed in place, the second is not."""
     if other is None:
-        return one
-    if one is None:  # ours from here on; a sum's gradient is one number seen many times
+        return gradient
+    if gradient is None:  # a copy where needed: the gradient of a sum is one number expanded
         return other.contiguous(memory_format=torch.channels_last)
-    return one.add_(other)
+    return gradient.add_(other)

@@ -1,13 +1,13 @@
-"""Convolutions of 3 x 3 with fixed kernels, and their way back without autograd; all is channels last.
+"""3 x 3 convolutions with fixed kernels, and their backward pass without autograd; all is channels last.
 
-Form: `forward(x (1, C, H, W)) -> (1, D, H, W)`, rectified where asked for, and `back(gradient (1, D, H, W))
--> (1, C, H, W)`, which is the adjoint of `forward`'s linear part: the gradient for its input.
+`forward(x (1, C, H, W)) -> (1, D, H, W)`, rectified or not, and `backward(gradient (1, D, H, W)) ->
+(1, C, H, W)`, the adjoint of the linear part of `forward`: the gradient for its input.
 
-`Direct` is torch's own convolution, and for the way back one with the kernels rotated. `Winograd` computes
-the same on the processor with 36 products for what takes 144 (Lavin and Gray 2015, F(4 x 4, 3 x 3)), a few
-rows at a time, so that what it works on stays in the cache. Its rounding is about three times that of the
-direct way: in fp32 under 1e-5 of the largest value; in bf16, on VGG-19's features, 0.6 to 0.9 % in the root
-mean square where the direct way has 0.2 to 0.3.
+`Direct` is torch's own convolution; its backward pass is one with the kernels rotated. `Winograd` computes
+the same on the CPU with 36 products instead of 144 (Lavin and Gray 2015, F(4 x 4, 3 x 3)), a few rows at a
+time, so that its intermediate results stay in the cache. Its rounding error is about three times that of
+`Direct`: in fp32 under 1e-5 of the largest value; in bf16, on VGG-19's features, 0.6 to 0.9 % in the root
+mean square, for `Direct` 0.2 to 0.3.
 """
 
 from typing import Literal, Protocol
@@ -20,16 +20,13 @@ Padding = Literal["zero", "reflect", "replicate"]
 
 
 class Convolution(Protocol):
-    """What both ways offer."""
+    """What both implementations offer."""
 
     def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
-        """Return the convolution of (1, C, H, W), padded so that H and W stay, rectified if asked for."""
+        """Return the convolution of (1, C, H, W), padded so that H and W stay."""
 
-    def back(self, gradient: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor) -> Tensor:
         """Return the gradient for the input from that for the (unrectified) output."""
-
-
-# --- torch's own ---------------------------------------------------------------------------------
 
 
 class Direct:
@@ -43,19 +40,19 @@ class Direct:
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
         self._weight = weight.contiguous(memory_format=torch.channels_last)
-        turned = weight.flip(2, 3).transpose(0, 1)
-        self._rotated = turned.contiguous(memory_format=torch.channels_last)
+        rotated = weight.flip(2, 3).transpose(0, 1)
+        self._rotated = rotated.contiguous(memory_format=torch.channels_last)
         self._bias, self._padding = bias, padding
 
     def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
         """Return the convolution, (1, D, H, W)."""
         if self._padding == "zero":
-            found = functional.conv2d(x, self._weight, self._bias, padding=1)
+            result = functional.conv2d(x, self._weight, self._bias, padding=1)
         else:
-            found = functional.conv2d(pad(x, self._padding), self._weight, self._bias)
-        return found.relu_() if rectify else found
+            result = functional.conv2d(pad(x, self._padding), self._weight, self._bias)
+        return result.relu_() if rectify else result
 
-    def back(self, gradient: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor) -> Tensor:
         """Return the gradient for the input, (1, C, H, W)."""
         if self._padding == "zero":
             return functional.conv2d(gradient, self._rotated, padding=1)
@@ -76,7 +73,7 @@ def pad(x: Tensor, padding: Padding) -> Tensor:
 
 
 def fold(gradient: Tensor, padding: Padding) -> Tensor:
-    """Return the adjoint of `pad`, (1, C, H + 2, W + 2) -> (1, C, H, W): what was copied comes back."""
+    """Return the adjoint of `pad`, (1, C, H + 2, W + 2) -> (1, C, H, W); the gradient is changed in place."""
     for axis in (2, 3):
         length = gradient.shape[axis] - 2
         inner = gradient.narrow(axis, 1, length)

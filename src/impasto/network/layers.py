@@ -1,4 +1,4 @@
-"""The names of VGG-19's layers, in order, and what follows from the order. No torch here.
+"""VGG-19's layers: their names, their order, and the cost of each. No torch here.
 
 `conv4_2` is the output of a convolution, `relu4_2` the same after rectification (what the paper calls
 "conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
@@ -23,7 +23,7 @@ def _names() -> Iterable[str]:
 
 
 LAYERS: tuple[str, ...] = tuple(_names())
-# What the neutral evaluator reads, with which results are compared whatever the run's own layers are.
+# Layers of the neutral evaluator, which compares results whatever layers their runs have.
 NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
 
@@ -142,9 +142,9 @@ def _parts(width: int, height: int) -> Iterator[Part]:
 def dense() -> tuple[Part, ...]:
     """Return the fully connected layers, which style transfer leaves out."""
     last = parts()[-1]
-    incoming, found = last.channels * last.width * last.height, []
+    incoming, layers = last.channels * last.width * last.height, []
     for name, outgoing in DENSE:
         parameters = (incoming + 1) * outgoing
-        found.append(Part(name, outgoing, 1, 1, parameters, incoming * outgoing, outgoing * FLOAT))
+        layers.append(Part(name, outgoing, 1, 1, parameters, incoming * outgoing, outgoing * FLOAT))
         incoming = outgoing
-    return tuple(found)
+    return tuple(layers)

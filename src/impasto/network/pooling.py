@@ -1,14 +1,13 @@
-"""Poolings of 2 x 2 with their ways back, and the largest layers, which never are in memory as a whole.
+"""2 x 2 pooling and its backward pass, alone or with the convolution before it.
 
-Form: `pooled(features (1, C, H, W), ...) -> (features (1, C, H // 2, W // 2), undo)`, all channels last;
-`undo(gradient)` is the way back, and may change its gradient in place.
+`pooled(features (1, C, H, W), ...) -> (features (1, C, H // 2, W // 2), undo)`, all channels last. `undo` is
+the backward pass: gradient for the output -> gradient for the input. It may change its argument in place.
 
-What a convolution right before max pooling gives is four times as large as what remains, and nobody asks for
-it. So both are done a strip of rows at a time, there and back.
+The output of a convolution right before max pooling is four times as large as the pooled layer, and not used
+elsewhere. So both are computed a strip of rows at a time, forward and backward.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,12 +18,12 @@ from impasto.network.vgg import pool
 
 Undo = Callable[[Tensor], Tensor]
 STRIP = 1_000_000  # values of the pooled layer in a strip, about
-ROWS = 32  # at least, pooled: with fewer too much is computed twice
-AROUND = 2  # rows around a strip that are computed with it, so that its edges are the whole's
+ROWS = 32  # the fewest rows of the pooled layer in a strip: with fewer too much is computed twice
+AROUND = 2  # rows around a strip that are computed with it, so that its edges are exact
 
 
 def gate(rectified: Tensor) -> Undo:
-    """Let the gradient through where the rectification did; in place, the gradient is ours."""
+    """Return the backward pass of a rectification from its output; it changes the gradient in place."""
 
     def undo(gradient: Tensor) -> Tensor:
         torch.ops.aten.threshold_backward(gradient, rectified, 0, grad_input=gradient)
@@ -34,33 +33,33 @@ def gate(rectified: Tensor) -> Undo:
 
 
 def pooled(features: Tensor, pooling: str) -> tuple[Tensor, Undo]:
-    """Pool features as they are: by `max`, `average` or `l2`."""
+    """Pool features (1, C, H, W) by `max`, `average` or `l2`; return the result and `undo`."""
     shape = features.shape
     if pooling == "max":
-        taken, places = functional.max_pool2d(features, 2, return_indices=True)
+        result, places = functional.max_pool2d(features, 2, return_indices=True)
         kept = (places - _starts(places, shape[-1])).to(_places_kind(shape[-1]))
-        return taken, lambda gradient: _unpooled(gradient, kept, shape)
-    found = pool(features, "average" if pooling == "average" else "l2")
+        return result, lambda gradient: _unpooled(gradient, kept, shape)
+    result = pool(features, "average" if pooling == "average" else "l2")
     if pooling == "average":
-        return found, lambda gradient: _spread(gradient / 4, shape)
+        return result, lambda gradient: _spread(gradient / 4, shape)
 
     def undo(gradient: Tensor) -> Tensor:
-        height, width = found.shape[-2] * 2, found.shape[-1] * 2
-        inner = _spread(gradient / (4 * found), shape)
+        height, width = result.shape[-2] * 2, result.shape[-1] * 2
+        inner = _spread(gradient / (4 * result), shape)
         inner[..., :height, :width].mul_(features[..., :height, :width])
         return inner
 
-    return found, undo
+    return result, undo
 
 
 def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Give each position's gradient to its four inputs."""
-    found = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+    """Return each position's gradient at its four inputs, (1, C, H, W)."""
+    spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
     height, width = gradient.shape[-2] * 2, gradient.shape[-1] * 2
     for row in (0, 1):
         for column in (0, 1):
-            found[..., row:height:2, column:width:2] = gradient
-    return found
+            spread[..., row:height:2, column:width:2] = gradient
+    return spread
 
 
 # --- max pooling with the convolution before it --------------------------------------------------
@@ -69,45 +68,47 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
 def convolved_and_pooled(
     convolution: Convolution, features: Tensor, *, keep: bool = True
 ) -> tuple[Tensor, Undo]:
-    """Convolve (1, C, H, W), rectify and take the maximum; `undo`, if kept, goes back through all three."""
+    """Convolve (1, C, H, W), rectify and take the maximum; `undo`, usable if `keep`, is of all three."""
     shape, (height, width) = features.shape, features.shape[-2:]
-    found = kept = features  # made with the first strip, which knows the channels
+    result = kept = features  # replaced at the first strip, which has the number of channels
     for rows in _strips(features):
         first, last = 2 * rows.start, 2 * rows.stop
         top = max(0, first - AROUND)
         strip = convolution.forward(features[..., top : last + AROUND, :], rectify=True)
         strip = strip[..., first - top : last - top, :]
-        if found is features:
+        if result is features:
             small = torch.Size((1, strip.shape[1], height // 2, width // 2))
-            found = _empty(small, strip)
-            kept = _empty(small, strip, _places_kind(width)) if keep else found
+            result = _empty(small, strip)
+            kept = _empty(small, strip, _places_kind(width)) if keep else result
         if not keep:
-            found[..., rows, :] = functional.max_pool2d(strip, 2)
+            result[..., rows, :] = functional.max_pool2d(strip, 2)
             continue
-        taken, places = functional.max_pool2d(strip, 2, return_indices=True)
-        found[..., rows, :], kept[..., rows, :] = taken, places - _starts(places, width)
-        del strip, taken, places
+        values, places = functional.max_pool2d(strip, 2, return_indices=True)
+        result[..., rows, :], kept[..., rows, :] = values, places - _starts(places, width)
+        del strip, values, places
 
     def undo(gradient: Tensor) -> Tensor:
-        gradient = gate(found)(gradient)
-        back = _empty(shape, gradient)
-        for rows in _strips(back):
+        gradient = gate(result)(gradient)
+        input_gradient = _empty(shape, gradient)
+        for rows in _strips(input_gradient):
             above, below = max(0, rows.start - AROUND // 2), rows.stop + AROUND // 2
             some = slice(above, below)
-            tall = min(2 * below, height) if below < found.shape[-2] else height
-            wide = torch.Size((1, found.shape[1], tall - 2 * above, width))
-            strip = convolution.back(_unpooled(gradient[..., some, :], kept[..., some, :], wide))
-            last = height if rows.stop == found.shape[-2] else 2 * rows.stop
-            back[..., 2 * rows.start : last, :] = strip[
+            tall = min(2 * below, height) if below < result.shape[-2] else height
+            wide = torch.Size((1, result.shape[1], tall - 2 * above, width))
+            strip = convolution.backward(
+                _unpooled(gradient[..., some, :], kept[..., some, :], wide)
+            )
+            last = height if rows.stop == result.shape[-2] else 2 * rows.stop
+            input_gradient[..., 2 * rows.start : last, :] = strip[
                 ..., 2 * (rows.start - above) : last - 2 * above, :
             ]
-        return back
+        return input_gradient
 
-    return found, undo
+    return result, undo
 
 
 def _strips(features: Tensor) -> list[slice]:
-    """Cut (1, C, H, W) into strips, given as rows of what it is pooled to."""
+    """Return strips of (1, C, H, W) as rows of the pooled layer."""
     _, channels, height, width = features.shape
     rows = height // 2
     step = max(ROWS, STRIP // (channels * max(1, width // 2)))
@@ -115,7 +116,7 @@ def _strips(features: Tensor) -> list[slice]:
 
 
 def _places_kind(width: int) -> torch.dtype:
-    """Return the type that holds places of maxima, counted from the first of each two rows."""
+    """Return the smallest type for places of maxima, counted from the first of each two rows."""
     return torch.int16 if 2 * width < 2**15 else torch.int32
 
 
@@ -126,13 +127,12 @@ def _starts(places: Tensor, width: int) -> Tensor:
 
 def _unpooled(gradient: Tensor, kept: Tensor, shape: torch.Size) -> Tensor:
     """Write each value of the gradient to the place of its maximum, and 0 elsewhere, (1, C, H, W)."""
-    found = _empty(shape, gradient)
+    result = _empty(shape, gradient)
     places = kept.long() + _starts(kept, shape[-1])
-    args: Any = ([2, 2], [2, 2], [0, 0], [1, 1], False, places)
-    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
-        gradient, found, *args, grad_input=found
+    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(  # kernel, stride, padding, dilation
+        gradient, result, [2, 2], [2, 2], [0, 0], [1, 1], False, places, grad_input=result
     )
-    return found
+    return result
 
 
 def _empty(shape: torch.Size, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

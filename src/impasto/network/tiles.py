@@ -17,8 +17,8 @@ IMAGE = "image"
 class Window:
     """Which part of a layer counts, and where that part lies in the whole picture.
 
-    `inner` selects the counting positions from the features handed over (which may carry a halo around
-    them); `outer` is the place of the same positions in the whole layer. Both are (rows, columns).
+    `inner` selects the positions that count from the features of a tile, which may have a halo around them;
+    `outer` selects the same positions from the whole layer. Both are (rows, columns).
     """
 
     inner: tuple[slice, slice]
@@ -51,11 +51,11 @@ def halo(layers: Iterable[str], reach: int = 1) -> int:
     A convolution of 3 x 3 reads one position of its own layer to each side; pooling reads none beyond its
     cell, as tiles begin and end on cells. `reach` pixels at least, for losses on the image itself.
     """
-    wanted = [layer for layer in layers if layer in ORDER]
-    if wanted:
-        seen = LAYERS[: ORDER[deepest(wanted)] + 1]
-        reach = max(reach, sum(stride(layer) for layer in seen if layer.startswith("conv")))
-    cell = grid(wanted)
+    names = [layer for layer in layers if layer in ORDER]
+    if names:
+        before = LAYERS[: ORDER[deepest(names)] + 1]
+        reach = max(reach, sum(stride(layer) for layer in before if layer.startswith("conv")))
+    cell = grid(names)
     return -(-reach // cell) * cell
 
 
@@ -65,23 +65,23 @@ def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int 
     Args:
         height: Of the picture, in pixels.
         width: Of the picture, in pixels.
-        edge: Wanted edge of the inner part, in pixels; rounded up to the grid.
+        edge: Of the inner part, in pixels, at most; rounded up to the grid.
         layers: Those that the losses read.
         reach: How many pixels around its own positions a loss on the image reads.
     """
-    wanted = sorted({IMAGE, *layers})
-    cell, around = grid(wanted), halo(wanted, reach)
-    found = []
+    names = sorted({IMAGE, *layers})
+    cell, around = grid(names), halo(names, reach)
+    result = []
     for top, bottom in _spans(height, edge, cell):
         for left, right in _spans(width, edge, cell):
             rows = slice(max(0, top - around), min(height, bottom + around))
             columns = slice(max(0, left - around), min(width, right + around))
             windows = {
                 layer: _window(layer, (top, bottom, rows, height), (left, right, columns, width))
-                for layer in wanted
+                for layer in names
             }
-            found.append(Tile(rows, columns, windows))
-    return found
+            result.append(Tile(rows, columns, windows))
+    return result
 
 
 def _spans(length: int, edge: int, cell: int) -> Iterator[tuple[int, int]]:
@@ -96,11 +96,14 @@ def _window(
     layer: str, vertical: tuple[int, int, slice, int], horizontal: tuple[int, int, slice, int]
 ) -> Window:
     """Return what counts of a layer: the positions whose cell begins in the inner part."""
-    rows, columns = (_part(layer, *span) for span in (vertical, horizontal))
-    return Window((rows[0], columns[0]), (rows[1], columns[1]))
+    (inner_rows, outer_rows), (inner_columns, outer_columns) = (
+        _slices(layer, *span) for span in (vertical, horizontal)
+    )
+    return Window((inner_rows, inner_columns), (outer_rows, outer_columns))
 
 
-def _part(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
+def _slices(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
+    """Return the positions of pixels `start` to `stop` in a tile that reads `read`, and in the layer."""
     step = stride(layer) if layer in ORDER else 1
     first = start // step
     last = length // step if stop == length else stop // step  # pooling drops what fills no cell

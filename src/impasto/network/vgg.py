@@ -1,8 +1,8 @@
-"""VGG-19: a picture goes in, the features of the layers asked for come out.
+"""VGG-19 as a plain torch module: a picture in, the features of named layers out.
 
-Form: `forward(image (B, 3, H, W) sRGB in [0, 1], layers) -> {"relu4_2": (B, C, h, w), ..., "image": image}`.
-Means, BGR order and the range [0, 255] belong to the weights (their `Preprocessing`) and do not leave this
-module.
+`forward(image (B, 3, H, W) sRGB in [0, 1], layers) -> {"relu4_2": (B, C, h, w), ..., "image": image}`.
+Means, BGR order and the range [0, 255] belong to the weights (their `Preprocessing`) and are not visible
+outside this module.
 Source: Simonyan and Zisserman 2014 (configuration E); used as in Gatys, Ecker and Bethge 2016, section 2.
 """
 
@@ -48,7 +48,7 @@ class VGG19(nn.Module):
 
     Args:
         weights: `conv1_1.weight`, `conv1_1.bias`, ... as `load.load_weights` returns them. Where they
-            have an attribute `preprocessing`, that is done; else that of the original weights.
+            have an attribute `preprocessing`, it is used; else that of the original weights.
         pooling: `max` (as trained), `average` (the paper's suggestion for smoother pictures) or `l2`.
             The weights were trained with `max`; the other two change the size of the features.
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
@@ -80,11 +80,11 @@ class VGG19(nn.Module):
         )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Return the features of the layers asked for, and the image itself as `"image"`.
+        """Return the features of some layers, and the image itself as `"image"`.
 
         Args:
             image: (B, 3, H, W), RGB, sRGB-encoded, in [0, 1].
-            layers: Names such as `relu4_2`; the pass stops at the deepest of them.
+            layers: Names such as `relu4_2`; the network runs up to the deepest of them.
 
         Returns:
             For each layer (B, C, H // s, W // s), s being the layer's stride, in the kernels' precision.
@@ -93,16 +93,16 @@ class VGG19(nn.Module):
             SettingsError: A layer is unknown.
             InputError: The picture is smaller than the deepest layer can see.
         """
-        wanted = {check_layer(layer) for layer in layers}
+        names = {check_layer(layer) for layer in layers}
         features = {"image": image}
-        if not wanted:
+        if not names:
             return features
-        self.check_size(image, wanted)
+        self.check_size(image, names)
         hidden = self.preprocess(image)
-        last = deepest(wanted)
+        last = deepest(names)
         for layer in LAYERS:
-            hidden = self._layer(layer, hidden, keep_input=f"conv{layer[4:]}" in wanted)
-            if layer in wanted:
+            hidden = self._layer(layer, hidden, keep_input=f"conv{layer[4:]}" in names)
+            if layer in names:
                 features[layer] = hidden
             if layer == last:
                 break
@@ -119,14 +119,14 @@ class VGG19(nn.Module):
             )
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Return the image (B, 3, H, W) in [0, 1] as the first convolution wants it."""
+        """Return the image (B, 3, H, W) in [0, 1] as the first convolution expects it."""
         expected = self.preprocessing
-        centred = image * expected.scale - self.mean
+        centered = image * expected.scale - self.mean
         if expected.std != (1.0, 1.0, 1.0):
-            centred = centred / self.std
+            centered = centered / self.std
         if expected.order == "bgr":
-            centred = centred.flip(1)  # RGB -> BGR, as the weights were trained
-        return centred.to(dtype=self.kernels["conv1_1/weight"].dtype)
+            centered = centered.flip(1)  # RGB -> BGR, as the weights were trained
+        return centered.to(dtype=self.kernels["conv1_1/weight"].dtype)
 
     def unprocess(self, gradient: Tensor) -> Tensor:
         """Return the gradient for the image from that for what `preprocess` returned; at least float32."""
@@ -146,7 +146,7 @@ class VGG19(nn.Module):
                 return functional.conv2d(hidden, weight, bias, padding=1)
             return functional.conv2d(pad(hidden, self.padding), weight, bias)
         if layer.startswith("relu"):
-            # In place saves memory; not where the convolution's own output was asked for.
+            # In place saves memory; not where the convolution's own output is returned, too.
             return functional.relu(hidden, inplace=not keep_input)
         return pool(hidden, self.pooling)
 
@@ -178,7 +178,7 @@ def narrow_weights(
     incoming = 3
     for name in (layer for layer in LAYERS if layer.startswith("conv")):
         outgoing = channels[block_of(name) - 1]
-        scale = (2.0 / (9 * incoming)) ** 0.5  # He initialisation keeps the features' size
+        scale = (2.0 / (9 * incoming)) ** 0.5  # He initialization keeps the features' size
         shape = (outgoing, incoming, 3, 3)
         weights[f"{name}.weight"] = torch.randn(shape, generator=generator) * scale
         weights[f"{name}.bias"] = torch.randn(outgoing, generator=generator) * 0.1

@@ -1,4 +1,4 @@
-"""Convolutions of 3 x 3 by Winograd's products on the CPU; `convolution.py` has form and rounding."""
+"""3 x 3 convolutions by Winograd's method on the CPU; `convolution` describes them and their rounding."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,8 @@ from impasto.network.convolution import Padding, fold, pad
 
 # Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4.
 # Departure: the points are 0, +-r, +-1/r and infinity with r = sqrt(1/2), not 0, +-1, +-2 and infinity. That
-# halves the rounding, and turning the kernels round only exchanges points: the rows of G, read backwards, are
-# those of `_TURNED` times `_FACTORS`. So the way back needs no kernels of its own.
+# halves the rounding error, and rotating kernels only exchanges points: the rows of G, read backwards, are
+# those of `_TURNED` times `_FACTORS`. So the backward pass needs no kernels of its own.
 _R = 0.5**0.5
 _BT = (
     (1.0, 0.0, -2.5, 0.0, 1.0, 0.0),
@@ -34,39 +34,36 @@ _AT = (
 )
 _TURNED = (5, 3, 4, 1, 2, 0)
 _FACTORS = (1.0, -0.5, -0.5, -2.0, -2.0, 1.0)
-STRIP = 65_536  # values of one channel's tiles that go through Winograd at a time, about; measured
-
-
-# --- Winograd ------------------------------------------------------------------------------------
+STRIP = 65_536  # values of tiles that are transformed at a time, about; measured
 
 
 class Workspace:
-    """The place where Winograd's steps keep what lies between them; convolutions use it in turn.
+    """Two buffers for intermediate results, which convolutions use one after the other.
 
-    Taken afresh at each step, places of so many sizes would leave holes between the features.
+    Allocated anew for each strip, buffers of so many sizes would fragment the memory.
     """
 
     def __init__(self) -> None:
-        self._places: list[Tensor] = []
+        self._buffers: list[Tensor] = []
 
     def two(self, length: int, like: Tensor) -> list[Tensor]:
-        """Return two flat tensors of that length and that number format, with anything in them."""
-        if not self._places or self._places[0].numel() < length:
-            self._places = []
-            most = max(length, 37 * STRIP)  # at once what most layers need
-            self._places = [like.new_empty(most), like.new_empty(most)]
-        return [place[:length] for place in self._places]
+        """Return two flat tensors of a length and number format, not initialized."""
+        if not self._buffers or self._buffers[0].numel() < length:
+            self._buffers = []
+            size = max(length, 37 * STRIP)  # enough for most layers
+            self._buffers = [like.new_empty(size), like.new_empty(size)]
+        return [buffer[:length] for buffer in self._buffers]
 
 
 class Winograd:
-    """The same with a quarter of the products, on the CPU, channels last; see the module's text.
+    """A convolution with a quarter of the products of `Direct`, on the CPU, channels last.
 
     Args:
         weight: (D, C, 3, 3), float32.
         bias: (D,).
         padding: What lies around the picture.
-        dtype: The number format computed in, float32 or bfloat16.
-        workspace: Shared with other convolutions in this number format; one of its own if None.
+        dtype: The number format to compute in, float32 or bfloat16.
+        workspace: Shared with other convolutions of this number format; a new one if None.
     """
 
     def __init__(
@@ -87,10 +84,10 @@ class Winograd:
             self._kernels[:, rows] = torch.mm(spread, part).view(36, -1, outgoing)
         enter, leave = _matrix(_BT), _matrix(_AT)
         turned, factors = list(_TURNED), torch.tensor(_FACTORS, dtype=torch.float64)
-        back = factors[:, None] * enter[turned], leave[:, turned]
-        self._enter, self._leave = (_square(one).to(dtype) for one in (enter, leave))
-        self._enter_back, self._leave_back = (_square(one).to(dtype) for one in back)
-        # The bias comes with the last step: one row more, the same for all tiles.
+        self._enter, self._leave = _square(enter).to(dtype), _square(leave).to(dtype)
+        self._enter_backward = _square(factors[:, None] * enter[turned]).to(dtype)
+        self._leave_backward = _square(leave[:, turned]).to(dtype)
+        # The last step adds the bias: it is one more row, the same for all tiles.
         self._leave = torch.cat([self._leave, self._leave.new_ones(16, 1)], dim=1)
 
     def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
@@ -98,15 +95,25 @@ class Winograd:
         border = 1
         if self._padding != "zero":
             x, border = pad(x, self._padding), 0
-        matrices = self._enter, self._kernels, self._leave
-        return _convolved(x, *matrices, self._workspace, border, self._bias, rectify=rectify)
+        return _convolved(
+            x,
+            self._enter,
+            self._kernels,
+            self._leave,
+            self._workspace,
+            border,
+            self._bias,
+            rectify=rectify,
+        )
 
-    def back(self, gradient: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor) -> Tensor:
         """Return the gradient for the input, (1, C, H, W), channels last."""
         border = 1 if self._padding == "zero" else 2
-        matrices = self._enter_back, self._kernels.transpose(1, 2), self._leave_back
-        found = _convolved(gradient, *matrices, self._workspace, border)
-        return found if border == 1 else fold(found, self._padding)
+        kernels = self._kernels.transpose(1, 2)
+        result = _convolved(
+            gradient, self._enter_backward, kernels, self._leave_backward, self._workspace, border
+        )
+        return result if border == 1 else fold(result, self._padding)
 
 
 def _convolved(
@@ -120,11 +127,11 @@ def _convolved(
     *,
     rectify: bool = False,
 ) -> Tensor:
-    """Return the convolution of (1, C, H, W), with so many zeros around it, by Winograd's three steps."""
+    """Return the convolution of (1, C, H, W), with `border` zeros around it, by Winograd's three steps."""
     source = _rows(x)
     height, width = (length - 2 + 2 * border for length in source.shape[:2])
     incoming, outgoing = kernels.shape[1:]
-    found = source.new_empty(height, width, outgoing)
+    result = source.new_empty(height, width, outgoing)
     across = -(-width // 4)
     rows = leave.shape[1]  # 36, and one for the bias
     for top, down in _strips(height, across, max(incoming, outgoing)):
@@ -141,12 +148,12 @@ def _convolved(
         left = other[: 16 * number * outgoing].view(16, -1)
         torch.mm(leave, product.view(rows, -1), out=left)
         joined = left.view(4, 4, down, across, outgoing).permute(2, 0, 3, 1, 4)
-        _put(joined, found[top : top + 4 * down], rectify=rectify)
-    return _picture(found)
+        _put(joined, result[top : top + 4 * down], rectify=rectify)
+    return _picture(result)
 
 
 def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
-    """Write tiles (down, 4, across, 4, D) into rows (H, W, D), without what stands out."""
+    """Write tiles (down, 4, across, 4, D) into rows (H, W, D), without what exceeds them."""
     down, _, across, _, channels = tiles.shape
     height, width = target.shape[:2]
     if (height, width) == (4 * down, 4 * across):
@@ -168,7 +175,7 @@ def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 def _square(matrix: Tensor) -> Tensor:
-    """Return the matrix that does to both edges of a tile at once what the matrix does to one."""
+    """Return the matrix that applies another to both axes of a flat tile at once."""
     return torch.kron(matrix, matrix)
 
 

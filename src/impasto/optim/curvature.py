@@ -1,8 +1,8 @@
-"""The memory of L-BFGS, and the sums over long vectors that go with it.
+"""The curvature pairs of L-BFGS, and the sums over long vectors that it needs.
 
-Form: flat vectors of a canvas' values, on any device. They are read block by block, so that beside the pairs
-there is never a second copy of the canvas' size; and numbers made from them stay on their device, so that the
-host need not wait for it.
+Vectors are flat: a canvas' values, on any device. They are read block by block, so that beside the pairs
+there is never a second copy of the canvas' size. Sums stay on their device, so that the host need not wait
+for it.
 """
 
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ class Curvature:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all pairs by name, oldest first, for `restore`."""
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for number, (step, change) in enumerate(self._pairs):
-            found |= {f"step.{number}": step, f"change.{number}": change}
-        return found
+            tensors |= {f"step.{number}": step, f"change.{number}": change}
+        return tensors
 
     def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Take the pairs that `tensors` returned."""
@@ -69,40 +69,40 @@ class Curvature:
         if product.device.type != "cpu" or bool(product > FLAT * steps.sqrt() * changes.sqrt()):
             self._pairs.append((step, change))
 
-    def direction(self, gradient: Tensor, held: Tensor | None) -> Tensor:
-        """Two-loop recursion (Nocedal 1980) on the pixels that may move: -H g, zero for those held.
+    def direction(self, gradient: Tensor, fixed: Tensor | None) -> Tensor:
+        """Two-loop recursion (Nocedal 1980) on the free pixels: -H g, zero for fixed ones.
 
         A pair without curvature on these pixels, relative to its lengths, takes no part: a common factor on
         the loss decides nothing.
         """
         vector = gradient.neg()
-        if held is not None:
-            vector.masked_fill_(held, 0.0)
+        if fixed is not None:
+            vector.masked_fill_(fixed, 0.0)
         scale, scaled, used = torch.ones_like(vector[0]), torch.zeros_like(vector[0]), []
         for step, change in reversed(self._pairs):
-            product, steps, changes, along = _products(step, change, vector, held)
+            product, steps, changes, along = _products(step, change, vector, fixed)
             counts = product > FLAT * steps.sqrt() * changes.sqrt()
             share = torch.where(counts, along / product, 0.0)
-            _add(vector, change, -share, held)
+            _add(vector, change, -share, fixed)
             first = counts & (scaled == 0)
             scale, scaled = torch.where(first, product / changes, scale), scaled + first
             used.append((step, change, product, counts, share))
         vector.mul_(scale)
         for step, change, product, counts, share in reversed(used):
             back = torch.where(counts, _dot(change, vector) / product, 0.0)
-            _add(vector, step, share - back, held)
+            _add(vector, step, share - back, fixed)
         return vector
 
 
 def _products(
-    step: Tensor, change: Tensor, vector: Tensor, held: Tensor | None
+    step: Tensor, change: Tensor, vector: Tensor, fixed: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return s y, s s, y y without the pixels held, and s v, which is zero there."""
+    """Return s y, s s and y y over the free pixels, and s v, in which v is zero at fixed ones."""
     sums = [torch.zeros_like(vector[0]) for _ in range(4)]
     for part in blocks(vector):
         one, other = step[part].to(vector.dtype), change[part].to(vector.dtype)
-        if held is not None:
-            one, other = one.masked_fill(held[part], 0.0), other.masked_fill(held[part], 0.0)
+        if fixed is not None:
+            one, other = one.masked_fill(fixed[part], 0.0), other.masked_fill(fixed[part], 0.0)
         pairs = ((one, other), (one, one), (other, other), (one, vector[part]))
         sums = [total + torch.dot(*pair) for total, pair in zip(sums, pairs, strict=True)]
     return sums[0], sums[1], sums[2], sums[3]
@@ -115,17 +115,17 @@ def _dot(change: Tensor, vector: Tensor) -> Tensor:
     return total
 
 
-def _add(vector: Tensor, other: Tensor, factor: Tensor, held: Tensor | None) -> None:
-    """Add a multiple to a vector, in place, but not to the pixels held."""
+def _add(vector: Tensor, other: Tensor, factor: Tensor, fixed: Tensor | None) -> None:
+    """Add a multiple to a vector, in place, except at fixed pixels."""
     for part in blocks(vector):
         added = other[part].to(vector.dtype) * factor
-        if held is not None:
-            added.masked_fill_(held[part], 0.0)
+        if fixed is not None:
+            added.masked_fill_(fixed[part], 0.0)
         vector[part] += added
 
 
-def held_by(canvas: Tensor, gradient: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Return which pixels are pushed against a bound and may not move."""
+def fixed_pixels(canvas: Tensor, gradient: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Return which pixels stay fixed: at a bound, with a descent direction that points beyond it."""
     low, high = bounds
     return ((canvas <= low) & (gradient > 0)) | ((canvas >= high) & (gradient < 0))
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from impasto.optim.curvature import Curvature, held_by, slope
+from impasto.optim.curvature import Curvature, fixed_pixels, slope
 from impasto.optim.evaluation import Bounds, Evaluate, Evaluation, StateDict
 
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
@@ -51,10 +51,12 @@ class LBFGS:
             self._here = evaluate(self.canvas)
             return self._here.finite
         gradient = self._here.gradient.flatten()
-        still = (
-            None if self._bounds is None else held_by(self.canvas.flatten(), gradient, self._bounds)
+        fixed = (
+            None
+            if self._bounds is None
+            else fixed_pixels(self.canvas.flatten(), gradient, self._bounds)
         )
-        direction = self._curvature.direction(gradient, still)
+        direction = self._curvature.direction(gradient, fixed)
         known = len(self._curvature) > 0
         found = self._search(evaluate, direction.view_as(self.canvas), patient=not known)
         del direction

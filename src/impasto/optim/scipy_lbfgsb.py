@@ -59,7 +59,8 @@ class ScipyLBFGSB:
         x = self.canvas.cpu().numpy().astype(np.float64).ravel()
         try:
             # SciPy's small vectors go faster through one BLAS thread; torch's own threads are not touched.
-            with threadpool_limits(limits=1, user_api="blas"):
+            # At the bottom it divides by next to nothing, for a result that nobody reads.
+            with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 outcome = minimize(
                     evaluator.loss, x, jac=evaluator.grads, method="L-BFGS-B", options=self._options
                 )

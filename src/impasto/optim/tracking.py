@@ -17,7 +17,7 @@ class Tracking:
 
     Attributes:
         count: How many there were.
-        best: The finite one with the lowest loss.
+        best: The finite one with the lowest loss; before the first, that of an earlier solver, if any.
         best_canvas: Its canvas (B, 3, H, W).
         round_start: The best loss when the present round of 20 began.
         failures: How often a solver was restarted from the same best canvas ...
@@ -47,7 +47,7 @@ class Tracking:
         self.finite = evaluation.finite
         if not self.finite:
             self.rejected = canvas.detach().clone() if copy else canvas, evaluation
-        elif self.best is None or evaluation.loss < self.best.loss:
+        elif self.count == 1 or self.best is None or evaluation.loss < self.best.loss:
             self.best = evaluation
             self.best_canvas = canvas.detach().clone() if copy else canvas
 

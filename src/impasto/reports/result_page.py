@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.recipe import InputRecord, Recipe
 from impasto.config.settings import Settings
 from impasto.errors import End, PictureError
@@ -277,7 +277,9 @@ def _settings(recipe: Recipe) -> Iterator[Block]:
         default = field.get_default(call_default_factory=True)
         if value != default:
             marked.append(number)
-        rows.append((name, shown(value), shown(default), "no" if value != default else "yes"))
+        rows.append(
+            (name, format_value(value), format_value(default), "no" if value != default else "yes")
+        )
     count = (
         f"{len(marked)} of {len(rows)} settings differ from the default; their rows are set off."
     )
@@ -307,14 +309,14 @@ def _machine(recipe: Recipe) -> Iterator[Block]:
     runtime = recipe.runtime
     facts = {
         "device": runtime.device,
-        "threads": shown(runtime.threads),
+        "threads": format_value(runtime.threads),
         "precision": runtime.precision,
         "impasto": recipe.impasto,
         **recipe.machine,
     }
     for name in ("tile", "pairs", "compact"):
         if getattr(runtime, name) is not None:
-            facts[name] = shown(getattr(runtime, name))
+            facts[name] = format_value(getattr(runtime, name))
     values = [(name.replace("_", " "), printable(value)) for name, value in facts.items()]
     yield Table(("machine", "value"), values, "Machine and versions.")
 

@@ -1,8 +1,7 @@
-"""Files come in whole and go out whole, or not at all.
+"""Read and write whole files.
 
-The bytes of a result go to a temporary name in the same folder, are forced to the disk, and only
-then take the name asked for. A run that is killed, a full disk or a fault half-way never leaves
-half a file, and the file that was there before stays as it was::
+A file is written under a temporary name in the same folder, flushed to the disk, and then renamed. So a
+killed process, a full disk or an error never leaves half a file, nor damages the one that was there before::
 
     publish("out.json", b"{}", overwrite=False)
 """
@@ -21,20 +20,20 @@ from typing import BinaryIO
 from impasto.errors import InputError, OutputError, ResourceError
 from impasto.messages import printable, reason
 
-# Known here, without torch or libvips, so that the command line can check names before loading either.
+# Here, without torch or libvips, so that the command line can check names before it imports them.
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")  # formats of a result
 MAX_BYTES = 200_000_000  # of a file that is read
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 
 
 def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return all bytes of an ordinary file; never wait for a pipe or read a device.
+    """Return all bytes of an ordinary file; pipes and devices are refused.
 
     Raises:
         InputError: It is missing, a folder, a device, empty, larger than `limit` bytes, or
             cannot be read.
     """
-    shown = printable(path)
+    label = printable(path)
     if not os.fspath(path):
         raise InputError("the name of a file to read is empty (''); check the path")
     try:
@@ -42,12 +41,12 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(min(info.st_size, limit) + 1)
     except FileNotFoundError as error:
-        raise InputError(f"{shown} does not exist; check the path") from error
+        raise InputError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {shown}: {reason(error)}; check the path") from error
+        raise InputError(f"cannot read {label}: {reason(error)}; check the path") from error
     except MemoryError as error:
-        raise ResourceError(f"not enough memory to read {shown}; give a smaller file") from error
-    check_length(data, limit, shown)
+        raise ResourceError(f"not enough memory to read {label}; give a smaller file") from error
+    check_length(data, limit, label)
     return data
 
 
@@ -62,37 +61,36 @@ def file_sha256(path: Path) -> str:
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
-    """Refuse what is no ordinary file; return what the system knows of it.
+    """Return the status of a file; refuse what is not an ordinary file.
 
     Raises:
         InputError: It is a folder or a device.
-        OSError: It is not there.
+        OSError: It does not exist.
     """
-    shown, info = printable(path), Path(path).stat()
+    label, info = printable(path), Path(path).stat()
     if stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{shown} is a folder; give one file")
+        raise InputError(f"{label} is a folder; give one file")
     if not stat.S_ISREG(info.st_mode):
-        raise InputError(f"{shown} is not an ordinary file; give one that is")
+        raise InputError(f"{label} is not an ordinary file; give one that is")
     return info
 
 
-def check_length(data: bytes, limit: int, shown: str) -> None:
+def check_length(data: bytes, limit: int, label: str) -> None:
     """Refuse an empty file and one larger than `limit` bytes."""
     if not data:
-        raise InputError(f"{shown} is empty; give another file")
+        raise InputError(f"{label} is empty; give another file")
     if len(data) > limit:
-        raise InputError(f"{shown} is larger than {limit / 10**6:g} MB; give a smaller file")
+        raise InputError(f"{label} is larger than {limit / 10**6:g} MB; give a smaller file")
 
 
 def check_target(
     path: str | os.PathLike[str], *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> Path:
-    """Find out, before any work, whether a file can be published under this name.
+    """Check, before any work, that a file can be published under this name.
 
     Args:
         path: The file to be written.
-        inputs: Files that are read in the same run; writing over one is refused even with
-            `overwrite`.
+        inputs: Files that are read in the same run; they are not replaced even with `overwrite`.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
@@ -104,22 +102,22 @@ def check_target(
             missing or not writable.
     """
     target = Path(path)
-    shown = printable(target)
+    label = printable(target)
     try:
         _check_inputs(target, inputs)
         if target.is_dir():
-            raise _folder(shown)
+            raise _folder(label)
         if os.path.lexists(target):
             if target.exists() and not target.is_file():
-                raise OutputError(f"{shown} is not an ordinary file; give another name")
+                raise OutputError(f"{label} is not an ordinary file; give another name")
             if not overwrite:
-                raise _exists(shown)
+                raise _exists(label)
         _check_folder(target.parent)
         target.stat()  # a name that is too long fails here
     except FileNotFoundError:
-        pass  # as it should be: the name is free
+        pass  # the name is free
     except (OSError, ValueError) as error:
-        raise _failed(shown, error) from error
+        raise _failed(label, error) from error
     return target
 
 
@@ -129,19 +127,18 @@ def publish(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write `data` under `path`, all of it or nothing.
+    """Write `data` to `path`, completely or not at all.
 
     Args:
-        path: The file to write. Where it is a symbolic link that may be replaced, the file it
-            points to is.
-        data: The whole content, or a function that writes it into an open file.
+        path: The file to write. With `overwrite`, the target of a symbolic link is replaced.
+        data: The whole content, or a function that writes it to an open file.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
         The path that was written.
 
     Raises:
-        OutputError: It cannot be written; what was there before is untouched.
+        OutputError: It cannot be written; the file that was there before is untouched.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -162,13 +159,13 @@ def publish(
         raise _failed(printable(target), error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError, ValueError):  # once renamed, it is there no more
+            with contextlib.suppress(OSError, ValueError):  # after renaming, it does not exist
                 os.unlink(temporary)  # noqa: PTH108
     return target
 
 
 def _check_inputs(target: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a target that is the same file as an input, under whatever name."""
+    """Refuse a target that is the same file as an input, also under another name."""
     for source in inputs:
         if target.exists() and Path(source).exists() and target.samefile(source):
             raise InputError(f"{printable(target)} is also an input; give the result another name")
@@ -190,13 +187,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Create a new file with the user's usual permissions and force it to the disk."""
+    """Create a new file with the default permissions and flush it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
     try:
         if isinstance(data, bytes):
             left = memoryview(data)
-            while left:  # a system may take only a part, as on a disk that is nearly full
+            while left:  # a partial write is possible, as on a disk that is nearly full
                 left = left[os.write(descriptor, left) :]
         else:
             with open(descriptor, "wb", closefd=False) as file:
@@ -207,10 +204,10 @@ def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
 
 
 def _claim(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless somebody has that name already.
+    """Rename the file, unless a file of that name exists.
 
-    Where there are no hard links, as on FAT, the name is reserved first: a process that is killed between
-    the two calls leaves an empty file there.
+    Where there are no hard links, as on FAT, the name is reserved first: a process killed between the two
+    calls leaves an empty file.
     """
     try:
         os.link(temporary, target)
@@ -226,7 +223,7 @@ def _claim(temporary: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk, where the system can do that."""
+    """Flush the new name to the disk, where the system can do that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -235,17 +232,17 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _folder(shown: str) -> OutputError:
-    return OutputError(f"{shown} is a folder; give the name of a file")
+def _folder(label: str) -> OutputError:
+    return OutputError(f"{label} is a folder; give the name of a file")
 
 
-def _exists(shown: str) -> OutputError:
+def _exists(label: str) -> OutputError:
     return OutputError(
-        f"{shown} exists already; give another name, or --force (overwrite=True) to replace it"
+        f"{label} exists already; give another name, or --force (overwrite=True) to replace it"
     )
 
 
-def _failed(shown: str, error: OSError | ValueError) -> OutputError:
+def _failed(label: str, error: OSError | ValueError) -> OutputError:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "free some space or give another place" if full else "give another place or name"
-    return OutputError(f"cannot write {shown}: {reason(error)}; {remedy}")
+    return OutputError(f"cannot write {label}: {reason(error)}; {remedy}")

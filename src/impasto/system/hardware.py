@@ -22,7 +22,7 @@ _CGROUP_MEMORY = (
 
 
 def usable_threads() -> int:
-    """Return how many processors this process may use: affinity and the control group's quota."""
+    """Return how many processors this process may use, by affinity and the quota of its control group."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
@@ -44,7 +44,7 @@ def memory() -> int:
 
 
 def free_memory(device: str = "cpu") -> int:
-    """Return the bytes this process may take in all, what it has already included: 90 % of what is free."""
+    """Return the bytes this process may use in total: 90 % of what is free and what it already has."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0] * 0.9)
     free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
@@ -52,15 +52,15 @@ def free_memory(device: str = "cpu") -> int:
 
 
 def devices() -> list[str]:
-    """Return the devices that torch can compute on, best first; `cpu` is always there."""
-    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    """Return the devices of torch, best first; `cpu` is always the last."""
+    accelerators = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
+        accelerators.append("mps")
+    return [*accelerators, "cpu"]
 
 
 def fast_at_bf16(device: str) -> bool:
-    """Whether bf16 is computed by the hardware and not emulated."""
+    """Whether the hardware computes bf16 without emulation."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
@@ -73,23 +73,23 @@ def fast_at_bf16(device: str) -> bool:
 
 
 def cost_of_bf16(device: str) -> float:
-    """Return how many times as long a convolution takes in bf16 as in fp32, measured now."""
+    """Return the time of a convolution in bf16 divided by that in fp32, measured now."""
     image, kernel = (
         torch.ones(1, 64, 64, 64, device=device),
         torch.ones(64, 64, 3, 3, device=device),
     )
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
-        one, other = (
+        x, weight = (
             tensor.to(dtype).contiguous(memory_format=torch.channels_last)
             for tensor in (image, kernel)
         )
-        spent = []
-        for _ in range(4):  # the first one also prepares
-            began = time.perf_counter()
-            float(torch.nn.functional.conv2d(one, other, padding=1)[0, 0, 0, 0])
-            spent.append(time.perf_counter() - began)
-        seconds.append(min(spent[1:]))
+        times = []
+        for _ in range(4):  # the first is a warm-up
+            start = time.perf_counter()
+            float(torch.nn.functional.conv2d(x, weight, padding=1)[0, 0, 0, 0])
+            times.append(time.perf_counter() - start)
+        seconds.append(min(times[1:]))
     return seconds[1] / max(seconds[0], 1e-9)
 
 
@@ -100,7 +100,7 @@ def process_age() -> float:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads inside the block, and keep freed memory; as before after it."""
+    """Let torch use `count` threads, and keep freed memory, inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     _keep_freed_memory(True)
@@ -112,17 +112,17 @@ def threads(count: int) -> Iterator[None]:
 
 
 def give_back_freed_memory() -> None:
-    """Give what was freed back to the system: the next scale's tensors have other sizes."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere than on glibc
+    """Return freed memory to the system, for the tensors of the next scale have other sizes."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # without glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _keep_freed_memory(keep: bool) -> None:
-    """Have the C library keep the memory of freed tensors for the next, or give it back.
+    """Let the C library keep the memory of freed tensors for the next ones, or return it.
 
-    Every evaluation makes the same large tensors again. By default glibc asks the system for each of them,
-    which hands out its pages one by one, all zeroed: up to seven times the time of the arithmetic on them.
-    Elsewhere than on glibc nothing happens.
+    Every evaluation allocates the same large tensors again. By default glibc gets each of them from the
+    system, page by page and zeroed, which takes up to seven times as long as the arithmetic on them. Without
+    glibc nothing happens.
     """
     try:
         library = ctypes.CDLL(None)
@@ -135,14 +135,14 @@ def _keep_freed_memory(keep: bool) -> None:
 
 
 def keep_no_pictures() -> None:
-    """Have libvips keep nothing of what it made. For a program, which reads each picture once."""
+    """Turn off the cache of libvips, for a program that reads each picture once."""
     pyvips.cache_set_max(0)
 
 
 def advise_unused(tensor: torch.Tensor) -> None:
-    """Tell the system that a tensor mapped from a file will not be read soon and need not stay in memory.
+    """Tell the system that a tensor mapped from a file need not stay in memory.
 
-    It can be read later all the same. Elsewhere than on Linux, and for other tensors, nothing happens.
+    It can still be read later. Nothing happens on other systems than Linux, and for other tensors.
     """
     if tensor.device.type != "cpu" or sys.platform != "linux":
         return
@@ -156,7 +156,7 @@ def advise_unused(tensor: torch.Tensor) -> None:
 
 
 def describe() -> dict[str, str]:
-    """Return what the recipe records of the machine; nothing that names its owner."""
+    """Return the facts of this machine for the recipe; none identifies its owner."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -167,6 +167,7 @@ def describe() -> dict[str, str]:
 
 
 def no_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out: torch has a class for its devices, but none for the CPU."""
-    short = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, short) or "can't allocate memory" in str(error)
+    """Whether an error means that memory ran out; torch has a class for devices, but none for the CPU."""
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "can't allocate memory" in str(error)

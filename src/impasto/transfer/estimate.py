@@ -14,8 +14,8 @@ from impasto.image.pixels import fit
 from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
-from impasto.losses.objective import Objective, network_of
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import WeightsLike, load
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
@@ -50,20 +50,22 @@ def estimate(
     wanted = layers_of(settings, (), inputs)
     plan = inputs.scales(settings, wanted)
     with hardware.threads(runtime.threads or 1):
-        network = network_of(load(weights), settings, runtime, Shared(0))
+        network = load_network(load(weights), settings, runtime, Shared(0))
         size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
         trial = Scale(*size)
-        targets = inputs.tensors(trial, runtime.device)
-        objective = Objective(network, bind(network, targets, settings))
+        targets = inputs.at(trial, runtime.device)
+        objective = Objective(network, build_losses(network, targets, settings))
         seconds = _seconds(objective, targets)
-    held = inputs.held_bytes(plan[-1])
+    held = inputs.memory_bytes(plan[-1])
     found, _ = plan_of(runtime, settings, plan, wanted, held)
     each = seconds / (trial.width * trial.height)
     work = sum(
         scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan
-    ) * (settings.passes + 1)  # one for targets
+    ) * (settings.evaluations_per_scale + 1)  # one for targets
     took = each * work if runtime.budget is None else runtime.budget
-    return Estimate(plan, settings.passes * len(plan), took, found.memory, each * 1e6, found)
+    return Estimate(
+        plan, settings.evaluations_per_scale * len(plan), took, found.memory, each * 1e6, found
+    )
 
 
 def _seconds(objective: Objective, targets: ScaledInputs) -> float:

@@ -135,7 +135,9 @@ def memory(
 ) -> int:
     """Return the peak memory of a whole command but for its inputs, in bytes, as far as can be foreseen."""
     pixels = scale.width * scale.height
-    pairs = min(pairs, max(0, settings.passes - 1))  # the first evaluation makes none
+    pairs = min(
+        pairs, max(0, settings.evaluations_per_scale - 1)
+    )  # the first evaluation makes none
     vector = 4 * 3 * pixels
     vectors = vector * VECTORS
     if settings.solver == "lbfgs":

@@ -15,25 +15,18 @@ from impasto._version import __version__
 from impasto.config.recipe import Recipe, ScaleRecord
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import (
-    REPEATABLE,
-    End,
-    EndOfScale,
-    InputError,
-    NumericalError,
-    Stop,
-)
+from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
 from impasto.inputs import canvas as canvases
-from impasto.inputs.pictures import Inputs, ScaledInputs, remark
+from impasto.inputs.pictures import Inputs, ScaledInputs, warn_about
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Loss
-from impasto.losses.objective import Objective, blame, network_of, protection_of
+from impasto.losses.objective import Objective, Protection, load_network
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.optim.adam import Adam
-from impasto.optim.evaluation import Evaluate, Evaluation, Solver
+from impasto.optim.evaluation import Evaluation, Solver
 from impasto.optim.lbfgs import LBFGS
 from impasto.optim.minimize import restarted
 from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
@@ -90,20 +83,21 @@ class Run:
         self.layers = layers_of(settings, extra_losses, inputs)
         self.schedule = inputs.scales(settings, self.layers)
         self.shared = Shared(0) if shared is None else shared
-        remark(inputs, self.schedule[-1], self.shared)
+        warn_about(inputs, self.schedule[-1], self.shared)
         self.state = state or RunState()
         self.runtime = runtime
         if self.state.solver:
-            _check_fit(self.state, self.schedule)
+            self.state.check_fit(self.schedule)
         else:
-            opened = inputs.held_bytes(self.schedule[-1])
+            opened = inputs.memory_bytes(self.schedule[-1])
             self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
         self.repeats = self.state.limits is not None
         self.time_budget = None if self.repeats else self._time_budget(runtime)
-        most = settings.passes if self.time_budget is None else MOST
+        most = settings.evaluations_per_scale if self.time_budget is None else MOST
         self.limits = self.state.limits or [most] * len(self.schedule)
-        self.last_scale = self._planned = min(len(self.schedule), len(self.limits)) - 1
+        self._finest = len(self.schedule) - 1
+        self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
         self.callbacks: Sequence[Callback] = ()
         self.on_part: Callable[[], None] | None = None
@@ -128,7 +122,7 @@ class Run:
     @cached_property
     def network(self) -> FeatureExtractor:
         """The network on its device, in its number format."""
-        return network_of(self.weights, self.settings, self.runtime, self.shared)
+        return load_network(self.weights, self.settings, self.runtime, self.shared)
 
     # --- where the run stands ---------------------------------------------------------------------
 
@@ -187,11 +181,11 @@ class Run:
         if state.solver:
             self._restore_solver()
         self.at_seam()
-        self.photo = None if state.scale == self._planned else pictures.content
-        self.protection = protection_of(pictures)
-        losses = bind(
+        self.photo = None if state.scale == self._finest else pictures.content
+        self.protection = Protection.of(pictures)
+        losses = build_losses(
             self.network, pictures, self.settings, self.shared,
-            tile=state.tile, compact=bool(self.runtime.compact), on_part=self.on_part,
+            tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
         )  # fmt: skip
         self.set_losses([*losses, *self.extra_losses])
         self.notify("on_scale_start", pictures)
@@ -210,18 +204,16 @@ class Run:
     def set_losses(self, losses: Sequence[Loss]) -> None:
         """Make the objective of losses with their weights."""
         tile = self.state.tile or None
-        self.objective = Objective(self.network, losses, tile, on_part=self.on_part)
+        self.objective = Objective(
+            self.network, losses, tile, protection=self.protection, on_part=self.on_part
+        )
         if tile and self.objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
-        shown: Evaluate = self.objective
-        self._evaluate = self.protection.over(shown) if self.protection else shown
 
     def reweigh(self, losses: Sequence[Loss]) -> None:
         """Go on with the same losses in other weights; the solver keeps what it knows of the curvature."""
-        tracking, before = (
-            self.state.tracking,
-            {loss.name: loss.weight for loss in self.objective.losses},
-        )
+        tracking = self.state.tracking
+        before = {loss.name: loss.weight for loss in self.objective.losses}
         self.set_losses(losses)
         if tracking.best is not None:
             factors = {loss.name: loss.weight / before[loss.name] for loss in losses if loss.weight}
@@ -237,7 +229,7 @@ class Run:
         state = self.state
         if state.evaluations >= self.limits[state.scale]:
             raise EndOfScale(End.EVALUATIONS)
-        evaluation = self._evaluate(canvas)
+        evaluation = self.objective(canvas)
         state.tracking.note(canvas, evaluation, copy=self.solver.overwrites)
         done = sum(scale.evaluations for scale in state.scales) + state.tracking.count
         losses = named(evaluation, self.objective.scale)
@@ -257,18 +249,25 @@ class Run:
 
     def use_smaller_tiles(self) -> bool:
         """Continue from the best canvas in smaller tiles, with a new solver; False where none are left."""
-        state = self.state
+        state, spent = self.state, self.state.evaluations
         smaller = memory.smaller(state.tile or 0, self.schedule[state.scale])
         additive = all(loss.additive for loss in self.objective.losses)
-        if smaller is None or not additive or state.evaluations >= self.limits[state.scale]:
+        if smaller is None or not additive or spent >= self.limits[state.scale]:
             return False
         logger.warning("out of memory; continuing in tiles of %d px from the best so far", smaller)
-        best = state.tracking.best_canvas
+        losses, tracking = self.objective.losses, state.tracking
+        best, canvas = tracking.best, tracking.best_canvas
         assert best is not None
+        assert canvas is not None
         self._record_scale(End.OUT_OF_MEMORY)
-        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=state.evaluations)
-        self.solver = make_solver(self.settings, self.runtime, best)
-        self.set_losses(self.objective.losses)
+        self._free_solver()
+        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=spent)
+        self.solver = make_solver(self.settings, self.runtime, canvas)
+        # The best so far is the result until the new solver has done an evaluation.
+        canvas = canvas if self.solver.overwrites else self.solver.canvas
+        best = replace(best, gradient=canvas.new_empty(0))
+        self.state.tracking = Tracking(best=best, best_canvas=canvas)
+        self.set_losses(losses)
         self._scale_began = time.perf_counter()
         return True
 
@@ -284,8 +283,8 @@ class Run:
                 f"{self._fault()} was not finite at the start; use smaller weights or another start"
             )
         self.reason = str(reason)
-        last = self.state.scale == self._planned
-        self.canvas = best if last or self.protection is None else self.protection.shown(best)
+        finest = self.state.scale == self._finest
+        self.canvas = best if finest else self.objective.visible(best)
         self.notify("on_scale_end")  # where it was stopped, a checkpoint is written
         self._record_scale(reason)
         return reason
@@ -294,14 +293,15 @@ class Run:
         state, scale = self.state, self.schedule[self.state.scale]
         tracking, best = state.tracking, state.tracking.best
         assert best is not None
-        record = ScaleRecord(
-            width=scale.width,
-            height=scale.height,
-            evaluations=tracking.count,
-            seconds=round(self.scale_seconds(), 3),
-            reason=reason,
-        )
-        state.scales.append(record)
+        if tracking.count:
+            record = ScaleRecord(
+                width=scale.width,
+                height=scale.height,
+                evaluations=tracking.count,
+                seconds=round(self.scale_seconds(), 3),
+                reason=reason,
+            )
+            state.scales.append(record)
         self.losses = named(best, self.objective.scale)
         if reason == End.NOT_FINITE:
             done = sum(item.evaluations for item in state.scales)
@@ -311,9 +311,8 @@ class Run:
         """Return which loss, or whose gradient, was not finite."""
         if self.state.tracking.rejected is None:
             return "the loss"
-        says = blame(self.network, self.objective.losses, self.objective.tile)
-        says = says if self.protection is None else self.protection.blaming(says)
-        return says(*self.state.tracking.rejected)
+        canvas, evaluation = self.state.tracking.rejected
+        return self.objective.fault(canvas, evaluation)
 
     def end_early(self, error: Stop | NumericalError) -> None:
         """Note that a scale ended before its first evaluation; the result is the coarser scale's."""
@@ -334,11 +333,12 @@ class Run:
             if number != self.state.scale:
                 self._free_solver()
                 self.state = self.state.next_solver(scale=number)
+                self._scale_began = time.perf_counter()
             yield self.schedule[number]
 
     def _free_solver(self) -> None:
         """Give back the memory of a scale that is done; its canvas stays."""
-        for name in ("solver", "objective", "_evaluate", "_seam"):
+        for name in ("solver", "objective", "_seam"):
             vars(self).pop(name, None)
         self.state.tracking = Tracking()
 
@@ -378,7 +378,7 @@ class Run:
 
 def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
     """Return the inputs at one scale, made once for all runs that share them."""
-    return shared.get((inputs, scale, device), lambda: inputs.tensors(scale, device))
+    return shared.get((inputs, scale, device), lambda: inputs.at(scale, device, shared), photo=True)
 
 
 def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
@@ -389,13 +389,3 @@ def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
     if settings.solver == "lbfgs":
         return LBFGS(start, compact=bool(runtime.compact), **options)
     return ScipyLBFGSB(start, **options) if settings.solver == "scipy" else Adam(start, **options)
-
-
-def _check_fit(state: RunState, schedule: Sequence[Scale]) -> None:
-    """Refuse a state whose canvas is not of the size that its scale has."""
-    found = state.solver["canvas"]
-    sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
-    if state.scale >= len(sizes) or tuple(found.shape) != sizes[state.scale]:
-        raise InputError(
-            "the checkpoint does not fit its own settings: its canvas has another size"
-        )

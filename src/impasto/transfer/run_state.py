@@ -3,10 +3,13 @@
 A fresh run begins with `RunState()`, a resumed one with a `RunState` from a file; else they are the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from impasto.config.recipe import Calibration, ScaleRecord
+from impasto.errors import InputError
+from impasto.inputs.pyramid import Scale
 from impasto.optim.evaluation import StateDict
 from impasto.optim.tracking import Tracking
 from impasto.transfer.result import Record
@@ -55,3 +58,16 @@ class RunState:
             name: getattr(self, name) for name in ("history", "scales", "calibration", "limits")
         }
         return RunState(**kept, seconds=self.seconds, **changes)
+
+    def check_fit(self, schedule: Sequence[Scale]) -> None:
+        """Refuse a state from a file whose scale is not in the schedule, or whose canvas is of another size.
+
+        Raises:
+            InputError: It is so.
+        """
+        sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
+        known = len(sizes) if self.limits is None else min(len(sizes), len(self.limits))
+        if self.scale >= known or tuple(self.solver["canvas"].shape) != sizes[self.scale]:
+            raise InputError(
+                "the checkpoint does not fit its own settings: its canvas has another size"
+            )

@@ -6,7 +6,9 @@ Source: Gatys, Ecker and Bethge 2016. Departures of the defaults from the paper:
 start, coarse to fine, pixels kept in the range of a file; `Settings.preset("paper")` has none of them.
 """
 
+import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from torch import Tensor
 
@@ -15,8 +17,9 @@ from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, EndOfScale, NumericalError, Stop
 from impasto.image.picture import PictureLike
 from impasto.inputs import canvas as canvases
-from impasto.inputs.open import MaskLike, StyleLike, open_inputs
+from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
 from impasto.inputs.pictures import ScaledInputs
+from impasto.inputs.shared import Shared
 from impasto.losses.loss import Loss
 from impasto.network.weights.load import WeightsLike
 from impasto.system import hardware
@@ -27,6 +30,84 @@ from impasto.transfer.memory import enough_memory
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
 from impasto.transfer.runtime import resolve
+
+KEPT = 1_000_000_000  # bytes that a stylizer keeps between two calls, beside network and paintings
+
+
+class Stylizer:
+    """Paintings and a network kept ready, to paint photo after photo; `stylize` is its form for one.
+
+        with Stylizer("starry_night.jpg") as stylizer:
+            for photo in photos:
+                stylizer(photo).save(...)
+
+    The pixels are those of `stylize` with the same runtime, byte for byte. One call runs at a time; a second
+    thread waits. Between calls it keeps the network with its kernels and workspace, the opened paintings, and
+    what they give at the sizes used so far, up to `keep` bytes; of the photos it keeps nothing.
+
+    Args:
+        style: The painting or paintings, as for `stylize`.
+        settings: How the pictures are to look; the defaults if None.
+        runtime: How to compute; decided for this machine if None.
+        weights: Other weights than the packaged ones, as for `stylize`.
+        keep: Bytes that are kept between calls, beside the network and the opened paintings.
+
+    Raises:
+        InputError: A painting cannot be read.
+    """
+
+    def __init__(
+        self,
+        style: StyleLike | Sequence[StyleLike],
+        settings: Settings | None = None,
+        *,
+        runtime: Runtime | None = None,
+        weights: WeightsLike | None = None,
+        keep: int = KEPT,
+    ) -> None:
+        self._style, self._styles = style, open_styles(style)
+        self._settings, self._runtime = settings or Settings(), runtime or Runtime()
+        self._weights, self._shared = weights, Shared(keep, photos=False)
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is kept; the next call makes it anew."""
+        with self._lock:
+            self._shared.clear()
+
+    def __call__(
+        self,
+        photo: PictureLike,
+        settings: Settings | None = None,
+        *,
+        on_step: Callable[[Step], None] | None = None,
+        init_picture: PictureLike | None = None,
+        protect: MaskLike | None = None,
+        checkpoint: CheckpointLike = None,
+        extra_losses: Sequence[Loss] = (),
+        on_part: Callable[[], None] | None = None,
+    ) -> Result:
+        """Paint a photo; `settings` other than the stylizer's hold for this call.
+
+        See `stylize` for the arguments and errors.
+        """
+        settings = settings or self._settings
+        with self._lock:
+            inputs = open_inputs(photo, self._styles, settings, init_picture, protect)
+            runtime = resolve(self._runtime, settings)
+            paths = [photo, self._style, init_picture, protect]
+            with open_checkpoints(checkpoint, paths) as checkpoints:
+                run = Run(
+                    inputs, settings, runtime, self._weights, extra_losses, shared=self._shared
+                )
+                self._weights, run.on_part = run.weights, on_part
+                return complete(run, checkpoints, on_step)
 
 
 def stylize(
@@ -68,13 +149,16 @@ def stylize(
         WeightsError: The network's weights are not there.
         NumericalError: Not even the start has a finite loss.
     """
-    settings = settings or Settings()
-    inputs = open_inputs(content, style, settings, init_picture, protect)
-    runtime = resolve(runtime or Runtime(), settings)
-    with open_checkpoints(checkpoint, [content, style, init_picture, protect]) as checkpoints:
-        run = Run(inputs, settings, runtime, weights, extra_losses)
-        run.on_part = on_part
-        return complete(run, checkpoints, on_step)
+    stylizer = Stylizer(style, settings, runtime=runtime, weights=weights, keep=0)
+    return stylizer(
+        content,
+        on_step=on_step,
+        init_picture=init_picture,
+        protect=protect,
+        checkpoint=checkpoint,
+        extra_losses=extra_losses,
+        on_part=on_part,
+    )
 
 
 def complete(
@@ -119,7 +203,7 @@ def paint(run: Run) -> Tensor:
                 raise
             run.end_early(error)  # the coarser scale's canvas is the result
             break
-        if reason not in FINISHED:
+        if run.stopped or reason not in FINISHED:
             break
     assert run.canvas is not None  # a schedule has at least one scale
     return run.canvas
@@ -137,7 +221,7 @@ def optimize(run: Run) -> str:
         except EndOfScale as end:
             return run.end_scale(end.reason)
         except Stop as stop:
-            if not run.state.tracking.count:
+            if not run.state.evaluations:
                 raise
             run.stopped = True
             return run.end_scale(stop.reason)

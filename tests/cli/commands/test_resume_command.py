@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import impasto.network.weights.load
-import impasto.transfer.stylize
 from cli.test_app import DRIVER, picture
 from impasto.cli import run
 from impasto.cli.app import main
@@ -42,17 +41,16 @@ def place(tmp_path, monkeypatch) -> Path:
 
 def interrupted(*arguments: str, at: int = 9, number: int = signal.SIGINT) -> int:
     """Run the command line with a signal at an evaluation."""
-    original, count = OnStep.on_evaluation, [0]
+    original = OnStep.on_evaluation
 
-    def noted(self, *arguments, **options) -> None:
-        count[0] += 1
-        if count[0] == at:
+    def signaled(self, run, canvas, evaluation) -> None:
+        if len(run.state.history) == at:
             signals.running = True
             signal.raise_signal(number)
-        original(self, *arguments, **options)
+        original(self, run, canvas, evaluation)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OnStep, "on_evaluation", noted)
+        patch.setattr(OnStep, "on_evaluation", signaled)
         return main(list(arguments))
 
 
@@ -87,7 +85,7 @@ def test_a_file_of_its_own(capsys) -> None:
     assert f"to continue: impasto resume {Path(NAME).absolute()}" in said.err
     assert json.loads(said.out.splitlines()[-1])["checkpoint"] == str(Path(NAME).absolute())
     assert main([*RUN, "-o", "other.png", "--checkpoint", NAME]) == ExitCode.USAGE
-    assert "exists already: impasto resume goes on from it" in capsys.readouterr().err
+    assert "exists already: impasto resume continues it" in capsys.readouterr().err
     assert main(["resume", NAME, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["checkpoint"] is None
     assert pixels("out.png") == pixels("whole.png")
@@ -116,7 +114,7 @@ def test_flags_go_before_what_was_asked(capsys, monkeypatch) -> None:
     interrupted(*RUN, "-o", "out.tif", "--bits", "16", "--save-every", "4", "--report")
     assert main(["resume", "-o", "again.tif"]) == 0
     assert Path("again.html").exists()
-    assert "interrupted and gone on with" in Path("again.html").read_text()
+    assert "interrupted and continued" in Path("again.html").read_text()
     assert Path("again-0012.tif").exists()
     assert read_recipe("again.tif").stopped == "evaluations"
     interrupted(*RUN, "-o", "out.png")
@@ -180,9 +178,11 @@ def test_another_input_and_another_version(capsys, place) -> None:
     picture("photo.png", seed=9)
     assert main(["resume", NAME]) == ExitCode.USAGE
     assert "it is another picture now" in capsys.readouterr().err
-    told = checkpoint_file.read(Path(NAME))
-    other = told.head.changed(recipe=told.head.recipe.changed(impasto="7.0"))
-    checkpoint_file.write(Path(NAME), checkpoint_file.Checkpoint(other, told.tensors, told.history))
+    saved = checkpoint_file.read(Path(NAME))
+    other = saved.header.changed(recipe=saved.header.recipe.changed(impasto="7.0"))
+    checkpoint_file.write(
+        Path(NAME), checkpoint_file.Checkpoint(other, saved.tensors, saved.history)
+    )
     assert main(["resume", NAME]) == ExitCode.USAGE
     assert "was written by impasto 7.0" in capsys.readouterr().err
 
@@ -227,5 +227,5 @@ def test_a_second_signal_while_a_checkpoint_is_written_tears_nothing(capsys, mon
         assert main([*RUN, "-o", "out.png"]) == 130
     assert capsys.readouterr().out == ""
     left = sorted(path.suffix for path in checkpoint_folder.folder().iterdir())
-    assert left == [".previous", ".safetensors"]
+    assert left == [".safetensors"]
     assert main(["resume"]) == 0

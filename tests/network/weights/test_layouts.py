@@ -5,7 +5,7 @@ import torch
 
 from impasto.errors import WeightsError
 from impasto.network.layers import LAYERS
-from impasto.network.weights.layouts import CONVS, SHAPES, convert, recognise
+from impasto.network.weights.layouts import CONVS, SHAPES, convert, recognize
 
 # As torchvision numbers them in `features`, written down from its source, independently of LAYERS.
 FEATURES = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
@@ -80,7 +80,7 @@ def test_the_shapes_are_those_of_the_paper() -> None:
 def test_recognised(tensors, layout, first) -> None:
     tensors["classifier.0.weight"] = empty(4096, 25088)
     tensors["fc1/fc1_W_1:0"] = empty(25088, 4096)
-    found = recognise(tensors)
+    found = recognize(tensors)
     assert found.name == layout
     assert found.names["conv1_1.weight"] == first
     assert len(found.names) == 32
@@ -106,7 +106,7 @@ NARROW = [(max(8, o // 8), max(3, i // 8), h, w) for o, i, h, w in SHAPES.values
     ("tensors", "words"),
     [
         (numbered(FEATURES_16), "f.pth is VGG-16, with 13 convolutions; give VGG-19"),
-        (with_batch_norm(), "f.pth is VGG-19 with batch normalisation"),
+        (with_batch_norm(), "f.pth is VGG-19 with batch normalization"),
         (numbered(FEATURES[:13]), "f.pth is VGG-19 without conv5_2 and 2 more"),
         (numbered([*FEATURES, 36], [*SHAPES.values(), (512, 512, 3, 3)]), "not VGG-19: it has 17"),
         (numbered(FEATURES, NARROW), r"conv1_1.weight has the shape \(8, 3, 3, 3\), not \(64, 3"),
@@ -118,7 +118,7 @@ NARROW = [(max(8, o // 8), max(3, i // 8), h, w) for o, i, h, w in SHAPES.values
 )
 def test_refused_in_one_line(tensors, words) -> None:
     with pytest.raises(WeightsError, match=words) as caught:
-        recognise(tensors, "f.pth")
+        recognize(tensors, "f.pth")
     assert "\n" not in str(caught.value)
 
 
@@ -130,19 +130,19 @@ def test_vgg16_in_other_names_is_refused() -> None:
             if not any(f"{block}_conv4" in name or f"conv{block}_4" in name for block in (3, 4, 5))
         }
         with pytest.raises(WeightsError, match="is VGG-16"):
-            recognise(less)
+            recognize(less)
 
 
 def test_an_optimizers_tensors_do_not_count() -> None:
     tensors = keras("kernel:0", "bias:0", "optimizer_weights/block{0}_conv{1}/")
-    assert recognise({**tensors, **keras()}).names["conv1_1.bias"].endswith("_b_1:0")
+    assert recognize({**tensors, **keras()}).names["conv1_1.bias"].endswith("_b_1:0")
 
 
 def test_keras_kernels_are_turned() -> None:
     tensors = {name: torch.zeros(tensor.shape) for name, tensor in keras().items()}
     name = "block2_conv1/block2_conv1_W_1:0"
     tensors[name] = torch.arange(tensors[name].numel()).reshape(tensors[name].shape).float()
-    turned = convert(tensors, recognise(tensors))["conv2_1.weight"]
+    turned = convert(tensors, recognize(tensors))["conv2_1.weight"]
     assert turned.shape == (128, 64, 3, 3)
     assert turned[5, 7, 1, 2] == tensors[name][1, 2, 7, 5]
     assert turned.is_contiguous()
@@ -153,12 +153,12 @@ def test_what_is_not_finite_is_refused(bad) -> None:
     tensors = {name: torch.zeros(tensor.shape) for name, tensor in named().items()}
     tensors["conv3_2.weight"][4, 3, 2, 1] = bad
     with pytest.raises(WeightsError, match=r"conv3_2\.weight in f holds NaN or infinity"):
-        convert(tensors, recognise(tensors), "f")
+        convert(tensors, recognize(tensors), "f")
 
 
 def test_integers_are_refused_and_halves_are_taken() -> None:
     tensors = {name: torch.zeros(tensor.shape).half() for name, tensor in named().items()}
-    assert convert(tensors, recognise(tensors))["conv1_1.weight"].dtype == torch.float32
+    assert convert(tensors, recognize(tensors))["conv1_1.weight"].dtype == torch.float32
     tensors["conv1_2.bias"] = tensors["conv1_2.bias"].to(torch.int8)
     with pytest.raises(WeightsError, match=r"conv1_2\.bias in f holds int8"):
-        convert(tensors, recognise(tensors), "f")
+        convert(tensors, recognize(tensors), "f")

@@ -45,6 +45,7 @@ def server(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     server.asked, server.delay, server.folder = [], 0.0, folder
     server.url = f"http://127.0.0.1:{server.server_port}"
+    server.handle_error = lambda *args: None  # a client that goes away is what is tested here
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
     thread.start()
     yield server

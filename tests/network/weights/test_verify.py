@@ -96,11 +96,11 @@ def test_optimal_clusters_keep_the_rule() -> None:
 
 def test_the_original_in_any_layout(packed, decoded) -> None:
     for name in WHAT:
-        family, verified = judge(decoded, layout(name), packed, digest="0" * 64, shown="f")
+        family, verified = judge(decoded, layout(name), packed, digest="0" * 64, label="f")
         assert family == "original"
         assert not verified.startswith("no")
         assert "published" not in verified
-    _, verified = judge(decoded, layout("torchvision"), packed, digest="d01eb7cb" * 8, shown="f")
+    _, verified = judge(decoded, layout("torchvision"), packed, digest="d01eb7cb" * 8, label="f")
     assert "SHA-256 starts with the published d01eb7cb" in verified
 
 
@@ -111,7 +111,7 @@ def test_a_layer_that_is_off_is_named(packed, decoded) -> None:
         with pytest.raises(
             WeightsError, match=r"14 of 16 .* but conv3_3\.weight is off by 0\."
         ) as e:
-            judge(decoded, layout(name), packed, digest="0" * 64, shown="f.pth")
+            judge(decoded, layout(name), packed, digest="0" * 64, label="f.pth")
         assert "\n" not in str(e.value)
 
 
@@ -119,17 +119,17 @@ def test_exchanged_channels_are_found(packed, decoded) -> None:
     decoded["conv1_1.weight"] = decoded["conv1_1.weight"].flip(1)
     for name in WHAT:
         with pytest.raises(WeightsError, match="red and blue exchanged"):
-            judge(decoded, layout(name), packed, digest="0" * 64, shown="f.pth")
+            judge(decoded, layout(name), packed, digest="0" * 64, label="f.pth")
 
 
 def test_weights_trained_anew(packed, decoded) -> None:
     others = {name: torch.randn_like(tensor) * 0.02 for name, tensor in decoded.items()}
-    family, verified = judge(others, layout("torchvision"), packed, digest="ab" * 32, shown="f.pth")
+    family, verified = judge(others, layout("torchvision"), packed, digest="ab" * 32, label="f.pth")
     assert family == "torchvision"
     assert verified.startswith("no: ")
-    _, verified = judge(others, layout("torchvision"), packed, digest="dcbb9e9d" * 8, shown="f.pth")
+    _, verified = judge(others, layout("torchvision"), packed, digest="dcbb9e9d" * 8, label="f.pth")
     assert verified == "SHA-256 starts with the published dcbb9e9d (8 of 64 digits)"
-    for name, shown in (("conv1_1", "f"), ("keras", "f"), ("torchvision", "vgg19-d01eb7cb.pth")):
+    for name, label in (("conv1_1", "f"), ("keras", "f"), ("torchvision", "vgg19-d01eb7cb.pth")):
         with pytest.raises(WeightsError, match=r"not the original VGG-19.*conv1_1\.weight is off"):
-            judge(others, layout(name), packed, digest="ab" * 32, shown=shown)
+            judge(others, layout(name), packed, digest="ab" * 32, label=label)
     assert len(CONVS) == 16

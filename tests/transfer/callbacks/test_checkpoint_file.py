@@ -1,4 +1,6 @@
 import json
+import math
+import os
 import zlib
 from dataclasses import replace
 
@@ -15,8 +17,6 @@ from impasto.transfer.callbacks.checkpoint_file import (
     Checkpoint,
     CheckpointHeader,
     TornError,
-    load,
-    previous,
     read,
     write,
 )
@@ -40,8 +40,8 @@ def made(count: int = 3, **changes) -> Checkpoint:
     canvas = torch.rand((1, 3, 4, 5), generator=torch.Generator().manual_seed(count))
     tensors = {"canvas": canvas, "gradient": -canvas}
     tensors |= {"step.0": torch.ones(60, dtype=torch.bfloat16), "change.0": torch.zeros(60)}
-    values = {"scale": 0, "tile": 0, "used": 0, "scale_seconds": 0.5, "count": count}
-    values |= {"numbers": {"loss": 0.1, "failures": 0, "best_loss": 0.1}, "parts": {"style.a": 0.1}}
+    values = {"scale": 0, "tile": 0, "spent": 0, "scale_seconds": 0.5, "count": count}
+    values |= {"numbers": {"loss": 0.1, "failures": 0}, "best_loss": 0.1, "parts": {"style.a": 0.1}}
     values |= {"columns": ("total", "style"), "recipe": recipe()}
     losses = {"total": 1 / 3, "style": float("inf")}
     rows = tuple(Record(1, number, losses, 0.1 * number) for number in range(1, count + 1))
@@ -49,13 +49,13 @@ def made(count: int = 3, **changes) -> Checkpoint:
 
 
 def test_what_is_written_is_read(tmp_path) -> None:
-    path, told = tmp_path / "a", made()
-    write(path, told)
+    path, saved = tmp_path / "a", made()
+    write(path, saved)
     found = read(path)
-    assert found.head == told.head
-    assert found.history == told.history
-    assert set(found.tensors) == set(told.tensors)
-    for name, tensor in told.tensors.items():
+    assert found.header == saved.header
+    assert found.history == saved.history
+    assert set(found.tensors) == set(saved.tensors)
+    for name, tensor in saved.tensors.items():
         assert found.tensors[name].dtype == tensor.dtype
         assert torch.equal(found.tensors[name], tensor)
         assert found.tensors[name].data_ptr() % 64 == 0  # as when it was made
@@ -63,23 +63,81 @@ def test_what_is_written_is_read(tmp_path) -> None:
         assert json.loads(file.metadata()["impasto"])["count"] == 3
 
 
-def test_the_one_before_is_kept_and_taken_where_the_last_is_torn(tmp_path, caplog) -> None:
+def test_a_torn_file_is_refused_with_one_line(tmp_path) -> None:
     path = tmp_path / "a"
     for count in (1, 2, 3):
         write(path, made(count))
-    assert (read(path).head.count, read(previous(path)).head.count) == (3, 2)
+    assert read(path).header.count == 3
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
     whole = path.read_bytes()
     for torn in (whole[:-1], whole[:100], b"", whole[:-9] + b"\xff" + whole[-8:]):
         path.write_bytes(torn)
-        with pytest.raises(TornError):
+        with pytest.raises(TornError) as caught:
             read(path)
-        assert load(path).head.count == 2
-    assert "going on from the one before" in caplog.text
-    path.unlink()
-    assert load(path).head.count == 2
-    previous(path).write_bytes(b"x")
-    with pytest.raises(TornError, match="a"):
-        load(path)
+        assert str(path) in str(caught.value)
+        assert "is cut off or damaged, or no checkpoint of impasto's" in str(caught.value)
+        assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
+def test_what_ends_in_the_middle_of_writing_keeps_the_last_whole_one(
+    tmp_path, monkeypatch, name
+) -> None:
+    """As a kill does; in the middle of the tensors, or between any two calls that bring a file about."""
+
+    class KilledError(BaseException):
+        pass
+
+    path = tmp_path / "a"
+    write(path, made(1))
+    whole = path.read_bytes()
+
+    def deadly(*arguments, **options):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        if name == "write":
+            half, original = iter([True, True, False]), checkpoint_file._bytes
+            patch.setattr(
+                checkpoint_file,
+                "_bytes",
+                lambda tensor: original(tensor) if next(half) else deadly(),
+            )
+        else:
+            patch.setattr(os, name, deadly)
+        with pytest.raises(KilledError):
+            write(path, made(2))
+    assert path.read_bytes() == whole
+    assert read(path).header.count == 1
+    write(path, made(3))
+    assert read(path).header.count == 3
+
+
+def test_the_state_is_that_which_was_written(tmp_path) -> None:
+    """All of `Tracking` and of the run's state; nan and infinity too."""
+    canvas = made().tensors["canvas"]
+    best = {"best": canvas + 1} | made().tensors
+    values = {"scale": 1, "tile": 32, "spent": 7, "seconds_left": -1.5, "limits": (4, 9)}
+    values |= {"round_start": 0.3, "failures": 2, "failed": 0.1, "finite": False}
+    for checkpoint, tensors in ((made(**values), best), (made(), made().tensors)):
+        write(tmp_path / "a", replace(checkpoint, tensors=tensors))
+        state = read(tmp_path / "a").state()
+        tracking = state.tracking
+        full = values if tensors is best else {}
+        assert (state.scale, state.tile, state.spent) == ((1, 32, 7) if full else (0, 0, 0))
+        assert (state.seconds_left, state.limits) == ((-1.5, [4, 9]) if full else (None, None))
+        assert (state.seconds, state.scale_seconds, state.scales) == (1.0, 0.5, [])
+        assert (tracking.count, tracking.best.loss, tracking.best.parts) == (
+            3, 0.1, {"style.a": 0.1},
+        )  # fmt: skip
+        assert (tracking.round_start, tracking.failures) == ((0.3, 2) if full else (math.inf, 0))
+        assert tracking.failed == 0.1 if full else math.isnan(tracking.failed)
+        assert tracking.finite == (not full)
+        assert torch.equal(tracking.best_canvas, canvas + 1 if full else canvas)
+        assert (tracking.best_canvas is state.solver["canvas"]) == (not full)
+        assert set(state.solver) == {*made().tensors, "loss", "failures"}
+        assert state.evaluations == (10 if full else 3)
+        assert len(state.history) == 3
 
 
 def test_every_byte_that_changes_is_found(tmp_path) -> None:
@@ -99,14 +157,14 @@ def test_every_byte_that_changes_is_found(tmp_path) -> None:
             read(path)
 
 
-def test_another_version_is_refused_and_not_fallen_back_from(tmp_path) -> None:
+def test_another_version_is_refused(tmp_path) -> None:
     path = tmp_path / "a"
     write(path, made(1))
     write(path, made(2, recipe=recipe(impasto="0.0.7")))
     with pytest.raises(
         InputError, match=r"written by impasto 0\.0\.7; this is impasto .*that version"
     ):
-        load(path)
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -120,28 +178,81 @@ def test_another_version_is_refused_and_not_fallen_back_from(tmp_path) -> None:
     ],
 )
 def test_what_no_solver_can_go_on_from_is_torn(tmp_path, change) -> None:
-    told = made()
+    saved = made()
     if "tensors" in change:
-        told = replace(told, tensors=change.pop("tensors"))
-    told = replace(
-        told,
-        head=told.head.changed(**change),
-        history=() if change.get("columns") else told.history,
+        saved = replace(saved, tensors=change.pop("tensors"))
+    saved = replace(
+        saved,
+        header=saved.header.changed(**change),
+        history=() if change.get("columns") else saved.history,
     )
-    write(tmp_path / "a", told)
+    write(tmp_path / "a", saved)
     if change.get("columns"):
-        head = told.head.changed(columns=("total", "style", "more"))
-        _replace_head(tmp_path / "a", head)
+        header = saved.header.changed(columns=("total", "style", "more"))
+        _replace_header(tmp_path / "a", header)
     with pytest.raises(TornError):
         read(tmp_path / "a")
 
 
-def _replace_head(path, head: CheckpointHeader) -> None:
-    """Write another head over that of a file, with a right checksum."""
+def solved(solver: str) -> Checkpoint:
+    """Return a checkpoint of a solver in mid-scale."""
+    canvas = torch.full((1, 3, 4, 5), 0.5)
+    tensors, numbers = dict(made().tensors), {"loss": 0.1, "failures": 0}
+    if solver == "adam":
+        tensors = dict.fromkeys(("canvas", "mean", "square", "best"), canvas)
+        numbers = {"steps": 3.0, "rate": 0.1}
+    elif solver == "scipy":
+        tensors, numbers = dict.fromkeys(("canvas", "best"), canvas), {}
+    settings = Settings(solver=solver)
+    return replace(made(numbers=numbers, recipe=recipe(settings=settings)), tensors=tensors)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize(
+    "spoiled", ["other size", "no canvas", "no numbers", "other solver", "no best"]
+)
+def test_a_state_that_does_not_fit_is_refused(tmp_path, solver, spoiled) -> None:
+    saved = solved(solver)
+    write(tmp_path / "a", saved)
+    read(tmp_path / "a")
+    tensors, header = dict(saved.tensors), saved.header
+    if spoiled == "other size":
+        name = next(name for name in tensors if name != "canvas")
+        tensors[name] = torch.zeros(1, 3, 2, 2)
+    elif spoiled == "no canvas":
+        del tensors["canvas"]
+    elif spoiled == "no numbers" and solver == "scipy":
+        header = header.changed(best_loss=None)
+    elif spoiled == "no numbers":
+        header = header.changed(numbers={})
+    elif spoiled == "other solver":
+        tensors |= {"mean": tensors["canvas"]} if solver != "adam" else {"step.0": torch.ones(60)}
+    elif solver == "lbfgs":
+        header = header.changed(best_loss=None)
+    else:
+        del tensors["best"]
+    write(tmp_path / "a", Checkpoint(header, tensors, saved.history))
+    with pytest.raises(TornError, match=r"the state does not fit|is missing") as caught:
+        read(tmp_path / "a")
+    assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("count", [0, 7])
+def test_without_loss_and_gradient_at_a_start_and_where_weights_changed(tmp_path, count) -> None:
+    tensors = {name: item for name, item in made().tensors.items() if name != "gradient"}
+    saved = made(numbers={}, count=count, best_loss=0.1 if count else None)
+    write(tmp_path / "a", Checkpoint(saved.header, tensors, ()))
+    state = read(tmp_path / "a").state()
+    assert set(state.solver) == {"canvas", "step.0", "change.0"}
+    assert (state.tracking.best is None) == (not count)
+
+
+def _replace_header(path, header: CheckpointHeader) -> None:
+    """Write another header over that of a file, with a right checksum."""
     found = read(path)
     tensors = {**found.tensors, "history": torch.zeros((0, 4), dtype=torch.float64)}
     with path.open("wb") as file:
-        checkpoint_file._save(tensors, head.model_dump_json(), file)
+        checkpoint_file._save(tensors, header.model_dump_json(), file)
 
 
 @pytest.mark.parametrize(
@@ -150,17 +261,17 @@ def _replace_head(path, head: CheckpointHeader) -> None:
 def test_what_is_no_checkpoint(tmp_path, data) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(InputError, match="no checkpoint"):
-        load(tmp_path / "a")
+        read(tmp_path / "a")
 
 
 def test_a_folder_and_nothing_at_all(tmp_path) -> None:
     with pytest.raises(InputError, match="is a folder"):
-        load(tmp_path)
+        read(tmp_path)
     with pytest.raises(InputError, match=r"cannot read .*no such file"):
-        load(tmp_path / "a")
+        read(tmp_path / "a")
 
 
-def test_the_checksum_is_over_head_and_tensors(tmp_path) -> None:
+def test_the_checksum_is_over_header_and_tensors(tmp_path) -> None:
     write(tmp_path / "a", made())
     with safe_open(tmp_path / "a", "pt") as file:
         said = file.metadata()

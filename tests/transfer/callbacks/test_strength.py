@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,29 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import InputError, SettingsError, Stop
 from impasto.image.picture import Picture
+from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import ScaledInputs, StyleUse
-from impasto.losses.build import bind, layers_of
+from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Penalty
 from impasto.losses.objective import Objective, prepare
-from impasto.optim.evaluation import State
+from impasto.optim.tracking import Tracking
 from impasto.transfer.callbacks import checkpoints, strength
-from impasto.transfer.callbacks.strength import StyleRatio, carried, goal_of, ratio_of
+from impasto.transfer.callbacks.base import Callback
+from impasto.transfer.callbacks.strength import StyleRatio, goal_of, ratio_of
 from impasto.transfer.callbacks.strength_control import (
-    begun,
-    enough,
     equilibrium_weight,
+    is_close_enough,
     log_weight_correction,
     predicted_log_ratio,
+    starting_weight,
 )
 from impasto.transfer.reproduce import reproduce
 from impasto.transfer.resume import resume
-from impasto.transfer.stylize import replay, stylize
+from impasto.transfer.run import Run
+from impasto.transfer.runtime import resolve
+from impasto.transfer.stylize import default_callbacks, paint, stylize
 from reference import neutral
+from transfer.repeating import repeated
 from transfer.test_stylize import PAINTING, PHOTO
 
 ONE = Runtime(device="cpu", threads=1, precision="fp32")
@@ -135,12 +141,12 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
 def test_parts_without_a_gradient_are_those_of_an_evaluation(narrow, random_image) -> None:
     network = prepare(narrow, pooling="average", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(random_image(48, 48), (random_image(40, 48, 1),), torch.ones(1), None)
-    losses = bind(network, targets, Settings(total_variation=3.0))
+    losses = build_losses(network, targets, Settings(total_variation=3.0))
     for tile in (None, 32):
         objective = Objective(network, losses, tile)
         canvas = random_image(48, 48, 2)
         expected = objective(canvas).parts
-        assert objective.parts(canvas) == pytest.approx(dict(expected), rel=1e-5)
+        assert objective.values(canvas) == pytest.approx(dict(expected), rel=1e-5)
 
 
 # --- the law -------------------------------------------------------------------------------------
@@ -171,19 +177,21 @@ def test_the_course_of_the_ratio() -> None:
 
 def test_the_first_weight_is_that_which_the_course_asks_for() -> None:
     for ratio in (0.3, 1.0, 6.0):
-        assert predicted_log_ratio(10, ratio, begun(10, ratio, 60), 60) == pytest.approx(
+        assert predicted_log_ratio(10, ratio, starting_weight(10, ratio, 60), 60) == pytest.approx(
             0.0, abs=1e-3
         )
-    assert begun(10, 1.0, 60) == pytest.approx(1.0, rel=1e-3)
-    assert begun(10, 6.0, 12) == pytest.approx(math.exp(2), rel=1e-3)  # out of reach: all it may
-    assert begun(10, 1e-9, 60) == pytest.approx(math.exp(-2), rel=1e-3)
+    assert starting_weight(10, 1.0, 60) == pytest.approx(1.0, rel=1e-3)
+    assert starting_weight(10, 6.0, 12) == pytest.approx(
+        math.exp(2), rel=1e-3
+    )  # out of reach: all it may
+    assert starting_weight(10, 1e-9, 60) == pytest.approx(math.exp(-2), rel=1e-3)
 
 
 def test_when_it_is_enough() -> None:
-    assert enough(45, 1.05, 60)
-    assert not enough(44, 1.0, 60)
-    assert not enough(54, 1.07, 60)
-    assert not enough(54, 0.93, 60)
+    assert is_close_enough(45, 1.05, 60)
+    assert not is_close_enough(44, 1.0, 60)
+    assert not is_close_enough(54, 1.07, 60)
+    assert not is_close_enough(54, 0.93, 60)
 
 
 def test_the_weight_goes_where_the_ratio_has_to() -> None:
@@ -227,30 +235,77 @@ def test_when_it_is_measured() -> None:
     assert len(all_of(100_000)) < 50
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adam", "scipy"])
-def test_a_state_is_carried_over_to_other_weights(solver, narrow, random_image) -> None:
-    """The best canvas has the loss that an evaluation with the new weights finds."""
-    network = prepare(narrow, pooling="max", padding="zero", precision="fp32", device="cpu")
-    targets = ScaledInputs(random_image(32, 32), (random_image(32, 32, 1),), torch.ones(1), None)
+class Turn(Callback):
+    """Changes the style's weight after some evaluations, and looks at the run before and after."""
+
+    def __init__(self, after: int, factor: float, check) -> None:
+        self.after, self.factor, self.check, self.done = after, factor, check, False
+
+    def on_iteration(self, run: Run) -> None:
+        if self.done or run.state.tracking.count < self.after:
+            return
+        self.done = True
+        tracking = run.state.tracking
+        tracking.failures, tracking.failed, tracking.round_start = 2, 0.5, 9.0
+        before = replace(tracking), dict(run.solver.state_dict())
+        run.reweigh(
+            [
+                replace(loss, weight=loss.weight * self.factor)
+                if loss.name.startswith("style")
+                else loss
+                for loss in run.objective.losses
+            ]
+        )
+        self.check(run, *before)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_a_state_is_carried_over_to_other_weights(solver, narrow) -> None:
+    """The best canvas has the loss that an evaluation with the new weights finds; the memory stays."""
+    checked = []
+
+    def check(run: Run, tracking: Tracking, state: dict) -> None:
+        now, after = run.state.tracking, run.solver.state_dict()
+        evaluation = run.objective(now.best_canvas)
+        assert now.best.loss == pytest.approx(evaluation.loss, rel=1e-5)
+        assert now.best.parts == pytest.approx(dict(evaluation.parts), rel=1e-5)
+        assert now.best.loss != pytest.approx(tracking.best.loss, rel=1e-3)
+        assert now.best_canvas is tracking.best_canvas
+        assert (now.count, now.failures, now.round_start) == (tracking.count, 0, math.inf)
+        assert math.isnan(now.failed)
+        gone = {"gradient", "loss", "failures"} if solver == "lbfgs" else set()
+        assert set(state) - set(after) == gone
+        assert ("step.0" in after) == (solver == "lbfgs")
+        for name, item in after.items():
+            assert torch.equal(item, state[name]) if torch.is_tensor(item) else item == state[name]
+        snapshot = run.snapshot()  # as of now, not of before the change
+        assert snapshot.tracking.best.loss == now.best.loss
+        assert set(snapshot.solver) == set(after)
+        checked.append(now.count)
+
+    settings = Settings(size=48, min_size=48, evaluations=12, solver=solver, style_weight=10.0)
+    inputs = open_inputs(PHOTO, PAINTING, settings, None, None)
     own = Penalty(lambda features: features["image"].mean(), weight=3.0)
-    losses = [[*bind(network, targets, Settings(style_weight=w)), own] for w in (10.0, 70.0)]
-    canvas = random_image(32, 32, 2)
-    before = Objective(network, losses[0])(canvas)
-    tensors = {"canvas": canvas, "gradient": before.gradient, "step.0": torch.ones(3)}
-    numbers = {"loss": before.loss, "failures": 1.0, "best_loss": before.loss, "round_start": 9.0}
-    if solver == "adam":
-        tensors, numbers = {"canvas": canvas, "mean": canvas, "best": canvas}, {"steps": 4.0}
-    elif solver == "scipy":
-        tensors = {"scipy.x": torch.ones(3), "best": canvas}
-    state = carried(State(7, tensors, numbers, before.parts), *losses)
-    after = Objective(network, losses[1])(canvas)
-    assert state.numbers["best_loss"] == pytest.approx(after.loss, rel=1e-5)
-    assert state.parts == pytest.approx(dict(after.parts), rel=1e-5)
-    assert state.count == 7
-    assert torch.equal(state.tensors["canvas"], canvas)
-    assert ("step.0" in state.tensors) == (solver == "lbfgs")
-    assert not {"gradient", "scipy.x"} & set(state.tensors)
-    assert set(state.numbers) - {"best_loss"} == ({"steps"} if solver == "adam" else set())
+    run = Run(inputs, settings, resolve(ONE, settings), narrow, [own])
+    run.callbacks = [Turn(7, 7.0, check)]
+    paint(run)
+    assert 7 <= checked[0] < 12
+    assert len(run.state.history) == 12
+    factor = 7.0
+    before, after = run.state.history[checked[0] - 1], run.state.history[checked[0]]
+    if solver == "lbfgs":  # evaluates its canvas anew, in other weights
+        assert after.losses["style"] == pytest.approx(before.losses["style"] * factor, rel=1e-3)
+        assert after.losses["penalty"] == pytest.approx(before.losses["penalty"], rel=1e-5)
+
+
+def test_checkpoints_come_before_the_strength(narrow) -> None:
+    """What is saved between two steps is of the weights that led there."""
+    settings = Settings(**SMALL)
+    inputs = open_inputs(PHOTO, PAINTING, settings, None, None)
+    run = Run(inputs, settings, resolve(ONE.changed(budget=9.0), settings), narrow)
+    own = checkpoints.Checkpoints(enabled=False)
+    names = [type(item).__name__ for item in default_callbacks(run, own, print)]
+    assert names == ["OnStep", "TimeBudget", "Checkpoints", "StrengthControl"]
 
 
 # --- a run ---------------------------------------------------------------------------------------
@@ -290,7 +345,7 @@ def test_the_reported_losses_are_in_the_weights_of_their_time(small) -> None:
     assert turn.losses["content"] == pytest.approx(before.losses["content"], rel=1e-4)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_made_again_without_measuring(small, narrow, monkeypatch, solver) -> None:
     first = small({"solver": solver})
     first.save("out.png")
@@ -308,32 +363,101 @@ class KilledError(BaseException):
     """In place of a kill."""
 
 
-def killed_and_resumed(small, narrow, solver, number):
-    """Return the result of a run that is killed after so many evaluations and then gone on with."""
+def killed_and_resumed(small, narrow, solver, number, *, stop=False):
+    """Return the result of a run that is killed or stopped after so many evaluations and then resumed."""
 
     def kill(step):
         if step.evaluations == number:
-            raise KilledError
+            raise Stop("interrupted") if stop else KilledError
 
+    Path(NAME).unlink(missing_ok=True)
     with contextlib.suppress(KilledError):
         small({"solver": solver}, checkpoint=NAME, on_step=kill)
     return resume(NAME, weights=narrow)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
-@pytest.mark.parametrize("number", [8, 9, 10, 14, 20, 21, 30])
-def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number) -> None:
+@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("numbers", [range(8, 18), range(18, 25), (30, 31, 32, 39, 40)])
+def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, numbers, stop) -> None:
+    """Through the checkpoint of the last iteration, and through that which a `Stop` writes."""
     whole = small({"solver": solver})
-    found = killed_and_resumed(small, narrow, solver, number)
+    for number in numbers:
+        found = killed_and_resumed(small, narrow, solver, number, stop=stop)
+        assert found.recipe.pixels_sha256 == whole.recipe.pixels_sha256, number
+        assert found.recipe.calibration == whole.recipe.calibration, number
+        assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
+
+
+def test_stopped_while_it_measures(small, narrow) -> None:
+    """It measures again when it is resumed."""
+    runtime = {"runtime": ONE.changed(tile=32)}
+    whole = small(**runtime)
+    measured = [item.after for item in whole.recipe.calibration.stretches if item.scale == 1]
+    original, calls = StyleRatio.__call__, []
+
+    def interrupted(self, canvas):
+        calls.append(True)
+        if len(calls) == 2:
+            raise Stop("interrupted")
+        return original(self, canvas)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StyleRatio, "__call__", interrupted)
+        stopped = small(**runtime, checkpoint=NAME)
+    assert stopped.stopped == "interrupted"
+    assert len(stopped.history) >= measured[2]
+    assert [item.after for item in stopped.recipe.calibration.stretches] == measured[:2]
+    found = resume(NAME, weights=narrow)
     assert found.recipe.pixels_sha256 == whole.recipe.pixels_sha256
     assert found.recipe.calibration == whole.recipe.calibration
-    assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy"])
+@pytest.mark.parametrize("reason", ["interrupted", "evaluations"])
+def test_what_is_measured_at_the_end_belongs_to_finished_scales_only(small, reason) -> None:
+    """Not to one that the caller stopped, whatever word that is given."""
+
+    def stop(step):
+        if step.evaluations == 27:
+            raise Stop(reason)
+
+    found = small(on_step=stop)
+    assert found.stopped == reason
+    after = [(item.scale, item.after) for item in found.recipe.calibration.stretches]
+    assert (1, 20) in after
+    assert after[-1][0] == 2
+    assert after[-1][1] < 7
+
+
+def test_where_no_smaller_tile_is_left_nothing_more_is_measured(small, monkeypatch) -> None:
+    original, calls = Objective.__call__, []
+
+    def short(self, canvas):
+        calls.append(self.tile)
+        if len(calls) > 13:
+            raise MemoryError
+        return original(self, canvas)
+
+    monkeypatch.setattr(Objective, "__call__", short)
+    monkeypatch.setattr(impasto.transfer.memory, "EDGES", (32, 16), raising=False)
+    found = small({"size": 64, "min_size": 64})
+    assert found.stopped == "out of memory"
+    assert calls[-3:] == [None, 32, 16]
+    assert len(found.history) == 13
+    assert found.recipe.calibration.stretches[-1].after <= 13
+
+
+def test_scipys_solver_is_refused(small) -> None:
+    with pytest.raises(InputError, match=r"strength: SciPy's solver .*take --solver lbfgs or adam"):
+        small({"solver": "scipy"})
+    with pytest.raises(InputError, match="strength"):
+        small({"solver": "scipy", "bounded": False})
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_a_scale_ends_at_the_goal(small, narrow, monkeypatch, solver) -> None:
     """It is made again, and resumed from before its end, to the same bytes."""
-    monkeypatch.setattr(strength, "enough", lambda count, ratio, passes: count >= 14)
+    monkeypatch.setattr(strength, "is_close_enough", lambda count, ratio, passes: count >= 14)
     whole = small({"solver": solver})
     ended = [scale.evaluations for scale in whole.recipe.scales]
     assert all(14 <= count < 20 for count in ended)
@@ -355,9 +479,9 @@ def test_made_again_and_interrupted(small, narrow) -> None:
             raise KilledError
 
     with contextlib.suppress(KilledError):
-        replay(
+        repeated(
             first.recipe, "photo.png", "painting.png", weights=narrow, on_step=kill,
-            keeper=checkpoints.Checkpoints(NAME),
+            checkpoints=checkpoints.Checkpoints(NAME),
         )  # fmt: skip
     found = resume(NAME, weights=narrow)
     assert found.recipe.pixels_sha256 == first.recipe.pixels_sha256

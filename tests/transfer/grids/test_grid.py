@@ -79,16 +79,16 @@ def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> N
     made = []
 
     class Counted(Shared):
-        def get(self, key, make):
+        def get(self, key, make, **options):
             before = self.made
-            value = super().get(key, make)
+            value = super().get(key, make, **options)
             made.extend([key] * (self.made - before))
             return value
 
     monkeypatch.setattr("impasto.transfer.grids.grid.Shared", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
-    # The network; at two scales inputs, photo's and painting's targets.
-    assert len(made) == 1 + 2 * 3
+    # The network; at two scales the inputs, the painting, the targets of both.
+    assert len(made) == 1 + 2 * 4
 
 
 def test_regions_are_told_once(files, narrow, caplog) -> None:
@@ -395,4 +395,4 @@ def test_a_cell_is_found_by_row_and_column() -> None:
 
 def test_varying_quality_goes_before_a_number_of_evaluations() -> None:
     axes = varying.plan({"quality": ["draft", "best"]}, Settings(evaluations=3))
-    assert [place.settings.passes for place in axes.places] == [25, 200]
+    assert [place.settings.evaluations_per_scale for place in axes.places] == [25, 200]

@@ -116,6 +116,6 @@ def _folder(folder: Path) -> Path:
 def _line(progress: "TrialProgress") -> str:
     """Return one line about the trial that begins."""
     trial = progress.trial
-    size = f"{trial.settings.size} px, {trial.settings.passes} evaluations"
+    size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
     left = "" if progress.seconds_left is None else f"; {duration(progress.seconds_left)} left"
     return f"{progress.number}/{progress.count}  {trial.name}: {size}{left}"

@@ -10,7 +10,7 @@ from impasto.cli.flags import SOURCES, Flags, generated, switch, takes
 from impasto.cli.output import save_settings, settings_target
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config import settings_file
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode, ImpastoError
 from impasto.messages import printable
@@ -52,7 +52,8 @@ def _facts(resolved: ResolvedSettings) -> dict[str, Any]:
 
 def _lines(resolved: ResolvedSettings) -> list[str]:
     rows = [
-        (name, printable(shown(value)), printable(where)) for name, value, where in _rows(resolved)
+        (name, printable(format_value(value)), printable(where))
+        for name, value, where in _rows(resolved)
     ]
     names = max(len(name) for name, _, _ in rows)
     values = min(44, max(len(value) for _, value, _ in rows))
@@ -62,9 +63,9 @@ def _lines(resolved: ResolvedSettings) -> list[str]:
 def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
     """Return all presets that can be read, and what is wrong with the others."""
     usable, bad = {}, []
-    for name in settings_file.known():
+    for name in settings_file.preset_paths():
         try:
-            file = settings_file.read(name)
+            file = settings_file.read_preset(name)
             Settings.preset(name)
         except ImpastoError as error:
             bad.append(str(error))
@@ -73,7 +74,7 @@ def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
     shipped = {path.stem for path in settings_file.SHIPPED.glob("*.toml")}
     bad += [
         f"{path}: the name {path.stem} is taken"
-        for path in settings_file.mine()
+        for path in settings_file.user_presets()
         if path.stem in shipped
     ]
     return usable, bad

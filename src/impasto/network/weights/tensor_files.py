@@ -1,7 +1,7 @@
-"""Reading files of tensors that come from anywhere: PyTorch's, safetensors and HDF5.
+"""Read untrusted files of tensors: of PyTorch, safetensors and HDF5.
 
-The kind is told by the first bytes. Nothing in a file is run: PyTorch's pickles go through its reader of
-plain tensors (`weights_only=True`), and the other two hold none.
+The first bytes tell the kind. No code in a file runs: pickles of PyTorch are read with `weights_only=True`,
+and the other two kinds hold none.
 """
 
 import stat
@@ -26,13 +26,13 @@ _HEAD = 512
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file under the names that they have in it.
+    """Return the tensors of a file by their names in it.
 
     Raises:
-        WeightsError: It is missing, a folder, empty, damaged, too large or of no kind known.
+        WeightsError: It is missing, a folder, empty, damaged, too large or of an unknown kind.
     """
-    shown = printable(path)
-    head = _head(path, shown)
+    label = printable(path)
+    head = _head(path, label)
     reader: Callable[[Path, str], dict[str, Tensor]]
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         reader = _hdf5
@@ -41,13 +41,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < LIMIT:
         reader = _safetensors
     else:
-        raise WeightsError(f"{shown} {_what(head)}; give a .pth, .h5 or .safetensors file")
+        raise WeightsError(f"{label} {_what(head)}; give a .pth, .h5 or .safetensors file")
     try:
-        return reader(path, shown)
+        return reader(path, label)
     except MemoryError as error:
-        raise WeightsError(f"not enough memory to read {shown}; give another file") from error
+        raise WeightsError(f"not enough memory to read {label}; give another file") from error
     except OSError as error:
-        raise _damaged(shown, reason(error)) from error
+        raise _damaged(label, reason(error)) from error
 
 
 def sha256(path: Path) -> str:
@@ -63,7 +63,7 @@ def sha256(path: Path) -> str:
 
 
 def header(path: Path) -> dict[str, str]:
-    """Return what a safetensors file says of itself; nothing for other files."""
+    """Return the metadata of a safetensors file; empty for other files."""
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
@@ -71,24 +71,24 @@ def header(path: Path) -> dict[str, str]:
         return {}
 
 
-def _head(path: Path, shown: str) -> bytes:
-    """Return the first bytes of an ordinary file of a bearable size."""
+def _head(path: Path, label: str) -> bytes:
+    """Return the first bytes of an ordinary file that is not too large."""
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
-            raise WeightsError(f"{shown} is a folder; give one file of weights")
+            raise WeightsError(f"{label} is a folder; give one file of weights")
         if not stat.S_ISREG(info.st_mode):
-            raise WeightsError(f"{shown} is not an ordinary file; give one that is")
+            raise WeightsError(f"{label} is not an ordinary file; give one that is")
         if not info.st_size:
-            raise WeightsError(f"{shown} is empty; give another file")
+            raise WeightsError(f"{label} is empty; give another file")
         if info.st_size > LIMIT:
-            raise WeightsError(f"{shown} is larger than {LIMIT // 10**6} MB; give a smaller file")
+            raise WeightsError(f"{label} is larger than {LIMIT // 10**6} MB; give a smaller file")
         with path.open("rb") as file:
             return file.read(_HEAD)
     except FileNotFoundError as error:
-        raise WeightsError(f"{shown} does not exist; check the path") from error
+        raise WeightsError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {shown}: {reason(error)}; check the path") from error
+        raise WeightsError(f"cannot read {label}: {reason(error)}; check the path") from error
 
 
 def _what(head: bytes) -> str:
@@ -100,58 +100,57 @@ def _what(head: bytes) -> str:
     return "is not a file of weights"
 
 
-def _damaged(shown: str, why: str) -> WeightsError:
-    return WeightsError(f"{shown} is cut off or damaged ({why}); get it again")
+def _damaged(label: str, why: str) -> WeightsError:
+    return WeightsError(f"{label} is cut off or damaged ({why}); get it again")
 
 
 def _first_line(error: BaseException) -> str:
     return printable(str(error).strip().partition("\n")[0][:120]) or type(error).__name__
 
 
-def _safetensors(path: Path, shown: str) -> dict[str, Tensor]:
+def _safetensors(path: Path, label: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
 
 
-def _torch(path: Path, shown: str) -> dict[str, Tensor]:
+def _torch(path: Path, label: str) -> dict[str, Tensor]:
     zipped = zipfile.is_zipfile(path)
     if zipped:
-        _check_zip(path, shown)
+        _check_zip(path, label)
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever the bytes of a stranger's file bring about in the reader
-        said = str(error)
-        if "Unsupported" in said or "unsupported" in said:
+    except Exception as error:  # a damaged file can raise anything in the reader
+        if "unsupported" in str(error).lower():
             raise WeightsError(
-                f"{shown} asks for more than tensors, which could run a stranger's code, and was not loaded; "
+                f"{label} holds more than tensors, which could run a stranger's code, and was not loaded; "
                 "give a file of a plain state_dict"
             ) from error
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping):
-        raise WeightsError(f"{shown} holds no named tensors; give a file of a plain state_dict")
-    return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{label} holds no named tensors; give a file of a plain state_dict")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _check_zip(path: Path, shown: str) -> None:
-    """Refuse what would unpack to more than it is: PyTorch itself never compresses."""
+def _check_zip(path: Path, label: str) -> None:
+    """Refuse compressed archives, which may unpack to any size; PyTorch never compresses."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > LIMIT:
-        raise WeightsError(f"{shown} is a compressed archive, not a file of PyTorch; unpack it")
+        raise WeightsError(f"{label} is a compressed archive, not a file of PyTorch; unpack it")
 
 
-def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
+def _hdf5(path: Path, label: str) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError as error:
@@ -159,7 +158,7 @@ def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def visit(name: str, item: Any) -> None:
-        # Not the classifier, and nothing whose data would come from elsewhere or unpack to too much.
+        # Not the classifier, no data from other files, and none that unpack to too much.
         if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
             return
         if item.ndim in (1, 4) and 0 < item.size <= LARGEST and item.dtype.kind in "fiu":
@@ -169,5 +168,5 @@ def _hdf5(path: Path, shown: str) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(shown, _first_line(error)) from error
+        raise _damaged(label, _first_line(error)) from error
     return tensors

@@ -1,6 +1,6 @@
-"""Whether weights are the original ones, told by comparing them with the packaged 8-bit codes.
+"""Verify that weights are the original ones, by comparison with the packaged 8-bit codes.
 
-The rule. The packaged codes were made by optimal k-means in one dimension: each layer's original weights
+The packaged codes were made by optimal k-means in one dimension: each layer's original weights
 were sorted into 256 groups, and a group's entry in the table is the mean of its members. Two things follow.
 A weight lies nearer to its own entry than to the next one, that is, within half the gap to either side;
 and where there is no next entry, at both ends of the table, a member of a group of n lies at most n - 1
@@ -8,8 +8,8 @@ times as far outside as another can lie inside, because the members' mean is the
 the half gap is allowed outside too). `MARGIN` of the half gap is allowed on top for rounding. Biases are
 packaged as they are and have to be equal.
 
-What passes differs from the original by no more than the packaged weights can, in each of 20 million
-places. It need not be equal to the original in the last bits: codes cannot tell that.
+Weights that pass differ from the original by no more than the packaged ones can, in each of 20 million
+values. They may differ in the last bits, which the codes cannot show.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from impasto.errors import WeightsError
 from impasto.network.weights.layouts import CONVS, Layout
 
 MARGIN = 0.01  # of half a gap
-PUBLISHED = {  # the first digits of the SHA-256, which the file's own name publishes
+PUBLISHED = {  # the first digits of the SHA-256, part of the published file name
     "torchvision": "dcbb9e9d",  # vgg19-dcbb9e9d.pth
     "original": "d01eb7cb",  # vgg19-d01eb7cb.pth
 }
@@ -32,12 +32,12 @@ SAME = "every weight lies within the rounding of the packaged 8-bit codes, biase
 
 @dataclass(frozen=True)
 class Deviation:
-    """Where a layer leaves the original: `what` is off by `by`, where `allowed` would pass."""
+    """The largest deviation of a layer from the original: `what` is off by `by`; `allowed` would pass."""
 
     what: str
     by: float
     allowed: float
-    share: float  # of the numbers of this layer that are off
+    share: float  # of the values of this layer that are off
 
     def __str__(self) -> str:
         return (
@@ -49,7 +49,7 @@ class Deviation:
 def deviation(
     conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]
 ) -> Deviation | None:
-    """Return how a layer leaves the original by most, or None where it does not.
+    """Return the largest deviation of a layer from the original; None if it is within the rounding.
 
     Args:
         conv: Its name, such as `conv3_1`.
@@ -76,7 +76,7 @@ def deviation(
 
 
 def reach(codes: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how far below and above each entry of a table its weights can lie, (256,) each."""
+    """Return how far below and above its entry in the table a weight can lie; (256,) each."""
     half = table.diff() / 2 * (1 + MARGIN)
     members = torch.bincount(codes.flatten(), minlength=len(table))
     outside = (members - 1).clamp(min=1)
@@ -91,40 +91,40 @@ def judge(
     packed: Mapping[str, Tensor],
     *,
     digest: str,
-    shown: str,
+    label: str,
 ) -> tuple[str, str]:
     """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
 
     Args:
-        weights: The 16 convolutions under our names.
+        weights: The 16 convolutions by our names.
         layout: How the file names them.
         packed: As `load.read_packed` returns it.
         digest: The file's SHA-256.
-        shown: The file, for messages.
+        label: The name of the file in messages.
 
     Raises:
-        WeightsError: Something says that it holds the original weights, but it does not.
+        WeightsError: It should hold the original weights, but does not.
     """
-    found = {
+    deviations = {
         conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed)
         for conv in CONVS
     }
-    wrong = {conv: off for conv, off in found.items() if off is not None}
+    wrong = {conv: off for conv, off in deviations.items() if off is not None}
     if not wrong:
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
-    _check_exchanged(weights, packed, wrong, shown)
+    _check_exchanged(weights, packed, wrong, label)
     first = next(iter(wrong.values()))
     right = len(CONVS) - len(wrong)
     if right:
         raise WeightsError(
-            f"{shown} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
+            f"{label} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
             "give another file"
         )
-    if layout.only_original or PUBLISHED["original"] in PurePath(shown).name:
+    if layout.only_original or PUBLISHED["original"] in PurePath(label).name:
         raise WeightsError(
-            f"{shown} is not the original VGG-19, as files with {layout.what} should be: {first}; "
+            f"{label} is not the original VGG-19, as files with {layout.what} should be: {first}; "
             "give another file"
         )
     published = PUBLISHED["torchvision"]
@@ -139,12 +139,12 @@ def _check_exchanged(
     weights: Mapping[str, Tensor],
     packed: Mapping[str, Tensor],
     wrong: Mapping[str, Deviation],
-    shown: str,
+    label: str,
 ) -> None:
-    """Refuse a first layer whose channels were put into the order RGB."""
+    """Refuse a first layer whose input channels are in the order RGB."""
     exchanged = weights["conv1_1.weight"].flip(1)
     if "conv1_1" in wrong and not deviation("conv1_1", exchanged, weights["conv1_1.bias"], packed):
         raise WeightsError(
-            f"conv1_1 in {shown} is the original's with red and blue exchanged; "
+            f"conv1_1 in {label} is the original's with red and blue exchanged; "
             "give a file for input in the order BGR"
         )

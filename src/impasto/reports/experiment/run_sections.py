@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 
-from impasto.config.model import shown
+from impasto.config.model import format_value
 from impasto.config.recipe import Recipe
 from impasto.reports.experiment import plots, trials, wording
 from impasto.reports.experiment.context import DIGITS, Context, Section, thumbnail
@@ -198,10 +198,10 @@ def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
 
 def _facts(recipe: Recipe) -> dict[str, str]:
     """Return the settings and what a result was made with, as text by name."""
-    values = {name: shown(value) for name, value in recipe.settings.model_dump().items()}
+    values = {name: format_value(value) for name, value in recipe.settings.model_dump().items()}
     return values | {
         "device": recipe.runtime.device,
-        "threads": shown(recipe.runtime.threads),
+        "threads": format_value(recipe.runtime.threads),
         "precision": recipe.runtime.precision,
         "weights": recipe.weights,
         "impasto": recipe.impasto,

@@ -24,8 +24,8 @@ from impasto.inputs.canvas import upscale
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind, layers_of
-from impasto.losses.objective import Objective, network_of
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
 from impasto.messages import printable, reason
 from impasto.network.weights.load import identity as weights_identity
 from impasto.network.weights.load import load
@@ -198,9 +198,9 @@ class Runner:
         inputs = self.inputs(trial)
         (*_, scale) = inputs.scales(trial.settings, layers_of(trial.settings, ()))
         exact = runtime.changed(precision="fp32")
-        network = network_of(self.weights, trial.settings, exact, self._shared)
+        network = load_network(self.weights, trial.settings, exact, self._shared)
         targets = scaled_inputs(inputs, scale, runtime.device, self._shared)
-        objective = Objective(network, bind(network, targets, trial.settings, self._shared))
+        objective = Objective(network, build_losses(network, targets, trial.settings, self._shared))
 
         def score(picture: Picture) -> dict[str, float]:
             with hardware.threads(runtime.threads or 1):

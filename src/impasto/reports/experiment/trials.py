@@ -198,7 +198,8 @@ def work(planned: Sequence[Trial]) -> float:
     The network ends at the deepest layer that has a loss: relu1_2 alone costs a tenth of all five.
     """
     return sum(
-        float(trial.settings.passes * (trial.settings.size or 0) ** 2) * depth(trial.settings)
+        float(trial.settings.evaluations_per_scale * (trial.settings.size or 0) ** 2)
+        * depth(trial.settings)
         for trial in planned
     )
 

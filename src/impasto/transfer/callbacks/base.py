@@ -54,7 +54,7 @@ class OnStep(Callback):
             height=scale.height,
             iteration=run.state.tracking.count,
             evaluations=record.evaluation,
-            planned=len(run.schedule) * run.settings.passes,
+            planned=len(run.schedule) * run.settings.evaluations_per_scale,
             losses=record.losses,
             seconds=record.seconds,
             left=run.seconds_left(),

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from impasto._version import __version__
-from impasto.config.model import Model, explain
+from impasto.config.model import Model, error_message
 from impasto.config.recipe import Recipe
 from impasto.errors import InputError, SettingsError
 from impasto.messages import printable, reason
@@ -59,7 +59,7 @@ class CheckpointHeader(Model):
     """All of a checkpoint that is no tensor.
 
     `recipe` is that of the run so far. `limits` are the evaluations at each scale of a run that repeats
-    another. `scale`, from 0, to `seconds_left` are of the `RunState`, `count` to `failed` of its `Tracking`,
+    another. `scale`, from 0, to `seconds_left` are of the `RunState`, `count` to `finite` of its `Tracking`,
     `numbers` of the solver. `columns` names the losses in the history, `losses` the caller's own. `folders`
     is where the inputs lay; `note` is the command line's.
     """
@@ -78,6 +78,7 @@ class CheckpointHeader(Model):
     round_start: float | None = None
     failures: int = 0
     failed: float | None = None
+    finite: bool = True
     numbers: dict[str, float] = Field(default_factory=dict)
     columns: tuple[str, ...]
     losses: tuple[str, ...] = ()
@@ -108,6 +109,7 @@ class Checkpoint:
             math.inf if header.round_start is None else header.round_start,
             header.failures,
             math.nan if header.failed is None else header.failed,
+            header.finite,
         )
         return RunState(
             scale=header.scale,
@@ -155,6 +157,7 @@ def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> 
         round_start=tracking.round_start if math.isfinite(tracking.round_start) else None,
         failures=tracking.failures,
         failed=tracking.failed if math.isfinite(tracking.failed) else None,
+        finite=tracking.finite,
         numbers=numbers,
         columns=tuple(names),
         losses=tuple(loss.name for loss in run.extra_losses),
@@ -287,7 +290,7 @@ def _header_of(text: str, shown: str) -> CheckpointHeader:
         return CheckpointHeader.model_validate_json(text)
     except ValidationError as error:
         raise TornError(
-            f"{shown}: {explain('head', error, CheckpointHeader.model_fields)}"
+            f"{shown}: {error_message('head', error, CheckpointHeader.model_fields)}"
         ) from error
     except SettingsError as error:
         raise TornError(f"{shown}: {error}") from error

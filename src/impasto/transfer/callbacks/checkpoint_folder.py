@@ -36,9 +36,7 @@ def last() -> Path:
     for path in reversed(unfinished()):
         if not at_work(path):
             return path
-    raise InputError(
-        "there is no unfinished run to go on with; give the FILE that --checkpoint wrote"
-    )
+    raise InputError("there is no unfinished run to resume; give the FILE that --checkpoint wrote")
 
 
 def at_work(path: Path) -> bool:
@@ -153,6 +151,6 @@ def check_free(path: Path, *, force: bool) -> None:
     check_target(path, overwrite=True)
     if path.is_file() and not force:
         raise InputError(
-            f"the checkpoint {printable(path)} exists already: impasto resume goes on from it; to begin anew "
+            f"the checkpoint {printable(path)} exists already: impasto resume continues it; to begin anew "
             "remove it, give another name or --force"
         )

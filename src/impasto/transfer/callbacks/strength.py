@@ -30,10 +30,10 @@ from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, EndOfScale, Stop
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.shared import Shared
-from impasto.losses.build import bind
+from impasto.losses.build import build_losses
 from impasto.losses.gram import GramLoss
 from impasto.losses.loss import Loss
-from impasto.losses.objective import Objective, network_of, protection_of
+from impasto.losses.objective import Objective, Protection, load_network
 from impasto.messages import NOTE
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import identity, load_weights
@@ -72,7 +72,7 @@ class StyleRatio:
 
     Args:
         network: The neutral one.
-        targets: The inputs at this scale.
+        pictures: The inputs at this scale.
         tile: Edge of the parts that are computed at a time; 0 computes the whole.
         compact: Keep the photo's features in 16 bits.
         on_part: Called after every part.
@@ -81,25 +81,33 @@ class StyleRatio:
     def __init__(
         self,
         network: FeatureExtractor,
-        targets: ScaledInputs,
+        pictures: ScaledInputs,
         tile: int = 0,
         *,
         compact: bool = False,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        uses = tuple(replace(use, layers=None) for use in targets.uses)  # all five
-        asked = replace(targets, uses=uses), NEUTRAL
-        losses = bind(network, *asked, tile=tile, compact=compact, on_part=on_part)
-        blended = [_blended(loss) for loss in losses]
-        self._objective = Objective(network, blended, tile or None, on_part=on_part)
-        self._protection = protection_of(targets)
+        uses = tuple(replace(use, layers=None) for use in pictures.uses)  # all five
+        losses = build_losses(
+            network,
+            replace(pictures, uses=uses),
+            NEUTRAL,
+            tile=tile,
+            compact=compact,
+            on_part=on_part,
+        )
+        self._objective = Objective(
+            network,
+            [_blended(loss) for loss in losses],
+            tile or None,
+            protection=Protection.of(pictures),
+            on_part=on_part,
+        )
 
     def __call__(self, canvas: Tensor) -> tuple[float, float]:
         """Return content and style of a canvas (1, 3, H, W), each region beside its own paintings."""
-        if self._protection is not None:
-            canvas = self._protection.shown(canvas)
         terms = {"content": 0.0, "style": 0.0}
-        for name, value in self._objective.parts(canvas).items():
+        for name, value in self._objective.values(canvas).items():
             terms[name.partition(".")[0]] += value
         return terms["content"], terms["style"]
 
@@ -141,10 +149,9 @@ class StrengthControl(Callback):
 
     def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
         """Give the style the weight that it has at this point of the run."""
-        state = run.state
         if not run.repeats:
             self._ratio = StyleRatio(
-                self._neutral_network(run), pictures, state.tile or 0,
+                self._neutral_network(run), pictures, run.runtime.tile or 0,
                 compact=bool(run.runtime.compact), on_part=run.on_part,
             )  # fmt: skip
         if not _changes(run):
@@ -174,7 +181,7 @@ class StrengthControl(Callback):
         """Note what a finished scale achieved, after all its evaluations."""
         ratio, self._ratio = self._ratio, None
         count, canvas = run.state.evaluations, run.state.tracking.best_canvas
-        if ratio is None or canvas is None or run.reason not in FINISHED:
+        if ratio is None or canvas is None or run.stopped or run.reason not in FINISHED:
             return
         if _changes(run)[-1].after != count:
             with contextlib.suppress(Stop):  # the scale is over in any case
@@ -207,7 +214,7 @@ class StrengthControl(Callback):
             if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
                 self._network = run.network
             else:
-                self._network = network_of(packaged, NEUTRAL, run.runtime, Shared(0))
+                self._network = load_network(packaged, NEUTRAL, run.runtime, Shared(0))
         return self._network
 
     def _measure(self, run: Run, count: int, limit: int) -> None:

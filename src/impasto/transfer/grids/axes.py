@@ -154,7 +154,7 @@ def _axis(field: str, values: Iterable[Any], called: str) -> Axis:
     for value in values:
         if isinstance(value, str) and not value:
             raise SettingsError(f"{called}: a value is empty; give values as in {field}=1,2")
-        checked = Settings.called({field: value}, {field: called})
+        checked = Settings.with_names({field: value}, {field: called})
         converted = getattr(checked, field)
         if converted in found:
             raise SettingsError(f"{called}: {worded(converted)} is given twice; leave one out")

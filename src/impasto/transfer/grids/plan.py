@@ -65,7 +65,9 @@ class GridPlan:
         """What each cell costs, in evaluations times pixels; 0 for those that are there."""
         pairs = zip(self.axes.places, self.scales, strict=True)
         return [
-            0.0 if index in self.done else float(_pixels(scales) * place.settings.passes)
+            0.0
+            if index in self.done
+            else float(_pixels(scales) * place.settings.evaluations_per_scale)
             for index, (place, scales) in enumerate(pairs)
         ]
 
@@ -201,7 +203,8 @@ def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, di
         and recipe.settings == settings
         and recipe.weights_sha256 == digest
         and recipe.content.sha256 == inputs.content.sha256
-        and [item.wanted for item in recipe.styles] == [item.wanted for item in inputs.records()]
+        and [item.identity for item in recipe.styles]
+        == [item.identity for item in inputs.records()]
         and (recipe.protect.region if recipe.protect else None) == (kept.region if kept else None)
         and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
         and asked.precision in ("auto", recipe.runtime.precision)

@@ -1,4 +1,4 @@
-"""A large file is held instead of its pixels; they are the same, and damage is found at once."""
+"""The pixels of a large file are streamed from it; they are the same, and damage is found at once."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def p3() -> bytes:
 
 FILES = {
     "jpeg": pil_bytes(smooth(3), "JPEG", quality=95),
-    "grey": pil_bytes(smooth(1)[..., 0], "PNG"),
+    "gray": pil_bytes(smooth(1)[..., 0], "PNG"),
     "alpha": pil_bytes(smooth(4), "PNG"),
     "16 bits": pyvips.Image.new_from_array(
         smooth(4, 65535), interpretation="rgb16"
@@ -45,8 +45,8 @@ def test_the_pixels_are_the_same(name, monkeypatch):
     plain = Picture.open(FILES[name])
     monkeypatch.setattr(pixels, "LARGE", 1000)
     flowing = Picture.open(FILES[name])
-    assert flowing._held.streamed
-    assert not plain._held.streamed
+    assert flowing._pixels.streamed
+    assert not plain._pixels.streamed
     for _ in range(2):
         assert torch.equal(flowing.tensor(32, 20), plain.tensor(32, 20))
     assert torch.equal(flowing.tensor(), plain.tensor())
@@ -71,5 +71,5 @@ def test_a_turned_or_a_dense_one_is_unpacked(monkeypatch):
     exif[274] = 6
     turned = pil_bytes(Image.fromarray(smooth(3)).transpose(UNDO[6]), "PNG", exif=exif)
     noise = pil_bytes(RNG.integers(0, 256, (120, 200, 3), dtype=np.uint8), "PNG")
-    assert not Picture.open(turned)._held.streamed
-    assert not Picture.open(noise)._held.streamed
+    assert not Picture.open(turned)._pixels.streamed
+    assert not Picture.open(noise)._pixels.streamed

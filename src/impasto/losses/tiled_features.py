@@ -1,0 +1,68 @@
+"""Features of whole pictures, computed tile by tile, from which targets are made."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.losses.loss import crop
+from impasto.network.backprop import FeatureExtractor
+from impasto.network.layers import stride
+from impasto.network.tiles import Window, tiles
+
+HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 65504
+
+
+@dataclass(frozen=True, eq=False)
+class TiledFeatures:
+    """Computes features of pictures in tiles.
+
+    Attributes:
+        network: The features' source.
+        tile: Edge of the tiles, in pixels; 0 computes a picture whole.
+        on_part: Called after every tile.
+    """
+
+    network: FeatureExtractor
+    tile: int = 0
+    on_part: Callable[[], None] | None = None
+
+    def parts(
+        self, image: Tensor, layers: Sequence[str]
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
+        """Yield the features of each tile of an image (1, 3, H, W), and their windows, by layer."""
+        height, width = image.shape[-2:]
+        for tile in tiles(height, width, self.tile or max(height, width), layers):
+            part = image[..., tile.rows, tile.columns]
+            yield self.network.forward(part, layers, keep=False).features, tile.windows
+            if self.on_part is not None:
+                self.on_part()
+
+    def whole(
+        self, image: Tensor, layers: Sequence[str], *, compact: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the features of an image (1, 3, H, W) by layer, (1, C, h, w), channels last.
+
+        Args:
+            image: RGB, in [0, 1].
+            layers: Which ones.
+            compact: Store them in 16 bits.
+        """
+        features: dict[str, Tensor] = {}
+        for part, windows in self.parts(image, layers):
+            for name in layers:
+                inner, outer = crop(part[name], windows[name]), windows[name].outer
+                if name not in features:
+                    kind = inner.dtype
+                    if compact and kind != torch.bfloat16:
+                        kind = torch.float16 if inner.abs().max() < HALF_MAX else torch.bfloat16
+                    height, width = (length // stride(name) for length in image.shape[-2:])
+                    features[name] = torch.empty(
+                        (1, inner.shape[1], height, width),
+                        dtype=kind,
+                        device=image.device,
+                        memory_format=torch.channels_last,
+                    )
+                features[name][..., outer[0], outer[1]] = inner
+        return features
