@@ -1,6 +1,6 @@
-"""How a run is shown: a bar on a terminal, plain lines elsewhere. No torch here.
+"""Shows the progress of a run: a bar on a terminal, plain lines elsewhere. No torch here.
 
-Scales cost in proportion to their pixels, so shares and remaining time count evaluations times pixels.
+An evaluation costs in proportion to its pixels, so work and remaining time count evaluations times pixels.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def named_losses(losses: Mapping[str, float]) -> str:
 
 
 class Pace:
-    """Speed and remaining time, from the measured seconds per evaluation and pixel."""
+    """Speed and remaining time of a run, from the measured seconds per evaluation and pixel."""
 
     def __init__(self) -> None:
         self._scale = 0
@@ -35,8 +35,8 @@ class Pace:
         self.per_evaluation: float | None = None  # seconds, at this scale
         self._per_pixel: float | None = None
 
-    def note(self, step: "Step") -> None:
-        """Take in one evaluation."""
+    def update(self, step: "Step") -> None:
+        """Measure with one more evaluation."""
         pixels = step.width * step.height
         if step.scale != self._scale:
             self._scale, self._first = step.scale, (step.iteration, step.seconds)
@@ -57,55 +57,57 @@ class Pace:
         before = sum(costs[: step.scale - 1]) * evaluations
         return before + step.iteration, sum(costs) * evaluations
 
-    def left(self, step: "Step") -> float | None:
+    def seconds_left(self, step: "Step") -> float | None:
         """Return the seconds that the rest will take, or None before anything was measured."""
         if step.left is not None:
             return max(0.0, step.left)
         done, planned = self.work(step)
         return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
 
-    def words(self, step: "Step") -> str:
+    def summary(self, step: "Step") -> str:
         """Return speed and remaining time in words."""
-        rate, left = self.per_evaluation, self.left(step)
+        rate, left = self.per_evaluation, self.seconds_left(step)
         if not rate or left is None:
             return ""
         speed = f"{1 / rate:.1f}/s" if rate < 1 else f"{rate:.1f} s each"
         return f"{speed}  {duration(left)} left"
 
-    def before(self) -> str:
-        """Return what stands before the scale."""
+    def prefix(self) -> str:
+        """Return what a line of progress begins with."""
         return ""
 
 
-class Series(Pace):
+class PaceOfSeries(Pace):
     """The pace of several runs one after the other, such as the cells of a grid.
 
     Args:
-        works: What each run costs, in any unit; 0 for those that are not run.
+        costs: Of each run, in any unit; 0 for those that are not run.
     """
 
-    def __init__(self, works: Sequence[float]) -> None:
+    def __init__(self, costs: Sequence[float]) -> None:
         super().__init__()
-        self._works = list(works)
+        self._costs = list(costs)
         self._index = 0
-        self._began: tuple[float, float] | None = None  # when, and the work done then
+        self._began: tuple[float, float] | None = (
+            None  # the time and the work done at the first step
+        )
 
-    def next(self) -> None:
-        """Go on to the next run."""
+    def next_run(self) -> None:
+        """Begin the next run."""
         self._index += 1
 
-    def note(self, step: "Step") -> None:
-        """Take in one evaluation."""
+    def update(self, step: "Step") -> None:
+        """Measure with one more evaluation."""
         if self._began is None:
             self._began = time.monotonic(), self.work(step)[0]
 
     def work(self, step: "Step") -> tuple[float, float]:
         """Return work done and work planned, of all runs."""
         done, planned = super().work(step)
-        current = self._works[self._index] * done / planned
-        return sum(self._works[: self._index]) + current, sum(self._works)
+        current = self._costs[self._index] * done / planned
+        return sum(self._costs[: self._index]) + current, sum(self._costs)
 
-    def left(self, step: "Step") -> float | None:
+    def seconds_left(self, step: "Step") -> float | None:
         """Return the seconds that all runs will still take, or None before anything was measured."""
         done, planned = self.work(step)
         began, before = self._began or (0.0, done)
@@ -113,14 +115,14 @@ class Series(Pace):
             return None
         return (planned - done) * (time.monotonic() - began) / (done - before)
 
-    def words(self, step: "Step") -> str:
+    def summary(self, step: "Step") -> str:
         """Return the remaining time in words."""
-        left = self.left(step)
+        left = self.seconds_left(step)
         return "" if left is None else f"{duration(left)} left"
 
-    def before(self) -> str:
-        """Return which run this is."""
-        return f"cell {self._index + 1}/{len(self._works)}  "
+    def prefix(self) -> str:
+        """Return which of the runs this is."""
+        return f"cell {self._index + 1}/{len(self._costs)}  "
 
 
 class Progress:
@@ -153,7 +155,7 @@ class Progress:
 
     def step(self, step: "Step") -> None:
         """Show one evaluation."""
-        self.pace.note(step)
+        self.pace.update(step)
         if self._quiet:
             return
         last = step.left is None and step.iteration * step.scales >= step.planned  # of this scale
@@ -162,7 +164,7 @@ class Progress:
             return
         self._drawn = now
         if self._plain:
-            words = [self._where(step), named_losses(step.losses), self.pace.words(step)]
+            words = [self._where(step), named_losses(step.losses), self.pace.summary(step)]
             self._write("  ".join(word for word in words if word))
         else:
             self._draw(step)
@@ -176,7 +178,7 @@ class Progress:
     def _where(self, step: "Step") -> str:
         planned = f"/{step.planned // step.scales}" if step.left is None else ""
         return (
-            f"{self.pace.before()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
+            f"{self.pace.prefix()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
             f"  evaluation {step.iteration}{planned}"
         )
 
@@ -190,7 +192,7 @@ class Progress:
             self.step(step)
             return
         done, planned = self.pace.work(step)
-        words = "  ".join(filter(None, [self._where(step), self.pace.words(step)]))
+        words = "  ".join(filter(None, [self._where(step), self.pace.summary(step)]))
         bar = ProgressBar(total=planned, completed=done)
         shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
         self._live.update(shown, refresh=True)

@@ -18,7 +18,7 @@ import impasto.system.files
 import impasto.transfer.grids.grid
 from impasto.cli.app import main
 from impasto.cli.commands import grid as command
-from impasto.cli.progress import Progress, Series
+from impasto.cli.progress import PaceOfSeries, Progress
 from impasto.errors import ExitCode, NumericalError
 from impasto.image import contact_sheet
 from impasto.image.picture import Picture
@@ -446,15 +446,15 @@ class Now:
 def test_the_remaining_time_counts_all_cells_by_their_work(monkeypatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("impasto.cli.progress.time.monotonic", lambda: clock[0])
-    series = Series([0.0, 10.0, 30.0])
-    series.next()  # the first is there already
-    series.note(Now(5))
-    assert series.left(Now(5)) is None
+    series = PaceOfSeries([0.0, 10.0, 30.0])
+    series.next_run()  # the first is there already
+    series.update(Now(5))
+    assert series.seconds_left(Now(5)) is None
     clock[0] += 5
-    series.note(Now(10))
-    assert series.left(Now(10)) == pytest.approx(30)
-    series.next()
-    assert series.before() == "cell 3/3  "
+    series.update(Now(10))
+    assert series.seconds_left(Now(10)) == pytest.approx(30)
+    series.next_run()
+    assert series.prefix() == "cell 3/3  "
     assert series.work(Now(5)) == (25.0, 40.0)
 
 

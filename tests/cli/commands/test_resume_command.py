@@ -114,7 +114,7 @@ def test_flags_go_before_what_was_asked(capsys, monkeypatch) -> None:
     interrupted(*RUN, "-o", "out.tif", "--bits", "16", "--save-every", "4", "--report")
     assert main(["resume", "-o", "again.tif"]) == 0
     assert Path("again.html").exists()
-    assert "interrupted and gone on with" in Path("again.html").read_text()
+    assert "interrupted and continued" in Path("again.html").read_text()
     assert Path("again-0012.tif").exists()
     assert read_recipe("again.tif").stopped == "evaluations"
     interrupted(*RUN, "-o", "out.png")

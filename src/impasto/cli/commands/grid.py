@@ -25,7 +25,7 @@ from impasto.cli.flags import (
     typed,
 )
 from impasto.cli.output import OutputPlan, plan_output
-from impasto.cli.progress import Progress, Series
+from impasto.cli.progress import PaceOfSeries, Progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
@@ -218,8 +218,8 @@ class _Watch:
     def __init__(self, progress: Progress, plan: "GridPlan", resolved: ResolvedSettings) -> None:
         self._progress = progress
         self._reported = False
-        self._series = Series(plan.work)
-        progress.pace = self._series
+        self._pace = PaceOfSeries(plan.work)
+        progress.pace = self._pace
         done = len(plan.done)
         there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
         progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
@@ -232,7 +232,7 @@ class _Watch:
         self._end()
 
     def cell(self, cell: "Cell") -> None:
-        self._series.next()
+        self._pace.next_run()
         if cell.problem:
             self._progress.say(f"{cell.place.label}: {cell.problem}")
         self._end()
