@@ -51,8 +51,8 @@ class Recolor:
         return tuple(fitted(self._palette(painting, SOFT), goal) for painting in paintings)
 
     def _palette(self, picture: Picture, kernel: str) -> Palette:
-        size = fit(picture.width, picture.height, self.edge)
-        return Palette.of(picture.tensor(*size, kernel=kernel), picture.alpha(*size))
+        width, height = fit(picture.width, picture.height, self.edge)
+        return Palette.of(picture.tensor(width, height, kernel), picture.alpha(width, height))
 
     def seen(
         self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0

@@ -236,7 +236,8 @@ class Objective:
             with torch.no_grad():
                 added = [loss.measure(features, tile.windows) for loss in self.losses]
             if total:
-                added = [add_statistics(*pair) for pair in zip(total, added, strict=True)]
+                pairs = zip(total, added, strict=True)
+                added = [add_statistics(before, after) for before, after in pairs]
             total = added
         return [_detached(statistics) for statistics in total]
 

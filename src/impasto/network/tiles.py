@@ -76,10 +76,11 @@ def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int 
         for left, right in _spans(width, edge, cell):
             rows = slice(max(0, top - around), min(height, bottom + around))
             columns = slice(max(0, left - around), min(width, right + around))
-            windows = {
-                layer: _window(layer, (top, bottom, rows, height), (left, right, columns, width))
-                for layer in names
-            }
+            windows = {}
+            for layer in names:
+                inner_rows, outer_rows = _slices(layer, top, bottom, rows, height)
+                inner_columns, outer_columns = _slices(layer, left, right, columns, width)
+                windows[layer] = Window((inner_rows, inner_columns), (outer_rows, outer_columns))
             result.append(Tile(rows, columns, windows))
     return result
 
@@ -92,18 +93,16 @@ def _spans(length: int, edge: int, cell: int) -> Iterator[tuple[int, int]]:
         yield start, min(length, start + step)
 
 
-def _window(
-    layer: str, vertical: tuple[int, int, slice, int], horizontal: tuple[int, int, slice, int]
-) -> Window:
-    """Return what counts of a layer: the positions whose cell begins in the inner part."""
-    (inner_rows, outer_rows), (inner_columns, outer_columns) = (
-        _slices(layer, *span) for span in (vertical, horizontal)
-    )
-    return Window((inner_rows, inner_columns), (outer_rows, outer_columns))
-
-
 def _slices(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
-    """Return the positions of pixels `start` to `stop` in a tile that reads `read`, and in the layer."""
+    """Return where the positions whose cells begin in `start` to `stop` lie in a tile, and in the layer.
+
+    Args:
+        layer: Or `image`.
+        start: First pixel of the tile's inner part, along one axis.
+        stop: After its last pixel.
+        read: The pixels of the tile with its halo.
+        length: Of the picture.
+    """
     step = stride(layer) if layer in ORDER else 1
     first = start // step
     last = length // step if stop == length else stop // step  # pooling drops what fills no cell
