@@ -1,4 +1,4 @@
-"""The strength: one dial that becomes weights by measurement, while a run goes on.
+"""The strength: a number that becomes weights by measurement during a run.
 
 A strength asks for a ratio: what is left of the style over what is left of the content in the result, by the
 neutral evaluator, whatever network, layers and formulas the run itself has:
