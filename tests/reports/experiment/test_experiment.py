@@ -439,7 +439,7 @@ def test_only_what_is_asked_for_is_run() -> None:
     run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where))
     assert [where.number for where in ran] == [1, 2, 3, 4, 5, 6]
     assert ran[0].seconds_left is None
-    assert ran[3].left > 0
+    assert ran[3].seconds_left > 0
 
 
 # --- the command ---------------------------------------------------------------------------------
