@@ -372,7 +372,7 @@ def test_interrupted_and_started_again_gives_the_same_page() -> None:
     assert [(where.trial.name, where.number, where.count) for where in ran] == [
         ("lbfgs-bounded", 2, 2)
     ]
-    assert ran[0].left > 0  # from the run that was kept
+    assert ran[0].seconds_left > 0  # from the run that was kept
     assert not again.interrupted
     assert without_times(again.page.read_text()) == without_times(whole.page.read_text())
     for name in ("main.png", "main-0006.png", "lbfgs-bounded.png"):
@@ -438,8 +438,8 @@ def test_only_what_is_asked_for_is_run() -> None:
     assert ran == []
     run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where))
     assert [where.number for where in ran] == [1, 2, 3, 4, 5, 6]
-    assert ran[0].left is None
-    assert ran[3].left > 0
+    assert ran[0].seconds_left is None
+    assert ran[3].seconds_left > 0
 
 
 # --- the command ---------------------------------------------------------------------------------
