@@ -243,7 +243,7 @@ MUTANTS = (
     Mutant(
         "what is cut off in matching is made up for",
         "inputs/color_matching.py",
-        "        steps.append(linear(found, wanted))\n",
+        "        steps.append(linear(current, goal))\n",
         "",
         ("tests/inputs/test_color_matching.py",),
         "mean_and_covariance",
@@ -259,8 +259,8 @@ MUTANTS = (
     Mutant(
         "the noise of a gray painting is raised once",
         "inputs/color_matching.py",
-        "        steps.append(linear(found, wanted))",
-        "        steps.append(linear(found, photo))",
+        "        steps.append(linear(current, goal))",
+        "        steps.append(linear(current, photo))",
         ("tests/inputs/test_color_matching.py",),
         "noise",
     ),
