@@ -201,7 +201,9 @@ class Settings(Model):
         "zero", "Padding of convolutions at the border of the picture.", "Expert"
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(
-        "lbfgs", "L-BFGS in torch, SciPy's L-BFGS-B (never bounded), or Adam.", "Expert"
+        "lbfgs",
+        "L-BFGS in torch; SciPy's L-BFGS-B (no bounds, no --strength, saved between scales only); Adam.",
+        "Expert",
     )
     bounded: bool = option(
         True, "Keep pixels in the range of a file during the optimization.", "Expert"
