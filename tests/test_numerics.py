@@ -103,6 +103,8 @@ def draw_settings(draw: Draw, square: bool) -> Settings:
         values["content_weight"] = 1.0
     if not (values["content_weight"] and values["style_weight"]) or shortest < 16:
         values["strength"] = None  # which balances the two, by layers that need so many pixels
+    if values["solver"] == "scipy":
+        values["strength"] = None  # is refused, always
     return Settings(**values)
 
 

@@ -76,19 +76,17 @@ def test_shares_and_precision_too(files, narrow) -> None:
 
 
 def test_what_cells_have_in_common_is_made_once(files, narrow, monkeypatch) -> None:
-    made = []
+    caches = []
 
     class Counted(Shared):
-        def get(self, key, make, **options):
-            before = self.made
-            value = super().get(key, make, **options)
-            made.extend([key] * (self.made - before))
-            return value
+        def __init__(self) -> None:
+            super().__init__()
+            caches.append(self)
 
     monkeypatch.setattr("impasto.transfer.grids.grid.Shared", Counted)
     grid(*files, WEIGHTS, BASE, runtime=ONE, weights=narrow)
     # The network; at two scales the inputs, the painting, the targets of both.
-    assert len(made) == 1 + 2 * 4
+    assert [cache.made for cache in caches] == [1 + 2 * 4]
 
 
 def test_regions_are_told_once(files, narrow, caplog) -> None:
