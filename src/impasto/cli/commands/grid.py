@@ -2,15 +2,15 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
 from impasto.cli.arguments import PictureArguments, picture_arguments
-from impasto.cli.checks import check_no_budget, check_options, check_start, whole
-from impasto.cli.commands.grid_files import GridFiles, write
+from impasto.cli.checks import check_no_budget, check_options, check_pictures, check_start, whole
+from impasto.cli.commands.grid_files import GridFiles
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
@@ -29,9 +29,9 @@ from impasto.cli.progress import PaceOfSeries, Progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
-from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError, Stop
+from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError
 from impasto.messages import counted, duration, printable
-from impasto.system.fallback import shortened
+from impasto.system.fallback import save_or_fall_back, shortened
 from impasto.system.files import check_target
 from impasto.transfer.grids import axes as grid_axes
 from impasto.transfer.grids.axes import Axes, GridCell
@@ -69,10 +69,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
     interrupted one. Values keep their order, from left to right and from top to bottom.
     """
-    if not styles:
-        raise InputError(f"no painting given after {printable(content)}; name a style picture")
-    if "-" in (*styles, flags.init_picture):
-        raise InputError("only the photo can come from standard input (-)")
+    check_pictures(content, styles, flags)
     if flags.output == "-" and flags.pick is None:
         raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
     vary = grid_axes.parse(flags.vary)
@@ -124,8 +121,8 @@ def _paint_grid(
             output=resolved.output,
             overwrite=flags.force,
         )
-        watch = _Watch(progress, plan, resolved)
-        result = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
+        on_step, on_cell = _callbacks(progress, plan, resolved)
+        result = run_grid(plan, on_step=on_step, on_cell=on_cell)
     return _save(sheet, result, progress, size)
 
 
@@ -151,14 +148,10 @@ def _paint_cell(
     if settings.init != "picture":
         arguments = replace(arguments, start=None)
     stem = f"{_stem(arguments)}-{cell.row}-{cell.column}"
-    plan = plan_output(stem, _inputs(arguments, flags), resolved.output, flags)
-    arguments.read(resolved.input)
-    with run.open_checkpoints(plan) as checkpoints:
-        with run.show_progress(plan) as progress:
-            pictures = arguments.open(resolved.input, progress)
-            progress.say(cell.label)
-            result = run.paint(plan, progress, resolved, pictures, checkpoints)
-        return run.save_result(plan, progress, result, checkpoints)
+    limits = resolved.input
+    plan = plan_output(stem, arguments.names, resolved.output, flags, limits=limits)
+    arguments.read(limits)
+    return run.paint(plan, resolved, arguments, [cell.label])
 
 
 # --- before any work -----------------------------------------------------------------------------
@@ -178,71 +171,57 @@ def _stem(arguments: PictureArguments) -> str:
     return shortened(arguments.stem)[:LONGEST_STEM]
 
 
-def _inputs(arguments: PictureArguments, flags: Flags) -> list[str]:
-    """Return the files that are never written over."""
-    return arguments.names if flags.settings is None else [*arguments.names, flags.settings]
-
-
 def _plan_sheet(
     axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> _Sheet:
     """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
-    stem, inputs = _stem(arguments), _inputs(arguments, flags)
+    stem = _stem(arguments)
     # The same name each time, so that the same command finds its cells again.
     name = f"{stem}-grid.png" if flags.output is None else flags.output
     files = GridFiles(Path(name))
     replaces = flags.force or files.are_of(axes.places, arguments)
+    flags = replace(flags, output=name, force=replaces)
     # The sheet has 8 bits; --bits is for the cells.
-    output = resolved.output.changed(bits=None)
-    plan = plan_output(stem, inputs, output, replace(flags, output=name, force=replaces))
-    sources = [Path(item) for item in inputs]
-    check_target(files.csv, inputs=sources, overwrite=replaces)
+    plan = plan_output(stem, arguments.names, resolved.output.changed(bits=None), flags)
+    check_target(files.csv, inputs=plan.inputs, overwrite=replaces)
     if os.path.lexists(files.folder) and not files.folder.is_dir():
         raise OutputError(
             f"{printable(files.folder)} is a file, but the cells go into a folder of that name; "
             "give another name with -o"
         )
-    for cell in axes.places:
-        path = files.cell(cell)
+    for path in map(files.cell, axes.places):
         if os.path.lexists(path):
-            check_target(path, inputs=sources, overwrite=True)
+            check_target(path, inputs=plan.inputs, overwrite=True)
     return _Sheet(plan, files, replaces)
 
 
 # --- while it runs, and after --------------------------------------------------------------------
 
 
-class _Watch:
-    """Shows the progress of all cells, and ends at a signal."""
+def _callbacks(
+    progress: Progress, plan: "GridPlan", resolved: ResolvedSettings
+) -> "tuple[Callable[[Step], None], Callable[[Cell], None]]":
+    """Return an `on_step` and an `on_cell` that show the progress of all cells, and end at a signal."""
+    pace = progress.pace = PaceOfSeries(plan.work)
+    stop = run.stop_at_signal(progress, loss="")
+    done = len(plan.done)
+    there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
+    progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
+    if done and resolved.origins["metadata"] != "default":
+        progress.say("--metadata is for cells made now; those there keep what they hold")
 
-    def __init__(self, progress: Progress, plan: "GridPlan", resolved: ResolvedSettings) -> None:
-        self._progress = progress
-        self._reported = False
-        self._pace = PaceOfSeries(plan.work)
-        progress.pace = self._pace
-        done = len(plan.done)
-        there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
-        progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
-        if done and resolved.origins["metadata"] != "default":
-            progress.say("--metadata is for cells made now; those there keep what they hold")
-
-    def step(self, step: "Step") -> None:
+    def on_step(step: "Step") -> None:
         signals.running = True  # from now on a signal ends the grid cleanly
-        self._progress.step(step)
-        self._end()
+        progress.step(step)
+        stop()
 
-    def cell(self, cell: "Cell") -> None:
-        self._pace.next_run()
+    def on_cell(cell: "Cell") -> None:
+        pace.next_run()
         if cell.problem:
-            self._progress.say(f"{cell.place.label}: {cell.problem}")
-        self._end()
+            progress.say(f"{cell.place.label}: {cell.problem}")
+        stop()
 
-    def _end(self) -> None:
-        if signals.code is not None:
-            if not self._reported:
-                self._progress.say("stopping; once more ends at once")
-            self._reported = True
-            raise Stop(End.INTERRUPTED)
+    return on_step, on_cell
 
 
 def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
@@ -252,60 +231,54 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
     again = "; the same command again continues" if grid.stopped else ""
     if not finished:
         if not grid.stopped:
-            return code or complain(
-                "no cell has a finite loss; no sheet is written", ExitCode.NUMERICAL
-            )
+            message = "no cell has a finite loss; no sheet is written"
+            return code or complain(message, ExitCode.NUMERICAL)
         progress.say(f"no sheet is written, for no cell is finished yet{again}")
         return code
     files, output = sheet.files, Output(bits=8, jpeg_quality=sheet.plan.output.jpeg_quality)
     image = grid.sheet(size).encode(files.sheet.suffix, output)
-    written, troubles = write(
-        {files.sheet: image, files.csv: grid.to_csv().encode()},
-        {files.sheet: "sheet", files.csv: "table"},
-        overwrite=sheet.replaces,
-    )
-    out(json.dumps(_as_json(written, files, grid)) if sheet.plan.json else printable(written[0]))
+    force = sheet.replaces
+    path, trouble = save_or_fall_back(files.sheet, image, overwrite=force, what="sheet")
+    table = grid.to_csv().encode()
+    csv_path, more_trouble = save_or_fall_back(files.csv, table, overwrite=force, what="table")
+    troubles = "; ".join(filter(None, [trouble, more_trouble]))
+    facts = {
+        "path": str(path),
+        "csv_path": str(csv_path),
+        "folder": str(files.folder),
+        "stopped": grid.stopped or None,
+        "cells": list(map(_as_json, grid.cells)),
+    }
+    out(json.dumps(facts) if sheet.plan.print_json else printable(path))
     spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
-    where = f"cells in {printable(files.folder)}, numbers in {printable(written[1])}"
+    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
     progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
     if grid.missing:
         verb = "is" if len(grid.missing) == 1 else "are"
         of_all = f"{len(grid.missing)} of {counted(len(grid.cells), 'cell')}"
         progress.say(f"{of_all} {verb} missing and left blank{again}")
     if troubles:
-        return complain("; ".join(troubles), ExitCode.RESOURCE)
+        return complain(troubles, ExitCode.RESOURCE)
     bad = [
         cell for cell in grid.cells
         if cell.problem or (cell.recipe and cell.recipe.stopped == End.NOT_FINITE)
     ]  # fmt: skip
     if bad and not code:
-        return complain(
-            f"the losses of {counted(len(bad), 'cell')} stopped being finite, first {bad[0].place.label}",
-            ExitCode.NUMERICAL,
-        )
+        trouble = f"the losses of {counted(len(bad), 'cell')} stopped being finite"
+        return complain(f"{trouble}, first {bad[0].place.label}", ExitCode.NUMERICAL)
     return code
 
 
-def _as_json(written: Sequence[Path], files: GridFiles, grid: "Grid") -> dict[str, Any]:
-    """Return what `--json` prints."""
-    cells = [
-        {
-            "row": cell.row,
-            "column": cell.column,
-            "settings": dict(cell.varied),
-            "path": str(cell.path) if cell.recipe else None,
-            "losses": cell.losses,
-            "unweighted": cell.unweighted,
-            "seconds": cell.seconds,
-            "reused": cell.reused,
-            "problem": cell.problem or None,
-        }
-        for cell in grid.cells
-    ]
+def _as_json(cell: "Cell") -> dict[str, Any]:
+    """Return what `--json` prints of a cell."""
     return {
-        "path": str(written[0]),
-        "csv_path": str(written[1]),
-        "folder": str(files.folder),
-        "stopped": grid.stopped or None,
-        "cells": cells,
+        "row": cell.row,
+        "column": cell.column,
+        "settings": dict(cell.varied),
+        "path": str(cell.path) if cell.recipe else None,
+        "losses": cell.losses,
+        "unweighted": cell.unweighted,
+        "seconds": cell.seconds,
+        "reused": cell.reused,
+        "problem": cell.problem or None,
     }

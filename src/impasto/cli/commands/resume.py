@@ -4,14 +4,14 @@ import os
 from dataclasses import replace
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from impasto.cli import run as run_module
-from impasto.cli.commands.reproduce import INPUTS, WEIGHTS, check_inputs_are_kept
+from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
 from impasto.cli.flags import SAVING, Flags, generated, output_flag, takes, typed_name
-from impasto.cli.output import OutputPlan, SavedOutput, free_name, plan_output
+from impasto.cli.output import OutputPlan, check_targets, free_name, plan_output
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
 from impasto.config.recipe import Recipe
@@ -25,19 +25,20 @@ FLAGS = [item for item in SAVING if item.name not in ("checkpoint", "no_checkpoi
 NOTE = "The run was interrupted and continued; its pictures on the way are those since then."
 
 
-def _checkpoint() -> Any:
-    about = Parameter(
-        help="The file that --checkpoint wrote. [default: the last run that was not finished]",
-        converter=typed_name,
-    )
-    kind = Annotated[Path | None, about]
-    return Plain("checkpoint", Plain.POSITIONAL_ONLY, default=None, annotation=kind)
-
-
+ABOUT = Parameter(
+    help="The file that --checkpoint wrote. [default: the last run that was not finished]",
+    converter=typed_name,
+)
+CHECKPOINT = Plain(
+    "checkpoint",
+    Plain.POSITIONAL_ONLY,
+    default=None,
+    annotation=Annotated[Path | None, ABOUT],
+)
 OWN = [output_flag("the name it was to have"), *FLAGS, INPUTS, WEIGHTS]
 
 
-@takes([_checkpoint(), *OWN, *generated(Input)])
+@takes([CHECKPOINT, *OWN, *generated(Input)])
 def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
     """Continue a run that was interrupted or killed.
 
@@ -54,7 +55,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
         with run_module.show_progress(plan) as progress:
             hardware.keep_no_pictures()
             inputs = run.inputs(flags.inputs, plan.limits)
-            check_inputs_are_kept(plan, inputs.paths)
+            check_targets(plan, inputs.paths)
             capture = run_module.run_capture(plan, inputs.content, inputs.styles)
             message = f"continuing after {run.evaluations} evaluations"
             result = run.complete(
@@ -63,31 +64,30 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
                 on_step=run_module.step_callback(plan, progress, message, capture),
                 on_part=run_module.stop_at_signal(progress),
             )
-        page = run_module.ResultPage(capture, [NOTE])
-        return run_module.save_result(plan, progress, result, run.checkpoints, page)
+        return run_module.save_result(plan, progress, result, run.checkpoints, capture, [NOTE])
 
 
 def _plan(run: "Unfinished", flags: Flags) -> OutputPlan:
     """Return what the run was to write, changed by the flags of this call."""
     recipe = run.recipe
-    saved = SavedOutput(**run.header.note)
-    save_every = str(saved.save_every) if saved.save_every else None
+    saved = OutputPlan(**run.header.note)
     flags = replace(
         flags,
         recipe=flags.recipe or saved.recipe,
         report=flags.report or saved.report,
-        save_every=flags.save_every or save_every,
+        save_every=flags.save_every or (str(saved.save_every) if saved.save_every else None),
     )
     force = flags.force or saved.force
     if flags.output is None and saved.target is not None:
-        target = Path(saved.target)
+        target = saved.target
         replaces = _was_interrupted(target, recipe)
         if not (replaces or saved.force or not os.path.lexists(target)):
             target = free_name(target, flags)
         flags, force = replace(flags, output=str(target)), force or replaces
     stem = saved.stem or "-".join(Path(item.name).stem for item in (recipe.content, *recipe.styles))
-    plan = plan_output(stem, [], saved.output, replace(flags, force=force))
-    return replace(plan, resumed=True, limits=limits_of(flags, saved.limits))
+    limits = limits_of(flags, saved.limits)
+    plan = plan_output(stem, [], saved.output, replace(flags, force=force), limits=limits)
+    return plan.changed(resumed=True)
 
 
 def _was_interrupted(target: Path, recipe: Recipe) -> bool:
