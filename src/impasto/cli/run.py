@@ -219,7 +219,9 @@ def save_result(
         for path in files_beside(plan, target):
             what = "recipe" if path.suffix == ".json" else "page"
             carried = plan.output.metadata != "strip"
-            page = capture.page(result, notes, carried=carried) if capture and what == "page" else ""
+            page = (
+                capture.page(result, notes, carried=carried) if capture and what == "page" else ""
+            )
             data = (result.recipe.to_json() if what == "recipe" else page).encode()
             try:
                 path, trouble = save_or_fall_back(path, data, overwrite=plan.force, what=what)

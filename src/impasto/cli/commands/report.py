@@ -1,7 +1,6 @@
 """`impasto report`: a page about a picture made by impasto, from its recipe and a replay of its run."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,23 +62,18 @@ def report(picture: str, *, flags: Flags) -> int:
             check_reproducible(recipe)
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
-    plan = OutputPlan(
-        inputs=(Path(picture),),
-        limits=limits_of(flags),
-        force=flags.force,
-        report=True,
-        quiet=flags.quiet,
-    )
+    limits = limits_of(flags)
+    plan = OutputPlan(limits=limits, force=flags.force, report=True, quiet=flags.quiet)
     folders = [*map(Path, flags.inputs), Path(picture).parent, Path()]
     with run.show_progress(plan) as progress:
         from impasto.image.picture import Picture
 
-        opened = Picture.open(picture, limits=plan.limits) if has_picture else None
-        subject = _Subject(opened, recipe, folders, target)
-        if flags.quick:
-            page, fault = _quick(subject, plan, progress), ""
+        opened = Picture.open(picture, limits=limits) if has_picture else None
+        fault = ""
+        if flags.quick and opened is not None:
+            page = _quick(opened, recipe, folders, target, plan, progress)
         else:
-            page, fault = _replayed(subject, plan, progress, flags.weights)
+            page, fault = _replayed(opened, recipe, folders, target, plan, progress, flags.weights)
     target, trouble = save_or_fall_back(target, page.encode(), overwrite=flags.force, what="page")
     out(printable(target))
     if trouble:
@@ -87,16 +81,6 @@ def report(picture: str, *, flags: Flags) -> int:
     if fault:
         return complain(f"{fault}; the page is written", ExitCode.NUMERICAL)
     return int(run.signals.code or ExitCode.DONE)
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """What the page is about: the picture (None: its recipe alone), and the folders of its inputs."""
-
-    picture: "Picture | None"
-    recipe: Recipe
-    folders: Sequence[Path]
-    target: Path
 
 
 def _target(picture: str, output: str | None) -> Path:
@@ -110,46 +94,55 @@ def _target(picture: str, output: str | None) -> Path:
     return Path(output)
 
 
-def _quick(subject: _Subject, plan: OutputPlan, progress: Progress) -> str:
+def _quick(
+    picture: "Picture",
+    recipe: Recipe,
+    folders: Sequence[Path],
+    target: Path,
+    plan: OutputPlan,
+    progress: Progress,
+) -> str:
     """Return the page made from the files that are here."""
     from impasto.reports.result_page import report_of
     from impasto.transfer.reproduce import search
 
-    assert subject.picture is not None
-    recipe = subject.recipe
-    matches = search(recipe, subject.folders, plan.limits)
+    matches = search(recipe, folders, plan.limits)
     inputs = {digest: item for digest, item in matches.items() if item is not None}
-    check_target(subject.target, inputs=[path for _, path in inputs.values()], overwrite=plan.force)
+    check_target(target, inputs=[path for _, path in inputs.values()], overwrite=plan.force)
     missing = [item.name for item in (recipe.content, *recipe.styles) if item.sha256 not in inputs]
     notes = ["The run was not made again for this page; it has no course and no curve of losses."]
     if missing:
         names = ", ".join(dict.fromkeys(printable(Path(name).name) for name in missing))
         progress.say(f"not found, and not on the page: {names}; --inputs DIR adds a folder")
         notes.append(f"Not at hand when this page was made: {names}.")
-    photo = inputs.get(recipe.content.sha256)
-    styles = [inputs.get(item.sha256) for item in recipe.styles]
+    pictures = {digest: opened for digest, (opened, _) in inputs.items()}
     return report_of(
-        subject.picture,
+        picture,
         recipe,
-        content=None if photo is None else photo[0],
-        styles=[None if style is None else style[0] for style in styles],
+        content=pictures.get(recipe.content.sha256),
+        styles=[pictures.get(item.sha256) for item in recipe.styles],
         notes=notes,
     )
 
 
 def _replayed(
-    subject: _Subject, plan: OutputPlan, progress: Progress, weights: str | None
+    picture: "Picture | None",
+    recipe: Recipe,
+    folders: Sequence[Path],
+    target: Path,
+    plan: OutputPlan,
+    progress: Progress,
+    weights: str | None,
 ) -> tuple[str, str]:
     """Make the picture again; return the page, and what was not finite if that ended the run."""
     from impasto.reports.result_page import RunCapture, report_of
     from impasto.transfer.reproduce import differences, find_inputs, repeat
 
-    recipe = subject.recipe
     try:
-        inputs = find_inputs(recipe, subject.folders, plan.limits)
+        inputs = find_inputs(recipe, folders, plan.limits)
     except InputError as error:
         raise InputError(f"{error}; {QUICK}") from error
-    check_target(subject.target, inputs=inputs.paths, overwrite=plan.force)
+    check_target(target, inputs=inputs.paths, overwrite=plan.force)
     changed = differences(recipe)
     for line in changed:
         progress.say(f"not as when the picture was made: {line}")
@@ -158,28 +151,21 @@ def _replayed(
     capture = RunCapture(inputs.content, inputs.styles)
     on_step = run.step_callback(plan, progress, "the same run again", capture)
     result = repeat(recipe, inputs, weights=weights, on_step=on_step)
-    same = result.recipe.pixels_sha256 == recipe.pixels_sha256
-    notes = [*_notes(same, run.signals.code is not None, changed)]
-    for note in notes:
-        progress.say(note)
+    if run.signals.code is not None:
+        note = "The run was made again only in part: course and losses end where Ctrl-C ended it."
+    elif result.recipe.pixels_sha256 == recipe.pixels_sha256:
+        note = "Course and losses are from a second run, which gave the same pixels."
+    else:
+        why = f" ({'; '.join(changed)})" if changed else ""
+        note = f"Course and losses are from a second run, which did not give the same pixels{why}."
+    progress.say(note)
     page = report_of(
-        subject.picture or result.picture,
+        picture or result.picture,
         recipe,
         content=inputs.content,
         styles=inputs.styles,
         history=result.history,
         strip=capture.strip(result.stopped),
-        notes=notes,
+        notes=[note],
     )
     return page, result.fault
-
-
-def _notes(same: bool, interrupted: bool, changed: list[str]) -> Iterator[str]:
-    """Yield what the page has to say about the second run."""
-    if interrupted:
-        yield "The run was made again only in part: course and losses end where Ctrl-C ended it."
-    elif same:
-        yield "Course and losses are from a second run, which gave the same pixels."
-    else:
-        why = f" ({'; '.join(changed)})" if changed else ""
-        yield f"Course and losses are from a second run, which did not give the same pixels{why}."

@@ -63,7 +63,9 @@ def reproduce(picture: str, *, flags: Flags) -> int:
             inputs = find_inputs(recipe, folders, limits)
             checkpoints.folders = [os.path.dirname(os.path.abspath(file)) for file in inputs.paths]  # noqa: PTH100, PTH120
             check_targets(plan, inputs.paths)
-            if output.bits is None and path.suffix.lower() in WRITABLE:  # as many as the picture has
+            if (
+                output.bits is None and path.suffix.lower() in WRITABLE
+            ):  # as many as the picture has
                 deep = plan.target is None or plan.target.suffix.lower() in DEEP
                 bits = Picture.open(picture, limits=limits).bits if deep else 8
                 plan = plan.changed(output=output.changed(bits=bits))

@@ -1,20 +1,20 @@
 """`impasto settings` and `impasto presets`: shows every value and its origin, and lists the presets."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import SOURCES, Flags, generated, switch, takes
-from impasto.cli.output import save_settings, settings_target
-from impasto.cli.settings_sources import ResolvedSettings, gather
+from impasto.cli.output import settings_target
+from impasto.cli.settings_sources import gather, to_toml
 from impasto.config import settings_file
 from impasto.config.model import format_value
 from impasto.config.settings import Settings
 from impasto.errors import ExitCode, ImpastoError
 from impasto.messages import printable
-from impasto.system.files import check_target
+from impasto.system.files import check_target, publish
 
 DEFAULT_WEIGHTS = "vgg19-original-8bit"  # known here without torch; a test compares
 JSON = switch("json", "Print JSON.", common=True)
@@ -32,32 +32,24 @@ def settings(*, flags: Flags) -> int:
     if flags.save_settings is not None:
         inputs = [] if flags.settings is None else [Path(flags.settings)]
         target = settings_target(flags.save_settings)
-        target = check_target(target, inputs=inputs, overwrite=flags.force)
-        save_settings(target, resolved, force=flags.force)
-    out(dumps(_facts(resolved)) if flags.json else "\n".join(_lines(resolved)))
-    return ExitCode.DONE
-
-
-def _rows(resolved: ResolvedSettings) -> list[tuple[str, Any, str]]:
-    """Return (name, value, origin) of everything, the words first."""
+        check_target(target, inputs=inputs, overwrite=flags.force)
+        publish(target, to_toml(resolved).encode(), overwrite=flags.force)
     origins = {"weights": "default", **resolved.origins}
-    words = [("preset", resolved.preset), ("weights", resolved.weights or DEFAULT_WEIGHTS)]
-    rows = [(name, value, origins[name]) for name, value in words]
-    return rows + [(name, value, origin) for _, name, value, origin in resolved.rows()]
-
-
-def _facts(resolved: ResolvedSettings) -> dict[str, Any]:
-    return {name: {"value": value, "from": origin} for name, value, origin in _rows(resolved)}
-
-
-def _lines(resolved: ResolvedSettings) -> list[str]:
+    weights = resolved.weights or DEFAULT_WEIGHTS
     rows = [
-        (name, printable(format_value(value)), printable(where))
-        for name, value, where in _rows(resolved)
+        ("preset", resolved.preset, origins["preset"]),
+        ("weights", weights, origins["weights"]),
     ]
-    names = max(len(name) for name, _, _ in rows)
-    values = min(44, max(len(value) for _, value, _ in rows))
-    return [f"{name:{names}}  {value:{values}}  {origin}" for name, value, origin in rows]
+    rows += [(name, value, origin) for _, name, value, origin in resolved.rows()]
+    if flags.json:
+        out(dumps({name: {"value": value, "from": origin} for name, value, origin in rows}))
+        return ExitCode.DONE
+    texts = [(name, printable(format_value(value)), where) for name, value, where in rows]
+    names = max(len(name) for name, _, _ in texts)
+    values = min(44, max(len(value) for _, value, _ in texts))
+    for name, value, origin in texts:
+        out(f"{name:{names}}  {value:{values}}  {printable(origin)}")
+    return ExitCode.DONE
 
 
 def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
@@ -71,12 +63,9 @@ def _all() -> tuple[dict[str, settings_file.SettingsFile], list[str]]:
             bad.append(str(error))
         else:
             usable[name] = file
-    shipped = {path.stem for path in settings_file.SHIPPED.glob("*.toml")}
-    bad += [
-        f"{path}: the name {path.stem} is taken"
-        for path in settings_file.user_presets()
-        if path.stem in shipped
-    ]
+    for path in settings_file.user_presets():
+        if (settings_file.SHIPPED / path.name).exists():
+            bad.append(f"{path}: the name {path.stem} is taken")
     return usable, bad
 
 
@@ -87,13 +76,12 @@ def presets(*, json: Annotated[bool, Parameter(negative="", show_default=False)]
         json: Print JSON.
     """
     usable, bad = _all()
+    folder = settings_file.preset_folder()
     if json:
         about = {
             name: {"title": file.title, "limits": file.limits} for name, file in usable.items()
         }
-        out(
-            dumps({"folder": str(settings_file.preset_folder()), "presets": about, "not used": bad})
-        )
+        out(dumps({"folder": str(folder), "presets": about, "not used": bad}))
         return ExitCode.DONE
     width = max(map(len, usable))
     for name, file in usable.items():
@@ -102,6 +90,6 @@ def presets(*, json: Annotated[bool, Parameter(negative="", show_default=False)]
             out(f"{'':{width}}  - {printable(limit)}")
     for message in bad:
         out(f"not used: {printable(message)}")
-    folder = printable(settings_file.preset_folder())
-    out(f"Your own: save with --save-settings {folder}/NAME.toml, use with --preset NAME.")
+    where = f"{printable(folder)}/NAME.toml"
+    out(f"Your own: save with --save-settings {where}, use with --preset NAME.")
     return ExitCode.DONE
