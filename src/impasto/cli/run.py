@@ -7,15 +7,14 @@ import contextlib
 import json
 import os
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.cli.arguments import OpenedPictures, PictureArguments
 from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, files_beside, free_name, numbered, saved_output
-from impasto.cli.progress import Progress, logged, result_as_json
+from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import ResolvedSettings
 from impasto.cli.signals import Signals
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
@@ -34,14 +33,6 @@ signals = Signals()
 
 
 # --- the run -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def show_progress(plan: OutputPlan) -> Iterator[Progress]:
-    """Show progress and the library's log while the block runs."""
-    progress = Progress(sys.stderr, quiet=plan.quiet)
-    with logged(progress, verbose=plan.verbose), contextlib.closing(progress):
-        yield progress
 
 
 def open_checkpoints(plan: OutputPlan) -> "Checkpoints":
@@ -76,7 +67,7 @@ def paint(
         InputError: The format cannot hold a picture of this size.
     """
     with open_checkpoints(plan) as checkpoints:
-        with show_progress(plan) as progress:
+        with show_progress(quiet=plan.quiet, verbose=plan.verbose) as progress:
             for message in messages:
                 progress.say(message)
             pictures = arguments.open(resolved.input, progress)
@@ -229,13 +220,23 @@ def save_result(
             except OutputError as error:  # the picture is there already
                 trouble = str(error)
             plan.troubles += [trouble] if trouble else []
-        facts = result_as_json(result, target, files) | {
-            "checkpoint": str(checkpoints.path) if checkpoints.left else None
+        written = {path.suffix: str(path) for path in files}
+        facts = {
+            "path": str(target),
+            "recipe_path": written.get(".json"),
+            "report_path": written.get(".html"),
+            "width": result.picture.width,
+            "height": result.picture.height,
+            "seconds": round(result.seconds, 3),
+            "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
+            "stopped": result.stopped,
+            "losses": result.recipe.losses,
+            "recipe": json.loads(result.recipe.to_json()),
+            "checkpoint": str(checkpoints.path) if checkpoints.left else None,
         }
         out(json.dumps(facts) if plan.print_json else printable(target))
-        for path in files:
-            if path.suffix == ".html":
-                progress.say(f"the page about it: {printable(path)}")
+        if ".html" in written:
+            progress.say(f"the page about it: {printable(written['.html'])}")
     return _report(plan, progress, result, checkpoints)
 
 

@@ -25,7 +25,7 @@ from impasto.cli.flags import (
     typed,
 )
 from impasto.cli.output import OutputPlan, plan_output
-from impasto.cli.progress import PaceOfSeries, Progress
+from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
@@ -102,7 +102,7 @@ def _paint_grid(
     size = CELL if flags.cell is None else whole("--cell", flags.cell, 16)
     arguments.read(resolved.input)
     sheet = _plan_sheet(axes, resolved, arguments, flags)
-    with run.show_progress(sheet.plan) as progress:
+    with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
         from impasto.transfer.grids.grid import run_grid
         from impasto.transfer.grids.plan import plan_grid
 

@@ -9,7 +9,7 @@ from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
 from impasto.cli.flags import Flags, argument, generated, parameter, switch, takes, typed
 from impasto.cli.output import OutputPlan
-from impasto.cli.progress import Progress
+from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
 from impasto.config.recipe import Recipe
@@ -63,9 +63,9 @@ def report(picture: str, *, flags: Flags) -> int:
         except InputError as error:
             raise InputError(f"{error}; {QUICK}") from error
     limits = limits_of(flags)
-    plan = OutputPlan(limits=limits, force=flags.force, report=True, quiet=flags.quiet)
+    plan = OutputPlan(limits=limits, force=flags.force)
     folders = [*map(Path, flags.inputs), Path(picture).parent, Path()]
-    with run.show_progress(plan) as progress:
+    with show_progress(quiet=flags.quiet) as progress:
         from impasto.image.picture import Picture
 
         opened = Picture.open(picture, limits=limits) if has_picture else None

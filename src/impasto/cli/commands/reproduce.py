@@ -18,6 +18,7 @@ from impasto.cli.flags import (
     typed_name,
 )
 from impasto.cli.output import check_targets, plan_output, saved_output
+from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather, limits_of
 from impasto.config.limits import Input
 from impasto.config.output import Output
@@ -55,7 +56,7 @@ def reproduce(picture: str, *, flags: Flags) -> int:
     stem = f"{path.stem}-again"
     plan = plan_output(stem, [picture], output, flags, suffix=suffix, limits=limits)
     with run.open_checkpoints(plan) as checkpoints:
-        with run.show_progress(plan) as progress:
+        with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
             from impasto.image.picture import Picture
             from impasto.transfer.reproduce import differences, find_inputs, repeat
 

@@ -12,6 +12,7 @@ from impasto.cli import run as run_module
 from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
 from impasto.cli.flags import SAVING, Flags, generated, output_flag, takes, typed_name
 from impasto.cli.output import OutputPlan, check_targets, free_name, plan_output
+from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
 from impasto.config.recipe import Recipe
@@ -48,11 +49,11 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
     from impasto.system import hardware
     from impasto.transfer.resume import unfinished
 
-    with run_module.show_progress(OutputPlan(quiet=flags.quiet, verbose=flags.verbose)):
+    with show_progress(quiet=flags.quiet, verbose=flags.verbose):
         run = unfinished(checkpoint)
     with run.checkpoints:
         plan = _plan(run, flags)
-        with run_module.show_progress(plan) as progress:
+        with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
             hardware.keep_no_pictures()
             inputs = run.inputs(flags.inputs, plan.limits)
             check_targets(plan, inputs.paths)

@@ -40,7 +40,7 @@ def settings(*, flags: Flags) -> int:
         ("preset", resolved.preset, origins["preset"]),
         ("weights", weights, origins["weights"]),
     ]
-    rows += [(name, value, origin) for _, name, value, origin in resolved.rows()]
+    rows += resolved.rows()
     if flags.json:
         out(dumps({name: {"value": value, "from": origin} for name, value, origin in rows}))
         return ExitCode.DONE
