@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from impasto.cli.arguments import OpenedPictures, PictureArguments
@@ -16,7 +18,6 @@ from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, files_beside, free_name, numbered, saved_output
 from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import ResolvedSettings
-from impasto.cli.signals import Signals
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back
@@ -28,6 +29,44 @@ if TYPE_CHECKING:
     from impasto.transfer.result import Result, Step
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
+
+
+class Interrupted(BaseException):
+    """End at once: a signal came before the first evaluation, or a second one."""
+
+
+class Signals:
+    """Handles SIGINT and SIGTERM: the first ends a run after the evaluation at hand, the second at once.
+
+    Attributes:
+        running: Whether a run can be ended cleanly; before that, the first signal ends at once.
+        code: The exit code of the signal that has come; None before.
+    """
+
+    def __init__(self) -> None:
+        self.running = False
+        self.code: int | None = None
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        again = self.code is not None
+        self.code = 128 + number
+        if again or not self.running:
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch inside the block, as far as this thread may."""
+        self.running, self.code = False, None
+        before = {}
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._arrived)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
 
 signals = Signals()
 

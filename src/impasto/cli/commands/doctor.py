@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from impasto._version import __version__
 from impasto.cli.checks import whole
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import typed_name
+from impasto.cli.flags import Switch, typed_name
 from impasto.config.limits import FORMATS, Input
 from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import DEFAULT_LONG_EDGE
@@ -114,7 +114,7 @@ def _weights() -> dict[str, str]:
 def layers(
     *,
     costs: Annotated[int | None, Parameter(show_default=False, converter=typed_name)] = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: Switch = False,
 ) -> int:
     """List the layers of the network.
 
@@ -161,7 +161,7 @@ def _costs(edge: str, *, json: bool) -> int:
     return ExitCode.DONE
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+def doctor(*, json: Switch = False) -> int:
     """Tell what this machine has: versions, devices, weights, limits.
 
     Args:

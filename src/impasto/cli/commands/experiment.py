@@ -4,15 +4,13 @@ import os
 from dataclasses import replace
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from impasto.cli import run
 from impasto.cli.arguments import read
 from impasto.cli.checks import check_no_budget, whole
 from impasto.cli.console import out
-from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed_name
+from impasto.cli.flags import Flags, argument, generated, parameter, switch, takes
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
@@ -41,12 +39,8 @@ FLAGS = [
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
-
-PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=typed_name)
-PAIRS = [
-    Plain("content", Plain.POSITIONAL_ONLY, annotation=Annotated[Path, PAIR]),
-    Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, PAIR]),
-]
+ABOUT = "A photo and a painting; further pairs may follow."
+PAIRS = [argument("content", ABOUT), argument("styles", ABOUT, Plain.VAR_POSITIONAL)]
 
 
 @takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])

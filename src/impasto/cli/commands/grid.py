@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from impasto.cli import run
 from impasto.cli.arguments import PictureArguments, picture_arguments
 from impasto.cli.checks import check_no_budget, check_options, check_pictures, check_start, whole
-from impasto.cli.commands.grid_files import GridFiles
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
@@ -29,7 +28,8 @@ from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
-from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError
+from impasto.errors import End, ExitCode, ImpastoError, InputError, OutputError, SettingsError
+from impasto.image.xmp import read_recipe
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back, shortened
 from impasto.system.files import check_target
@@ -155,6 +155,61 @@ def _paint_cell(
 
 
 # --- before any work -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GridFiles:
+    """The files of a grid, named after its sheet."""
+
+    sheet: Path
+
+    @property
+    def csv(self) -> Path:
+        """The table of numbers."""
+        return self.sheet.with_suffix(".csv")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the cells."""
+        return self.sheet.with_name(f"{self.sheet.stem}-cells")
+
+    def cell(self, cell: GridCell) -> Path:
+        """Return the file of a cell."""
+        return self.folder / f"{cell.stem}.png"
+
+    def are_of(self, cells: Sequence[GridCell], arguments: PictureArguments) -> bool:
+        """Whether the folder holds cells of this grid and no others, so that sheet and table are its own.
+
+        Args:
+            cells: All cells of the grid.
+            arguments: Its pictures, read; cells are recognized by their hashes.
+        """
+        settings = {self.cell(cell): cell.settings for cell in cells}
+        paintings = {
+            arguments.sha256(name)
+            for style in arguments.styles
+            for name in arguments.folders.get(style.picture, (style.picture,))
+        }
+        try:
+            there = [path for path in self.folder.iterdir() if path.suffix == ".png"]
+        except OSError:  # no such folder
+            return False
+        own = False
+        for path in there:
+            if path not in settings:
+                return False
+            try:
+                recipe = read_recipe(path)
+            except ImpastoError:  # damaged; the plan of the grid says what to do
+                continue
+            own = (
+                recipe.settings == settings[path]
+                and recipe.content.sha256 == arguments.sha256(arguments.content)
+                and {style.sha256 for style in recipe.styles} <= paintings
+            )
+            if not own:
+                return False
+        return own
 
 
 @dataclass(frozen=True)
