@@ -24,7 +24,6 @@ from impasto.config.settings import Settings
 from impasto.errors import InputError
 
 DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
-NO_STREAM = "- is standard input or output, and not for this; give the name of a file"
 WITH_UNITS = ("memory_limit", "budget", "max_pixels", "max_bytes", "max_text")  # as 4GB or 90s
 
 
@@ -142,7 +141,8 @@ def typed_name(kind: Any, tokens: Sequence[Any]) -> str:
     """
     text = typed(kind, tokens)
     if text == "-":
-        raise InputError(NO_STREAM)
+        message = "- is standard input or output, and not for this; give the name of a file"
+        raise InputError(message)
     return text
 
 
@@ -286,6 +286,7 @@ def argument(
     name: str,
     help: str,
     kind: Any = Plain.POSITIONAL_ONLY,
+    /,
     *,
     default: Any = Plain.empty,
     **more: Any,
@@ -296,11 +297,7 @@ def argument(
     return Plain(name, kind, default=default, annotation=Annotated[file, about])
 
 
-def positional() -> list[Any]:
-    """Return the photo and the paintings as parameters of a command."""
-    photo = "The photo; - reads standard input."
-    paintings = {"name": "STYLE", "converter": typed}
-    return [
-        argument("content", photo, converter=typed, required=True),
-        argument("styles", "The painting, or several.", Plain.VAR_POSITIONAL, **paintings),
-    ]
+PICTURES = [
+    argument("content", "The photo; - reads standard input.", converter=typed, required=True),
+    argument("styles", "The painting, or several.", Plain.VAR_POSITIONAL, name="STYLE", converter=typed),
+]  # fmt: skip

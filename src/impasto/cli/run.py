@@ -247,18 +247,21 @@ def save_result(
         target = _save_picture(plan, plan.target, progress, result)
         files = []
         for path in files_beside(plan, target):
-            what = "recipe" if path.suffix == ".json" else "page"
-            carried = plan.output.metadata != "strip"
-            page = (
-                capture.page(result, notes, carried=carried) if capture and what == "page" else ""
-            )
-            data = (result.recipe.to_json() if what == "recipe" else page).encode()
+            if path.suffix == ".json":
+                what, text = "recipe", result.recipe.to_json()
+            else:
+                assert capture is not None  # with a page, there is one
+                carried = plan.output.metadata != "strip"
+                what, text = "page", capture.page(result, notes, carried=carried)
             try:
-                path, trouble = save_or_fall_back(path, data, overwrite=plan.force, what=what)
+                path, trouble = save_or_fall_back(
+                    path, text.encode(), overwrite=plan.force, what=what
+                )
                 files.append(path)
             except OutputError as error:  # the picture is there already
                 trouble = str(error)
-            plan.troubles += [trouble] if trouble else []
+            if trouble:
+                plan.troubles.append(trouble)
         written = {path.suffix: str(path) for path in files}
         facts = {
             "path": str(target),
@@ -283,25 +286,23 @@ def _report(
     plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints"
 ) -> int:
     """Say how the run ended and how to continue it, and return the exit code."""
-    arguments = " ".join(map(shlex.quote, checkpoints.resume_arguments))
-    resume = f"to continue: impasto resume {arguments}".rstrip() if checkpoints.left else ""
     not_finite = result.stopped == End.NOT_FINITE
     if not_finite:
         plan.troubles.append(
             f"{result.fault}; the best picture so far is saved: try smaller weights"
         )
+    if not plan.troubles:
+        interrupted = result.stopped == End.INTERRUPTED
+        how = "interrupted; the best picture so far is saved: " if interrupted else ""
+        evaluations = sum(scale.evaluations for scale in result.recipe.scales)
+        progress.say(f"{how}{counted(evaluations, 'evaluation')} in {duration(result.seconds)}")
+    if checkpoints.left:
+        command = shlex.join(["impasto", "resume", *checkpoints.resume_arguments])
+        progress.say(f"to continue: {command}")
     if plan.troubles:
-        if resume:
-            progress.say(resume)
         numerical = not_finite and len(plan.troubles) == 1
         code = ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
         return complain("; ".join(plan.troubles), code)
-    interrupted = result.stopped == End.INTERRUPTED
-    how = "interrupted; the best picture so far is saved: " if interrupted else ""
-    evaluations = sum(scale.evaluations for scale in result.recipe.scales)
-    progress.say(f"{how}{counted(evaluations, 'evaluation')} in {duration(result.seconds)}")
-    if resume:
-        progress.say(resume)
     return int(signals.code or ExitCode.DONE)
 
 

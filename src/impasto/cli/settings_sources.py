@@ -42,7 +42,7 @@ class ResolvedSettings:
     settings: Settings
     runtime: Runtime
     output: Output
-    input: Input = field(default_factory=Input)
+    input: Input
     preset: str = "default"
     weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -173,20 +173,11 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
         if value:
             weights, origins["weights"] = value, where
     missing = [flag(name) for name in file.missing_flags if not getattr(flags, name)]
-    notes = (
-        [f"{label} was painted with {' and '.join(missing)}: give that again"] if missing else []
-    )
+    notes = []
+    if missing:
+        notes.append(f"{label} was painted with {' and '.join(missing)}: give that again")
     notes += [f"not as in {name}: {limit}" for limit in preset.limits]
-    return ResolvedSettings(
-        settings=settings,
-        runtime=runtime,
-        output=output,
-        input=input,
-        preset=name,
-        weights=weights,
-        origins=origins,
-        notes=tuple(notes),
-    )
+    return ResolvedSettings(settings, runtime, output, input, name, weights, origins, tuple(notes))
 
 
 def read_file(path: str | os.PathLike[str]) -> SettingsFile:
@@ -277,43 +268,25 @@ def to_toml(resolved: ResolvedSettings) -> str:
 
     from impasto._version import __version__
 
-    document = tomlkit.document()
-    document.add(
-        tomlkit.comment(
-            f"Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"
-        )
-    )
+    lines = [f"# Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"]
     if resolved.weights:
-        document.add("weights", tomlkit.item(resolved.weights))
-    tables = {}
+        lines.append(tomlkit.dumps({"weights": resolved.weights}).rstrip())
+    tables: dict[str, tuple[list[str], dict[str, Any]]] = {}  # comments and values
     for name, info in Settings.model_fields.items():
-        value = getattr(resolved.settings, name)
+        value, about = getattr(resolved.settings, name), f"# {info.description}"
         if isinstance(value, dict):
-            tables[name] = (value, str(info.description))
-            continue
-        document.add(tomlkit.nl())
-        document.add(tomlkit.comment(str(info.description)))
-        if value is None:
-            document.add(tomlkit.comment(f"{name} ="))
+            tables[name] = [about], value
         else:
-            document.add(name, tomlkit.item(value))
+            entry = f"# {name} =" if value is None else tomlkit.dumps({name: value}).rstrip()
+            lines += ["", about, entry]
     for title, model in zip(TABLES, resolved.models()[1:], strict=True):
-        values = {
-            name: value
-            for name, value in model.model_dump(exclude_none=True).items()
-            if resolved.origins.get(name, "default") != "default"
+        values = model.model_dump(exclude_none=True)
+        changed = {
+            n: v for n, v in values.items() if resolved.origins.get(n, "default") != "default"
         }
-        if values:
-            tables[title] = (values, "")
-    for name, (values, about) in tables.items():
-        table = tomlkit.table()
-        if about:
-            table.add(tomlkit.comment(about))
-        for key, value in values.items():
-            table.add(key, value)
-        document.add(tomlkit.nl())
-        document.add(name, table)
-    document.add(tomlkit.nl())
-    document.add(tomlkit.comment("[about]"))
-    document.add(tomlkit.comment('title = "what `impasto presets` says of it"'))
-    return tomlkit.dumps(document)
+        if changed:
+            tables[title] = [], changed
+    for title, (comments, values) in tables.items():
+        lines += ["", f"[{title}]", *comments, tomlkit.dumps(values).rstrip()]
+    lines += ["", "# [about]", '# title = "what `impasto presets` says of it"', ""]
+    return "\n".join(lines)

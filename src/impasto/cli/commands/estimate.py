@@ -5,13 +5,13 @@ from dataclasses import replace
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.checks import check_pictures
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import BASE, OUTPUT, Flags, generated, positional, takes
+from impasto.cli.flags import BASE, OUTPUT, PICTURES, Flags, generated, takes
 from impasto.cli.settings_sources import gather
 from impasto.errors import ExitCode
 from impasto.messages import duration
 
 
-@takes([*positional(), *OUTPUT, *BASE, *generated()])
+@takes([*PICTURES, *OUTPUT, *BASE, *generated()])
 def estimate(content: str, *styles: str, flags: Flags) -> int:
     """Estimate time and memory of a run; nothing is painted.
 

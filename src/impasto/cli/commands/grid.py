@@ -14,11 +14,11 @@ from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
     COMMON_FIELDS,
+    PICTURES,
     SAVING,
     Flags,
     generated,
     parameter,
-    positional,
     switch,
     takes,
     typed,
@@ -62,7 +62,7 @@ SETTINGS = [item for item in BASE if item.name != "save_settings"]
 FIELDS = generated(common=COMMON_FIELDS - {"budget"})  # which goes with single pictures only
 
 
-@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *FIELDS])
+@takes([*PICTURES, VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *FIELDS])
 def grid(content: str, *styles: str, flags: Flags) -> int:
     """Paint with many settings and put the results on one sheet.
 
@@ -89,7 +89,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
             check_start(cell.settings, flags)
     arguments = picture_arguments(content, styles, flags)
     if flags.pick is not None:
-        return _paint_cell(_picked(flags.pick, axes), resolved, arguments, flags)
+        return _paint_cell(flags.pick, axes, resolved, arguments, flags)
     return _paint_grid(axes, resolved, arguments, flags)
 
 
@@ -101,7 +101,7 @@ def _paint_grid(
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
     size = CELL if flags.cell is None else whole("--cell", flags.cell, 16)
     arguments.read(resolved.input)
-    sheet = _plan_sheet(axes, resolved, arguments, flags)
+    output_plan, files = _plan_sheet(axes, resolved, arguments, flags)
     with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
         from impasto.transfer.grids.grid import run_grid
         from impasto.transfer.grids.plan import plan_grid
@@ -115,7 +115,7 @@ def _paint_grid(
             pictures.styles,
             runtime=resolved.runtime,
             weights=resolved.weights,
-            folder=sheet.files.folder,
+            folder=files.folder,
             init_picture=pictures.start,
             protect=pictures.protect,
             output=resolved.output,
@@ -123,24 +123,20 @@ def _paint_grid(
         )
         on_step, on_cell = _callbacks(progress, plan, resolved)
         result = run_grid(plan, on_step=on_step, on_cell=on_cell)
-    return _save(sheet, result, progress, size)
-
-
-def _picked(text: str, axes: Axes) -> GridCell:
-    """Return the cell that `--pick` names."""
-    row, _, column = text.partition(",")
-    if not (row.strip().isdecimal() and column.strip().isdecimal()):
-        raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(text)}")
-    try:
-        return axes.at(int(row), int(column))
-    except SettingsError as error:
-        raise InputError(f"--pick: {error}") from error
+    return _save(output_plan, files, result, progress, size)
 
 
 def _paint_cell(
-    cell: GridCell, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
+    pick: str, axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
-    """Paint one cell by itself, at the size of `--size` if there is one."""
+    """Paint the cell that `--pick` names by itself, at the size of `--size` if there is one."""
+    row, _, column = pick.partition(",")
+    if not (row.strip().isdecimal() and column.strip().isdecimal()):
+        raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(pick)}")
+    try:
+        cell = axes.at(int(row), int(column))
+    except SettingsError as error:
+        raise InputError(f"--pick: {error}") from error
     settings = cell.settings
     if "size" in flags.changes:
         settings = settings.changed(size=resolved.settings.size)
@@ -212,15 +208,6 @@ class GridFiles:
         return own
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """What is written of a grid; `replaces`: sheet and table that are there are of this very grid."""
-
-    plan: OutputPlan
-    files: GridFiles
-    replaces: bool
-
-
 def _stem(arguments: PictureArguments) -> str:
     """Return how default names begin; room is left for what follows."""
     return shortened(arguments.stem)[:LONGEST_STEM]
@@ -228,7 +215,7 @@ def _stem(arguments: PictureArguments) -> str:
 
 def _plan_sheet(
     axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
-) -> _Sheet:
+) -> tuple[OutputPlan, GridFiles]:
     """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
     stem = _stem(arguments)
     # The same name each time, so that the same command finds its cells again.
@@ -247,7 +234,7 @@ def _plan_sheet(
     for path in map(files.cell, axes.places):
         if os.path.lexists(path):
             check_target(path, inputs=plan.inputs, overwrite=True)
-    return _Sheet(plan, files, replaces)
+    return plan, files
 
 
 # --- while it runs, and after --------------------------------------------------------------------
@@ -279,7 +266,7 @@ def _callbacks(
     return on_step, on_cell
 
 
-def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
+def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, size: int) -> int:
     """Write sheet and table, report them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     finished = len(grid.cells) - len(grid.missing)
@@ -290,9 +277,9 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
             return code or complain(message, ExitCode.NUMERICAL)
         progress.say(f"no sheet is written, for no cell is finished yet{again}")
         return code
-    files, output = sheet.files, Output(bits=8, jpeg_quality=sheet.plan.output.jpeg_quality)
+    output = Output(bits=8, jpeg_quality=plan.output.jpeg_quality)
     image = grid.sheet(size).encode(files.sheet.suffix, output)
-    force = sheet.replaces
+    force = plan.force
     path, trouble = save_or_fall_back(files.sheet, image, overwrite=force, what="sheet")
     table = grid.to_csv().encode()
     csv_path, more_trouble = save_or_fall_back(files.csv, table, overwrite=force, what="table")
@@ -304,7 +291,7 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
         "stopped": grid.stopped or None,
         "cells": list(map(_as_json, grid.cells)),
     }
-    out(json.dumps(facts) if sheet.plan.print_json else printable(path))
+    out(json.dumps(facts) if plan.print_json else printable(path))
     spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
     where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
     progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")

@@ -10,12 +10,12 @@ from impasto.cli.checks import check_options, check_pictures, check_start
 from impasto.cli.flags import (
     BASE,
     OUTPUT,
+    PICTURES,
     SAVING,
     Flags,
     generated,
     output_flag,
     parameter,
-    positional,
     takes,
 )
 from impasto.cli.output import free_name, plan_output
@@ -33,7 +33,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@takes([*positional(), *OUTPUT, *BASE, *generated()])
+@takes([*PICTURES, *OUTPUT, *BASE, *generated()])
 def stylize(content: str, *styles: str, flags: Flags) -> int:
     """Paint a photo in the style of paintings; the word may be left out."""
     hint = did_you_mean(content, COMMANDS)
