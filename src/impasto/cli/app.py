@@ -117,11 +117,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code.
-
-    Args:
-        argv: The arguments; those of the process if None.
-    """
+    """Run the command line, with the arguments of the process if `argv` is None; return the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPINS

@@ -146,12 +146,7 @@ def read(name: str, limits: Input) -> tuple[str, bytes]:
 
 
 def picture_arguments(content: str, styles: Sequence[str], flags: Flags) -> PictureArguments:
-    """Check the names and numbers that a command has, before any file is read.
-
-    Args:
-        content: The photo.
-        styles: The paintings, or folders of them.
-        flags: Those about paintings, masks and the start.
+    """Check the names and numbers that a command has, before any file is read; styles may be folders.
 
     Raises:
         InputError: A list has not one entry for each style, or flags do not go together.

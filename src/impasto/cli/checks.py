@@ -66,13 +66,7 @@ def check_start(settings: Settings, flags: Flags) -> None:
 
 
 def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()) -> None:
-    """Refuse flags that would do nothing with the other settings, unless those are varied.
-
-    Args:
-        settings: All settings of the run.
-        flags: What was typed.
-        varied: Fields of `Settings` that a grid varies.
-    """
+    """Refuse flags that would do nothing with the other settings, unless a grid varies those (`varied`)."""
     named = {*flags.changes, *varied}
     for name, (needed, nothing, remedy) in NEEDS.items():
         if name in named and needed not in varied and getattr(settings, needed) == nothing:

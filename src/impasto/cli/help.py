@@ -23,11 +23,7 @@ OBVIOUS = ("default: not set", "default: no")  # what the short help leaves out
 def short_help(app: App, tokens: Sequence[str]) -> str:
     """Return the help of the command that the arguments name, at most 60 lines of 80 columns.
 
-    All flags of the command are shown where they fit, else the common ones.
-
-    Args:
-        app: The program.
-        tokens: Its arguments, without flags for help.
+    All flags of the command are shown where they fit, else the common ones. `tokens` has no flag for help.
     """
     chain, apps, _ = app.parse_commands(list(tokens))
     command = apps[-1]
@@ -45,10 +41,9 @@ def _page(app: App, command: App, chain: Sequence[str], *, common: bool) -> list
     flags, arguments, hidden = [], [], 0
     shown: list[Any] = []
     if command.default_command is not None:
-        shown = list(command.assemble_argument_collection(parse_docstring=True))
+        collection = command.assemble_argument_collection(parse_docstring=True)
+        shown = [argument for argument in collection if argument.show]
     for argument in sorted(shown, key=lambda item: item.parameter.group[0].sort_key or 0):
-        if not argument.show:
-            continue
         names = [str(name) for name in argument.names if name not in argument.negatives]
         text = _brief(argument.parameter.help or "")
         if not names[0].startswith("-"):

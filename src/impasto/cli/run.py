@@ -94,13 +94,7 @@ def paint(
     arguments: PictureArguments,
     messages: Sequence[str] = (),
 ) -> int:
-    """Run, show the progress, write the result, and return the exit code.
-
-    Args:
-        plan: What is written; its suffix limits the size.
-        resolved: All settings.
-        arguments: Photo, styles, start and protected region; their files are read.
-        messages: Shown first.
+    """Run on pictures that are read, show messages and progress, write the result; return the exit code.
 
     Raises:
         InputError: The format cannot hold a picture of this size.
@@ -193,11 +187,8 @@ def step_callback(
 ) -> "Callable[[Step], None]":
     """Return an `on_step` that shows each step, saves intermediate pictures, and stops at a signal.
 
-    Args:
-        plan: Where intermediate pictures go; one that cannot be saved does not end the run.
-        progress: Shows the steps.
-        message: Shown before the first step, when it is certain that the pictures can be used.
-        capture: Gets each step as well.
+    The message is shown before the first step, when it is certain that the pictures can be used. A picture
+    that cannot be saved does not end the run.
     """
     stop = stop_at_signal(progress)
 
@@ -233,13 +224,7 @@ def save_result(
 ) -> int:
     """Write the result and the files beside it, report them, and return the exit code.
 
-    Args:
-        plan: What is written, and where.
-        progress: Where messages go.
-        result: What was painted.
-        checkpoints: Those of the run.
-        capture: The captured run for the page.
-        notes: Sentences for the top of the page.
+    The page shows the captured run, with notes at its top.
     """
     if plan.target is None:
         _print_picture(plan, result)

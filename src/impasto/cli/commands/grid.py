@@ -176,9 +176,7 @@ class GridFiles:
     def are_of(self, cells: Sequence[GridCell], arguments: PictureArguments) -> bool:
         """Whether the folder holds cells of this grid and no others, so that sheet and table are its own.
 
-        Args:
-            cells: All cells of the grid.
-            arguments: Its pictures, read; cells are recognized by their hashes.
+        They are recognized by their settings and the hashes of the pictures, which are read.
         """
         settings = {self.cell(cell): cell.settings for cell in cells}
         paintings = {
