@@ -179,6 +179,7 @@ class GridFiles:
         They are recognized by their settings and the hashes of the pictures, which are read.
         """
         settings = {self.cell(cell): cell.settings for cell in cells}
+        photo = arguments.sha256(arguments.content)
         paintings = {
             arguments.sha256(name)
             for style in arguments.styles
@@ -198,7 +199,7 @@ class GridFiles:
                 continue
             own = (
                 recipe.settings == settings[path]
-                and recipe.content.sha256 == arguments.sha256(arguments.content)
+                and recipe.content.sha256 == photo
                 and {style.sha256 for style in recipe.styles} <= paintings
             )
             if not own:
