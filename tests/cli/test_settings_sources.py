@@ -54,7 +54,7 @@ def test_flag_before_environment_before_file_before_default() -> None:
         "good",
     )
     assert (chosen.runtime.threads, chosen.output.bits) == (4, 16)
-    origins = {name: origin for _, name, _, origin in chosen.rows()}
+    origins = {name: origin for name, _, origin in chosen.rows()}
     assert [origins[name] for name in ("size", "seed", "detail", "quality", "threads", "bits")] == [
         "--size", "IMPASTO_SEED", "x.toml", "default", "x.toml", "x.toml"
     ]  # fmt: skip

@@ -25,22 +25,22 @@ from pydantic import ValidationError
 from impasto._version import __version__
 from impasto.cli import help
 from impasto.cli.commands import doctor as doctor_command
-from impasto.cli.commands import estimate, experiment, grid, reproduce, show
-from impasto.cli.commands import report as report_command
-from impasto.cli.commands import resume as resume_command
+from impasto.cli.commands import estimate, experiment, grid, replay
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
 from impasto.cli.commands.weights import app as weights_app
 from impasto.cli.console import complain, escape, mute, out
 from impasto.cli.flags import DASH, hide_dashes
-from impasto.cli.run import signals
-from impasto.cli.signals import Interrupted
+from impasto.cli.run import Interrupted, signals
 from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
 
 HELP_WIDTH = 100  # columns of the long help
-SPINS = "3000"  # rounds that a thread of GNU's OpenMP waits before it sleeps
+# Rounds that a thread of GNU's OpenMP waits for others before it sleeps. By default it is a millisecond,
+# which costs other programs, such as a second impasto, half of the processor: see docs/performance.md.
+SPINS = "3000"
+OUT_OF_MEMORY = re.compile(r"allocate|out of memory", re.IGNORECASE)  # in messages of torch
 PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library in messages
 
 EXAMPLES = """\
@@ -74,10 +74,10 @@ app = App(
 PLAIN: dict[str, Any] = {"help_epilogue": ""}  # no examples below the help of a command
 app.default(stylize_command.stylize)
 app.command(stylize_command.stylize, name="stylize")
-app.command(show.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
-app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
-app.command(resume_command.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
-app.command(report_command.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
+app.command(settings_commands.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
+app.command(replay.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
+app.command(replay.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
+app.command(replay.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
 app.command(settings_commands.presets, **PLAIN)
 app.command(
@@ -117,13 +117,10 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code.
-
-    Args:
-        argv: The arguments; those of the process if None.
-    """
+    """Run the command line, with the arguments of the process if `argv` is None; return the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
-    _share_processors()
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
     escape()
     try:
         with signals.watched():
@@ -140,16 +137,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error)
 
 
-def _share_processors() -> None:
-    """Have threads that wait for each other sleep soon, before torch starts any.
-
-    By default they spin for a millisecond, which costs other programs, such as a second impasto, half of
-    the processor, and both of them the time. Measured in docs/performance.md.
-    """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = SPINS
-
-
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line and return the exit code."""
     if isinstance(error, Interrupted):
@@ -157,28 +144,27 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         raise error
     if isinstance(error, KeyboardInterrupt):
-        return int(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         mute()
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
         message = " ".join(_parser_message(error).replace(DASH, "-").split())
-        hint = "" if "Did you mean" in message else f" See {_help_command(error)}."
-        return complain(message + hint, ExitCode.USAGE)
+        if "Did you mean" not in message:
+            chain = [name for name in error.command_chain or () if not name.startswith("-")]
+            # A flag that is unknown is in no help; the long one has all.
+            which = "--help-all" if isinstance(error, UnknownOptionError) else "--help"
+            message += f" See {' '.join(['impasto', *chain, which])}."
+        return complain(message, ExitCode.USAGE)
     if isinstance(error, ImpastoError):
         # The library names its own arguments beside the flags.
         return complain(PYTHON.sub("", str(error)), error.exit_code)
-    if _out_of_memory(error):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error))
+    ):
         return complain("not enough memory; give a smaller --size", ExitCode.RESOURCE)
     traceback.print_exception(error)
     return complain("this is a bug of ours; please report it with the lines above", ExitCode.BUG)
-
-
-def _help_command(error: CycloptsError) -> str:
-    """Return the command that shows the help of the command that failed."""
-    chain = [name for name in error.command_chain or () if not name.startswith("-")]
-    every = isinstance(error, UnknownOptionError)  # it is in no help; the long one has all
-    return " ".join(["impasto", *chain, "--help-all" if every else "--help"])
 
 
 def _parser_message(error: CycloptsError) -> str:
@@ -192,37 +178,27 @@ def _parser_message(error: CycloptsError) -> str:
     if isinstance(error, UnknownOptionError):
         option = error.token.keyword or error.token.value
         if os.path.lexists(option):
-            return (
-                f"{printable(option)} is taken for a flag; write the file as ./{printable(option)}."
-            )
+            name = printable(option)
+            return f"{name} is taken for a flag; write the file as ./{name}."
     if isinstance(error, CoercionError) and error.target_type is bool and error.token:
         flag, value = error.token.keyword or "", printable(error.token.value)
         return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given twice, also as {printable(error.token.value)}; give it once."
-    cause, name = error.__cause__, error.argument.name if error.argument else ""
-    if isinstance(cause, ValidationError):
-        item = cause.errors()[0]
+    if isinstance(error.__cause__, ValidationError):
+        item = error.__cause__.errors()[0]
+        name = error.argument.name if error.argument else ""
         return f"{name}: {error_text(item)}, not {item['input']!r}."
     return str(error)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    known = isinstance(error, RuntimeError) and re.search(
-        r"allocate|out of memory", str(error), re.IGNORECASE
-    )
-    return isinstance(error, MemoryError) or bool(known)
-
-
 def _print_help(tokens: Sequence[str]) -> int:
     """Print the long help if it is requested, else the short one."""
-    flags = {*help.FLAGS, *help.ALL_FLAGS, "--version"}
-    words = [token for token in tokens if token not in flags]
+    words = [word for word in tokens if word not in (*help.FLAGS, *help.ALL_FLAGS, "--version")]
     if set(help.ALL_FLAGS) & set(tokens):
         from rich.console import Console
 
-        console = Console(width=min(HELP_WIDTH, Console().width))
-        app.help_print(words, console=console)
+        app.help_print(words, console=Console(width=min(HELP_WIDTH, Console().width)))
     else:
         out(help.short_help(app, words))
     return ExitCode.DONE

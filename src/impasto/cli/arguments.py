@@ -6,10 +6,10 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.cli.checks import shares_of
 from impasto.cli.flags import Flags, flag
@@ -107,19 +107,20 @@ class PictureArguments:
         styles = self.styles
         if self.segments is not None:
             colors = self.colors or self._colors_by_size(opener.picture(self.segments))
-            styles = tuple(map(self._in_segments, styles, colors))
+            styles = tuple(
+                replace(
+                    style,
+                    mask=color if color in (None, REST) else Mask(self.segments, color),
+                    source_mask=style.source_mask and Mask(style.source_mask, color),
+                )
+                for style, color in zip(styles, colors, strict=True)
+            )
         return OpenedPictures(
             styles=open_styles(styles, opener),
             protect=opener.mask(self.protect),
             start=None if self.start is None else opener.picture(self.start),
             photo=opener.picture(self.content),
         )
-
-    def _in_segments(self, style: Style, color: str | None) -> Style:
-        """Return a style whose masks are the regions of one color."""
-        mask = color if color in (None, REST) else Mask(self.segments, color)
-        source = None if style.source_mask is None else Mask(style.source_mask, color)
-        return replace(style, mask=mask, source_mask=source)
 
     def _colors_by_size(self, segments: "Picture") -> Sequence[str | None]:
         """Return the colors of a segmentation, the largest region first."""
@@ -145,12 +146,7 @@ def read(name: str, limits: Input) -> tuple[str, bytes]:
 
 
 def picture_arguments(content: str, styles: Sequence[str], flags: Flags) -> PictureArguments:
-    """Check the names and numbers that a command has, before any file is read.
-
-    Args:
-        content: The photo.
-        styles: The paintings, or folders of them.
-        flags: Those about paintings, masks and the start.
+    """Check the names and numbers that a command has, before any file is read; styles may be folders.
 
     Raises:
         InputError: A list has not one entry for each style, or flags do not go together.
@@ -158,25 +154,37 @@ def picture_arguments(content: str, styles: Sequence[str], flags: Flags) -> Pict
     count = len(styles)
     shares = shares_of(flags.style_weights, count)
     _check_together(flags)
-    colors = _colors(flags.segment_colors, count)
-    masks = _each("mask", flags.mask, count, REST)
+    colors = _one_each("segment_colors", _parts(flags.segment_colors, ","), count, f" or {REST}")
+    masks = _files("mask", flags.mask, count, REST)
     source_flag = "source_mask" if flags.source_mask else "source_segments"
-    sources = _each(source_flag, flags.source_mask or flags.source_segments, count)
-    strokes = _split("strokes", flags.strokes, ",", count, float)
-    layers = _split("style_layers_of", flags.style_layers_of, ";", count, str)
+    sources = _files(source_flag, flags.source_mask or flags.source_segments, count)
+    strokes = _one_each("strokes", _parts(flags.strokes, ","), count)
+    layers = _one_each("style_layers_of", _parts(flags.style_layers_of, ";"), count)
     if flags.protect is not None:
         _check_word("protect", flags.protect, (REST,))
-    if REST in masks and all(mask == REST for mask in masks):
+    if masks == [REST] * count:
         raise InputError(
             "--mask rest is what the masks of other styles leave; give one of them a picture"
         )
+    opened = []
+    rows = zip(styles, shares, masks, sources, strokes, layers, strict=True)
+    for name, share, mask, source, stroke, layer in rows:
+        try:
+            size = None if stroke is None else float(stroke)
+            opened.append(Style(name, share, mask, source, size, layer))
+        except ValueError:
+            text = printable(flags.strokes or "")
+            raise InputError(f"--strokes: {text} is not numbers by commas such as 0.5,2") from None
+        except SettingsError as error:
+            message = str(error).replace("style stroke", "--strokes")
+            raise InputError(message.replace("style layers", "--style-layers-of")) from error
     return PictureArguments(
         content=content,
-        styles=tuple(map(_style, styles, shares, masks, sources, strokes, layers)),
+        styles=tuple(opened),
         start=flags.init_picture,
         protect=flags.protect,
         segments=flags.segments,
-        colors=colors,
+        colors=tuple(map(_color, colors)) if flags.segment_colors is not None else None,
         folders={name: tuple(map(str, files_in(name))) for name in styles if is_folder(name)},
     )
 
@@ -191,39 +199,29 @@ def _check_together(flags: Flags) -> None:
             raise InputError(f"{flag(name)} needs the segmentation of the photo: --segments FILE")
 
 
-def _style(
-    name: str,
-    weight: float,
-    mask: str | None,
-    source_mask: str | None,
-    stroke: float | None,
-    layers: str | None,
-) -> Style:
-    """Return one style, checked."""
-    try:
-        return Style(name, weight, mask, source_mask, stroke, layers)
-    except SettingsError as error:
-        message = str(error).replace("style stroke", "--strokes")
-        raise InputError(message.replace("style layers", "--style-layers-of")) from error
+def _parts(text: str | None, separator: str) -> list[str]:
+    return [] if text is None else [part.strip() for part in text.split(separator)]
 
 
-def _each(name: str, files: Sequence[str], count: int, *words: str) -> list[str | None]:
+def _one_each(name: str, entries: Sequence[str], count: int, more: str = "") -> list[str | None]:
+    """Return one entry for each style, None where there is none; `more` ends the remedy."""
+    if entries and len(entries) != count:
+        number = f"{len(entries)} given, but {counted(count, 'style picture')}"
+        raise InputError(f"{flag(name)}: {number}; {ONE_EACH}{more}")
+    return [None if entry == NONE else entry for entry in entries] or [None] * count
+
+
+def _files(name: str, files: Sequence[str], count: int, *words: str) -> list[str | None]:
     """Return one file for each style, None where there is none; `words` may stand for files."""
-    if not files:
-        return [None] * count
-    if len(files) != count:
-        also = "".join(f" or {word}" for word in words)
-        raise InputError(
-            f"{flag(name)}: {len(files)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}, "
-            f"each after a {flag(name)} of its own"
-        )
+    also = "".join(f" or {word}" for word in words)
+    each = _one_each(name, files, count, f"{also}, each after a {flag(name)} of its own")
     for file in files:
         if file == REST and REST not in words:
             raise InputError(
                 f"{flag(name)}: {REST} is for the photo's regions; give a picture or {NONE}"
             )
         _check_word(name, file, (NONE, *words))
-    return [None if file == NONE else file for file in files]
+    return each
 
 
 def _check_word(name: str, file: str, words: Sequence[str]) -> None:
@@ -233,36 +231,9 @@ def _check_word(name: str, file: str, words: Sequence[str]) -> None:
         raise InputError(f"{flag(name)}: {printable(file)} does not exist.{hint}")
 
 
-def _split(
-    name: str, text: str | None, separator: str, count: int, convert: Callable[[str], Any]
-) -> list[Any]:
-    """Return the converted parts of a list with one entry for each style; None for `none`."""
-    if text is None:
-        return [None] * count
-    parts = [part.strip() for part in text.split(separator)]
-    if len(parts) != count:
-        also = f" or {REST}" if convert is _color else ""
-        raise InputError(
-            f"{flag(name)}: {len(parts)} given, but {counted(count, 'style picture')}; {ONE_EACH}{also}"
-        )
+def _color(text: str | None) -> str | None:
+    """Return a color of a segmentation, `rest` or None, checked."""
     try:
-        return [None if part == NONE else convert(part) for part in parts]
-    except ValueError:
-        raise InputError(
-            f"{flag(name)}: {printable(text)} is not numbers by commas such as 0.5,2"
-        ) from None
-
-
-def _color(text: str) -> str:
-    """Return a color of a segmentation, or `rest`, checked."""
-    if text == REST:
-        return text
-    try:
-        return str(Mask(None, text).color)
+        return text if text == REST else Mask(None, text).color
     except SettingsError as error:
         raise InputError(f"--segment-colors: {str(error).removeprefix('mask: ')}") from error
-
-
-def _colors(text: str | None, count: int) -> tuple[str | None, ...] | None:
-    """Return the color of each style in the segmentation, or None."""
-    return None if text is None else tuple(_split("segment_colors", text, ",", count, _color))

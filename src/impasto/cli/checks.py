@@ -1,7 +1,7 @@
 """Checks of flags that need no file and no torch: numbers, suffixes, and flags that do not go together."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from impasto.cli.flags import Flags, flag
@@ -49,6 +49,14 @@ def check_no_budget(runtime: Runtime) -> None:
         )
 
 
+def check_pictures(content: str, styles: Sequence[str], flags: Flags) -> None:
+    """Refuse a call without a painting, and one that reads more than the photo from standard input."""
+    if not styles:
+        raise InputError(f"no painting given after {printable(content)}; name a style picture")
+    if "-" in (*styles, flags.init_picture):
+        raise InputError("only the photo can come from standard input (-)")
+
+
 def check_start(settings: Settings, flags: Flags) -> None:
     """Refuse a start from a picture without one, and a picture that would not be used."""
     if flags.init_picture is not None and settings.init != "picture":
@@ -58,14 +66,15 @@ def check_start(settings: Settings, flags: Flags) -> None:
 
 
 def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()) -> None:
-    """Refuse flags that would do nothing with the other settings, unless those are varied.
-
-    Args:
-        settings: All settings of the run.
-        flags: What was typed.
-        varied: Fields of `Settings` that a grid varies.
-    """
-    _check_needs(settings, flags, varied)
+    """Refuse flags that would do nothing with the other settings, unless a grid varies those (`varied`)."""
+    named = {*flags.changes, *varied}
+    for name, (needed, nothing, remedy) in NEEDS.items():
+        if name in named and needed not in varied and getattr(settings, needed) == nothing:
+            raise InputError(
+                f"{flag(name)} does nothing without {flag(needed)}: leave it out, or give {remedy}"
+            )
+    if flags.protect is None and "protect_feather" in named:
+        raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
     if "solver" not in varied:
         for name, solvers in OPTIONS_OF.items():
             if flags.changes.get(name) and settings.solver not in solvers:
@@ -79,22 +88,10 @@ def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()
             "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
         )
     weights = {"content_weight", "style_weight"}
-    if "strength" in varied and (both := sorted(weights & {*flags.changes, *varied})):
+    if "strength" in varied and (both := sorted(weights & named)):
         raise InputError(f"--vary strength sets the weights itself: leave out {flag(both[0])}")
     if "strength" in flags.changes and (both := sorted(weights & set(varied))):
         raise InputError(f"--vary {both[0]}: --strength sets the weights itself: leave it out")
-
-
-def _check_needs(settings: Settings, flags: Flags, varied: Collection[str]) -> None:
-    """Refuse flags that do nothing without another flag."""
-    named = {*flags.changes, *varied}
-    for name, (other, nothing, remedy) in NEEDS.items():
-        if name in named and other not in varied and getattr(settings, other) == nothing:
-            raise InputError(
-                f"{flag(name)} does nothing without {flag(other)}: leave it out, or give {remedy}"
-            )
-    if flags.protect is None and "protect_feather" in named:
-        raise InputError("--protect-feather does nothing without --protect MASK: leave it out")
 
 
 def shares_of(text: str | None, count: int) -> list[float]:

@@ -24,14 +24,7 @@ from impasto.config.settings import Settings
 from impasto.errors import InputError
 
 DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
-NO_STREAM = "- is standard input or output, and not for this; give the name of a file"
-WITH_UNITS = (
-    "memory_limit",
-    "budget",
-    "max_pixels",
-    "max_bytes",
-    "max_text",
-)  # numbers that may be written with a unit
+WITH_UNITS = ("memory_limit", "budget", "max_pixels", "max_bytes", "max_text")  # as 4GB or 90s
 
 
 @dataclass(frozen=True)
@@ -98,9 +91,7 @@ def flag(name: str) -> str:
 # --- how flags are made --------------------------------------------------------------------------
 
 COMMON = Group("Common", show=False)  # flags that the short help of a command shows
-COMMON_FIELDS = frozenset(
-    "style_weight strength color size quality budget".split()
-)  # fields of the models that are in it
+COMMON_FIELDS = frozenset("style_weight strength color size quality budget".split())
 GROUPS = {name: Group(name, sort_key=order) for order, name in enumerate(get_args(Groups), start=1)}
 
 
@@ -150,20 +141,9 @@ def typed_name(kind: Any, tokens: Sequence[Any]) -> str:
     """
     text = typed(kind, tokens)
     if text == "-":
-        raise InputError(NO_STREAM)
+        message = "- is standard input or output, and not for this; give the name of a file"
+        raise InputError(message)
     return text
-
-
-def typed_names(kind: Any, tokens: Sequence[Any]) -> list[str]:
-    """Convert the values of a flag that may be repeated, as `typed_name` does."""
-    return [typed_name(kind, [token]) for token in tokens]
-
-
-def _simple(kind: Any) -> bool:
-    """Whether a type is one number or one text, which may be missing."""
-    if get_origin(kind) is list:
-        return False
-    return all(part in (int, float, str, Path, type(None)) for part in get_args(kind) or [kind])
 
 
 def parameter(
@@ -180,10 +160,10 @@ def parameter(
         more: Of `cyclopts.Parameter`; `short` are short names.
     """
     names = [flag(name), *more.pop("short", [])]
-    if _simple(kind):
+    if get_origin(kind) is list:
+        more["converter"] = lambda kind, tokens: [typed_name(kind, [token]) for token in tokens]
+    elif {*(get_args(kind) or [kind])} <= {int, float, str, Path, type(None)}:
         more.setdefault("converter", typed_name)
-    elif get_origin(kind) is list:
-        more.setdefault("converter", typed_names)
     about = Parameter(
         name=names,
         help=help,
@@ -192,8 +172,10 @@ def parameter(
         show_choices=False,
         **more,
     )
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind | None, about])
+    return Plain(name, Plain.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, about])
+
+
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]  # where there is no `Flags`
 
 
 def switch(name: str, help: str, **more: Any) -> Any:
@@ -212,10 +194,8 @@ def generated(*models: type[Model], common: frozenset[str] = COMMON_FIELDS) -> l
             # -3s is a wrong value, and would be taken for a flag, unlike -3
             more = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
             group = str(extra["group"])
-            shown_first = name in common
-            parameters.append(
-                parameter(name, kind, describe(info), group, common=shown_first, **more)
-            )
+            help = describe(info)
+            parameters.append(parameter(name, kind, help, group, common=name in common, **more))
     return parameters
 
 
@@ -243,19 +223,9 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
 
 def output_flag(default: str) -> Any:
     """Return `--output`, saying what it is by default."""
-    help = (
-        "File to write; - writes PNG to standard output. The suffix decides the format. "
-        f"[default: {default} here, a new name]"
-    )
-    return parameter(
-        "output",
-        Path,
-        help,
-        common=True,
-        short=["-o"],
-        allow_leading_hyphen=True,
-        converter=typed,
-    )
+    return parameter("output", Path, "File to write; - writes PNG to standard output. The suffix decides the "
+        f"format. [default: {default} here, a new name]", common=True, short=["-o"],
+        allow_leading_hyphen=True, converter=typed)  # fmt: skip
 
 
 SAVING = [
@@ -312,16 +282,22 @@ BASE = [
 ]  # fmt: skip
 
 
-def argument(name: str, about: Parameter) -> Any:
-    """Return one required argument of a command, which has no flag."""
-    return Plain(name, Plain.POSITIONAL_ONLY, annotation=Annotated[Path, about])
+def argument(
+    name: str,
+    help: str,
+    kind: Any = Plain.POSITIONAL_ONLY,
+    /,
+    *,
+    default: Any = Plain.empty,
+    **more: Any,
+) -> Any:
+    """Return one argument of a command, a file, which has no flag; `more` is of `cyclopts.Parameter`."""
+    about = Parameter(help=help, **{"converter": typed_name, **more})
+    file = Path if default is Plain.empty else Path | None
+    return Plain(name, kind, default=default, annotation=Annotated[file, about])
 
 
-def positional() -> list[Any]:
-    """Return the photo and the paintings as parameters of a command."""
-    photo = Parameter(help="The photo; - reads standard input.", required=True, converter=typed)
-    painting = Parameter(name="STYLE", help="The painting, or several.", converter=typed)
-    return [
-        argument("content", photo),
-        Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, painting]),
-    ]
+PICTURES = [
+    argument("content", "The photo; - reads standard input.", converter=typed, required=True),
+    argument("styles", "The painting, or several.", Plain.VAR_POSITIONAL, name="STYLE", converter=typed),
+]  # fmt: skip

@@ -5,7 +5,7 @@ The long help, `--help-all`, is the parser's own.
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cyclopts import App
@@ -23,11 +23,7 @@ OBVIOUS = ("default: not set", "default: no")  # what the short help leaves out
 def short_help(app: App, tokens: Sequence[str]) -> str:
     """Return the help of the command that the arguments name, at most 60 lines of 80 columns.
 
-    All flags of the command are shown where they fit, else the common ones.
-
-    Args:
-        app: The program.
-        tokens: Its arguments, without flags for help.
+    All flags of the command are shown where they fit, else the common ones. `tokens` has no flag for help.
     """
     chain, apps, _ = app.parse_commands(list(tokens))
     command = apps[-1]
@@ -43,14 +39,19 @@ def _page(app: App, command: App, chain: Sequence[str], *, common: bool) -> list
     usage = command.usage or f"Usage: {name} [OPTIONS]"
     lines = [*_wrapped(_description(command)), "", *usage.splitlines()]
     flags, arguments, hidden = [], [], 0
-    for argument in _arguments(command):
-        row = (_names(argument), _brief(argument.parameter.help or ""))
-        if not argument.names[0].startswith("-"):
-            arguments.append(row)
+    shown: list[Any] = []
+    if command.default_command is not None:
+        collection = command.assemble_argument_collection(parse_docstring=True)
+        shown = [argument for argument in collection if argument.show]
+    for argument in sorted(shown, key=lambda item: item.parameter.group[0].sort_key or 0):
+        names = [str(name) for name in argument.names if name not in argument.negatives]
+        text = _brief(argument.parameter.help or "")
+        if not names[0].startswith("-"):
+            arguments.append((names[0].upper(), text))
         elif common and COMMON not in argument.parameter.group:
             hidden += 1
         else:
-            flags.append(row)
+            flags.append((", ".join(sorted(names, key=len)), text))
     commands = [
         (child, _description(command[child]).partition("\n")[0])
         for child in command
@@ -64,25 +65,6 @@ def _page(app: App, command: App, chain: Sequence[str], *, common: bool) -> list
         lines += ["", *str(app.help_epilogue).splitlines()[: EXAMPLES + 1]]
         rest += f" Help for a command: {name} COMMAND --help."
     return [*lines, "", *_wrapped(rest)] if rest else lines
-
-
-def _arguments(command: App) -> list[Any]:
-    """Return arguments and flags of a command, in the order of their groups."""
-    if command.default_command is None:
-        return []
-    arguments = command.assemble_argument_collection(parse_docstring=True)
-    return sorted(
-        (argument for argument in arguments if argument.show),
-        key=lambda argument: argument.parameter.group[0].sort_key or 0,
-    )
-
-
-def _names(argument: Any) -> str:
-    """Return how an argument is typed: `-o, --output`, or `CONTENT`."""
-    names = [str(name) for name in argument.names if name not in argument.negatives]
-    if not names[0].startswith("-"):
-        return names[0].upper()
-    return ", ".join(sorted(names, key=len))
 
 
 def _description(command: App) -> str:
@@ -104,9 +86,8 @@ def _brief(help: str) -> str:
     return f"{text} [{'; '.join(parts)}]" if parts else text
 
 
-def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
+def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Return names and texts in two columns."""
-    rows = list(rows)
     width = max(len(name) for name, _ in rows) + 4
     lines = []
     for name, text in rows:

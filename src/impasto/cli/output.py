@@ -4,13 +4,13 @@ import contextlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from impasto.cli.checks import check_suffix, whole
 from impasto.cli.flags import Flags, flag
-from impasto.cli.settings_sources import ResolvedSettings, to_toml
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Model
@@ -18,19 +18,14 @@ from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import printable
 from impasto.system.fallback import shortened
-from impasto.system.files import WRITABLE, check_target, publish
+from impasto.system.files import WRITABLE, check_target
 
-NEED_FILE = (
-    "recipe",
-    "report",
-    "json",
-    "save_every",
-)  # flags that standard output does not go with
+SAVED = {"target", "stem", "output", "limits", "force", "recipe", "report", "save_every"}
+SWITCHES = ("force", "recipe", "report", "no_checkpoint", "quiet", "verbose")
 
 
-@dataclass(frozen=True)
-class OutputPlan:
-    """What is written of one run, and where.
+class OutputPlan(Model):
+    """What is written of one run, and where. A checkpoint keeps `SAVED` of it for a resumed run.
 
     Attributes:
         target: The picture; None for standard output.
@@ -39,13 +34,14 @@ class OutputPlan:
         limits: Those that the inputs are read with.
         save_every: Evaluations between intermediate pictures; 0 for none.
         resumed: The run was interrupted before; its own intermediate pictures are replaced.
+        print_json: Print facts as JSON instead of the name of the picture.
         troubles: What could not be written as requested, in one line each.
     """
 
     target: Path | None = None
     stem: str = ""
     inputs: tuple[Path, ...] = ()
-    output: Output = field(default_factory=Output)
+    output: Output = Output()
     limits: Input | None = None
     force: bool = False
     recipe: bool = False
@@ -55,23 +51,10 @@ class OutputPlan:
     checkpoint: Path | None = None
     no_checkpoint: bool = False
     resumed: bool = False
-    json: bool = False
+    print_json: bool = False
     quiet: bool = False
     verbose: bool = False
-    troubles: list[str] = field(default_factory=list)
-
-
-class SavedOutput(Model):
-    """What a checkpoint keeps of an `OutputPlan`, so that a resumed run writes the same files."""
-
-    target: str | None = None
-    stem: str = ""
-    output: Output = Output()
-    limits: Input | None = None
-    force: bool = False
-    recipe: bool = False
-    report: bool = False
-    save_every: int = 0
+    troubles: list[str] = Field(default_factory=list)
 
 
 def plan_output(
@@ -81,6 +64,7 @@ def plan_output(
     flags: Flags,
     *,
     suffix: str = ".png",
+    limits: Input | None = None,
 ) -> OutputPlan:
     """Check everything about the output that can be checked before any work.
 
@@ -90,47 +74,43 @@ def plan_output(
         output: How the result is to be written.
         flags: What was typed.
         suffix: Of the default name.
+        limits: Those that the inputs are read with.
 
     Raises:
         InputError: Flags do not go together, or a name is wrong.
         OutputError: A file exists already, or cannot be written.
     """
-    name = flags.output
+    name, stem = flags.output, shortened(stem)
+    target = free_name(Path(f"{stem}{suffix}"), flags) if name is None else Path(name)
     plan = OutputPlan(
-        target=None if name == "-" else Path(name or "."),
-        stem=shortened(stem),
-        inputs=tuple(Path(item) for item in inputs if item != "-"),
+        target=None if name == "-" else target,
+        stem=stem,
+        inputs=tuple(Path(item) for item in (*inputs, flags.settings or "-") if item != "-"),
         output=output,
-        force=flags.force,
-        recipe=flags.recipe,
-        report=flags.report,
+        limits=limits,
         save_every=0 if flags.save_every is None else whole("--save-every", flags.save_every, 1),
         save_settings=None if flags.save_settings is None else settings_target(flags.save_settings),
         checkpoint=_checkpoint(flags),
-        no_checkpoint=flags.no_checkpoint,
-        json=flags.json,
-        quiet=flags.quiet,
-        verbose=flags.verbose,
+        print_json=flags.json,
+        **{switch: getattr(flags, switch) for switch in SWITCHES},
     )
     if plan.checkpoint is not None:
         check_target(plan.checkpoint, inputs=plan.inputs, overwrite=True)
     if plan.save_settings is not None:
         check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
-    if plan.target is None:
-        for needing in NEED_FILE:
-            if getattr(plan, needing):
+    if name == "-":
+        for needing in ("recipe", "report", "json", "save_every"):
+            if getattr(flags, needing):
                 raise InputError(f"{flag(needing)} needs a file: give -o a name, not -")
-        return plan
-    if name is None:
-        return replace(plan, target=free_name(Path(f"{plan.stem}{suffix}"), plan))
-    if name == "":
+    elif name == "":
         raise InputError("-o: the name is empty; give one such as out.png")
-    if name.startswith("-"):
-        raise InputError(
-            f"-o {printable(name)}: is that a flag? write a file of this name as ./{printable(name)}"
-        )
-    check_suffix(plan.target, output.bits)
-    _check_targets(plan, plan.target)
+    elif name is not None:
+        if name.startswith("-"):
+            raise InputError(
+                f"-o {printable(name)}: is that a flag? write a file of this name as ./{printable(name)}"
+            )
+        check_suffix(target, output.bits)
+        check_targets(plan, plan.inputs)
     return plan
 
 
@@ -149,16 +129,19 @@ def _checkpoint(flags: Flags) -> Path | None:
     return path
 
 
-def _check_targets(plan: OutputPlan, target: Path) -> None:
-    """Refuse a picture, a recipe, a page or intermediate pictures that cannot be written."""
-    for path in (target, *files_beside(plan, target)):
-        check_target(path, inputs=plan.inputs, overwrite=plan.force)
+def check_targets(plan: OutputPlan, inputs: Sequence[Path]) -> None:
+    """Refuse a picture, a recipe, a page or intermediate pictures that cannot be written, or are inputs."""
+    if plan.target is None:
+        return
+    paths = [plan.target, *files_beside(plan, plan.target)]
     if plan.save_every:
-        check_target(numbered(target, 0), inputs=plan.inputs, overwrite=True)  # its length
-        series = re.compile(re.escape(target.stem) + r"-\d{4,}" + re.escape(target.suffix))
-        for path in target.parent.iterdir():
-            if series.fullmatch(path.name):
-                check_target(path, inputs=plan.inputs, overwrite=plan.force)
+        check_target(numbered(plan.target, 0), inputs=inputs, overwrite=True)  # its length
+        series = re.compile(
+            re.escape(plan.target.stem) + r"-\d{4,}" + re.escape(plan.target.suffix)
+        )
+        paths += [path for path in plan.target.parent.iterdir() if series.fullmatch(path.name)]
+    for path in paths:
+        check_target(path, inputs=inputs, overwrite=plan.force)
 
 
 def files_beside(plan: OutputPlan | Flags, target: Path) -> list[Path]:
@@ -183,18 +166,9 @@ def numbered(target: Path, evaluations: int) -> Path:
 
 
 def saved_output(plan: OutputPlan) -> dict[str, Any]:
-    """Return what a checkpoint keeps of a plan, as JSON has it; see `SavedOutput`."""
-    saved = SavedOutput(
-        target=None if plan.target is None else str(plan.target.absolute()),
-        stem=plan.stem,
-        output=plan.output,
-        limits=plan.limits,
-        force=plan.force,
-        recipe=plan.recipe,
-        report=plan.report,
-        save_every=plan.save_every,
-    )
-    return saved.model_dump(mode="json")
+    """Return what a checkpoint keeps of a plan, as JSON has it."""
+    target = None if plan.target is None else plan.target.absolute()
+    return plan.changed(target=target).model_dump(mode="json", include=SAVED)
 
 
 def settings_target(name: str) -> Path:
@@ -207,8 +181,3 @@ def settings_target(name: str) -> Path:
         with contextlib.suppress(OSError):  # reported when the file is written
             folder.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def save_settings(path: Path, settings: ResolvedSettings, *, force: bool) -> None:
-    """Write the settings as a TOML file."""
-    publish(path, to_toml(settings).encode(), overwrite=force)

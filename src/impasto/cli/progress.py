@@ -4,18 +4,16 @@ An evaluation costs in proportion to its pixels, so work and remaining time coun
 """
 
 import contextlib
-import json
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from impasto.messages import NOTE, duration
 
 if TYPE_CHECKING:
-    from impasto.transfer.result import Result, Step
-
+    from impasto.transfer.result import Step
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 DRAW_EVERY = 0.1  # seconds between drawings of the bar
@@ -65,12 +63,12 @@ class Pace:
         return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
 
     def summary(self, step: "Step") -> str:
-        """Return speed and remaining time in words."""
+        """Return speed and remaining time in words, as far as they are measured."""
         rate, left = self.per_evaluation, self.seconds_left(step)
-        if not rate or left is None:
+        if left is None:
             return ""
-        speed = f"{1 / rate:.1f}/s" if rate < 1 else f"{rate:.1f} s each"
-        return f"{speed}  {duration(left)} left"
+        speed = "" if not rate else f"{1 / rate:.1f}/s  " if rate < 1 else f"{rate:.1f} s each  "
+        return f"{speed}{duration(left)} left"
 
     def prefix(self) -> str:
         """Return what a line of progress begins with."""
@@ -88,9 +86,7 @@ class PaceOfSeries(Pace):
         super().__init__()
         self._costs = list(costs)
         self._index = 0
-        self._began: tuple[float, float] | None = (
-            None  # the time and the work done at the first step
-        )
+        self._began: tuple[float, float] | None = None  # time and work done at the first step
 
     def next_run(self) -> None:
         """Begin the next run."""
@@ -114,11 +110,6 @@ class PaceOfSeries(Pace):
         if done <= before:
             return None
         return (planned - done) * (time.monotonic() - began) / (done - before)
-
-    def summary(self, step: "Step") -> str:
-        """Return the remaining time in words."""
-        left = self.seconds_left(step)
-        return "" if left is None else f"{duration(left)} left"
 
     def prefix(self) -> str:
         """Return which of the runs this is."""
@@ -183,33 +174,26 @@ class Progress:
         )
 
     def _draw(self, step: "Step") -> None:
-        from rich.console import Group
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        if self._live is None and not self._start():
-            self._plain = True
-            self.step(step)
-            return
+        if self._live is None:
+            console = Console(file=self._stream)
+            if console.is_dumb_terminal or not console.is_terminal:
+                self._plain = True
+                self.step(step)
+                return
+            self._live = Live(
+                console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+            )
+            self._live.start()
         done, planned = self.pace.work(step)
         words = "  ".join(filter(None, [self._where(step), self.pace.summary(step)]))
         bar = ProgressBar(total=planned, completed=done)
         shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
         self._live.update(shown, refresh=True)
-
-    def _start(self) -> bool:
-        """Begin to draw; tell whether this terminal can."""
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=self._stream)
-        if console.is_dumb_terminal or not console.is_terminal:
-            return False
-        self._live = Live(
-            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
-        self._live.start()
-        return True
 
     def _write(self, text: str) -> None:
         try:
@@ -233,31 +217,16 @@ class LogHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def logged(progress: Progress, *, verbose: bool) -> Iterator[None]:
-    """Show the library's log while the block runs."""
+def show_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
+    """Show progress and the library's log on standard error while the block runs."""
+    progress = Progress(sys.stderr, quiet=quiet)
     logger, handler = logging.getLogger("impasto"), LogHandler(progress)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if verbose else NOTE)
     try:
-        yield
+        yield progress
     finally:
+        progress.close()
         logger.removeHandler(handler)
         logger.setLevel(before)
-
-
-def result_as_json(result: "Result", target: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return what `--json` prints about a run; `files` were written beside the picture."""
-    written = {path.suffix: str(path) for path in files}
-    return {
-        "path": str(target),
-        "recipe_path": written.get(".json"),
-        "report_path": written.get(".html"),
-        "width": result.picture.width,
-        "height": result.picture.height,
-        "seconds": round(result.seconds, 3),
-        "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
-        "stopped": result.stopped,
-        "losses": result.recipe.losses,
-        "recipe": json.loads(result.recipe.to_json()),
-    }

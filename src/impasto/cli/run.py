@@ -7,19 +7,17 @@ import contextlib
 import json
 import os
 import shlex
-import sys
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from impasto.cli.arguments import OpenedPictures
+from impasto.cli.arguments import OpenedPictures, PictureArguments
 from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, files_beside, free_name, numbered, saved_output
-from impasto.cli.progress import Progress, logged, result_as_json
+from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import ResolvedSettings
-from impasto.cli.signals import Signals
-from impasto.config.styles import Style
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back
@@ -32,18 +30,48 @@ if TYPE_CHECKING:
 
 LONGEST = {".webp": 16_383, ".avif": 16_384}  # px on a side, of the format
 
+
+class Interrupted(BaseException):
+    """End at once: a signal came before the first evaluation, or a second one."""
+
+
+class Signals:
+    """Handles SIGINT and SIGTERM: the first ends a run after the evaluation at hand, the second at once.
+
+    Attributes:
+        running: Whether a run can be ended cleanly; before that, the first signal ends at once.
+        code: The exit code of the signal that has come; None before.
+    """
+
+    def __init__(self) -> None:
+        self.running = False
+        self.code: int | None = None
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        again = self.code is not None
+        self.code = 128 + number
+        if again or not self.running:
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch inside the block, as far as this thread may."""
+        self.running, self.code = False, None
+        before = {}
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._arrived)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 signals = Signals()
 
 
 # --- the run -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def show_progress(plan: OutputPlan) -> Iterator[Progress]:
-    """Show progress and the library's log while the block runs."""
-    progress = Progress(sys.stderr, quiet=plan.quiet)
-    with logged(progress, verbose=plan.verbose), contextlib.closing(progress):
-        yield progress
 
 
 def open_checkpoints(plan: OutputPlan) -> "Checkpoints":
@@ -62,25 +90,34 @@ def open_checkpoints(plan: OutputPlan) -> "Checkpoints":
 
 def paint(
     plan: OutputPlan,
-    progress: Progress,
     resolved: ResolvedSettings,
-    pictures: OpenedPictures,
-    checkpoints: "Checkpoints",
-    capture: "RunCapture | None" = None,
-) -> "Result":
-    """Report the size of the result, run, and show the progress.
-
-    Args:
-        plan: What is written; its suffix limits the size.
-        progress: Where messages go.
-        resolved: All settings.
-        pictures: Photo, styles, start and protected region.
-        checkpoints: See `open_checkpoints`.
-        capture: Keeps pictures of the run for its page.
+    arguments: PictureArguments,
+    messages: Sequence[str] = (),
+) -> int:
+    """Run on pictures that are read, show messages and progress, write the result; return the exit code.
 
     Raises:
         InputError: The format cannot hold a picture of this size.
     """
+    with open_checkpoints(plan) as checkpoints:
+        with show_progress(quiet=plan.quiet, verbose=plan.verbose) as progress:
+            for message in messages:
+                progress.say(message)
+            pictures = arguments.open(resolved.input, progress)
+            styles = [style.picture for style in pictures.styles]
+            capture = run_capture(plan, pictures.photo, styles)
+            result = _stylize(plan, progress, resolved, pictures, checkpoints, capture)
+        return save_result(plan, progress, result, checkpoints, capture)
+
+
+def _stylize(
+    plan: OutputPlan,
+    progress: Progress,
+    resolved: ResolvedSettings,
+    pictures: OpenedPictures,
+    checkpoints: "Checkpoints",
+    capture: "RunCapture | None",
+) -> "Result":
     from impasto.image import pixels
     from impasto.inputs import pyramid
     from impasto.system import hardware
@@ -119,26 +156,30 @@ def paint(
     )
 
 
-def stop_at_signal(progress: Progress) -> Callable[[], None]:
-    """Return a function that ends the run once a signal has come."""
+def stop_at_signal(progress: Progress, loss: str = " and saves nothing") -> Callable[[], None]:
+    """Return a function that ends the run once a signal has come; `loss` is what a second one does."""
+    reported = False
 
     def on_part() -> None:
+        nonlocal reported
         if signals.code is not None:
-            progress.say("stopping; once more ends at once and saves nothing")
+            if not reported:
+                progress.say(f"stopping; once more ends at once{loss}")
+            reported = True
             raise Stop(End.INTERRUPTED)
 
     return on_part
 
 
 def run_capture(
-    plan: OutputPlan, photo: "Picture", styles: "Sequence[Style | Picture]"
+    plan: OutputPlan, photo: "Picture", styles: "Sequence[Picture]"
 ) -> "RunCapture | None":
     """Return what keeps pictures of a run for its page, if a page is requested."""
     if not plan.report:
         return None
     from impasto.reports.result_page import RunCapture
 
-    return RunCapture(photo, [item.picture if isinstance(item, Style) else item for item in styles])
+    return RunCapture(photo, styles)
 
 
 def step_callback(
@@ -146,11 +187,8 @@ def step_callback(
 ) -> "Callable[[Step], None]":
     """Return an `on_step` that shows each step, saves intermediate pictures, and stops at a signal.
 
-    Args:
-        plan: Where intermediate pictures go.
-        progress: Shows the steps.
-        message: Shown before the first step, when it is certain that the pictures can be used.
-        capture: Gets each step as well.
+    The message is shown before the first step, when it is certain that the pictures can be used. A picture
+    that cannot be saved does not end the run.
     """
     stop = stop_at_signal(progress)
 
@@ -162,34 +200,18 @@ def step_callback(
         if capture is not None:
             capture.step(step)
         if plan.save_every and plan.target and step.evaluations % plan.save_every == 0:
-            _save_step(plan, step, numbered(plan.target, step.evaluations))
+            path = numbered(plan.target, step.evaluations)
+            try:
+                step.picture().save(path, plan.output, overwrite=plan.force or plan.resumed)
+            except ResourceError as error:
+                if not plan.troubles:  # the others would fail for the same reason
+                    plan.troubles.append(str(error))
         stop()
 
     return on_step
 
 
-def _save_step(plan: OutputPlan, step: "Step", path: Path) -> None:
-    """Save an intermediate picture; one that cannot be saved does not end the run."""
-    try:
-        step.picture().save(
-            path,
-            plan.output,
-            overwrite=plan.force or plan.resumed,
-        )
-    except ResourceError as error:
-        if not plan.troubles:  # the others would fail for the same reason
-            plan.troubles.append(str(error))
-
-
 # --- its files -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ResultPage:
-    """What the page about a result is made from: the captured run and sentences for its top."""
-
-    capture: "RunCapture | None" = None
-    notes: Sequence[str] = ()
 
 
 def save_result(
@@ -197,25 +219,51 @@ def save_result(
     progress: Progress,
     result: "Result",
     checkpoints: "Checkpoints",
-    page: ResultPage | None = None,
+    capture: "RunCapture | None" = None,
+    notes: Sequence[str] = (),
 ) -> int:
-    """Write the result and the files beside it, report them, and return the exit code."""
+    """Write the result and the files beside it, report them, and return the exit code.
+
+    The page shows the captured run, with notes at its top.
+    """
     if plan.target is None:
         _print_picture(plan, result)
     else:
-        plan = _save_picture(plan, progress, result)
-        assert plan.target is not None
-        written = [
-            _save_beside(plan, path, result, page or ResultPage())
-            for path in files_beside(plan, plan.target)
-        ]
-        files = [path for path in written if path is not None]
-        checkpoint = str(checkpoints.path) if checkpoints.left else None
-        facts = result_as_json(result, plan.target, files) | {"checkpoint": checkpoint}
-        out(json.dumps(facts) if plan.json else printable(plan.target))
-        for path in files:
-            if path.suffix == ".html":
-                progress.say(f"the page about it: {printable(path)}")
+        target = _save_picture(plan, plan.target, progress, result)
+        files = []
+        for path in files_beside(plan, target):
+            if path.suffix == ".json":
+                what, text = "recipe", result.recipe.to_json()
+            else:
+                assert capture is not None  # with a page, there is one
+                carried = plan.output.metadata != "strip"
+                what, text = "page", capture.page(result, notes, carried=carried)
+            try:
+                path, trouble = save_or_fall_back(
+                    path, text.encode(), overwrite=plan.force, what=what
+                )
+                files.append(path)
+            except OutputError as error:  # the picture is there already
+                trouble = str(error)
+            if trouble:
+                plan.troubles.append(trouble)
+        written = {path.suffix: str(path) for path in files}
+        facts = {
+            "path": str(target),
+            "recipe_path": written.get(".json"),
+            "report_path": written.get(".html"),
+            "width": result.picture.width,
+            "height": result.picture.height,
+            "seconds": round(result.seconds, 3),
+            "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
+            "stopped": result.stopped,
+            "losses": result.recipe.losses,
+            "recipe": json.loads(result.recipe.to_json()),
+            "checkpoint": str(checkpoints.path) if checkpoints.left else None,
+        }
+        out(json.dumps(facts) if plan.print_json else printable(target))
+        if ".html" in written:
+            progress.say(f"the page about it: {printable(written['.html'])}")
     return _report(plan, progress, result, checkpoints)
 
 
@@ -223,25 +271,23 @@ def _report(
     plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints"
 ) -> int:
     """Say how the run ended and how to continue it, and return the exit code."""
-    arguments = " ".join(map(shlex.quote, checkpoints.resume_arguments))
-    resume = f"to continue: impasto resume {arguments}".rstrip() if checkpoints.left else ""
     not_finite = result.stopped == End.NOT_FINITE
     if not_finite:
         plan.troubles.append(
             f"{result.fault}; the best picture so far is saved: try smaller weights"
         )
+    if not plan.troubles:
+        interrupted = result.stopped == End.INTERRUPTED
+        how = "interrupted; the best picture so far is saved: " if interrupted else ""
+        evaluations = sum(scale.evaluations for scale in result.recipe.scales)
+        progress.say(f"{how}{counted(evaluations, 'evaluation')} in {duration(result.seconds)}")
+    if checkpoints.left:
+        command = shlex.join(["impasto", "resume", *checkpoints.resume_arguments])
+        progress.say(f"to continue: {command}")
     if plan.troubles:
-        if resume:
-            progress.say(resume)
         numerical = not_finite and len(plan.troubles) == 1
         code = ExitCode.NUMERICAL if numerical else ExitCode.RESOURCE
         return complain("; ".join(plan.troubles), code)
-    interrupted = result.stopped == End.INTERRUPTED
-    how = "interrupted; the best picture so far is saved: " if interrupted else ""
-    evaluations = sum(scale.evaluations for scale in result.recipe.scales)
-    progress.say(f"{how}{counted(evaluations, 'evaluation')} in {duration(result.seconds)}")
-    if resume:
-        progress.say(resume)
     return int(signals.code or ExitCode.DONE)
 
 
@@ -256,39 +302,22 @@ def _print_picture(plan: OutputPlan, result: "Result") -> None:
         plan.troubles.append(f"{error}; {where}")
 
 
-def _save_picture(plan: OutputPlan, progress: Progress, result: "Result") -> OutputPlan:
+def _save_picture(plan: OutputPlan, target: Path, progress: Progress, result: "Result") -> Path:
     """Save the picture and return where; a name that was taken meanwhile gives way to the next free one."""
-    assert plan.target is not None
-    target = plan.target
     if not plan.force and os.path.lexists(target):
         with contextlib.suppress(OutputError):  # then it goes elsewhere
-            target = free_name(target, plan)
-            progress.say(f"{printable(plan.target)} was made by somebody else meanwhile")
-    path = target
+            free = free_name(target, plan)
+            progress.say(f"{printable(target)} was made by somebody else meanwhile")
+            target = free
+    overwrite = plan.force
     try:
         data = result.encode(target.suffix, plan.output)
     except ResourceError as error:  # the format cannot hold it, or there is no memory to pack it
         plan.troubles.append(f"{error}; it is saved as PNG")
-        path = target.with_suffix(".png")
+        overwrite = overwrite and target.suffix == ".png"
+        target = target.with_suffix(".png")
         data = result.encode(".png", plan.output)
-    path, trouble = save_or_fall_back(path, data, overwrite=plan.force and path == target)
+    target, trouble = save_or_fall_back(target, data, overwrite=overwrite)
     if trouble:
         plan.troubles.append(trouble)
-    return replace(plan, target=path)
-
-
-def _save_beside(plan: OutputPlan, path: Path, result: "Result", page: ResultPage) -> Path | None:
-    """Save the recipe or the page; None where it cannot be saved, for the picture is there already."""
-    what = "recipe" if path.suffix == ".json" else "page"
-    text = result.recipe.to_json() if what == "recipe" else ""
-    if what == "page" and page.capture is not None:
-        carried = plan.output.metadata != "strip"
-        text = page.capture.page(result, page.notes, carried=carried)
-    try:
-        path, trouble = save_or_fall_back(path, text.encode(), overwrite=plan.force, what=what)
-    except OutputError as error:
-        plan.troubles.append(str(error))
-        return None
-    if trouble:
-        plan.troubles.append(trouble)
-    return path
+    return target

@@ -23,6 +23,7 @@ from impasto.image.xmp import read_recipe
 from impasto.messages import did_you_mean, printable
 
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
+FIELDS = [name for model in MODELS for name in model.model_fields]
 WEIGHTS = {"content_weight", "style_weight"}  # which a strength sets
 WORDS = ("preset", "settings", "weights")  # variables that are no field of a model
 PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that choose no settings
@@ -41,17 +42,17 @@ class ResolvedSettings:
     settings: Settings
     runtime: Runtime
     output: Output
-    input: Input = field(default_factory=Input)
+    input: Input
     preset: str = "default"
     weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def rows(self) -> Iterator[tuple[str, str, Any, str]]:
-        """Yield (group, field, value, origin) of everything."""
-        for title, model in zip(("", *TABLES), self.models(), strict=True):
-            for name in type(model).model_fields:
-                yield title, name, getattr(model, name), self.origins[name]
+    def rows(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield (field, value, origin) of everything."""
+        for model in self.models():
+            for name, value in model:
+                yield name, value, self.origins[name]
 
     def models(self) -> tuple[Settings, Runtime, Output, Input]:
         """Return the models."""
@@ -66,35 +67,39 @@ class _Layers:
         self.origins: dict[str, str] = {}
         self.names: dict[str, str] = {}  # of fields, for errors
 
-    def add(self, values: Mapping[str, Any], origin: Mapping[str, str], file: str = "") -> None:
+    def add(
+        self, values: Mapping[str, Any], origin: Callable[[str], str], *, file: bool = False
+    ) -> None:
         """Let values replace those of earlier layers.
 
         Args:
             values: By field.
-            origin: The name of each field in this layer, such as `--size`.
-            file: The file or preset that the layer is, in place of `origin`.
+            origin: Returns the name of a field in this layer, such as `--size`.
+            file: Whether the layer is a file or a preset, and its name that of all its fields.
         """
-        if "quality" in values and "evaluations" not in values and self.values.get("evaluations"):
-            # A number of evaluations of an earlier layer would override this quality.
-            self.values["evaluations"] = None
-            self.origins["evaluations"] = file or origin["quality"]
-        if "strength" not in values and not WEIGHTS.isdisjoint(values):
-            if (
-                self.values.get("strength") is not None
-            ):  # nor may an earlier strength set the weights
-                self.values["strength"] = None
-                self.origins["strength"] = file or origin[min(WEIGHTS & set(values))]
+        replaced = {}  # evaluations of an earlier layer would override a quality, a strength the weights
+        if "quality" in values and self.values.get("evaluations"):
+            replaced["evaluations"] = "quality"
+        if weights := WEIGHTS & set(values):
+            replaced["strength"] = min(weights)
+        for name, by in replaced.items():
+            if name not in values and self.values.get(name) is not None:
+                self.values[name], self.origins[name] = None, origin(by)
         for name, value in values.items():
-            self.values[name] = value
-            self.origins[name] = file or origin[name]
-            self.names[name] = f"{file}: {name}" if file else origin[name]
+            self.values[name], self.origins[name] = value, origin(name)
+            self.names[name] = f"{origin(name)}: {name}" if file else origin(name)
 
     def add_file(self, file: SettingsFile, label: str) -> None:
         """Check the values of a file or preset, and let them replace those of earlier layers."""
-        _check_tables(file, label)
+        for title, model in zip(TABLES, MODELS[1:], strict=True):
+            if misplaced := [name for name in file.settings if name in model.model_fields]:
+                raise SettingsError(f"{label}: {misplaced[0]} belongs below a line [{title}]")
         for table, model in zip(file.tables(), MODELS, strict=True):
-            _check_types(model, table, label)
-            self.add(table, {}, label)
+            try:
+                model.check_types(table)
+            except SettingsError as error:
+                raise SettingsError(f"{label}: {error}") from error
+            self.add(table, lambda name: label, file=True)
 
     def add_changes(self, changes: Mapping[str, Any], origin: Callable[[str], str]) -> None:
         """Let flags or variables replace the values of earlier layers."""
@@ -103,7 +108,7 @@ class _Layers:
                 f"{origin('strength')} sets the weights itself: leave out {origin(both[0])}, or the "
                 "strength"
             )
-        self.add(changes, {name: origin(name) for name in changes})
+        self.add(changes, origin)
 
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
@@ -150,15 +155,14 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
     layers.add_file(file, label)
     if origin == _variable("preset"):
         layers.add_file(preset, preset_label)
-    fields = _fields()
-    layers.add_changes({n: v for n, v in variables.items() if n in fields}, _variable)
+    layers.add_changes({n: v for n, v in variables.items() if n in FIELDS}, _variable)
     if origin in (flag("like"), flag("preset")):
         layers.add_file(preset, preset_label)
     layers.add_changes(flags.changes, flag)
     if flags.init_picture is not None and "init" not in flags.changes:
-        layers.add({"init": "picture"}, {"init": "--init-picture"})
+        layers.add({"init": "picture"}, lambda name: "--init-picture")
     settings, runtime, output, input = (layers.build(model) for model in MODELS)
-    origins = {name: layers.origins.get(name, "default") for name in fields} | {"preset": origin}
+    origins = {name: layers.origins.get(name, "default") for name in FIELDS} | {"preset": origin}
     weights = None
     for value, where in (
         (preset.weights, preset_label),
@@ -169,20 +173,11 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
         if value:
             weights, origins["weights"] = value, where
     missing = [flag(name) for name in file.missing_flags if not getattr(flags, name)]
-    notes = (
-        [f"{label} was painted with {' and '.join(missing)}: give that again"] if missing else []
-    )
+    notes = []
+    if missing:
+        notes.append(f"{label} was painted with {' and '.join(missing)}: give that again")
     notes += [f"not as in {name}: {limit}" for limit in preset.limits]
-    return ResolvedSettings(
-        settings=settings,
-        runtime=runtime,
-        output=output,
-        input=input,
-        preset=name,
-        weights=weights,
-        origins=origins,
-        notes=tuple(notes),
-    )
+    return ResolvedSettings(settings, runtime, output, input, name, weights, origins, tuple(notes))
 
 
 def read_file(path: str | os.PathLike[str]) -> SettingsFile:
@@ -236,27 +231,8 @@ def _preset(
     return (file.preset, label) if file.preset else ("default", "default")
 
 
-def _fields() -> list[str]:
-    return [name for model in MODELS for name in model.model_fields]
-
-
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
-
-
-def _check_tables(file: SettingsFile, label: str) -> None:
-    """Refuse fields of other models among those of `Settings`, saying where they belong."""
-    for title, model in zip(TABLES, MODELS[1:], strict=True):
-        for name in file.settings:
-            if name in model.model_fields:
-                raise SettingsError(f"{label}: {name} belongs below a line [{title}]")
-
-
-def _check_types(model: type[Model], values: Mapping[str, Any], label: str) -> None:
-    try:
-        model.check_types(values)
-    except SettingsError as error:
-        raise SettingsError(f"{label}: {error}") from error
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -265,7 +241,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         SettingsError: A variable of that prefix is unknown.
     """
-    known = {_variable(name): name for name in [*_fields(), *WORDS]}
+    known = {_variable(name): name for name in [*FIELDS, *WORDS]}
     others = [PREFIX + name for name in PLACES]
     values: dict[str, Any] = {}
     for variable, value in environment.items():
@@ -292,43 +268,25 @@ def to_toml(resolved: ResolvedSettings) -> str:
 
     from impasto._version import __version__
 
-    document = tomlkit.document()
-    document.add(
-        tomlkit.comment(
-            f"Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"
-        )
-    )
+    lines = [f"# Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"]
     if resolved.weights:
-        document.add("weights", tomlkit.item(resolved.weights))
-    tables = {}
+        lines.append(tomlkit.dumps({"weights": resolved.weights}).rstrip())
+    tables: dict[str, tuple[list[str], dict[str, Any]]] = {}  # comments and values
     for name, info in Settings.model_fields.items():
-        value = getattr(resolved.settings, name)
+        value, about = getattr(resolved.settings, name), f"# {info.description}"
         if isinstance(value, dict):
-            tables[name] = (value, str(info.description))
-            continue
-        document.add(tomlkit.nl())
-        document.add(tomlkit.comment(str(info.description)))
-        if value is None:
-            document.add(tomlkit.comment(f"{name} ="))
+            tables[name] = [about], value
         else:
-            document.add(name, tomlkit.item(value))
+            entry = f"# {name} =" if value is None else tomlkit.dumps({name: value}).rstrip()
+            lines += ["", about, entry]
     for title, model in zip(TABLES, resolved.models()[1:], strict=True):
-        values = {
-            name: value
-            for name, value in model.model_dump(exclude_none=True).items()
-            if resolved.origins.get(name, "default") != "default"
+        values = model.model_dump(exclude_none=True)
+        changed = {
+            n: v for n, v in values.items() if resolved.origins.get(n, "default") != "default"
         }
-        if values:
-            tables[title] = (values, "")
-    for name, (values, about) in tables.items():
-        table = tomlkit.table()
-        if about:
-            table.add(tomlkit.comment(about))
-        for key, value in values.items():
-            table.add(key, value)
-        document.add(tomlkit.nl())
-        document.add(name, table)
-    document.add(tomlkit.nl())
-    document.add(tomlkit.comment("[about]"))
-    document.add(tomlkit.comment('title = "what `impasto presets` says of it"'))
-    return tomlkit.dumps(document)
+        if changed:
+            tables[title] = [], changed
+    for title, (comments, values) in tables.items():
+        lines += ["", f"[{title}]", *comments, tomlkit.dumps(values).rstrip()]
+    lines += ["", "# [about]", '# title = "what `impasto presets` says of it"', ""]
+    return "\n".join(lines)

@@ -3,7 +3,6 @@
 torch is imported only where the machine is examined. Nothing is written.
 """
 
-import hashlib
 from dataclasses import asdict
 from importlib import metadata
 from typing import Annotated, Any
@@ -13,12 +12,13 @@ from cyclopts import Parameter
 from impasto._version import __version__
 from impasto.cli.checks import whole
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import typed_name
-from impasto.config.limits import FORMATS
+from impasto.cli.flags import Switch, typed_name
+from impasto.config.limits import FORMATS, Input
 from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import DEFAULT_LONG_EDGE
 from impasto.errors import ExitCode, WeightsError
 from impasto.network.layers import CHANNELS, LAYERS, block_of, dense, parts, stride
+from impasto.system.files import file_sha256
 
 PACKAGES = ("torch", "numpy", "scipy", "pyvips", "safetensors", "pydantic", "cyclopts", "rich")
 
@@ -34,28 +34,14 @@ EXIT_CODES = {
 }
 
 
-def layer_rows() -> list[dict[str, Any]]:
-    """Return what `impasto layers` lists."""
-    what = {"conv": "convolution, before the ReLU", "relu": "after the ReLU", "pool": "pooled"}
-    return [
-        {
-            "name": name,
-            "channels": CHANNELS[block_of(name) - 1],
-            "stride": stride(name),
-            "what": f"block {block_of(name)}: {what[name[:4]]}",
-        }
-        for name in LAYERS
-    ]
-
-
 def examine() -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows."""
-    from impasto.config import limits
     from impasto.image import formats
     from impasto.system import files, hardware
     from impasto.transfer.callbacks import checkpoint_folder
 
-    devices = hardware.devices()
+    devices, limits = hardware.devices(), Input.from_environment()
+    changed = "flags such as --max-pixels, variables such as IMPASTO_MAX_PIXELS"
     return {
         "versions": {"impasto": __version__, **{name: _version(name) for name in PACKAGES}},
         "machine": {
@@ -76,25 +62,15 @@ def examine() -> dict[str, Any]:
             "unfinished runs": len(checkpoint_folder.unfinished()),
             "kept in the folder": f"{checkpoint_folder.KEPT} runs, {checkpoint_folder.MOST // 10**6} MB",
         },
-        "limits": _limits(limits.Input),
+        "limits": {
+            **limits.model_dump(exclude={"formats"}),
+            "formats": limits.formats or ",".join(FORMATS),
+            "frames read": 1,
+            "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
+            "changed by": f"{changed}, or [input] in a settings file",
+        },
         "exit codes": {str(int(code)): meaning for code, meaning in EXIT_CODES.items()},
     }
-
-
-def usable(facts: dict[str, Any]) -> bool:
-    """Whether the network's weights can be had here."""
-    weights = facts["weights"]
-    return "genuine" in (weights["cached"], weights["packaged"])
-
-
-def lines(facts: dict[str, Any]) -> list[str]:
-    """Return the facts as aligned lines."""
-    shown: list[str] = []
-    for topic, values in facts.items():
-        shown += ["" if not shown else "\n", f"{topic}\n"]
-        width = max(len(name) for name in values)
-        shown += [f"  {name:{width}}  {_plain(value)}\n" for name, value in values.items()]
-    return shown
 
 
 def _plain(value: object) -> str:
@@ -112,38 +88,22 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _limits(model: Any) -> dict[str, Any]:
-    """Say what is refused before it is unpacked, and what changes it."""
-    limits = model.from_environment()
-    changed = f"flags such as --max-pixels, variables such as {model.variable('max_pixels')}"
-    return {
-        **limits.model_dump(exclude={"formats"}),
-        "formats": limits.formats or ",".join(FORMATS),
-        "frames read": 1,
-        "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
-        "changed by": f"{changed}, or [input] in a settings file",
-    }
-
-
 def _weights() -> dict[str, str]:
     """Say where the weights are and whether they are genuine; nothing is decoded or written."""
     from impasto.network.weights import load, store
     from impasto.system import app_dirs
 
     cached = app_dirs.cache_folder() / load.CACHE_FILE
-    state = {"name": load.NAME, "cache": str(cached), "cached": "no (made at the first run)"}
+    state = {"name": load.NAME, "cache": str(cached)}
     try:
-        with cached.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        genuine = digest == load.DECODED_SHA256
+        genuine = file_sha256(cached) == load.DECODED_SHA256
         state["cached"] = "genuine" if genuine else "damaged (made again at the next run)"
     except FileNotFoundError:
-        pass
+        state["cached"] = "no (made at the first run)"
     except OSError as error:
         state["cached"] = f"cannot be read ({error.strerror})"
     try:
-        data = load.packed_path().read_bytes()
-        genuine = hashlib.sha256(data).hexdigest() == load.PACKED_SHA256
+        genuine = file_sha256(load.packed_path()) == load.PACKED_SHA256
         state["packaged"] = "genuine" if genuine else f"damaged; reinstall {load.PACKAGE} 1.6.0"
     except (WeightsError, OSError) as error:
         state["packaged"] = str(error)
@@ -154,7 +114,7 @@ def _weights() -> dict[str, str]:
 def layers(
     *,
     costs: Annotated[int | None, Parameter(show_default=False, converter=typed_name)] = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: Switch = False,
 ) -> int:
     """List the layers of the network.
 
@@ -162,9 +122,18 @@ def layers(
         costs: Count parameters, operations and memory at a square picture of so many px instead.
         json: Print JSON.
     """
-    rows = layer_rows()
     if costs is not None:
         return _costs(str(costs), json=json)
+    what = {"conv": "convolution, before the ReLU", "relu": "after the ReLU", "pool": "pooled"}
+    rows = [
+        {
+            "name": name,
+            "channels": CHANNELS[block_of(name) - 1],
+            "stride": stride(name),
+            "what": f"block {block_of(name)}: {what[name[:4]]}",
+        }
+        for name in LAYERS
+    ]
     if json:
         out(dumps(rows))
         return ExitCode.DONE
@@ -181,28 +150,32 @@ def _costs(edge: str, *, json: bool) -> int:
     if json:
         out(dumps([asdict(part) for part in network]))
         return ExitCode.DONE
-    out(
-        f"{'layer':8}  {'output':>16}  {'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
-    )
+    heads = f"{'parameters':>11}  {'multiply-adds':>15}  {'memory (MB)':>11}"
+    out(f"{'layer':8}  {'output':>16}  {heads}")
     for part in network:
         shape = f"{part.channels} x {part.height} x {part.width}"
-        memory = f"{part.activation / 1e6:.2f}"
-        out(
-            f"{part.name:8}  {shape:>16}  {part.parameters:11,}  {part.operations:15,}  {memory:>11}"
-        )
-    total = sum(part.parameters for part in network)
-    out(
-        f"{total:,} parameters in all; the fc layers, which style transfer leaves out, are for 224 px"
-    )
+        numbers = f"{part.parameters:11,}  {part.operations:15,}  {part.activation / 1e6:11.2f}"
+        out(f"{part.name:8}  {shape:>16}  {numbers}")
+    total = f"{sum(part.parameters for part in network):,} parameters in all"
+    out(f"{total}; the fc layers, which style transfer leaves out, are for 224 px")
     return ExitCode.DONE
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="", show_default=False)] = False) -> int:
+def doctor(*, json: Switch = False) -> int:
     """Tell what this machine has: versions, devices, weights, limits.
 
     Args:
         json: Print JSON.
     """
     facts = examine()
-    out(dumps(facts) if json else "".join(lines(facts)).rstrip())
-    return ExitCode.DONE if usable(facts) else ExitCode.WEIGHTS
+    if json:
+        out(dumps(facts))
+    else:
+        for number, (topic, values) in enumerate(facts.items()):
+            out(f"\n{topic}" if number else topic)
+            width = max(map(len, values))
+            for name, value in values.items():
+                out(f"  {name:{width}}  {_plain(value)}")
+    weights = facts["weights"]
+    usable = "genuine" in (weights["cached"], weights["packaged"])
+    return ExitCode.DONE if usable else ExitCode.WEIGHTS

@@ -1,20 +1,17 @@
 """`impasto experiment`: the paper's experiment on the user's own pictures, as one page."""
 
 import os
-import sys
 from dataclasses import replace
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from impasto.cli import run
 from impasto.cli.arguments import read
 from impasto.cli.checks import check_no_budget, whole
 from impasto.cli.console import out
-from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed_name
-from impasto.cli.progress import Progress, logged
+from impasto.cli.flags import Flags, argument, generated, parameter, switch, takes
+from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
 from impasto.config.runtime import Runtime
@@ -42,12 +39,8 @@ FLAGS = [
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
-
-PAIR = Parameter(help="A photo and a painting; further pairs may follow.", converter=typed_name)
-PAIRS = [
-    Plain("content", Plain.POSITIONAL_ONLY, annotation=Annotated[Path, PAIR]),
-    Plain("styles", Plain.VAR_POSITIONAL, annotation=Annotated[Path, PAIR]),
-]
+ABOUT = "A photo and a painting; further pairs may follow."
+PAIRS = [argument("content", ABOUT), argument("styles", ABOUT, Plain.VAR_POSITIONAL)]
 
 
 @takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])
@@ -68,23 +61,29 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
     resolved = gather(replace(flags, weights=None))
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
-    folder = _folder(Path("experiment" if flags.output is None else flags.output))
-    progress = Progress(sys.stderr, quiet=flags.quiet)
-    with logged(progress, verbose=False):
+    folder = Path("experiment" if flags.output is None else flags.output)
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"the folder {printable(folder.parent)} does not exist; create it first")
+    if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110  for names that are too long
+        raise OutputError(f"{printable(folder)} is a file; give a folder")
+    with show_progress(quiet=flags.quiet) as progress:
         from impasto.image.picture import Picture
         from impasto.network.weights.load import load
         from impasto.reports.experiment.experiment import run_experiment
         from impasto.reports.experiment.runner import Runner
+
+        def on_trial(event: "TrialProgress") -> None:
+            trial, left = event.trial, event.seconds_left
+            size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
+            rest = "" if left is None else f"; {duration(left)} left"
+            progress.say(f"{event.number}/{event.count}  {trial.name}: {size}{rest}")
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
         runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
         run.signals.running = True
         done = run_experiment(
-            runner,
-            parts,
-            on_trial=lambda trial: progress.say(_line(trial)),
-            stopping=lambda: run.signals.code is not None,
+            runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None
         )
     how = "interrupted; the same command continues: " if done.interrupted else ""
     progress.say(
@@ -103,19 +102,3 @@ def _scope(flags: Flags) -> Scope:
     if flags.rounds is not None:
         scope = replace(scope, rounds=whole("--rounds", flags.rounds, 1, 1000))
     return scope
-
-
-def _folder(folder: Path) -> Path:
-    if not folder.absolute().parent.is_dir():
-        raise OutputError(f"the folder {printable(folder.parent)} does not exist; create it first")
-    if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110  for names that are too long
-        raise OutputError(f"{printable(folder)} is a file; give a folder")
-    return folder
-
-
-def _line(progress: "TrialProgress") -> str:
-    """Return one line about the trial that begins."""
-    trial = progress.trial
-    size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
-    left = "" if progress.seconds_left is None else f"; {duration(progress.seconds_left)} left"
-    return f"{progress.number}/{progress.count}  {trial.name}: {size}{left}"

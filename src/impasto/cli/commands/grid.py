@@ -2,36 +2,36 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
 from impasto.cli.arguments import PictureArguments, picture_arguments
-from impasto.cli.checks import check_no_budget, check_options, check_start, whole
-from impasto.cli.commands.grid_files import GridFiles, write
+from impasto.cli.checks import check_no_budget, check_options, check_pictures, check_start, whole
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
     COMMON_FIELDS,
+    PICTURES,
     SAVING,
     Flags,
     generated,
     parameter,
-    positional,
     switch,
     takes,
     typed,
 )
 from impasto.cli.output import OutputPlan, plan_output
-from impasto.cli.progress import PaceOfSeries, Progress
+from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.config.output import Output
-from impasto.errors import End, ExitCode, InputError, OutputError, SettingsError, Stop
+from impasto.errors import End, ExitCode, ImpastoError, InputError, OutputError, SettingsError
+from impasto.image.xmp import read_recipe
 from impasto.messages import counted, duration, printable
-from impasto.system.fallback import shortened
+from impasto.system.fallback import save_or_fall_back, shortened
 from impasto.system.files import check_target
 from impasto.transfer.grids import axes as grid_axes
 from impasto.transfer.grids.axes import Axes, GridCell
@@ -62,17 +62,14 @@ SETTINGS = [item for item in BASE if item.name != "save_settings"]
 FIELDS = generated(common=COMMON_FIELDS - {"budget"})  # which goes with single pictures only
 
 
-@takes([*positional(), VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *FIELDS])
+@takes([*PICTURES, VARY, SHEET, SIZE, PICK, YES, *SAVED, *SETTINGS, *FIELDS])
 def grid(content: str, *styles: str, flags: Flags) -> int:
     """Paint with many settings and put the results on one sheet.
 
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
     interrupted one. Values keep their order, from left to right and from top to bottom.
     """
-    if not styles:
-        raise InputError(f"no painting given after {printable(content)}; name a style picture")
-    if "-" in (*styles, flags.init_picture):
-        raise InputError("only the photo can come from standard input (-)")
+    check_pictures(content, styles, flags)
     if flags.output == "-" and flags.pick is None:
         raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
     vary = grid_axes.parse(flags.vary)
@@ -92,7 +89,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
             check_start(cell.settings, flags)
     arguments = picture_arguments(content, styles, flags)
     if flags.pick is not None:
-        return _paint_cell(_picked(flags.pick, axes), resolved, arguments, flags)
+        return _paint_cell(flags.pick, axes, resolved, arguments, flags)
     return _paint_grid(axes, resolved, arguments, flags)
 
 
@@ -104,8 +101,8 @@ def _paint_grid(
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
     size = CELL if flags.cell is None else whole("--cell", flags.cell, 16)
     arguments.read(resolved.input)
-    sheet = _plan_sheet(axes, resolved, arguments, flags)
-    with run.show_progress(sheet.plan) as progress:
+    output_plan, files = _plan_sheet(axes, resolved, arguments, flags)
+    with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
         from impasto.transfer.grids.grid import run_grid
         from impasto.transfer.grids.plan import plan_grid
 
@@ -118,32 +115,28 @@ def _paint_grid(
             pictures.styles,
             runtime=resolved.runtime,
             weights=resolved.weights,
-            folder=sheet.files.folder,
+            folder=files.folder,
             init_picture=pictures.start,
             protect=pictures.protect,
             output=resolved.output,
             overwrite=flags.force,
         )
-        watch = _Watch(progress, plan, resolved)
-        result = run_grid(plan, on_step=watch.step, on_cell=watch.cell)
-    return _save(sheet, result, progress, size)
-
-
-def _picked(text: str, axes: Axes) -> GridCell:
-    """Return the cell that `--pick` names."""
-    row, _, column = text.partition(",")
-    if not (row.strip().isdecimal() and column.strip().isdecimal()):
-        raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(text)}")
-    try:
-        return axes.at(int(row), int(column))
-    except SettingsError as error:
-        raise InputError(f"--pick: {error}") from error
+        on_step, on_cell = _callbacks(progress, plan, resolved)
+        result = run_grid(plan, on_step=on_step, on_cell=on_cell)
+    return _save(output_plan, files, result, progress, size)
 
 
 def _paint_cell(
-    cell: GridCell, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
+    pick: str, axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
 ) -> int:
-    """Paint one cell by itself, at the size of `--size` if there is one."""
+    """Paint the cell that `--pick` names by itself, at the size of `--size` if there is one."""
+    row, _, column = pick.partition(",")
+    if not (row.strip().isdecimal() and column.strip().isdecimal()):
+        raise InputError(f"--pick: give ROW,COLUMN such as 2,1, not {printable(pick)}")
+    try:
+        cell = axes.at(int(row), int(column))
+    except SettingsError as error:
+        raise InputError(f"--pick: {error}") from error
     settings = cell.settings
     if "size" in flags.changes:
         settings = settings.changed(size=resolved.settings.size)
@@ -151,26 +144,67 @@ def _paint_cell(
     if settings.init != "picture":
         arguments = replace(arguments, start=None)
     stem = f"{_stem(arguments)}-{cell.row}-{cell.column}"
-    plan = plan_output(stem, _inputs(arguments, flags), resolved.output, flags)
-    arguments.read(resolved.input)
-    with run.open_checkpoints(plan) as checkpoints:
-        with run.show_progress(plan) as progress:
-            pictures = arguments.open(resolved.input, progress)
-            progress.say(cell.label)
-            result = run.paint(plan, progress, resolved, pictures, checkpoints)
-        return run.save_result(plan, progress, result, checkpoints)
+    limits = resolved.input
+    plan = plan_output(stem, arguments.names, resolved.output, flags, limits=limits)
+    arguments.read(limits)
+    return run.paint(plan, resolved, arguments, [cell.label])
 
 
 # --- before any work -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Sheet:
-    """What is written of a grid; `replaces`: sheet and table that are there are of this very grid."""
+class GridFiles:
+    """The files of a grid, named after its sheet."""
 
-    plan: OutputPlan
-    files: GridFiles
-    replaces: bool
+    sheet: Path
+
+    @property
+    def csv(self) -> Path:
+        """The table of numbers."""
+        return self.sheet.with_suffix(".csv")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the cells."""
+        return self.sheet.with_name(f"{self.sheet.stem}-cells")
+
+    def cell(self, cell: GridCell) -> Path:
+        """Return the file of a cell."""
+        return self.folder / f"{cell.stem}.png"
+
+    def are_of(self, cells: Sequence[GridCell], arguments: PictureArguments) -> bool:
+        """Whether the folder holds cells of this grid and no others, so that sheet and table are its own.
+
+        They are recognized by their settings and the hashes of the pictures, which are read.
+        """
+        settings = {self.cell(cell): cell.settings for cell in cells}
+        photo = arguments.sha256(arguments.content)
+        paintings = {
+            arguments.sha256(name)
+            for style in arguments.styles
+            for name in arguments.folders.get(style.picture, (style.picture,))
+        }
+        try:
+            there = [path for path in self.folder.iterdir() if path.suffix == ".png"]
+        except OSError:  # no such folder
+            return False
+        own = False
+        for path in there:
+            if path not in settings:
+                return False
+            try:
+                recipe = read_recipe(path)
+            except ImpastoError:  # damaged; the plan of the grid says what to do
+                continue
+            own = (
+                recipe.settings == settings[path]
+                and recipe.content.sha256 == photo
+                and {style.sha256 for style in recipe.styles} <= paintings
+            )
+            if not own:
+                return False
+        return own
 
 
 def _stem(arguments: PictureArguments) -> str:
@@ -178,134 +212,114 @@ def _stem(arguments: PictureArguments) -> str:
     return shortened(arguments.stem)[:LONGEST_STEM]
 
 
-def _inputs(arguments: PictureArguments, flags: Flags) -> list[str]:
-    """Return the files that are never written over."""
-    return arguments.names if flags.settings is None else [*arguments.names, flags.settings]
-
-
 def _plan_sheet(
     axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
-) -> _Sheet:
+) -> tuple[OutputPlan, GridFiles]:
     """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
-    stem, inputs = _stem(arguments), _inputs(arguments, flags)
+    stem = _stem(arguments)
     # The same name each time, so that the same command finds its cells again.
     name = f"{stem}-grid.png" if flags.output is None else flags.output
     files = GridFiles(Path(name))
     replaces = flags.force or files.are_of(axes.places, arguments)
+    flags = replace(flags, output=name, force=replaces)
     # The sheet has 8 bits; --bits is for the cells.
-    output = resolved.output.changed(bits=None)
-    plan = plan_output(stem, inputs, output, replace(flags, output=name, force=replaces))
-    sources = [Path(item) for item in inputs]
-    check_target(files.csv, inputs=sources, overwrite=replaces)
+    plan = plan_output(stem, arguments.names, resolved.output.changed(bits=None), flags)
+    check_target(files.csv, inputs=plan.inputs, overwrite=replaces)
     if os.path.lexists(files.folder) and not files.folder.is_dir():
         raise OutputError(
             f"{printable(files.folder)} is a file, but the cells go into a folder of that name; "
             "give another name with -o"
         )
-    for cell in axes.places:
-        path = files.cell(cell)
+    for path in map(files.cell, axes.places):
         if os.path.lexists(path):
-            check_target(path, inputs=sources, overwrite=True)
-    return _Sheet(plan, files, replaces)
+            check_target(path, inputs=plan.inputs, overwrite=True)
+    return plan, files
 
 
 # --- while it runs, and after --------------------------------------------------------------------
 
 
-class _Watch:
-    """Shows the progress of all cells, and ends at a signal."""
+def _callbacks(
+    progress: Progress, plan: "GridPlan", resolved: ResolvedSettings
+) -> "tuple[Callable[[Step], None], Callable[[Cell], None]]":
+    """Return an `on_step` and an `on_cell` that show the progress of all cells, and end at a signal."""
+    pace = progress.pace = PaceOfSeries(plan.work)
+    stop = run.stop_at_signal(progress, loss="")
+    done = len(plan.done)
+    there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
+    progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
+    if done and resolved.origins["metadata"] != "default":
+        progress.say("--metadata is for cells made now; those there keep what they hold")
 
-    def __init__(self, progress: Progress, plan: "GridPlan", resolved: ResolvedSettings) -> None:
-        self._progress = progress
-        self._reported = False
-        self._pace = PaceOfSeries(plan.work)
-        progress.pace = self._pace
-        done = len(plan.done)
-        there = f" ({done} {'is' if done == 1 else 'are'} there already)" if done else ""
-        progress.say(f"{counted(len(plan.axes.places), 'cell')}{there}")
-        if done and resolved.origins["metadata"] != "default":
-            progress.say("--metadata is for cells made now; those there keep what they hold")
-
-    def step(self, step: "Step") -> None:
+    def on_step(step: "Step") -> None:
         signals.running = True  # from now on a signal ends the grid cleanly
-        self._progress.step(step)
-        self._end()
+        progress.step(step)
+        stop()
 
-    def cell(self, cell: "Cell") -> None:
-        self._pace.next_run()
+    def on_cell(cell: "Cell") -> None:
+        pace.next_run()
         if cell.problem:
-            self._progress.say(f"{cell.place.label}: {cell.problem}")
-        self._end()
+            progress.say(f"{cell.place.label}: {cell.problem}")
+        stop()
 
-    def _end(self) -> None:
-        if signals.code is not None:
-            if not self._reported:
-                self._progress.say("stopping; once more ends at once")
-            self._reported = True
-            raise Stop(End.INTERRUPTED)
+    return on_step, on_cell
 
 
-def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
+def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, size: int) -> int:
     """Write sheet and table, report them, and return the exit code."""
     code = int(signals.code or ExitCode.DONE)
     finished = len(grid.cells) - len(grid.missing)
     again = "; the same command again continues" if grid.stopped else ""
     if not finished:
         if not grid.stopped:
-            return code or complain(
-                "no cell has a finite loss; no sheet is written", ExitCode.NUMERICAL
-            )
+            message = "no cell has a finite loss; no sheet is written"
+            return code or complain(message, ExitCode.NUMERICAL)
         progress.say(f"no sheet is written, for no cell is finished yet{again}")
         return code
-    files, output = sheet.files, Output(bits=8, jpeg_quality=sheet.plan.output.jpeg_quality)
+    output = Output(bits=8, jpeg_quality=plan.output.jpeg_quality)
     image = grid.sheet(size).encode(files.sheet.suffix, output)
-    written, troubles = write(
-        {files.sheet: image, files.csv: grid.to_csv().encode()},
-        {files.sheet: "sheet", files.csv: "table"},
-        overwrite=sheet.replaces,
-    )
-    out(json.dumps(_as_json(written, files, grid)) if sheet.plan.json else printable(written[0]))
+    force = plan.force
+    path, trouble = save_or_fall_back(files.sheet, image, overwrite=force, what="sheet")
+    table = grid.to_csv().encode()
+    csv_path, more_trouble = save_or_fall_back(files.csv, table, overwrite=force, what="table")
+    troubles = "; ".join(filter(None, [trouble, more_trouble]))
+    facts = {
+        "path": str(path),
+        "csv_path": str(csv_path),
+        "folder": str(files.folder),
+        "stopped": grid.stopped or None,
+        "cells": list(map(_as_json, grid.cells)),
+    }
+    out(json.dumps(facts) if plan.print_json else printable(path))
     spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
-    where = f"cells in {printable(files.folder)}, numbers in {printable(written[1])}"
+    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
     progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
     if grid.missing:
         verb = "is" if len(grid.missing) == 1 else "are"
         of_all = f"{len(grid.missing)} of {counted(len(grid.cells), 'cell')}"
         progress.say(f"{of_all} {verb} missing and left blank{again}")
     if troubles:
-        return complain("; ".join(troubles), ExitCode.RESOURCE)
+        return complain(troubles, ExitCode.RESOURCE)
     bad = [
         cell for cell in grid.cells
         if cell.problem or (cell.recipe and cell.recipe.stopped == End.NOT_FINITE)
     ]  # fmt: skip
     if bad and not code:
-        return complain(
-            f"the losses of {counted(len(bad), 'cell')} stopped being finite, first {bad[0].place.label}",
-            ExitCode.NUMERICAL,
-        )
+        trouble = f"the losses of {counted(len(bad), 'cell')} stopped being finite"
+        return complain(f"{trouble}, first {bad[0].place.label}", ExitCode.NUMERICAL)
     return code
 
 
-def _as_json(written: Sequence[Path], files: GridFiles, grid: "Grid") -> dict[str, Any]:
-    """Return what `--json` prints."""
-    cells = [
-        {
-            "row": cell.row,
-            "column": cell.column,
-            "settings": dict(cell.varied),
-            "path": str(cell.path) if cell.recipe else None,
-            "losses": cell.losses,
-            "unweighted": cell.unweighted,
-            "seconds": cell.seconds,
-            "reused": cell.reused,
-            "problem": cell.problem or None,
-        }
-        for cell in grid.cells
-    ]
+def _as_json(cell: "Cell") -> dict[str, Any]:
+    """Return what `--json` prints of a cell."""
     return {
-        "path": str(written[0]),
-        "csv_path": str(written[1]),
-        "folder": str(files.folder),
-        "stopped": grid.stopped or None,
-        "cells": cells,
+        "row": cell.row,
+        "column": cell.column,
+        "settings": dict(cell.varied),
+        "path": str(cell.path) if cell.recipe else None,
+        "losses": cell.losses,
+        "unweighted": cell.unweighted,
+        "seconds": cell.seconds,
+        "reused": cell.reused,
+        "problem": cell.problem or None,
     }

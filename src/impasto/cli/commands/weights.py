@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import typed_name
+from impasto.cli.flags import Switch, typed_name
 from impasto.cli.help import ALL_FLAGS
 from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
@@ -18,7 +18,6 @@ from impasto.system.app_dirs import cache_folder
 
 PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
 Name = Annotated[str, Parameter(converter=typed_name)]
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(
     name="weights",
@@ -32,13 +31,19 @@ app = App(
 
 @app.default
 @app.command(name="list")
-def list_weights(*, json: Flag = False) -> int:
+def list_weights(*, json: Switch = False) -> int:
     """List the weights that are here, and those that can be fetched.
 
     Args:
         json: Print JSON.
     """
-    here = [_packaged_row(), *map(_row, installed())]
+    state = "comes with impasto (the default); SHA-256 checked on every load"
+    here: list[dict[str, Any]] = [{"name": PACKAGED, "family": "original", "verified": state}]
+    for name in installed():
+        try:
+            here.append({**asdict(read_record(name)), "path": str(tensor_file(name))})
+        except WeightsError as error:
+            here.append({"name": name, "family": "unknown", "verified": f"no: {error}"})
     known = {row["name"] for row in here}
     others = [source for source in sources.SOURCES.values() if source.name not in known]
     if json:
@@ -61,7 +66,7 @@ def import_file(
     file: Annotated[Path, Parameter(converter=typed_name)],
     *,
     name: str | None = None,
-    force: Flag = False,
+    force: Switch = False,
 ) -> int:
     """Recognize, verify and keep weights from a file (.pth, .h5 or .safetensors).
 
@@ -74,8 +79,7 @@ def import_file(
         check_name(name)
     from impasto.network.weights.load import import_weights
 
-    _report(asdict(import_weights(file, name=name, force=force)))
-    return ExitCode.DONE
+    return _report(asdict(import_weights(file, name=name, force=force)))
 
 
 @app.command(usage="Usage: impasto weights fetch [NAME] [OPTIONS]")
@@ -83,9 +87,9 @@ def fetch(
     name: Name = "vgg19-original",
     *,
     url: str | None = None,
-    offline: Flag = False,
-    yes: Flag = False,
-    force: Flag = False,
+    offline: Switch = False,
+    yes: Switch = False,
+    force: Switch = False,
 ) -> int:
     """Download weights, check and keep them.
 
@@ -96,16 +100,30 @@ def fetch(
         yes: Do not ask.
         force: Replace other weights of the same name.
     """
+
+    def confirm(source: sources.Source, address: str) -> None:
+        sys.stderr.write(
+            f"impasto: {source.name}: {source.size_words} from {printable(address)}\n"
+            f"impasto: license: {source.license}\nimpasto: check: {source.check}\n"
+        )
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise InputError("nobody is there to ask whether to download this; add --yes")
+        sys.stderr.write("download it? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise InputError("nothing was downloaded")
+
     record = sources.fetch(
         name,
         url=url,
         offline=offline,
         force=force,
-        confirm=lambda source, address: _confirm(source, address, yes),
+        confirm=confirm,
         progress=sys.stderr.isatty(),
     )
-    _report(asdict(record))
-    return ExitCode.DONE
+    return _report(asdict(record))
 
 
 @app.command(usage="Usage: impasto weights path [NAME]")
@@ -118,8 +136,7 @@ def path(name: Name = PACKAGED) -> int:
     from impasto.network.weights import load
 
     load.load_weights(name)  # is it there and whole?
-    packaged = cache_folder() / load.CACHE_FILE
-    file = packaged if name == PACKAGED else tensor_file(name)
+    file = cache_folder() / load.CACHE_FILE if name == PACKAGED else tensor_file(name)
     if not file.exists():
         raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
     out(str(file))
@@ -127,7 +144,7 @@ def path(name: Name = PACKAGED) -> int:
 
 
 @app.command(usage="Usage: impasto weights verify [NAME or FILE] [OPTIONS]")
-def verify(which: Name = PACKAGED, *, json: Flag = False) -> int:
+def verify(which: Name = PACKAGED, *, json: Switch = False) -> int:
     """Verify installed weights or a file; exits with 4 if they are not known to be genuine.
 
     Args:
@@ -150,22 +167,7 @@ def verify(which: Name = PACKAGED, *, json: Flag = False) -> int:
     return ExitCode.WEIGHTS if weights.verified.startswith("no") else ExitCode.DONE
 
 
-def _packaged_row() -> dict[str, Any]:
-    return {
-        "name": PACKAGED,
-        "family": "original",
-        "verified": "comes with impasto (the default); SHA-256 checked on every load",
-    }
-
-
-def _row(name: str) -> dict[str, Any]:
-    try:
-        return {**asdict(read_record(name)), "path": str(tensor_file(name))}
-    except WeightsError as error:
-        return {"name": name, "family": "unknown", "verified": f"no: {error}"}
-
-
-def _report(record: dict[str, Any]) -> None:
+def _report(record: dict[str, Any]) -> int:
     """Write what was kept to standard output, and a warning to standard error."""
     out(f"{record['name']}: the {record['family']} VGG-19, {record['layout']}")
     verified = record["verified"]
@@ -173,19 +175,4 @@ def _report(record: dict[str, Any]) -> None:
         sys.stderr.write(f"impasto: warning: not verified: {verified[4:]}\n")
     else:
         out(f"verified: {verified}")
-
-
-def _confirm(source: sources.Source, url: str, yes: bool) -> None:
-    """Say what will be downloaded, and ask whether to do it."""
-    sys.stderr.write(
-        f"impasto: {source.name}: {source.size_words} from {printable(url)}\n"
-        f"impasto: license: {source.license}\nimpasto: check: {source.check}\n"
-    )
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise InputError("nobody is there to ask whether to download this; add --yes")
-    sys.stderr.write("download it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise InputError("nothing was downloaded")
+    return ExitCode.DONE

@@ -9,31 +9,18 @@ The README.md beside this file says more.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Name = Literal["photo", "swirl", "ember"]
-
-NAMES: tuple[Name, ...] = ("photo", "swirl", "ember")
-
-_FILES: dict[Name, str] = {
-    "photo": "photo.jpg",
-    "swirl": "painting-swirl.jpg",
-    "ember": "painting-ember.jpg",
-}
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 def sample(name: Name) -> Path:
-    """Returns the path of a shipped sample picture.
-
-    Args:
-        name: One of `NAMES`.
-
-    Returns:
-        The path of a JPEG file.
+    """Return the path of a sample picture, a JPEG file.
 
     Raises:
         ValueError: If there is no sample of that name.
     """
-    if name not in _FILES:
+    if name not in NAMES:
         raise ValueError(f"no sample is called {name!r}; there are {', '.join(NAMES)}")
-    return Path(__file__).parent / _FILES[name]
+    return Path(__file__).parent / ("photo.jpg" if name == "photo" else f"painting-{name}.jpg")
