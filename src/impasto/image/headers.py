@@ -6,6 +6,7 @@ They serve to refuse the file, or to count what is ignored::
     frames("gif", data, 1000)                     # counts up to 1001
 """
 
+import itertools
 import re
 import struct
 import zlib
@@ -27,12 +28,10 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
         PictureError: Its canvas, frames or texts exceed `limits`.
     """
     if kind == "png" and data[12:16] == b"IHDR" and len(data) >= 24:
-        width, height = struct.unpack_from(">II", data, 16)
-        check_size(width, height, label, limits)
+        check_size(*struct.unpack_from(">II", data, 16), label=label, limits=limits)
         _check_text(data, label, limits.max_text)
     if kind == "gif" and len(data) >= 10:
-        width, height = struct.unpack_from("<HH", data, 6)
-        check_size(width, height, label, limits)
+        check_size(*struct.unpack_from("<HH", data, 6), label=label, limits=limits)
     if frames(kind, data, limits.max_frames) > limits.max_frames:
         many = f"{label} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
@@ -49,11 +48,7 @@ def frames(kind: str, data: bytes, most: int) -> int:
     walk: Callable[[bytes], Iterator[object]] | None = walks.get(kind)
     if walk is None:
         return 1
-    count = 0
-    for count, _ in enumerate(walk(data), start=1):
-        if count > most:
-            break
-    return count
+    return sum(1 for _ in itertools.islice(walk(data), most + 1))
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -111,16 +106,13 @@ def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
             if start + number * size > len(data):
                 return
             at = struct.unpack_from(order + link, data, start + number * size)[0]
-            yield dict(_numbers(order, data[start : start + number * size], entry))
+            tags, directory = {}, data[start : start + number * size]
+            for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
+                if code := {1: "B", 3: "H", 4: "I"}.get(kind):  # stored in the directory itself
+                    tags[tag] = struct.unpack_from(order + code, value)[0]
+            yield tags
     except struct.error:
         return
-
-
-def _numbers(order: str, directory: bytes, entry: str) -> Iterator[tuple[int, int]]:
-    """Yield tags and the whole numbers stored in the directory itself."""
-    for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
-        if code := {1: "B", 3: "H", 4: "I"}.get(kind):
-            yield tag, struct.unpack_from(order + code, value)[0]
 
 
 def _webp_frames(data: bytes) -> Iterator[object]:

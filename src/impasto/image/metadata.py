@@ -76,21 +76,16 @@ def stated_dpi(data: bytes) -> DPI | None:
     return sensible_dpi(values.get(_X, 0) * scale, values.get(_Y, 0) * scale)
 
 
-def orientation(data: bytes) -> int | None:
-    """Return the orientation, 1 to 8, in EXIF or a whole TIFF file; 1 for nonsense, None if absent."""
+def orientation(data: bytes, xmp: bytes) -> int:
+    """Return the orientation, 1 to 8, in EXIF or a whole TIFF file, else in XMP; 1 for nonsense."""
     data = data.removeprefix(_MARK)
     with contextlib.suppress(struct.error):
         for entry in _entries(data):
             if entry.tag == _ORIENTATION:
                 turn = struct.unpack_from(f"{_order(data)}H", entry.raw, 8)[0]
                 return turn if turn in range(1, 9) else 1
-    return None
-
-
-def xmp_orientation(packet: bytes) -> int | None:
-    """Return the orientation, 1 to 8, in XMP; None if absent."""
-    match = _TURN.search(packet)
-    return int(match[1]) if match else None
+    match = _TURN.search(xmp)
+    return int(match[1]) if match else 1
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:
@@ -101,10 +96,11 @@ def sensible_dpi(across: float, down: float) -> DPI | None:
     """
     if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
         return None
-    near = (float(round(one)) for one in (across, down))
-    pair = zip(near, (across, down), strict=True)
-    first, second = (whole if abs(whole - one) < 0.02 else round(one, 2) for whole, one in pair)
-    return first, second
+    across, down = (
+        float(round(one)) if abs(round(one) - one) < 0.02 else round(one, 2)
+        for one in (across, down)
+    )
+    return across, down
 
 
 def described(data: bytes) -> bytes:
