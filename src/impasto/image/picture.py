@@ -155,17 +155,17 @@ class Picture:
         Raises:
             PictureError: A shape is wrong, or a value is not finite.
         """
-        for part, bands in ((tensor, 3), (alpha, 1)):
-            shape = (1, bands, *tensor.shape[-2:])
-            if part is not None and (part.shape != shape or not part.numel()):
-                raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
         array = np.empty((*tensor.shape[-2:], 3 if alpha is None else 4), np.float32)
-        for part, place in ((tensor, slice(3)), (alpha, slice(3, 4))):
-            if part is not None:
-                values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
-                if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
-                    raise PictureError(f"{name}: the picture contains values that are not finite")
-                torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
+        for part, place in ((tensor, array[..., :3]), (alpha, array[..., 3:])):
+            if part is None:
+                continue
+            shape = (1, place.shape[-1], *tensor.shape[-2:])
+            if part.shape != shape or not part.numel():
+                raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
+            values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
+            if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
+                raise PictureError(f"{name}: the picture contains values that are not finite")
+            torch.clamp(values, 0, 1, out=torch.from_numpy(place))
         info = source._info if source is not None else FileInfo()
         info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")

@@ -13,6 +13,7 @@ from impasto.reports.figures import Drawing
 from impasto.reports.html import Pictures, Text
 
 FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
+PAINTED = "The photo in the style of the painting"
 
 
 def method(context: Context) -> Section:
@@ -105,31 +106,25 @@ def layers(context: Context) -> Section:
 
 def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
-    rows = []
+    rows, cells = [], []
     for number, alpha in enumerate(trials.alphas(), start=1):
         last = min(context.rows(f"alpha-{number}"), key=lambda row: row["total"])
         rows.append({
             "alpha": alpha, "beta": trials.BETA, "alpha / beta": float(f"{alpha / trials.BETA:.6g}"),
             "content loss": last["content"] / alpha, "style loss": last["style"] / trials.BETA,
         })  # fmt: skip
+        label = f"alpha {alpha:g}"
+        label += " (style wins)" if number == 1 else ""
+        label += " (the paper's)" if alpha == trials.ALPHA else ""
+        label += " (content wins)" if number == len(trials.alphas()) else ""
+        cells.append(context.picture(f"alpha-{number}", label, PAINTED))
     over_decades, traded = _grid_sentences(rows)
-    cells = [
-        context.picture(
-            f"alpha-{number}",
-            f"alpha {alpha:g}"
-            + (" (style wins)" if number == 1 else "")
-            + (" (the paper's)" if alpha == trials.ALPHA else "")
-            + (" (content wins)" if number == len(trials.alphas()) else ""),
-            "The photo in the style of the painting",
-        )
-        for number, alpha in enumerate(trials.alphas(), start=1)
-    ]
     points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
     by_layers = [
         context.picture(
             f"layers-{row}-{column}",
             f"{' + '.join(list(layers))}; alpha {trials.ALPHA * 10**decade:g}",
-            "The photo in the style of the painting",
+            PAINTED,
         )
         for row, layers in enumerate(trials.style_sets(), start=1)
         for column, decade in enumerate(trials.COLUMN_DECADES, start=1)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from impasto.reports.experiment.wording import seconds_since_first
+from impasto.reports.experiment.wording import Rows, seconds_since_first
 from impasto.reports.figures import Drawing, drawn
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
-Rows = Sequence[Mapping[str, float]]
 
 
 def _axes(figure: Any, *place: int, across: str = "both") -> Any:

@@ -53,7 +53,6 @@ class Outcome:
         pictures: For each evaluation kept: its file. 0 is the result.
     """
 
-    name: str
     recipe: Recipe
     rows: tuple[Mapping[str, float], ...]
     saved: Mapping[int, Mapping[str, float]]
@@ -137,7 +136,6 @@ class Runner:
             if kept["key"] != self.key(trial):
                 return None
             outcome = Outcome(
-                trial.name,
                 Recipe.from_json(json.dumps(kept["recipe"])),
                 tuple(kept["rows"]),
                 {int(number): losses for number, losses in kept["saved"].items()},
