@@ -28,10 +28,12 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
         PictureError: Its canvas, frames or texts exceed `limits`.
     """
     if kind == "png" and data[12:16] == b"IHDR" and len(data) >= 24:
-        check_size(*struct.unpack_from(">II", data, 16), label=label, limits=limits)
+        width, height = struct.unpack_from(">II", data, 16)
+        check_size(width, height, label, limits)
         _check_text(data, label, limits.max_text)
     if kind == "gif" and len(data) >= 10:
-        check_size(*struct.unpack_from("<HH", data, 6), label=label, limits=limits)
+        width, height = struct.unpack_from("<HH", data, 6)
+        check_size(width, height, label, limits)
     if frames(kind, data, limits.max_frames) > limits.max_frames:
         many = f"{label} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
