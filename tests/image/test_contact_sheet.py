@@ -14,10 +14,10 @@ from impasto.image.contact_sheet import (
     Layout,
     contact_sheet,
     layout_of,
-    shrunk,
     wrapped,
 )
 from impasto.image.picture import Picture
+from impasto.image.pixels import shrunk
 
 
 def pictures(count: int, width: int = 40, height: int = 30) -> list[np.ndarray]:
@@ -77,8 +77,8 @@ def test_labels_are_drawn_beside_what_they_name() -> None:
 
 
 def test_large_pictures_shrink_and_small_ones_do_not_grow() -> None:
-    assert shrunk((40, 30), 256) == (40, 30)
-    assert shrunk((1024, 512), 256) == (256, 128)
+    assert shrunk(40, 30, 256) == (40, 30)
+    assert shrunk(1024, 512, 256) == (256, 128)
     sheet = contact_sheet([np.full((512, 1024, 3), 9, np.uint8)], cell=64)
     layout = layout_of([(1024, 512)], columns=[""], rows=[""], cell=64)
     assert layout.cell == (64, 32)

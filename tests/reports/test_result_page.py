@@ -17,7 +17,7 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import Stop
 from impasto.image.picture import Picture
-from impasto.reports.result_page import LARGE, RunCapture, report, report_of, sentences
+from impasto.reports.result_page import LARGE, RunCapture, report_of, sentences
 from impasto.transfer.result import Record, Result
 from impasto.transfer.stylize import stylize
 from reports.test_html import check, chromium
@@ -172,7 +172,8 @@ def test_no_folder_is_in_the_page(tmp_path, monkeypatch, narrow) -> None:
     settings, runtime = Settings(size=48, evaluations=1), Runtime(threads=1)
     result = stylize(*paths, settings, weights=narrow, runtime=runtime)
     content, style = map(Picture.open, paths)
-    assert str(tmp_path) not in report(result, content=content, styles=[style])
+    page = report_of(result.picture, result.recipe, content=content, styles=[style])
+    assert str(tmp_path) not in page
 
 
 def test_without_inputs_or_history_the_page_does_without(run) -> None:
@@ -235,7 +236,7 @@ def test_styles_are_weighed_on_the_page(narrow) -> None:
     settings = Settings(size=48, evaluations=1)
     result = stylize(picture(), styles, settings, weights=narrow, runtime=Runtime(threads=1))
     opened = [style.picture for style in styles]
-    text = report(result, content=picture(), styles=opened)
+    text = report_of(result.picture, result.recipe, content=picture(), styles=opened)
     assert "2.png, weight 2" in check(text).words
 
 

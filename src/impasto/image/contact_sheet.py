@@ -12,12 +12,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont, ImageFont, load_default
 
 from impasto.errors import InputError
 from impasto.image.picture import Picture, PictureLike
-from impasto.image.pixels import fit
+from impasto.image.pixels import shrunk
 from impasto.messages import printable
 
 CELL = 256  # px; long edge of a picture on the sheet, at most
@@ -29,7 +29,6 @@ LINES = 4  # of a label
 HARD = "\u00a0"  # no-break space
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Layout:
         if not any(self.rows):
             return 0
         lines = [line for text in self.rows for line in wrapped(text, self.size, self.widest)]
-        return math.ceil(max(font(self.size).getlength(line) for line in lines)) + 2 * GAP
+        return math.ceil(max(load_default(self.size).getlength(line) for line in lines)) + 2 * GAP
 
     @cached_property
     def widest(self) -> int:
@@ -121,20 +120,22 @@ class Layout:
         return left, top, left + size[0], top + size[1]
 
 
-def font(size: int) -> Font:
-    """Return the font in a size in pixels."""
-    return ImageFont.load_default(size)
-
-
 def line(size: int) -> int:
     """Return the line height for a font size."""
     return math.ceil(size * 1.3)
 
 
+def fitted(text: str, size: int, width: int) -> FreeTypeFont | ImageFont:
+    """Return the font in the largest size, from this one down to 9, in which a text is this narrow."""
+    while load_default(size).getlength(text) > width and size > 9:
+        size -= 1
+    return load_default(size)
+
+
 def wrapped(text: str, size: int, width: int) -> list[str]:
     """Return a label as a few lines that fit a width in pixels."""
     text = printable(text).replace(",", ", ")
-    letters = max(6, int(width * len(text) / max(1.0, font(size).getlength(text))))  # about
+    letters = max(6, int(width * len(text) / max(1.0, load_default(size).getlength(text))))  # about
     text = text.replace("= ", f"={HARD}")
     lines = textwrap.wrap(text, letters, max_lines=LINES, placeholder=" …") or [""]
     return [part.replace(HARD, " ") for part in lines]
@@ -158,7 +159,7 @@ def layout_of(
     lines = max((text.count("\n") + 1 for text in captions if text), default=0)
     least = NARROWEST
     while True:
-        drawn = [shrunk(size, cell) for size in sizes if size is not None] or [(cell, cell)]
+        drawn = [shrunk(*size, cell) for size in sizes if size is not None] or [(cell, cell)]
         space = max(width for width, _ in drawn), max(height for _, height in drawn)
         layout = Layout(space, columns, rows, lines, title, least, note)
         if max(layout.sheet) <= LARGEST:
@@ -170,11 +171,6 @@ def layout_of(
                 f"{len(rows)} x {len(columns)} pictures do not fit a sheet of {LARGEST} px on a side; "
                 "give fewer"
             )
-
-
-def shrunk(size: tuple[int, int], cell: int) -> tuple[int, int]:
-    """Return the size on the sheet, never larger than the picture."""
-    return size if max(size) <= cell else fit(*size, cell)
 
 
 class Pictured(Protocol):
@@ -241,7 +237,8 @@ def contact_sheet(
     for index, (small, caption) in enumerate(zip(drawn, captions, strict=True)):
         row, column = divmod(index, len(across))
         if small is None:
-            draw.rectangle(_inside(layout.room(row, column)), fill=BLANK)
+            left, top, right, bottom = layout.room(row, column)
+            draw.rectangle((left, top, right - 1, bottom - 1), fill=BLANK)  # the last px are inside
         else:
             small.thumbnail(layout.cell, Image.Resampling.LANCZOS)  # where cells had to shrink
             sheet.paste(small, layout.box(row, column, small.size)[:2])
@@ -251,10 +248,8 @@ def contact_sheet(
 
 def _labels(what: str, value: int | Sequence[str] | None, count: int) -> list[str]:
     """Return labels; they are empty where `value` is a number or None (then there are `count`)."""
-    if value is None or isinstance(value, int):
-        labels = [""] * (count if value is None else value)
-    else:
-        labels = list(value)
+    value = count if value is None else value
+    labels = [""] * value if isinstance(value, int) else list(value)
     if not labels:
         raise InputError(f"{what}: there must be at least one")
     return labels
@@ -266,15 +261,9 @@ def _small(item: PictureLike | Pictured | None, cell: int) -> Image.Image | None
     if source is None:
         return None
     picture = Picture.of(source)
-    size = shrunk((picture.width, picture.height), cell)
+    size = shrunk(picture.width, picture.height, cell)
     planes = picture.tensor(*size)[0].permute(1, 2, 0)
-    pixels: npt.NDArray[np.uint8] = (planes * 255 + 0.5).clamp(0, 255).byte().contiguous().numpy()
-    return Image.fromarray(pixels)
-
-
-def _inside(box: Box) -> Box:
-    """Return a box for Pillow, which counts the last pixels as inside."""
-    return box[0], box[1], box[2] - 1, box[3] - 1
+    return Image.fromarray((planes * 255 + 0.5).clamp(0, 255).byte().contiguous().numpy())
 
 
 def _draw_labels(draw: ImageDraw.ImageDraw, layout: Layout) -> None:
@@ -284,7 +273,7 @@ def _draw_labels(draw: ImageDraw.ImageDraw, layout: Layout) -> None:
     if layout.note:
         top = layout.sheet[1] - MARGIN - line(layout.small)
         _draw_line(draw, layout, layout.note, top, layout.small, FAINT)
-    face, distance = font(layout.size), line(layout.size)
+    face, distance = load_default(layout.size), line(layout.size)
     for column, text in enumerate(layout.columns):
         lines = wrapped(text, layout.size, layout.column) if text else []
         left, top, right, _ = layout.room(0, column)
@@ -311,11 +300,10 @@ def _draw_line(
     """Draw a line of text across the sheet, smaller or cut off where it is too long."""
     width = layout.sheet[0] - 2 * MARGIN
     text = printable(text)
-    while font(size).getlength(text) > width and size > 9:
-        size -= 1
-    while font(size).getlength(text) > width and len(text) > 8:
+    font = fitted(text, size, width)
+    while font.getlength(text) > width and len(text) > 8:
         text = f"{text[:-2].rstrip(' …')}…"
-    draw.text((MARGIN, top), text, ink, font(size))
+    draw.text((MARGIN, top), text, ink, font)
 
 
 def _draw_caption(
@@ -323,10 +311,7 @@ def _draw_caption(
 ) -> None:
     left, _, right, bottom = layout.room(row, column)
     for number, part in enumerate(text.splitlines()):
-        size = layout.small
-        while font(size).getlength(part) > layout.column and size > 9:
-            size -= 1
-        if font(size).getlength(part) > layout.step[0]:
-            continue  # it would overlap the next one
-        top = bottom + GAP // 2 + number * line(layout.small)
-        draw.text(((left + right) / 2, top), printable(part), FAINT, font(size), "ma")
+        font = fitted(part, layout.small, layout.column)
+        if font.getlength(part) <= layout.step[0]:  # else it would overlap the next one
+            top = bottom + GAP // 2 + number * line(layout.small)
+            draw.text(((left + right) / 2, top), printable(part), FAINT, font, "ma")

@@ -57,7 +57,8 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     with convert_errors(label):
         kind = format_of(data, label, limits)
         check_headers(kind, data, label, limits)
-        if kind in RARE or (kind == "tiff" and is_rare_tiff(data)):
+        rare = kind in RARE or (kind == "tiff" and is_rare_tiff(data))
+        if rare:
             image, info, count = read_rare(kind, data, label, limits)
         else:
             image, info = _vips(kind, data, label, limits)
@@ -66,7 +67,8 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
             part = PARTS.get(kind, "frames")
             note = f"{label}: {count} {part}; only the first is used"
             info = replace(info, notes=(*info.notes, note))
-        if kind in _STREAMABLE and kind not in RARE and _can_stream(image, kind, data):
+        turned = image.get_typeof("orientation") and image.get("orientation") > 1
+        if kind in _STREAMABLE and not (rare or turned) and is_large(image, len(data)):
             pixels, info = _decode_streamed(kind, data, label, limits, info)
         else:
             pixels, info = _finish_decoding(image, info, label)
@@ -110,13 +112,6 @@ def _finish_decoding(image: pyvips.Image, info: FileInfo, label: str) -> tuple[P
     return Pixels.of(upright(image)), replace(info, dpi=dpi, notes=(*info.notes, *notes))
 
 
-def _can_stream(image: pyvips.Image, kind: str, data: bytes) -> bool:
-    """Whether a picture is so large that its file is kept in memory instead of its pixels."""
-    turned = image.get_typeof("orientation") and image.get("orientation") > 1
-    rare = kind == "tiff" and is_rare_tiff(data)
-    return not turned and not rare and is_large(image, len(data))
-
-
 def _decode_streamed(
     kind: str, data: bytes, label: str, limits: Input, info: FileInfo
 ) -> tuple[Pixels, FileInfo]:
@@ -127,7 +122,7 @@ def _decode_streamed(
 
     image, notes = srgb(_vips(kind, data, label, limits)[0], label)
     image.avg()
-    return Pixels.streaming(image, make), replace(info, notes=(*info.notes, *notes))
+    return Pixels.of(image, make), replace(info, notes=(*info.notes, *notes))
 
 
 def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
@@ -148,30 +143,22 @@ def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Ima
         image = full_range(image, image.get("bits-per-sample"))
     if kind == "gif":
         image = _on_canvas(image, data)
-    image = _with_orientation(image, kind, data, described, xmp)
-    return image, FileInfo(bits, dpi=dpi, exif=described, iptc=iptc, xmp=xmp)
-
-
-def _with_orientation(
-    image: pyvips.Image, kind: str, data: bytes, described: bytes, xmp: bytes
-) -> pyvips.Image:
-    """Return the image with the orientation that libvips misses: in XMP or a profile of ImageMagick."""
-    if kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536]):
-        return image  # libheif has applied it
-    stated = metadata.orientation(data if kind == "tiff" else described)
-    turn = metadata.xmp_orientation(xmp) if stated is None else stated
-    if turn in range(2, 9):
+    stated = data if kind == "tiff" else described
+    applied = kind == "avif" and (
+        b"irot" in data[:65_536] or b"imir" in data[:65_536]
+    )  # by libheif
+    turn = 1 if applied else metadata.orientation(stated, xmp)
+    if turn > 1:  # libvips misses it in XMP or a profile of ImageMagick
         image = image.copy()
         image.set_type(pyvips.GValue.gint_type, "orientation", turn)
-    return image
+    return image, FileInfo(bits, dpi=dpi, exif=described, iptc=iptc, xmp=xmp)
 
 
 def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
     """Return the frame of a GIF on its canvas, which libvips ignores if it seems too large."""
     width, height = struct.unpack_from("<HH", data, 6)
-    if (image.width, image.height) == (width, height) or min(width, height) == 0:
-        return image
-    if image.width > width or image.height > height:
+    same = (image.width, image.height) == (width, height)
+    if same or image.width > width or image.height > height:
         return image
     image = image.bandjoin(255) if image.bands in (1, 3) else image
     return image.embed(0, 0, width, height)
@@ -213,10 +200,8 @@ def _head_dpi(data: bytes) -> metadata.DPI | None:
         if len(body) == 9 and body[8] == 1:  # dots per meter; else only the aspect ratio of a pixel
             (across, down), scale = struct.unpack_from(">II", body), 0.0254
     elif data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0" and len(data) > 17:
-        (across, down), scale = (
-            struct.unpack_from(">HH", data, 14),
-            {1: 1.0, 2: 2.54}.get(data[13], 0.0),
-        )
+        across, down = struct.unpack_from(">HH", data, 14)
+        scale = {1: 1.0, 2: 2.54}.get(data[13], 0.0)
     return metadata.sensible_dpi(across * scale, down * scale)
 
 

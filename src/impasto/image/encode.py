@@ -81,7 +81,12 @@ def encode(
         raise OutputError(f"cannot make a {what}: {detail(error)}; try .png") from error
     data = _corrected(data, info, suffix)
     if recipe is not None and output.metadata != "strip":
-        _check_recipe(data, recipe, suffix)
+        try:
+            same = xmp.recipe_in(data, f"the {suffix}") == recipe
+        except ImpastoError as error:
+            raise OutputError(f"the recipe cannot be read back: {error}") from error
+        if not same:
+            raise OutputError(f"the recipe is not read back from the {suffix} as it is; try .png")
     return data
 
 
@@ -164,13 +169,3 @@ def _corrected_png(data: bytes, info: FileInfo) -> bytes:
             parts.append(struct.pack(">I", len(body) - 4) + body + check)
         at += 12 + size
     return b"".join(parts)
-
-
-def _check_recipe(data: bytes, recipe: str, suffix: str) -> None:
-    """Check that the recipe can be read from the finished bytes."""
-    try:
-        same = xmp.recipe_in(data, f"the {suffix}") == recipe
-    except ImpastoError as error:
-        raise OutputError(f"the recipe cannot be read back: {error}") from error
-    if not same:
-        raise OutputError(f"the recipe is not read back from the {suffix} as it is; try .png")

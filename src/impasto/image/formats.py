@@ -55,9 +55,8 @@ def _recognize(data: bytes) -> str:
                 return name
     if data[4:8] == b"ftyp":
         box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-        brands = {
-            box[at : at + 4] for at in range(0, len(box), 4) if at != 4
-        }  # position 4 holds a version
+        starts = (0, *range(8, len(box), 4))  # position 4 holds a version
+        brands = {box[at : at + 4] for at in starts}
         video = "a video file" if len(data) >= 16 else ""
         return "avif" if brands & _AVIF else "heic" if brands & _HEIC else video
     if data[:1] == b"P" and data[1:2] in b"123456fF" and data[2:3] in b" \t\r\n#" and data[2:3]:
@@ -82,16 +81,6 @@ def _is_tga(data: bytes) -> bool:
     if not (mapped or (unmapped and kind & 7 != 1)):
         return False
     start = 18 + name + (entries * ((entry + 7) // 8) if has_map else 0)
-    return len(data) > start and (
-        kind & 8 > 0
-        or data.endswith(_TGA_END)
-        or _near(len(data) - start, width * height * ((depth + 7) // 8))
-    )
-
-
-_TGA_END = b"TRUEVISION-XFILE.\0"
-
-
-def _near(left: int, needed: int) -> bool:
-    """Whether an unpacked TGA has about the length for its size; it may be truncated or have a trailer."""
-    return needed // 8 <= left <= 2 * needed + 65_536
+    left, unpacked = len(data) - start, width * height * ((depth + 7) // 8)
+    near = unpacked // 8 <= left <= 2 * unpacked + 65_536  # it may be truncated or have a trailer
+    return left > 0 and (kind & 8 > 0 or data.endswith(b"TRUEVISION-XFILE.\0") or near)

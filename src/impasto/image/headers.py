@@ -6,6 +6,7 @@ They serve to refuse the file, or to count what is ignored::
     frames("gif", data, 1000)                     # counts up to 1001
 """
 
+import itertools
 import re
 import struct
 import zlib
@@ -49,11 +50,7 @@ def frames(kind: str, data: bytes, most: int) -> int:
     walk: Callable[[bytes], Iterator[object]] | None = walks.get(kind)
     if walk is None:
         return 1
-    count = 0
-    for count, _ in enumerate(walk(data), start=1):
-        if count > most:
-            break
-    return count
+    return sum(1 for _ in itertools.islice(walk(data), most + 1))
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -111,16 +108,13 @@ def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
             if start + number * size > len(data):
                 return
             at = struct.unpack_from(order + link, data, start + number * size)[0]
-            yield dict(_numbers(order, data[start : start + number * size], entry))
+            tags, directory = {}, data[start : start + number * size]
+            for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
+                if code := {1: "B", 3: "H", 4: "I"}.get(kind):  # stored in the directory itself
+                    tags[tag] = struct.unpack_from(order + code, value)[0]
+            yield tags
     except struct.error:
         return
-
-
-def _numbers(order: str, directory: bytes, entry: str) -> Iterator[tuple[int, int]]:
-    """Yield tags and the whole numbers stored in the directory itself."""
-    for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
-        if code := {1: "B", 3: "H", 4: "I"}.get(kind):
-            yield tag, struct.unpack_from(order + code, value)[0]
 
 
 def _webp_frames(data: bytes) -> Iterator[object]:

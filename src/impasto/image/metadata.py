@@ -14,7 +14,6 @@ import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 DPI = tuple[float, float]  # dots per inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
@@ -49,48 +48,34 @@ class FileInfo:
     xmp: bytes = b""
 
 
-class _Entry(NamedTuple):
-    """One entry of a TIFF directory, and its 12 bytes as they stand."""
-
-    tag: int
-    kind: int
-    number: int
-    raw: bytes
-
-
 def stated_dpi(data: bytes) -> DPI | None:
     """Return the resolution in EXIF or a whole TIFF file; None if absent."""
     data = data.removeprefix(_MARK)
     order, values, unit = _order(data), dict[int, float](), 2
     try:
-        for entry in _entries(data):
-            if entry.tag in (_X, _Y) and entry.kind == 5 and entry.number == 1:
-                at = struct.unpack_from(f"{order}I", entry.raw, 8)[0]
+        for tag, kind, number, raw in _entries(data):
+            if tag in (_X, _Y) and kind == 5 and number == 1:
+                at = struct.unpack_from(f"{order}I", raw, 8)[0]
                 above, below = struct.unpack_from(f"{order}II", data, at)
-                values[entry.tag] = above / below if below else 0
-            elif entry.tag == _UNIT and entry.kind == 3:
-                unit = struct.unpack_from(f"{order}H", entry.raw, 8)[0]
+                values[tag] = above / below if below else 0
+            elif tag == _UNIT and kind == 3:
+                unit = struct.unpack_from(f"{order}H", raw, 8)[0]
     except struct.error:
         return None
     scale = {2: 1.0, 3: 2.54}.get(unit, 0.0)  # 1 is the shape of a pixel only
     return sensible_dpi(values.get(_X, 0) * scale, values.get(_Y, 0) * scale)
 
 
-def orientation(data: bytes) -> int | None:
-    """Return the orientation, 1 to 8, in EXIF or a whole TIFF file; 1 for nonsense, None if absent."""
+def orientation(data: bytes, xmp: bytes) -> int:
+    """Return the orientation, 1 to 8, in EXIF or a whole TIFF file, else in XMP; 1 for nonsense."""
     data = data.removeprefix(_MARK)
     with contextlib.suppress(struct.error):
-        for entry in _entries(data):
-            if entry.tag == _ORIENTATION:
-                turn = struct.unpack_from(f"{_order(data)}H", entry.raw, 8)[0]
+        for tag, *_, raw in _entries(data):
+            if tag == _ORIENTATION:
+                turn = struct.unpack_from(f"{_order(data)}H", raw, 8)[0]
                 return turn if turn in range(1, 9) else 1
-    return None
-
-
-def xmp_orientation(packet: bytes) -> int | None:
-    """Return the orientation, 1 to 8, in XMP; None if absent."""
-    match = _TURN.search(packet)
-    return int(match[1]) if match else None
+    match = _TURN.search(xmp)
+    return int(match[1]) if match else 1
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:
@@ -101,16 +86,17 @@ def sensible_dpi(across: float, down: float) -> DPI | None:
     """
     if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
         return None
-    near = (float(round(one)) for one in (across, down))
-    pair = zip(near, (across, down), strict=True)
-    first, second = (whole if abs(whole - one) < 0.02 else round(one, 2) for whole, one in pair)
-    return first, second
+    across, down = (
+        float(round(one)) if abs(round(one) - one) < 0.02 else round(one, 2)
+        for one in (across, down)
+    )
+    return across, down
 
 
 def described(data: bytes) -> bytes:
     """Return the EXIF of a whole TIFF file; empty if absent."""
     try:
-        tags = {entry.tag for entry in _entries(data)}
+        tags = {tag for tag, *_ in _entries(data)}
     except struct.error:
         return b""
     return kept(data, None) if tags & {_CAMERA, _PLACE, *_DESCRIPTIVE} else b""
@@ -189,12 +175,12 @@ def into_tiff(data: bytes, *, dpi: DPI | None, exif: bytes = b"", iptc: bytes = 
     A new directory is appended. The offsets of all other entries stay valid.
     """
     order, drop = _order(data), set() if dpi else {_X, _Y, _UNIT}
-    entries = {entry.tag: entry.raw for entry in _entries(data) if entry.tag not in drop}
+    entries = {tag: raw for tag, *_, raw in _entries(data) if tag not in drop}
     data += b"\0" * (len(data) % 2)
     if exif:
         block = _relocated(exif, len(data), order)
-        for entry in _entries(data + block, len(data)):
-            entries.setdefault(entry.tag, entry.raw)
+        for tag, *_, raw in _entries(data + block, len(data)):
+            entries.setdefault(tag, raw)
         data += block + b"\0" * (len(block) % 2)
     if iptc:
         iptc += b"\0" * (4 - len(iptc) % 4 if len(iptc) < 5 else len(iptc) % 2)
@@ -228,8 +214,8 @@ def _order(data: bytes) -> str:
     return "<" if data[:1] == b"I" else ">"
 
 
-def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
-    """Yield the entries of a directory, by default the first; none for a BigTIFF."""
+def _entries(data: bytes, at: int | None = None) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield (tag, kind, number, all 12 bytes) of a directory, by default the first; no BigTIFF."""
     order = _order(data)
     if data[2:4] not in (b"*\0", b"\0*"):
         return
@@ -237,4 +223,4 @@ def _entries(data: bytes, at: int | None = None) -> Iterator[_Entry]:
     for place in range(struct.unpack_from(f"{order}H", data, at)[0]):
         start = at + 2 + 12 * place
         tag, kind, number = struct.unpack_from(f"{order}HHI", data, start)
-        yield _Entry(tag, kind, number, data[start : start + 12])
+        yield tag, kind, number, data[start : start + 12]

@@ -31,7 +31,7 @@ from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
 from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
-from impasto.image.pixels import TOP, Pixels, digest, from_array, over_white, strips, to_array
+from impasto.image.pixels import TOP, Pixels, from_array, over_white, shrunk, strips, to_array
 from impasto.image.xmp import forget
 from impasto.messages import as_text, printable
 from impasto.system.files import check_length, check_target, publish, read_whole
@@ -85,9 +85,8 @@ class Picture:
         name = name or "<bytes>"
         label, limits = printable(name), limits or Input.from_environment()
         with convert_errors(label):
-            most = limits.max_bytes
-            data = source if isinstance(source, bytes) else read_whole(source, most)
-            check_length(data, most, label)
+            data = source if isinstance(source, bytes) else read_whole(source, limits.max_bytes)
+            check_length(data, limits.max_bytes, label)
             pixels, info = decode(data, label, limits)
         return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))
 
@@ -120,8 +119,7 @@ class Picture:
             label = printable(name)
             pixels, info = decode_pil(source, label, limits)  # type: ignore[arg-type]
             return cls(name, "pixels", pixels, info)
-        tensor = isinstance(source, Tensor)
-        name = name or ("<tensor>" if tensor else "<array>")
+        name = name or ("<tensor>" if isinstance(source, Tensor) else "<array>")
         label = printable(name)
         if not isinstance(source, (Tensor, np.ndarray)):
             kind = f"{type(source).__module__}.{type(source).__name__}"
@@ -157,17 +155,17 @@ class Picture:
         Raises:
             PictureError: A shape is wrong, or a value is not finite.
         """
-        for part, bands in ((tensor, 3), (alpha, 1)):
-            shape = (1, bands, *tensor.shape[-2:])
-            if part is not None and (part.shape != shape or not part.numel()):
-                raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
         array = np.empty((*tensor.shape[-2:], 3 if alpha is None else 4), np.float32)
-        for part, place in ((tensor, slice(3)), (alpha, slice(3, 4))):
-            if part is not None:
-                values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
-                if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
-                    raise PictureError(f"{name}: the picture contains values that are not finite")
-                torch.clamp(values, 0, 1, out=torch.from_numpy(array[..., place]))
+        for part, place in ((tensor, array[..., :3]), (alpha, array[..., 3:])):
+            if part is None:
+                continue
+            shape = (1, place.shape[-1], *tensor.shape[-2:])
+            if part.shape != shape or not part.numel():
+                raise PictureError(f"{name}: needs {shape} values, not {tuple(part.shape)}")
+            values = part.detach().to("cpu", torch.float32)[0].permute(1, 2, 0)
+            if not torch.isfinite(torch.stack(torch.aminmax(values))).all():
+                raise PictureError(f"{name}: the picture contains values that are not finite")
+            torch.clamp(values, 0, 1, out=torch.from_numpy(place))
         info = source._info if source is not None else FileInfo()
         info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
@@ -224,7 +222,7 @@ class Picture:
         by row, the 3 or 4 bands of a pixel together. The same pixels give the same hash, from whatever
         file or array, and whatever their depth in memory.
         """
-        return digest(self._image)
+        return self._pixels.sha256()
 
     def tensor(
         self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3"
@@ -260,6 +258,11 @@ class Picture:
         if bits not in (8, 16, None):
             raise InputError(f"bits must be 8 or 16, not {bits}")
         return to_array(self._image, bits or self.bits)
+
+    def thumbnail(self, edge: int) -> "Picture":
+        """Return a copy over white with a long edge of at most `edge` px."""
+        size = shrunk(self.width, self.height, edge)
+        return Picture.from_tensor(self.tensor(*size), name=self.name)
 
     def pil(self) -> "Image":
         """Return a picture of Pillow, RGB or RGBA of 8 bits; Pillow has no colors of 16 bits."""
@@ -321,10 +324,9 @@ class Picture:
 
     def _repr_png_(self) -> bytes:
         """Return the PNG that a notebook shows, at most 1024 pixels on the long edge."""
-        scale = _NOTEBOOK_EDGE / max(self.width, self.height)
-        if scale >= 1:
+        size = shrunk(self.width, self.height, _NOTEBOOK_EDGE)
+        if size == (self.width, self.height):
             return self.encode(".png", bits=8, metadata="strip")
-        size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
         small = Picture.from_tensor(self.tensor(*size), alpha=self.alpha(*size))
         return small.encode(".png", metadata="strip")
 
@@ -347,12 +349,12 @@ class Picture:
             if (width, height) == (self.width, self.height):
                 array = image.numpy().reshape(height, width, image.bands)
             else:
-                scale = width / self.width, height / self.height
                 bands = [image]
                 if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
+                across, down = width / self.width, height / self.height
                 resized = [
-                    band.cast("float").resize(scale[0], vscale=scale[1], kernel=kernel).numpy()
+                    band.cast("float").resize(across, vscale=down, kernel=kernel).numpy()
                     for band in bands
                 ]
                 array = np.concatenate([one.reshape(height, width, -1) for one in resized], axis=2)

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
-_BYTES = {
-    "uchar": 1,
-    "ushort": 2,
-}  # of a sample; floats are always unpacked, since they are checked
-_FLOAT = 4  # bytes
+_BYTES = {"uchar": 1, "ushort": 2, "float": 4}  # of a sample
 _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
@@ -53,31 +49,41 @@ class Pixels:
     streamed: bool = False
 
     @classmethod
-    def of(cls, image: pyvips.Image) -> "Pixels":
-        """Return the pixels of an image that is in memory."""
-        return cls(image.width, image.height, image.bands, image.format, lambda: image)
-
-    @classmethod
-    def streaming(cls, image: pyvips.Image, make: Callable[[], pyvips.Image]) -> "Pixels":
-        """Return pixels that `make` unpacks each time, as those of `image`."""
-        return cls(image.width, image.height, image.bands, image.format, make, streamed=True)
+    def of(cls, image: pyvips.Image, make: Callable[[], pyvips.Image] | None = None) -> "Pixels":
+        """Return the pixels of an image in memory, or of one that `make` unpacks each time."""
+        size, read = (image.width, image.height, image.bands), make or (lambda: image)
+        return cls(*size, image.format, read, streamed=make is not None)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the unpacked pixels."""
-        return self.width * self.height * self.bands * _BYTES.get(self.format, _FLOAT)
+        return self.width * self.height * self.bands * _BYTES[self.format]
+
+    def sha256(self) -> str:
+        """Return the hash of the values, which does not depend on their format; see `Picture`."""
+        result = hashlib.sha256(f"{self.width}x{self.height}x{self.bands}\n".encode())
+        values, top = self.image().numpy(), np.float32(TOP[self.format])
+        for row in range(0, self.height, _ROWS):
+            part = values[row : row + _ROWS].astype(np.float32) / top
+            result.update(np.ascontiguousarray(part, "<f4").data)
+        return result.hexdigest()
 
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:
-    """Whether the pixels of an image take much memory, and its file much less."""
+    """Whether whole numbers take much memory, and their file much less; floats are always unpacked."""
     size = image.width * image.height * max(3, image.bands) * _BYTES.get(image.format, 0)
-    return bool(size > LARGE and size > 2 * file_bytes)
+    return image.format != "float" and bool(size > LARGE and size > 2 * file_bytes)
 
 
 def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:
     """Return the size with this long edge and the same aspect ratio, each edge at least 1 px."""
     factor = long_edge / max(width, height)
     return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))
+
+
+def shrunk(width: int, height: int, edge: int) -> tuple[int, int]:
+    """Return the size with a long edge of at most this many px; small sizes stay as they are."""
+    return fit(width, height, min(edge, max(width, height)))
 
 
 def from_array(array: npt.NDArray[Any], label: str) -> pyvips.Image:
@@ -140,9 +146,10 @@ def quantized(image: pyvips.Image, bits: int) -> pyvips.Image:
 
 def over_white(image: pyvips.Image) -> pyvips.Image:
     """Return the image composited over white if it has alpha."""
+    if image.bands < 4:
+        return image
     top = TOP[image.format]
-    options = {"background": [top] * 3, "max_alpha": top}
-    return image.cast("float").flatten(**options) if image.bands == 4 else image
+    return image.cast("float").flatten(background=[top] * 3, max_alpha=top)
 
 
 def strips(
@@ -166,17 +173,3 @@ def strips(
 def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:
     """Return a new (H, W, 3 or 4) array of uint8 or uint16."""
     return np.array(quantized(image, bits).numpy(), copy=True)
-
-
-def digest(image: pyvips.Image) -> str:
-    """Return SHA-256 of the pixels, which does not depend on their format in memory.
-
-    Over "WxHxbands" and a line feed, then float32 values in [0, 1], little-endian, row by row, the bands of a
-    pixel together.
-    """
-    result = hashlib.sha256(f"{image.width}x{image.height}x{image.bands}\n".encode())
-    values, top = image.numpy(), np.float32(TOP[image.format])
-    for row in range(0, image.height, _ROWS):
-        part = values[row : row + _ROWS].astype(np.float32) / top
-        result.update(np.ascontiguousarray(part, "<f4").data)
-    return result.hexdigest()

@@ -14,10 +14,24 @@ from impasto.image.guards import detail
 
 
 def srgb(image: pyvips.Image, label: str) -> tuple[pyvips.Image, tuple[str, ...]]:
-    """Return the image in sRGB, its pixels not read yet, and notes on what was ignored."""
-    notes: list[str] = []
-    image = _srgb(_samples(image, label), notes)
-    return image, tuple(f"{label}: {note}" for note in notes)
+    """Return the image in sRGB, its pixels not read yet, and notes on what was ignored.
+
+    It has three bands, and a fourth if there is alpha, in the same depth.
+    """
+    image, notes = _samples(image, label), list[str]()
+    lab = image.interpretation in ("lab", "labs")
+    count = 4 if image.interpretation == "cmyk" else 3 if image.bands > 2 else 1
+    color = image.extract_band(0, n=count)
+    if lab:
+        color = color.colourspace("rgb16")
+    elif image.format != "float":
+        color = _through_profile(color, notes)
+    if color.bands == 1:
+        color = color.bandjoin([color, color])
+    if image.bands > count and not lab:
+        color = color.bandjoin(image[count])
+    color = color.copy(interpretation="rgb16" if color.format == "ushort" else "srgb")
+    return color, tuple(f"{label}: {note}" for note in notes)
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:
@@ -45,22 +59,6 @@ def _samples(image: pyvips.Image, label: str) -> pyvips.Image:
     if np.iscomplexobj(values) or values.min() < 0 or values.max() > top:
         raise PictureError(f"{label} has values outside 0 to {top}; export it with 8 or 16 bits")
     return image.cast("ushort" if whole else "float")
-
-
-def _srgb(image: pyvips.Image, notes: list[str]) -> pyvips.Image:
-    """Return three sRGB bands, and a fourth if there is alpha, in the same depth."""
-    lab = image.interpretation in ("lab", "labs")
-    count = 4 if image.interpretation == "cmyk" else 3 if image.bands > 2 else 1
-    color = image.extract_band(0, n=count)
-    if lab:
-        color = color.colourspace("rgb16")
-    elif image.format != "float":
-        color = _through_profile(color, notes)
-    if color.bands == 1:
-        color = color.bandjoin([color, color])
-    if image.bands > count and not lab:
-        color = color.bandjoin(image[count])
-    return color.copy(interpretation="rgb16" if color.format == "ushort" else "srgb")
 
 
 def _through_profile(color: pyvips.Image, notes: list[str]) -> pyvips.Image:

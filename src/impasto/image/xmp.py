@@ -9,7 +9,6 @@ expand without end, is refused.
 """
 
 import base64
-import binascii
 import os
 import re
 from xml.etree import ElementTree as Tree
@@ -102,8 +101,17 @@ def unpack(packet: bytes) -> str | None:
             if element.tag == name:
                 inner = "".join(element.itertext())
                 text = inner.strip() if len(element) else inner  # in a list: without white space
-            if text is not None:
-                return text if name == _RECIPE else _decoded(text)
+            if text is None:
+                continue
+            if name == _RECIPE:
+                return text
+            try:
+                coded = base64.b64decode("".join(text.split()), validate=True)
+                return coded.decode("utf-8", "surrogatepass")
+            except ValueError as error:
+                raise PictureError(
+                    f"its recipe is damaged ({error}); save the picture anew"
+                ) from error
     return None
 
 
@@ -172,16 +180,6 @@ def _remove(root: Tree.Element, names: tuple[str, ...]) -> bool:
                 element.remove(child)
                 removed = True
     return removed
-
-
-def _decoded(text: str) -> str:
-    """Return the text in an element `base64`."""
-    try:
-        return base64.b64decode("".join(text.split()), validate=True).decode(
-            "utf-8", "surrogatepass"
-        )
-    except (binascii.Error, ValueError) as error:
-        raise PictureError(f"its recipe is damaged ({error}); save the picture anew") from error
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

@@ -10,14 +10,16 @@ same on light and dark pages. The same numbers give the same bytes; no date or v
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from impasto.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from impasto.transfer.result import Record
 
 ROUND = 20  # evaluations; known here without torch, a test compares with the solvers'
 MOST_ROUNDS = 60  # more would be gray and no help
@@ -55,22 +57,6 @@ STYLE = {
 }
 
 
-class Row(Protocol):
-    """One evaluation, as `Result.history` has them."""
-
-    @property
-    def scale(self) -> int:
-        """Number of the scale, from 1."""
-
-    @property
-    def evaluation(self) -> int:
-        """Number of the evaluation, from 1, of the run."""
-
-    @property
-    def losses(self) -> Mapping[str, float]:
-        """Weighted losses by name: `total`, terms, and layers as `style.relu1_1`."""
-
-
 @dataclass(frozen=True)
 class Drawing:
     """One figure in two forms."""
@@ -80,7 +66,11 @@ class Drawing:
 
 
 def loss_curve(
-    rows: Sequence[Row], *, layers: bool = False, sizes: Sequence[str] = (), width: float = WIDTH
+    rows: Sequence["Record"],
+    *,
+    layers: bool = False,
+    sizes: Sequence[str] = (),
+    width: float = WIDTH,
 ) -> Drawing:
     """Draw the losses of a run against its evaluations, on a logarithmic scale.
 
@@ -101,19 +91,19 @@ def loss_curve(
     names = list(dict.fromkeys(name for row in rows for name in row.losses))
     terms = [name for name in names if "." not in name]
     single = [name for name in names if "." in name] if layers else []
-    charts = [terms, single] if single else [terms]
+    charts = {"weighted loss (no unit)": terms}
+    if single:
+        charts["weighted loss of each layer (no unit)"] = single
 
     def fill(figure: Any) -> None:
         panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
-        for panel, shown in zip(panels, charts, strict=True):
+        for panel, (label, shown) in zip(panels, charts.items(), strict=True):
             _lines(panel, rows, shown)
+            panel.set_ylabel(label)
             _marks(panel, rows, sizes if panel is panels[0] else ())
             panel.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=3.4
             )
-        panels[0].set_ylabel("weighted loss (no unit)")
-        if single:
-            panels[1].set_ylabel("weighted loss of each layer (no unit)")
         panels[-1].set_xlabel("evaluations of the network since the start")
 
     return drawn(width, HEIGHT * len(charts), fill)
@@ -130,10 +120,13 @@ def drawn(width: float, height: float, fill: Callable[[Any], None]) -> Drawing:
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         fill(figure)
-        return _bytes(figure)
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return Drawing(png.getvalue(), svg.getvalue())
 
 
-def _lines(panel: "Axes", rows: Sequence[Row], names: Sequence[str]) -> None:
+def _lines(panel: "Axes", rows: Sequence["Record"], names: Sequence[str]) -> None:
     """Draw a line for each loss, broken where a scale ends: its losses are those of another problem."""
     spare = iter(OTHERS * (len(names) // len(OTHERS) + 1))
     step = max(1, len(rows) // 12)
@@ -164,7 +157,7 @@ def _lines(panel: "Axes", rows: Sequence[Row], names: Sequence[str]) -> None:
         )
 
 
-def _marks(panel: "Axes", rows: Sequence[Row], sizes: Sequence[str]) -> None:
+def _marks(panel: "Axes", rows: Sequence["Record"], sizes: Sequence[str]) -> None:
     """Mark where scales begin, with what they are called, and rounds of 20 inside them."""
     from matplotlib.ticker import MaxNLocator
 
@@ -190,11 +183,3 @@ def _marks(panel: "Axes", rows: Sequence[Row], sizes: Sequence[str]) -> None:
             textcoords="offset points",
             fontsize=8,
         )
-
-
-def _bytes(figure: Any) -> Drawing:
-    """Return the bytes of a figure, with nothing in them that changes from day to day."""
-    png, svg = io.BytesIO(), io.StringIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Drawing(png.getvalue(), svg.getvalue())

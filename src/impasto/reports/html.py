@@ -15,60 +15,45 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from impasto._version import __version__
 from impasto.errors import InputError
 
-LONG = 24  # rows from which a table scrolls inside its own frame
 TYPES = ("image/png", "image/jpeg", "image/webp")
 Cell = str | int | float
 
 
-class Block(Protocol):
-    """A part of a section: it knows its own HTML."""
+class Block:
+    """A part of a section. In blocks.html the macro of its name writes it."""
 
     def html(self) -> str:
         """Return the block's HTML, all text escaped."""
-        ...
+        macros = TEMPLATES.get_template("blocks.html").module
+        return Markup(getattr(macros, type(self).__name__.lower())(self))
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """Paragraphs, separated by empty lines."""
 
     text: str
 
-    @property
-    def paragraphs(self) -> list[str]:
-        """The paragraphs that are not empty."""
-        return [part for part in map(str.strip, self.text.split("\n\n")) if part]
-
-    def html(self) -> str:
-        """Return a `p` for each paragraph."""
-        return _block("text", self)
-
 
 @dataclass(frozen=True)
-class Code:
+class Code(Block):
     """Text that is shown as it is, such as a recipe."""
 
     text: str
 
-    def html(self) -> str:
-        """Return a frame that the keyboard can scroll."""
-        return _block("code", self)
-
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(Block):
     """A drawing: the SVG is shown where there is one, and both can be saved from the page.
 
     Attributes:
@@ -85,18 +70,9 @@ class Figure:
     svg: str | None = None
     name: str = "figure"
 
-    @property
-    def svg_url(self) -> Markup:
-        """The SVG as an address that holds it; empty if there is none."""
-        return Markup() if self.svg is None else _url("image/svg+xml", self.svg.encode())
-
-    def html(self) -> str:
-        """Return a `figure` with its caption."""
-        return _block("figure", self)
-
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Block):
     """Pictures side by side.
 
     Attributes:
@@ -111,13 +87,9 @@ class Pictures:
     large: int | None = None
     columns: int | None = None
 
-    def html(self) -> str:
-        """Return a `figure` that becomes narrower by having fewer columns."""
-        return _block("pictures", self)
-
 
 @dataclass(frozen=True)
-class Table:
+class Table(Block):
     """A table; the first column names the rows. Numbers stand right; nan is shown as a dash.
 
     Attributes:
@@ -157,18 +129,9 @@ class Table:
             for row in self.rows
         ]
 
-    @property
-    def scrolls(self) -> bool:
-        """Whether the table is too long to be shown whole."""
-        return len(self.rows) > LONG and not self.whole
-
-    def html(self) -> str:
-        """Return the table in a frame that scrolls where the window is narrow; the caption stands still."""
-        return _block("table", self)
-
 
 @dataclass(frozen=True)
-class Slider:
+class Slider(Block):
     """Two pictures of one shape, one over the other, and a slider between them.
 
     It follows a pointer and the arrow keys. On paper, and where scripts do not run, they stand side by side.
@@ -185,29 +148,13 @@ class Slider:
     labels: tuple[str, str] = ("before", "after")
     alt: str = ""
 
-    def html(self) -> str:
-        """Return both pictures with the range input that uncovers them."""
-        return _block("slider", self)
 
-
-class Details:
+class Details(Block):
     """Blocks that are folded away until the reader opens them."""
 
     def __init__(self, summary: str, *blocks: Block) -> None:
         self.summary = summary
         self.blocks = blocks
-
-    def html(self) -> str:
-        """Return a `details` element."""
-        return _block("details", self)
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a page with a title."""
-
-    title: str
-    blocks: tuple[Block, ...]
 
 
 class Page:
@@ -221,11 +168,11 @@ class Page:
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title = title
         self.subtitle = subtitle
-        self._sections: list[Section] = []
+        self.sections: list[tuple[str, tuple[Block, ...]]] = []
 
     def section(self, title: str, *blocks: Block) -> "Page":
         """Add a section and return the page."""
-        self._sections.append(Section(title, blocks))
+        self.sections.append((title, blocks))
         return self
 
     def html(self) -> str:
@@ -234,55 +181,7 @@ class Page:
         Raises:
             InputError: A picture has no description, or is none of PNG, JPEG and WebP.
         """
-        slides = any(
-            isinstance(block, Slider)
-            for section in self._sections
-            for block in _all(section.blocks)
-        )
-        script = _file("page.js") if slides else ""
-        return (
-            _templates()
-            .get_template("page.html")
-            .render(
-                title=self.title,
-                subtitle=self.subtitle,
-                sections=self._sections,
-                version=__version__,
-                policy=_policy(script),
-                style=Markup(_file("page.css")),
-                side_by_side=Markup(_file("page.side.css") if slides else ""),
-                script=Markup(script),
-            )
-        )
-
-
-# --- parts ---------------------------------------------------------------------------------------
-
-
-@cache
-def _file(name: str) -> str:
-    return files("impasto.reports").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _templates() -> Environment:
-    """Return the templates of this folder; they escape everything that is not `Markup`."""
-    environment = Environment(
-        loader=FunctionLoader(_file),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"url": _picture_url, "size": _size, "described": _described}
-    return environment
-
-
-def _block(macro: str, block: Any) -> Markup:
-    """Return a block's HTML from the macro of its kind in blocks.html."""
-    return Markup(getattr(_templates().get_template("blocks.html").module, macro)(block))
+        return TEMPLATES.get_template("page.html").render(page=self, version=__version__)
 
 
 def _visible(value: Any) -> Any:
@@ -291,23 +190,6 @@ def _visible(value: Any) -> Any:
         mark = "\N{REPLACEMENT CHARACTER}"
         return "".join(c if c.isprintable() or c in "\n\t" else mark for c in value)
     return value
-
-
-def _policy(script: str) -> str:
-    """Return what the page may load: pictures inside it, its style, and one script known by hash."""
-    rules = ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"]
-    if script:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-        rules.append(f"script-src 'sha256-{digest}'")
-    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
-
-
-def _all(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks, and those folded away inside them."""
-    for block in blocks:
-        yield block
-        if isinstance(block, Details):
-            yield from _all(block.blocks)
 
 
 def _cell(value: Cell, digits: int) -> str:
@@ -323,18 +205,15 @@ def _described(alt: str) -> str:
     return alt
 
 
-def _url(kind: str, data: bytes) -> Markup:
-    """Return an address that holds the data itself; there is nothing to escape in it."""
-    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}")
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _picture_url(data: bytes) -> Markup:
-    return _url(_header(data)[0], data)
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    """Return width and height of a picture, in px."""
-    return _header(data)[1]
+def _url(data: bytes | str) -> Markup:
+    """Return an address that holds a picture or SVG itself; there is nothing to escape in it."""
+    kind = "image/svg+xml" if isinstance(data, str) else _header(data)[0]
+    coded = base64.b64encode(data.encode() if isinstance(data, str) else data)
+    return Markup(f"data:{kind};base64,{coded.decode('ascii')}")
 
 
 def _header(data: bytes) -> tuple[str, tuple[int, int]]:
@@ -343,9 +222,23 @@ def _header(data: bytes) -> tuple[str, tuple[int, int]]:
 
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
-            kind, size = image.get_format_mimetype(), image.size
+            kind = image.get_format_mimetype()
+            if kind not in TYPES:  # PNG and JPEG have relatives with several pictures
+                raise ValueError(kind)
+            return kind, image.size
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError("a picture on a page must be PNG, JPEG or WebP; encode it so") from error
-    if kind not in TYPES:
-        raise InputError(f"a picture on a page must be PNG, JPEG or WebP, not {kind}")
-    return kind, size
+
+
+TEMPLATES = Environment(  # of this folder; they escape everything that is not `Markup`
+    loader=PackageLoader("impasto", "reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_visible,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+TEMPLATES.filters |= {
+    "described": _described, "header": _header, "sha256": _sha256, "url": _url,
+}  # fmt: skip

@@ -31,37 +31,6 @@ QUALITY = 85  # of the JPEGs in the page; the files themselves are not touched
 Strip = Sequence[tuple[str, Picture]]  # the course of a run: (label, picture), the first first
 
 
-def report(
-    result: "Result",
-    *,
-    content: Picture | None,
-    styles: Sequence[Picture] = (),
-    strip: Strip = (),
-    notes: Sequence[str] = (),
-    carried: bool = True,
-) -> str:
-    """Return the page about a result, as HTML.
-
-    Args:
-        result: What `stylize` or `reproduce` returned.
-        content: The photo; None if it is not at hand.
-        styles: The paintings.
-        strip: The course of the run.
-        notes: Sentences for the top of the page.
-        carried: Whether the picture's file holds the recipe, too.
-    """
-    return report_of(
-        result.picture,
-        result.recipe,
-        content=content,
-        styles=styles,
-        history=result.history,
-        strip=strip,
-        notes=notes,
-        carried=carried,
-    )
-
-
 def report_of(
     picture: Picture,
     recipe: Recipe,
@@ -73,10 +42,17 @@ def report_of(
     notes: Sequence[str] = (),
     carried: bool = True,
 ) -> str:
-    """Return the page about a picture and its recipe; see `report`.
+    """Return the page about a picture and its recipe, as HTML.
 
-    Without a history there is no curve, without a strip no course, and without the photo no slider; a
-    painting that is not at hand is None in its place.
+    Args:
+        picture: The result.
+        recipe: Of the result.
+        content: The photo; without it there is no slider.
+        styles: The paintings; None in place of one that is not at hand.
+        history: The losses; without them there is no curve.
+        strip: The course of the run; without it there is no such section.
+        notes: Sentences for the top of the page.
+        carried: Whether the picture's file holds the recipe, too.
     """
     names = " and ".join(_name(style.name) for style in recipe.styles)
     title = f"{_name(recipe.content.name)} in the style of {names}"
@@ -90,9 +66,14 @@ def report_of(
         _inputs_and_result(picture, recipe, content, styles, title),
     )
     if content is not None:
-        page.section("Before and after", _slider(picture, content, title))
+        after = picture.thumbnail(MIDDLE)
+        before = Picture.from_tensor(content.tensor(after.width, after.height))
+        slider = Slider(_jpeg(before), _jpeg(after), ("photo", "result"), title)
+        page.section("Before and after", slider)
     if strip:
-        page.section("The course", _course(strip))
+        items = [(_jpeg(canvas), label, f"The canvas at {label}") for label, canvas in strip]
+        caption = "The canvas at single evaluations, and where each scale ended."
+        page.section("The course", Pictures(items, caption))
     page.section("Losses", *_losses(recipe, history))
     page.section("Settings", *_settings(recipe))
     page.section("Time and machine", *_machine(recipe))
@@ -134,11 +115,13 @@ class RunCapture:
         return list(self._pictures.values())
 
     def page(self, result: "Result", notes: Sequence[str] = (), *, carried: bool = True) -> str:
-        """Return the page about the result of the run; see `report`."""
-        return report(
-            result,
+        """Return the page about the result of the run; see `report_of`."""
+        return report_of(
+            result.picture,
+            result.recipe,
             content=self.content,
             styles=self.styles,
+            history=result.history,
             strip=self.strip(result.stopped),
             notes=notes,
             carried=carried,
@@ -148,7 +131,7 @@ class RunCapture:
         where = f"{end}scale {step.scale}, {step.width} x {step.height} px"
         try:
             earlier = self._pictures.get(step.evaluations)
-            small = earlier[1] if earlier else _small(step.picture(), SMALL)
+            small = earlier[1] if earlier else step.picture().thumbnail(SMALL)
         except PictureError:  # a canvas with values that are not finite has no picture
             return
         self._pictures[step.evaluations] = (f"evaluation {step.evaluations}: {where}", small)
@@ -187,18 +170,6 @@ def sentences(history: Sequence[Record]) -> str:
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def _small(picture: Picture, edge: int, size: tuple[int, int] | None = None) -> Picture:
-    """Return a copy of at most `edge` pixels on a side, or of a size, over white."""
-    if size is None:
-        size = _fit(picture, edge)
-    return Picture.from_tensor(picture.tensor(*size), name=picture.name)
-
-
-def _fit(picture: Picture, edge: int) -> tuple[int, int]:
-    scale = min(1.0, edge / max(picture.width, picture.height))
-    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-
-
 def _jpeg(picture: Picture) -> bytes:
     return picture.encode(".jpg", bits=8, jpeg_quality=QUALITY, metadata="strip")
 
@@ -214,30 +185,17 @@ def _inputs_and_result(
     items = []
     if content is not None:
         name = _name(recipe.content.name)
-        items.append((_jpeg(_small(content, INPUT)), name, f"The photo {name}"))
+        items.append((_jpeg(content.thumbnail(INPUT)), name, f"The photo {name}"))
     large = len(items)
     size = f"{picture.width} x {picture.height} px"
-    items.append((_jpeg(_small(picture, LARGE)), f"The result, {size}", f"The result: {title}"))
+    items.append((_jpeg(picture.thumbnail(LARGE)), f"The result, {size}", f"The result: {title}"))
     for style, record in zip(styles, recipe.styles, strict=False):
         if style is None:
             continue
         name = _name(record.name)
         share = f", weight {record.weight:g}" if len(recipe.styles) > 1 else ""
-        items.append((_jpeg(_small(style, INPUT)), name + share, f"The painting {name}"))
+        items.append((_jpeg(style.thumbnail(INPUT)), name + share, f"The painting {name}"))
     return Pictures(items, large=large)
-
-
-def _slider(picture: Picture, content: Picture, title: str) -> Block:
-    size = _fit(picture, MIDDLE)
-    before, after = (_jpeg(_small(item, MIDDLE, size)) for item in (content, picture))
-    return Slider(before, after, ("photo", "result"), title)
-
-
-def _course(strip: Strip) -> Block:
-    items = [
-        (_jpeg(_small(picture, SMALL)), label, f"The canvas at {label}") for label, picture in strip
-    ]
-    return Pictures(items, "The canvas at single evaluations, and where each scale ended.")
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -271,24 +229,22 @@ def _losses(recipe: Recipe, history: Sequence[Record]) -> Iterator[Block]:
 
 
 def _settings(recipe: Recipe) -> Iterator[Block]:
-    rows, marked = [], []
-    for number, (name, field) in enumerate(Settings.model_fields.items()):
+    rows = []
+    for name, field in Settings.model_fields.items():
         value = getattr(recipe.settings, name)
         default = field.get_default(call_default_factory=True)
-        if value != default:
-            marked.append(number)
-        rows.append(
-            (name, format_value(value), format_value(default), "no" if value != default else "yes")
-        )
+        same = "yes" if value == default else "no"
+        rows.append((name, format_value(value), format_value(default), same))
+    marked = [number for number, row in enumerate(rows) if row[3] == "no"]
+    names = ("setting", "value", "default", "as by default")
+    if marked:
+        changed = [rows[number][:3] for number in marked]
+        yield Table(names[:3], changed, "What differs from the default.")
+    else:
+        yield Text("All settings are those by default.")
     count = (
         f"{len(marked)} of {len(rows)} settings differ from the default; their rows are set off."
     )
-    changed = [rows[number] for number in marked]
-    names = ("setting", "value", "default", "as by default")
-    if changed:
-        yield Table(names[:3], [row[:3] for row in changed], "What differs from the default.")
-    else:
-        yield Text("All settings are those by default.")
     yield Details("All settings", Table(names, rows, count, marked))
 
 

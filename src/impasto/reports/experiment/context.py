@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.image.picture import Picture
-from impasto.image.pixels import fit
 from impasto.reports.experiment import trials
 from impasto.reports.experiment.runner import Outcome, Runner, to_csv
 from impasto.reports.figures import Drawing
-from impasto.reports.html import Block, Table
+from impasto.reports.html import Block, Figure, Table
 from impasto.system.files import publish
 
 DIGITS = 4  # of numbers on the page; the CSV beside it has all of them
-THUMB = 512  # px; pictures on the page are no larger
+
+
+Section = list[Block]
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,15 @@ class Context:
         """
         return Path(self.outcomes[name].pictures[at]).read_bytes(), label, f"{what}: {label}"
 
-    def save_figure(self, name: str, figure: Drawing) -> Drawing:
-        """Write a figure beside the page, as PNG and SVG, and return it."""
+    def figure(self, name: str, drawing: Drawing, caption: str, alt: str) -> Figure:
+        """Write a drawing beside the page, as PNG and SVG, and return it with its caption."""
         folder = self.runner.folder / "figures"
-        publish(folder / f"{name}.png", figure.png, overwrite=True)
-        publish(folder / f"{name}.svg", figure.svg.encode(), overwrite=True)
-        return figure
+        publish(folder / f"{name}.png", drawing.png, overwrite=True)
+        publish(folder / f"{name}.svg", drawing.svg.encode(), overwrite=True)
+        return Figure(drawing.png, caption, alt, drawing.svg, name)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]], caption: str) -> Table:
         """Write rows as CSV beside the page and return them as a table."""
         publish(self.runner.folder / "data" / f"{name}.csv", to_csv(rows).encode(), overwrite=True)
-        headers = list(rows[0])
-        return Table(headers, [[row[header] for header in headers] for row in rows], caption,
-            digits=DIGITS)  # fmt: skip
-
-
-Section = list[Block]
-
-
-def thumbnail(picture: Picture) -> bytes:
-    """Return an input as a JPEG of at most THUMB px on a side."""
-    edge = min(THUMB, max(picture.width, picture.height))
-    width, height = fit(picture.width, picture.height, edge)
-    return Picture.from_tensor(picture.tensor(width, height)).encode(".jpg", jpeg_quality=90)
+        cells = [list(row.values()) for row in rows]
+        return Table(list(rows[0]), cells, caption, digits=DIGITS)

@@ -62,9 +62,9 @@ def run_experiment(
     trials = {trial.name: trial for part in parts for trial in _planned(runner, part)}
     missing = _missing(runner, trials.values())
     outcomes = [outcome for trial in trials.values() if (outcome := runner.outcome(trial))]
-    done = work([trial for trial in trials.values() if trial not in missing])
+    done = work(trial for trial in trials.values() if trial not in missing)
     spent = sum(outcome.recipe.seconds for outcome in outcomes)  # tells how long the others take
-    total, interrupted = work(list(trials.values())), False
+    total, interrupted = work(trials.values()), False
 
     def on_step(step: Step) -> None:
         if stopping():
@@ -102,26 +102,19 @@ def requested_parts(runner: Runner, parts: Sequence[str]) -> tuple[str, ...]:
 
 def subtitle(runner: Runner) -> str:
     """Name the pictures, and say where the experiment is too small for what its captions speak of."""
-    pairs = [
-        f"{photo.name} in the style of {painting.name}" for photo, (painting, *_) in runner.pairs
-    ]
+    pairs = [f"{photo.name} in the style of {styles[0].name}" for photo, styles in runner.pairs]
     scope, small = runner.scope, []
     if scope.size < SMALL:
         small.append(f"pictures under {SMALL} px")
     if min(scope.rounds, scope.cell_rounds) < 2:
         small.append("a single round")
-    return f"{'; '.join(pairs)}. After Gatys, Ecker and Bethge." + (
-        f" This experiment is too small or too short to show the effects that the captions speak of: "
-        f"{' and '.join(small)}."
-        if small
-        else ""
-    )
-
-
-def _finished_pictures(context: Context) -> list[Pictures]:
-    """Return the pictures of an unfinished part, by the names of their runs."""
-    items = [context.picture(name, name, "Result of the run") for name in context.outcomes]
-    return [Pictures(items, "What is finished.")] if items else []
+    text = f"{'; '.join(pairs)}. After Gatys, Ecker and Bethge."
+    if small:
+        text += (
+            " This experiment is too small or too short to show the effects that the captions speak of: "
+            f"{' and '.join(small)}."
+        )
+    return text
 
 
 def _planned(runner: Runner, part: str) -> tuple[Trial, ...]:
@@ -139,31 +132,28 @@ def write_page(runner: Runner, parts: Sequence[str]) -> tuple[str, ...]:
     for part in parts:
         outcomes = {trial.name: runner.outcome(trial) for trial in _planned(runner, part)}
         finished = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
-        if len(finished) < len(outcomes):
-            count = f"{len(finished)} of {len(outcomes)}"
-            text = (
-                f"Not finished: {count} runs are there. The same command continues from here, with --only "
-                f"{part} or without --only."
-            )
-            page.section(TITLES[part], Text(text), *_finished_pictures(Context(runner, finished)))
+        context, (title, write) = Context(runner, finished), SECTIONS[part]
+        if len(finished) == len(outcomes):
+            page.section(title, *write(context))
+            written.append(part)
             continue
-        page.section(TITLES[part], *WRITERS[part](Context(runner, finished)))
-        written.append(part)
+        text = (
+            f"Not finished: {len(finished)} of {len(outcomes)} runs are there. The same command "
+            f"continues from here, with --only {part} or without --only."
+        )
+        shown = [context.picture(name, name, "Result of the run") for name in finished]
+        page.section(title, Text(text), *([Pictures(shown, "What is finished.")] if shown else []))
     publish(runner.folder / PAGE, page.html().encode(), overwrite=True)
     return tuple(written)
 
 
-TITLES: Mapping[str, str] = {
-    "method": "The method",
-    "layers": "What the layers see",
-    "grid": "Content against style",
-    "course": "The course of the run",
-    "loss": "The loss",
-    "solvers": "Optimizers side by side",
-    "starts": "Starting points and pooling",
-    "result": "The result",
+SECTIONS: Mapping[str, tuple[str, Callable[[Context], Section]]] = {
+    "method": ("The method", method),
+    "layers": ("What the layers see", layers),
+    "grid": ("Content against style", grid),
+    "course": ("The course of the run", course),
+    "loss": ("The loss", loss),
+    "solvers": ("Optimizers side by side", solvers),
+    "starts": ("Starting points and pooling", starts),
+    "result": ("The result", result),
 }
-WRITERS: Mapping[str, Callable[[Context], Section]] = {
-    "method": method, "layers": layers, "grid": grid, "course": course,
-    "loss": loss, "solvers": solvers, "starts": starts, "result": result,
-}  # fmt: skip

@@ -24,9 +24,9 @@ def feature_maps(
 
     Args:
         weights: Of the network.
-        photo: At most `edge` px on a side are used.
+        photo: Of any size.
         layers: Their names.
-        edge: Long edge, px.
+        edge: Long edge at which the photo is seen, px.
         count: Channels of each layer.
 
     Returns:

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 
+import pyvips
+
 from impasto.config.settings import STYLE_LAYERS
 from impasto.network.layers import dense, parts
 from impasto.reports.experiment import feature_maps, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.figures import Drawing
-from impasto.reports.html import Figure, Pictures, Text
+from impasto.reports.html import Pictures, Text
 
 FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
+PAINTED = "The photo in the style of the painting"
 
 
 def method(context: Context) -> Section:
     """What is done: in words, as a drawing, and what the network costs."""
     settings = trials.main_trial(context.scope).settings
     drawing = schematic(settings)
-    image = _rendered(drawing)
-    context.save_figure("method", Drawing(image, drawing))
+    image = bytes(pyvips.Image.svgload_buffer(drawing.encode(), scale=2).write_to_buffer(".png"))
     network = [*parts(), *dense()]
     rows = [
         {
@@ -39,13 +41,12 @@ def method(context: Context) -> Section:
             "features say what is where, and the correlations between the features of a layer say how "
             "it looks, wherever it is."
         ),
-        Figure(
-            image,
+        context.figure(
+            "method",
+            Drawing(image, drawing),
             described(settings),
             "Diagram: photo, painting and picture go through VGG-19; their features make the content "
             "loss and the style loss, whose sum the solver lowers by changing the picture.",
-            drawing,
-            "method",
         ),
         Text(
             "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that "
@@ -58,12 +59,6 @@ def method(context: Context) -> Section:
             "vgg19", rows, "VGG-19 layer by layer at 224 x 224 px, counted by this program."
         ),
     ]
-
-
-def _rendered(svg: str) -> bytes:
-    import pyvips
-
-    return bytes(pyvips.Image.svgload_buffer(svg.encode(), scale=2).write_to_buffer(".png"))
 
 
 def layers(context: Context) -> Section:
@@ -84,12 +79,6 @@ def layers(context: Context) -> Section:
     ]
     seen = feature_maps.feature_maps(weights, photo, trials.CONTENT_LAYERS, edge)
     grams = feature_maps.gram_matrices(weights, painting, list(STYLE_LAYERS), edge)
-    maps = context.save_figure(
-        "feature-maps", plots.maps(seen, 5, "gray", "activation, each map by itself")
-    )
-    matrices = context.save_figure(
-        "gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself")
-    )
     evaluations = context.scope.cell_rounds * trials.ROUND
     spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
     return [
@@ -103,44 +92,39 @@ def layers(context: Context) -> Section:
             f"The painting's style rebuilt from growing sets of layers ({spent}). Low layers hold color and "
             "grain; each further one adds larger forms. Where things are is lost on purpose.",
         ),
-        Figure(maps.png, "The feature maps that vary most over the photo, layer by layer: edges and colors "
+        context.figure("feature-maps",
+            plots.maps(seen, 5, "gray", "activation, each map by itself"),
+            "The feature maps that vary most over the photo, layer by layer: edges and colors "
             "low down, parts of objects high up, ever coarser.", f"Five gray maps each of "
-            f"{', '.join(trials.CONTENT_LAYERS)}, bright where a feature is strong.", maps.svg,
-            "feature-maps"),
-        Figure(matrices.png, "The painting's Gram matrices, strongest channels first: each dot says how "
+            f"{', '.join(trials.CONTENT_LAYERS)}, bright where a feature is strong."),
+        context.figure("gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself"),
+            "The painting's Gram matrices, strongest channels first: each dot says how "
             "much two features occur together. This is all that the style loss knows of the painting.",
-            "Square heat maps, one a style layer; the strongest channels are at the top left.",
-            matrices.svg, "gram"),
+            "Square heat maps, one a style layer; the strongest channels are at the top left."),
     ]  # fmt: skip
 
 
 def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
-    rows = []
+    rows, cells = [], []
     for number, alpha in enumerate(trials.alphas(), start=1):
         last = min(context.rows(f"alpha-{number}"), key=lambda row: row["total"])
         rows.append({
             "alpha": alpha, "beta": trials.BETA, "alpha / beta": float(f"{alpha / trials.BETA:.6g}"),
             "content loss": last["content"] / alpha, "style loss": last["style"] / trials.BETA,
         })  # fmt: skip
-    cells = [
-        context.picture(
-            f"alpha-{number}",
-            f"alpha {alpha:g}"
-            + (" (style wins)" if number == 1 else "")
-            + (" (the paper's)" if alpha == trials.ALPHA else "")
-            + (" (content wins)" if number == len(trials.alphas()) else ""),
-            "The photo in the style of the painting",
-        )
-        for number, alpha in enumerate(trials.alphas(), start=1)
-    ]
+        label = f"alpha {alpha:g}"
+        label += " (style wins)" if number == 1 else ""
+        label += " (the paper's)" if alpha == trials.ALPHA else ""
+        label += " (content wins)" if number == len(trials.alphas()) else ""
+        cells.append(context.picture(f"alpha-{number}", label, PAINTED))
+    over_decades, traded = _grid_sentences(rows)
     points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
-    curve = context.save_figure("trade", plots.trade(points, trials.ALPHA))
     by_layers = [
         context.picture(
             f"layers-{row}-{column}",
             f"{' + '.join(list(layers))}; alpha {trials.ALPHA * 10**decade:g}",
-            "The photo in the style of the painting",
+            PAINTED,
         )
         for row, layers in enumerate(trials.style_sets(), start=1)
         for column, decade in enumerate(trials.COLUMN_DECADES, start=1)
@@ -148,16 +132,16 @@ def grid(context: Context) -> Section:
     return [
         Text(
             "The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {grid_sentence(rows)}"
+            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {over_decades}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
             f"content wins. Each is {context.scope.cell} px, "
             f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
             "the range of a file.", columns=3),
-        Figure(curve.png, "Each dot is a picture of the grid, with its alpha; the diamond is the paper's. "
-            f"{trade_sentence(rows)}", f"Style loss against content loss for {len(rows)} values of "
-            f"alpha, both axes logarithmic.",
-            curve.svg, "trade"),
+        context.figure("trade", plots.trade(points, trials.ALPHA),
+            f"Each dot is a picture of the grid, with its alpha; the diamond is the paper's. {traded}",
+            f"Style loss against content loss for {len(rows)} values of "
+            "alpha, both axes logarithmic."),
         context.table("grid", rows, "The losses of the grid, without alpha and beta."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
             "the right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
@@ -165,28 +149,16 @@ def grid(context: Context) -> Section:
     ]  # fmt: skip
 
 
-def _ordered(rows: Sequence[Mapping[str, float]]) -> bool:
-    """Whether content falls and style grows with alpha."""
+def _grid_sentences(rows: Sequence[Mapping[str, float]]) -> tuple[str, str]:
+    """Say whether the grid really goes from style to content, and whether the two losses are traded."""
     content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
-    return wording.ordered(content, falling=True) and wording.ordered(style, falling=False)
-
-
-def trade_sentence(rows: Sequence[Mapping[str, float]]) -> str:
-    """Say whether the two losses are traded."""
-    if _ordered(rows):
-        return "Less of one loss costs more of the other."
-    return "Not every dot has less of one loss and more of the other than the one before."
-
-
-def grid_sentence(rows: Sequence[Mapping[str, float]]) -> str:
-    """Say whether the grid really goes from style to content."""
-    content, style = ([row[name] for row in rows] for name in ("content loss", "style loss"))
-    return (
+    grid = "some steps are reversed by more than 5 %."
+    trade = "Not every dot has less of one loss and more of the other than the one before."
+    if wording.ordered(content, falling=True) and wording.ordered(style, falling=False):
+        grid = "no step is reversed by more than 5 %."
+        trade = "Less of one loss costs more of the other."
+    ends = (
         f"From end to end the content loss goes to {wording.percent(content[-1] / content[0])} and the "
         f"style loss to {style[-1] / style[0]:.3g} times what it was; "
-        + (
-            "no step is reversed by more than 5 %."
-            if _ordered(rows)
-            else "some steps are reversed by more than 5 %."
-        )
     )
+    return ends + grid, trade

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from impasto.reports.experiment.wording import seconds_since_first
+from impasto.reports.experiment.wording import Rows, seconds_since_first
 from impasto.reports.figures import Drawing, drawn
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 3)))
-Rows = Sequence[Mapping[str, float]]
 
 
 def _axes(figure: Any, *place: int, across: str = "both") -> Any:
@@ -36,16 +35,13 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
         for end in range(every, int(last) + 1, every):
             axes.axvline(end, color="#777777", linewidth=0.7, linestyle=":", zorder=0)
         for number, name in enumerate(names):
-            layer = "." in name
-            dash = DASHES[number % len(DASHES)]
-            mark = "o" if number >= len(DASHES) else None  # once colors and dashes are used up
             axes.plot(
                 [row["evaluation"] for row in rows if name in row],
                 [row[name] for row in rows if name in row],
                 color=COLORS[number % len(COLORS)],
-                linestyle=dash,
-                linewidth=1.5 if layer else 2.4,
-                marker=mark,
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=1.5 if "." in name else 2.4,
+                marker="o" if number >= len(DASHES) else None,  # once dashes are used up
                 markevery=max(1, len(rows) // 12),
                 markersize=3,
                 label=name,
@@ -58,19 +54,15 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
     return drawn(8.0, 4.4, draw)
 
 
-def gap(optimized: Mapping[str, Sequence[float]], saved: Mapping[str, Sequence[float]]) -> Drawing:
+def gap(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Drawing:
     """Draw, by round, the loss that was optimized and that of the saved picture, for each run."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(figure: Any) -> None:
         axes = _axes(figure)
-        for number, name in enumerate(optimized):
-            rounds = range(len(optimized[name]))
-            color = COLORS[1 + number]
-            axes.plot(
-                rounds, optimized[name], color=color, linewidth=2.0, label=f"{name}: optimized"
-            )
-            axes.plot(rounds, saved[name], color=color, linestyle="--", linewidth=2.0, marker="o",
+        for color, (name, (optimized, saved)) in zip(COLORS[1:], runs.items(), strict=False):
+            axes.plot(optimized, color=color, linewidth=2.0, label=f"{name}: optimized")
+            axes.plot(saved, color=color, linestyle="--", linewidth=2.0, marker="o",
                 markersize=4, label=f"{name}: saved, 8 bits in [0, 255]")  # fmt: skip
         axes.set_yscale("log")
         axes.set_xlabel("rounds of 20 evaluations")
@@ -85,21 +77,19 @@ def solvers(runs: Mapping[str, Rows]) -> Drawing:
     """Draw the total of several runs against evaluations and, from the first one, seconds, side by side."""
 
     def draw(figure: Any) -> None:
-        for place, (key, label) in enumerate(
-            (("evaluation", "evaluations"), ("seconds", "seconds since the first evaluation"))
-        ):
+        for place, label in enumerate(("evaluations", "seconds since the first evaluation")):
             axes = _axes(figure, 1, 2, place + 1)
             for number, (name, rows) in enumerate(runs.items()):
-                across = (
-                    seconds_since_first(rows) if key == "seconds" else [row[key] for row in rows]
-                )
+                across = [row["evaluation"] for row in rows]
+                if place:
+                    across = seconds_since_first(rows)
                 lowest = np.minimum.accumulate([row["total"] for row in rows])
                 axes.plot(across, lowest, color=COLORS[number],
                     linestyle=DASHES[number], linewidth=2.0, label=name)  # fmt: skip
             axes.set_yscale("log")
             axes.set_xlabel(label)
-            axes.set_ylabel("lowest total so far (log scale)" if not place else "")
             if not place:
+                axes.set_ylabel("lowest total so far (log scale)")
                 axes.legend(fontsize=8, frameon=False)
 
     return drawn(9.0, 3.8, draw)

@@ -5,33 +5,37 @@ from collections.abc import Mapping, Sequence
 
 from impasto.config.model import format_value
 from impasto.config.recipe import Recipe
+from impasto.image.picture import Picture
 from impasto.reports.experiment import plots, trials, wording
-from impasto.reports.experiment.context import DIGITS, Context, Section, thumbnail
+from impasto.reports.experiment.context import DIGITS, Context, Section
 from impasto.reports.experiment.runner import Outcome
-from impasto.reports.html import Block, Figure, Pictures, Table, Text
+from impasto.reports.html import Block, Pictures, Table, Text
 from impasto.system.files import publish
 
 FRAME_MS = 400  # of the timelapse
+THUMB = 512  # px; inputs on the page are no larger
 
 
 def course(context: Context) -> Section:
     """How the picture grows out of noise."""
     main = context.outcomes["main"]
-    steps = [(n, max(1, n * trials.ROUND)) for n in trials.SHOWN_ROUNDS]
     images = [
         context.picture(
             "main", f"round {number}" if number else "start: white noise", "The main run", at
         )
-        for number, at in steps
-        if at in main.pictures
+        for number in trials.SHOWN_ROUNDS
+        if (at := max(1, number * trials.ROUND)) in main.pictures
     ]
-    frames = [main.pictures[at] for at in sorted(set(main.pictures) - {0})]
-    lapse = timelapse([path.read_bytes() for path in frames])
+    frames = [main.pictures[at].read_bytes() for at in sorted(set(main.pictures) - {0})]
+    lapse = timelapse(frames)
     publish(context.runner.folder / "figures" / "course.webp", lapse, overwrite=True)
     rounds = context.scope.rounds
+    totals = wording.by_round(main.rows, rounds)
+    fall = totals[0] - totals[-1]
+    share = wording.percent((totals[0] - totals[1]) / fall if fall else 0.0, 1)
     return [
         Pictures(images, f"The main run at {context.scope.size} px, preset paper. Of the fall of its loss "
-            f"over all {rounds} rounds, {first_round_sentence(context.rows('main'), rounds)}"),
+            f"over all {rounds} rounds, the first makes {share}."),
         Pictures([(lapse, "all rounds, one after the other", "Animation: white noise turns into "
         "the photo in the style of the painting")],
             "A timelapse of the same run; figures/course.webp beside this page."),
@@ -59,10 +63,9 @@ def loss(context: Context) -> Section:
     saved, bounded_saved = (
         saved_losses_by_round(context.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
     )
-    curve = context.save_figure("loss", plots.losses(rows))
-    names = ("SciPy, no bounds", "ours, bounded")
-    gap = context.save_figure("gap", plots.gap({names[0]: totals, names[1]: bounded},
-        {names[0]: saved, names[1]: bounded_saved}))  # fmt: skip
+    gap = plots.gap(
+        {"SciPy, no bounds": (totals, saved), "ours, bounded": (bounded, bounded_saved)}
+    )
     table = [
         {
             "round": number, "total": totals[number],
@@ -76,15 +79,13 @@ def loss(context: Context) -> Section:
     ]  # fmt: skip
     return [
         Text(wording.flattening(totals)),
-        Figure(curve.png, "Total, content, style and the share of each layer against evaluations of the main "
-            f"run. The total falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
+        context.figure("loss", plots.losses(rows), "Total, content, style and the share of each layer "
+            f"against evaluations of the main run. The total falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
             "Curves of the total, content and style loss and of each layer against evaluations, on a "
-            "logarithmic axis.",
-            curve.svg, "loss"),
+            "logarithmic axis."),
         Text(wording.gap_sentences(totals, saved, bounded_saved)),
-        Figure(gap.png, wording.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
-            "Four curves by round: the optimized and the saved loss, without and with bounds.",
-            gap.svg, "gap"),
+        context.figure("gap", gap, wording.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
+            "Four curves by round: the optimized and the saved loss, without and with bounds."),
         context.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
             "content, style, and the total of the saved picture; then the bounded run. Weighted "
             "by alpha and beta."),
@@ -106,9 +107,7 @@ def solvers(context: Context) -> Section:
         "main": "SciPy L-BFGS-B, no bounds", "lbfgs-unbounded": "ours, no bounds",
         "lbfgs-bounded": "ours, bounded", "adam": "Adam, bounded",
     }  # fmt: skip
-    plot = context.save_figure(
-        "solvers", plots.solvers({label: context.rows(n) for n, label in names.items()})
-    )
+    plot = plots.solvers({label: context.rows(name) for name, label in names.items()})
     rows = [
         {
             "solver": label,
@@ -120,12 +119,10 @@ def solvers(context: Context) -> Section:
         for name, label in names.items()
     ]
     return [
-        Figure(plot.png, "The same objective from the same noise. What counts is the saved picture, in the "
-            "table: a low total outside the range of a file is no result. Seconds depend on the "
-            "machine and on "
-            "what else it did.", "Lowest total so far of four solvers, against evaluations and "
-            "against seconds.",
-            plot.svg, "solvers"),
+        context.figure("solvers", plot, "The same objective from the same noise. What counts is the saved "
+            "picture, in the table: a low total outside the range of a file is no result. Seconds depend "
+            "on the machine and on what else it did.",
+            "Lowest total so far of four solvers, against evaluations and against seconds."),
         Pictures([context.picture(name, label, "The saved result") for name, label in names.items()],
             "What each of them saved."),
         context.table("solvers", rows, "The solvers at the end of their runs; seconds since the "
@@ -163,21 +160,19 @@ def result(context: Context) -> Section:
     for number, trial in enumerate(trials.result_trials(context.scope, len(context.runner.pairs))):
         photo, (painting, *_) = context.runner.pairs[number]
         outcome = context.outcomes[trial.name]
-        made = (outcome.picture.read_bytes(), "the result",
-            f"Result: {photo.name} in the style of {painting.name}")  # fmt: skip
-        blocks.append(
-            Pictures(
-                [
-                    (thumbnail(photo), photo.name, f"The photo {photo.name}"),
-                    made,
-                    (thumbnail(painting), painting.name, f"The painting {painting.name}"),
-                ],
-                f"{photo.name} in the style of {painting.name}.",
-                large=1,
-            )
-        )
+        title = f"{photo.name} in the style of {painting.name}"
+        shown = [
+            (_thumbnail(photo), photo.name, f"The photo {photo.name}"),
+            (outcome.picture.read_bytes(), "the result", f"Result: {title}"),
+            (_thumbnail(painting), painting.name, f"The painting {painting.name}"),
+        ]
+        blocks.append(Pictures(shown, f"{title}.", large=1))
         recipes[f"{photo.name} + {painting.name}"] = outcome.recipe
     return [*blocks, *_made(recipes)]
+
+
+def _thumbnail(picture: Picture) -> bytes:
+    return picture.thumbnail(THUMB).encode(".jpg", jpeg_quality=90)
 
 
 def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
@@ -207,11 +202,3 @@ def _facts(recipe: Recipe) -> dict[str, str]:
         "impasto": recipe.impasto,
         **recipe.machine,
     }
-
-
-def first_round_sentence(rows: wording.Rows, rounds: int) -> str:
-    """Say how much of the whole fall the first round made."""
-    totals = wording.by_round(rows, rounds)
-    whole = totals[0] - totals[-1]
-    share = (totals[0] - totals[1]) / whole if whole else 0.0
-    return f"the first makes {wording.percent(share, 1)}."

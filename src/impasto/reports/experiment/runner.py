@@ -34,7 +34,7 @@ from impasto.system import hardware
 from impasto.system.fallback import save_or_stop
 from impasto.system.files import publish
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.result import Record, Result, Step, named
+from impasto.transfer.result import Result, Step, named
 from impasto.transfer.run import Run, scaled_inputs
 from impasto.transfer.stylize import complete
 
@@ -53,7 +53,6 @@ class Outcome:
         pictures: For each evaluation kept: its file. 0 is the result.
     """
 
-    name: str
     recipe: Recipe
     rows: tuple[Mapping[str, float], ...]
     saved: Mapping[int, Mapping[str, float]]
@@ -118,12 +117,9 @@ class Runner:
         publish(mark, identity.encode())
 
     def _identity(self) -> dict[str, Any]:
-        pictures = [
-            [photo.sha256, *(style.sha256 for style in styles)] for photo, styles in self.pairs
-        ]
         return {
             "impasto": __version__,
-            "inputs": pictures,
+            "inputs": [[photo.sha256, *(s.sha256 for s in styles)] for photo, styles in self.pairs],
             "scope": asdict(self.scope),
             "weights": weights_identity(self.weights)[1],
         }
@@ -140,7 +136,6 @@ class Runner:
             if kept["key"] != self.key(trial):
                 return None
             outcome = Outcome(
-                trial.name,
                 Recipe.from_json(json.dumps(kept["recipe"])),
                 tuple(kept["rows"]),
                 {int(number): losses for number, losses in kept["saved"].items()},
@@ -171,16 +166,19 @@ class Runner:
         """Write a trial's files, the one that says it is finished last."""
         score = self.scorer(trial)
         names = {0: f"pictures/{trial.name}.png"}
-        saved = {}
         data = result.encode(".png", bits=8)
         save_or_stop(self.folder / names[0], data, overwrite=True)
-        saved[0] = score(Picture.open(data))
+        saved = {0: score(Picture.open(data))}
         for number, picture in taken.items():
             names[number] = f"pictures/{trial.name}-{number:04d}.png"
             data = picture.encode(".png", bits=8)
             publish(self.folder / names[number], data, overwrite=True)
             saved[number] = score(Picture.open(data))
-        rows = [_row(record) for record in result.history]
+        rows: list[dict[str, float]] = []
+        for record in result.history:
+            finite = {name: value for name, value in record.losses.items() if math.isfinite(value)}
+            seconds = round(record.seconds, 3)
+            rows.append({"evaluation": record.evaluation, "seconds": seconds, **finite})
         publish(self.folder / "data" / f"{trial.name}.csv", to_csv(rows).encode(), overwrite=True)
         kept = {
             "key": self.key(trial),
@@ -213,12 +211,6 @@ class Runner:
         """Return a trial's inputs."""
         photo, styles = self.pairs[trial.pair]
         return open_inputs(photo, list(styles), trial.settings, None)
-
-
-def _row(record: Record) -> dict[str, float]:
-    """Return what is kept of one evaluation; losses that are not finite are left out."""
-    losses = {name: value for name, value in record.losses.items() if math.isfinite(value)}
-    return {"evaluation": record.evaluation, "seconds": round(record.seconds, 3), **losses}
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

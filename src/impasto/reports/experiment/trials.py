@@ -4,8 +4,8 @@ A trial is one run of `stylize`; parts share trials where they can. Nothing is r
 torch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from impasto.config.settings import STYLE_LAYERS, Settings
 from impasto.errors import InputError
@@ -55,7 +55,7 @@ class Trial:
     name: str
     settings: Settings
     pair: int = 0
-    kept: tuple[int, ...] = field(default=())
+    kept: tuple[int, ...] = ()
 
 
 def parse_parts(names: str | None) -> tuple[str, ...]:
@@ -95,8 +95,7 @@ def trials(scope: Scope, part: str, pairs: int = 1) -> tuple[Trial, ...]:
 
 def paper(size: int, rounds: int, **changes: object) -> Settings:
     """Return preset `paper` at a size, in so many rounds of 20 evaluations."""
-    values = {"size": size, "evaluations": rounds * ROUND, **changes}
-    return Settings.preset("paper", **values)
+    return Settings.preset("paper", **{"size": size, "evaluations": rounds * ROUND, **changes})
 
 
 def _small(scope: Scope, **changes: object) -> Settings:
@@ -112,18 +111,15 @@ def main_trial(scope: Scope) -> Trial:
 
 def solver_trials(scope: Scope) -> tuple[Trial, ...]:
     """Return the same objective by every solver: SciPy (the main run), ours without and with bounds, Adam."""
-    kept = main_trial(scope).kept
-    others = {
-        "lbfgs-unbounded": {"solver": "lbfgs", "bounded": False},
-        "lbfgs-bounded": {"solver": "lbfgs", "bounded": True},
-        "adam": {"solver": "adam", "bounded": True},
-    }
-    return (
-        main_trial(scope),
-        *(
-            Trial(name, paper(scope.size, scope.rounds, **change), kept=kept)
-            for name, change in others.items()
-        ),
+    main = main_trial(scope)
+    others = (
+        ("lbfgs-unbounded", "lbfgs", False),
+        ("lbfgs-bounded", "lbfgs", True),
+        ("adam", "adam", True),
+    )
+    return main, *(
+        Trial(name, main.settings.changed(solver=solver, bounded=bounded), kept=main.kept)
+        for name, solver, bounded in others
     )
 
 
@@ -192,7 +188,7 @@ def result_trials(scope: Scope, pairs: int) -> tuple[Trial, ...]:
     return (main_trial(scope), *more)
 
 
-def work(planned: Sequence[Trial]) -> float:
+def work(planned: Iterable[Trial]) -> float:
     """Return what trials cost: evaluations times square px times the share of the network that is computed.
 
     The network ends at the deepest layer that has a loss: relu1_2 alone costs a tenth of all five.
@@ -208,8 +204,7 @@ def depth(settings: Settings) -> float:
     """Return the share of the operations of VGG-19's convolutions up to the deepest layer of a loss."""
     content = settings.content_layers if settings.content_term else {}
     style = settings.style_layers if settings.style_term else {}
-    layers = [part.name for part in parts()]  # a convolution stands for what follows it
-    names = (name.replace("relu", "conv") for name in (*content, *style))
-    deepest = max(layers.index(name) for name in names)
+    names = [part.name for part in parts()]  # a convolution stands for what follows it
+    deepest = max(names.index(name.replace("relu", "conv")) for name in (*content, *style))
     costs = [part.operations for part in parts()]
     return sum(costs[: deepest + 1]) / sum(costs)

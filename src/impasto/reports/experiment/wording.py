@@ -31,10 +31,8 @@ def by_round(rows: Rows, rounds: int, name: str = "total") -> list[float]:
 
 def first_flat(totals: Sequence[float]) -> int | None:
     """Return the first round (from 1) that lowers the total by under 5 %, or None."""
-    for number in range(1, len(totals)):
-        if totals[number] > (1 - FLAT) * totals[number - 1]:
-            return number
-    return None
+    pairs = enumerate(itertools.pairwise(totals), start=1)
+    return next((number for number, (a, b) in pairs if b > (1 - FLAT) * a), None)
 
 
 def gain_after(totals: Sequence[float], number: int = 10) -> float | None:
@@ -89,8 +87,7 @@ def gap_caption(optimized: float, saved: float, bounded: float, bounded_saved: f
 
 def ordered(values: Sequence[float], *, falling: bool, slack: float = 0.05) -> bool:
     """Whether values go one way from end to end, no step being reversed by more than `slack`."""
-    steps = list(itertools.pairwise(values))
-    ends = values[-1] < values[0] if falling else values[-1] > values[0]
+    steps = itertools.pairwise(values)
     if falling:
-        return ends and all(after <= before * (1 + slack) for before, after in steps)
-    return ends and all(after >= before * (1 - slack) for before, after in steps)
+        return values[-1] < values[0] and all(b <= a * (1 + slack) for a, b in steps)
+    return values[-1] > values[0] and all(b >= a * (1 - slack) for a, b in steps)
