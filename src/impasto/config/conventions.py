@@ -41,12 +41,7 @@ KERAS_CHANNELS = 3  # in the style's constant, whatever the layer
 
 
 def content_factor(convention: Convention, channels: int, positions: int) -> float:
-    """Return the factor of mean (F - P)^2 in the content loss.
-
-    Args:
-        convention: Which formula.
-        channels: C of the layer.
-        positions: M, of the whole canvas.
+    """Return the factor of mean (F - P)^2 in the content loss, for C `channels` and M `positions` of the canvas.
 
     Source: the table above, from the source code of the programs.
     """
@@ -66,20 +61,15 @@ def style_factor(
 ) -> float:
     """Return the factor of mean (G/(C M) - A/(C M_a))^2 in the style loss.
 
+    C are the `channels`, M the `positions` and `pixels` the pixels of the whole canvas. Only `crowsonkb` needs
+    T = tr B, the `trace`, and N = ||B||^2, the `norm`, of the painting (of the weighted mean of several).
+
     Departure for `crowsonkb`: the program's statistic is the squared Wasserstein-2 distance of two normal
     distributions over C, quadratic in the features where the Gram loss is quartic. The factor makes the Gram
     loss agree with it, to second order, for a canvas whose Gram matrix is a multiple of the painting's: for
     G/M = (1 + e) B with B = A/M_a the distance is tr B ((1+e)^(1/2) - 1)^2 / C = e^2 tr B / (4 C), and
     ||G/M - B||^2 = e^2 ||B||^2. Means and covariances count together, as B's second moments. s is
     `CROWSONKB_SCALE`.
-
-    Args:
-        convention: Which formula.
-        channels: C of the layer.
-        positions: M, of the whole canvas.
-        pixels: Width x height of the canvas.
-        trace: T = tr B of the painting (of the weighted mean of several); only for `crowsonkb`.
-        norm: N = ||B||^2, the sum of its squared entries; only for `crowsonkb`.
 
     Source: the table above.
     """

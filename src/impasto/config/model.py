@@ -68,13 +68,9 @@ def error_message(
     known: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """Return in one line which fields are wrong and why.
+    """Return in one line which fields of a model are wrong and why.
 
-    Args:
-        model: Name of the model, for errors of the whole.
-        error: From pydantic.
-        known: Fields by name.
-        names: Other names of fields in the message, such as flags.
+    `known` are the fields by name; `names` are other names of them in the message, such as flags.
     """
     lines = []
     missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]

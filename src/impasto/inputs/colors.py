@@ -57,14 +57,9 @@ class Recolor:
     def seen(
         self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0
     ) -> Tensor:
-        """Return a painting as the network sees it, (1, 3, H, W), in [0, 1].
+        """Return a painting as the network sees it, (1, 3, H, W), in [0, 1], at a size in pixels.
 
-        Args:
-            painting: Any size.
-            move: Its color map.
-            width: W.
-            height: H.
-            stroke: Above 1 it is softened.
+        `move` is its color map; with a stroke above 1 it is softened.
         """
         image = painting.tensor(width, height, kernel=SOFT)
         if stroke > 1:

@@ -34,12 +34,9 @@ OpenedMask = Mask | str | None  # with an opened `Picture`; REST; None: everywhe
 
 
 def check(mask: OpenedMask, over: Picture, role: str) -> None:
-    """Refuse a mask that has another shape than its picture, has colors, or is empty.
+    """Refuse a mask that has another shape than its picture `over`, has colors, or is empty.
 
-    Args:
-        mask: Opened.
-        over: The photo or the painting that it belongs to.
-        role: What that is in messages, such as `photo cat.jpg`.
+    `role` is what the picture is in messages, such as `photo cat.jpg`.
 
     Raises:
         InputError: The mask does not fit.
@@ -234,14 +231,7 @@ def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
 def summary(
     masks: Sequence[OpenedMask], names: Sequence[str], photo: Picture, protect: OpenedMask = None
 ) -> str:
-    """Return one line for messages: how much of the photo each region covers, overlap and gaps.
-
-    Args:
-        masks: Of the styles.
-        names: Of the styles.
-        photo: That they belong to.
-        protect: What stays the photo.
-    """
+    """Return one line: how much of the photo the region of each style (mask and name) covers, overlap and gaps."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
     width, height = preview_size(photo)
     tensors: dict[object, Tensor] = {}

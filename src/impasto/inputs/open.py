@@ -106,14 +106,7 @@ def open_inputs(
     start: PictureLike | None,
     protect: MaskLike | None = None,
 ) -> Inputs:
-    """Open everything that goes in, before anything is computed.
-
-    Args:
-        content: The photo.
-        style: The painting or paintings; those that `open_styles` returned are not opened again.
-        settings: `init`, `stroke`, `protect_feather` and the colors count.
-        start: The first canvas, for `init="picture"` only.
-        protect: A mask of what stays the photo, "rest" for what no mask covers, or None.
+    """Open everything that goes in, before anything is computed; `Style` with opened pictures stay as they are.
 
     Raises:
         InputError: A picture cannot be read, styles or start are missing, or a mask does not fit.
@@ -175,10 +168,6 @@ def open_styles(
     """Return the styles with their pictures and masks opened, a folder's pictures one by one.
 
     The pictures of a folder share its weight equally.
-
-    Args:
-        style: One or several.
-        opener: Opens their pictures; one without files if None.
 
     Raises:
         InputError: A picture cannot be read, or there is none.

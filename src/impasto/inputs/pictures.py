@@ -165,11 +165,7 @@ class Inputs:
         return layers
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
-        """Return the scales of a run, coarsest first.
-
-        Args:
-            settings: Sizes and weights count.
-            layers: That the run reads.
+        """Return the scales of a run that reads certain layers, coarsest first.
 
         Raises:
             InputError: A picture is too small for them at the size of the result.
@@ -181,12 +177,7 @@ class Inputs:
         """Return all inputs at a scale; a painting's long edge becomes the canvas', times its stroke.
 
         The photo is scaled sharply (Lanczos), the paintings softly (linear): a sharpened painting makes the
-        canvas grow a fine weave. Chosen by eye; see docs/decisions.
-
-        Args:
-            scale: Size of the canvas.
-            device: Where the tensors are.
-            shared: Where runs share scaled paintings and their masks; None: nothing is shared.
+        canvas grow a fine weave. Chosen by eye; see docs/decisions. Runs share paintings through `shared`.
         """
         shared = shared or Shared(0)
         width, height = scale.width, scale.height
@@ -299,13 +290,7 @@ def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
 
 
 def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -> InputRecord:
-    """Return what the recipe keeps of an input: the hash of its bytes, its name without a folder.
-
-    Args:
-        picture: The photo or a painting.
-        weight: Of a painting.
-        use: Of a painting.
-    """
+    """Return what the recipe keeps of a picture, and of its weight and use as a painting; no folders."""
     use = use or StyleUse()
     return InputRecord(
         name=picture.name,

@@ -66,12 +66,8 @@ def scales(
 ) -> tuple[Scale, ...]:
     """Return the scales of a run, coarsest first; the last one is the size of the result.
 
-    A coarse scale at which any input would be too small for the layers is left out.
-
-    Args:
-        shapes: The photo, then the paintings.
-        settings: `size` and `min_size` count.
-        layers: That the losses read; each needs a certain number of pixels.
+    A coarse scale at which any input would be too small for the layers is left out. `shapes` are the photo's,
+    then the paintings'.
 
     Raises:
         InputError: At the size of the result an input would be too small for the layers.

@@ -34,12 +34,9 @@ class Shared:
         self.made = 0  # values made so far
 
     def get(self, key: Hashable, make: Callable[[], T], *, photo: bool = False) -> T:
-        """Return the value of a key; `make` it if it is not cached.
+        """Return the value of a key, which names all that it depends on; `make` it if it is not cached.
 
-        Args:
-            key: All that the value depends on.
-            make: Makes the value.
-            photo: Whether it depends on the photo.
+        `photo` says whether it depends on the photo.
         """
         if key in self._kept:
             self._kept.move_to_end(key)

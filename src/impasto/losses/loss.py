@@ -16,7 +16,7 @@ The formulas of other programs are the `mean` times a factor; `config.convention
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -55,27 +55,6 @@ class Loss(Protocol):
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the unweighted loss, a scalar."""
-
-
-@runtime_checkable
-class LossWithGradient(Protocol):
-    """What a loss of one layer may offer besides: its own backward pass, without autograd."""
-
-    def backward(
-        self,
-        features: Features,
-        windows: Windows | None,
-        grad_statistics: Sequence[Tensor | None],
-        grad_features: Tensor | None,
-    ) -> Tensor | None:
-        """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
-
-        Args:
-            features: As for `measure`.
-            windows: As for `measure`.
-            grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
-            grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
-        """
 
 
 @dataclass(frozen=True)
@@ -146,13 +125,45 @@ class LayerLoss:
         guide = None if self.guide is None else crop_whole(self.guide, window)
         return crop(features[self.layer], window), guide
 
-    def gradient_and_part(
-        self, features: Features, windows: Windows | None, grad_features: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient for the layer, zeros where it is None, and a view of its window."""
-        if grad_features is None:
-            grad_features = torch.zeros_like(features[self.layer])
-        return grad_features, crop(grad_features, window_of(self.layer, windows))
+
+@dataclass(frozen=True)
+class LossWithGradient(LayerLoss):
+    """A loss of one layer with a backward pass of its own, without autograd."""
+
+    def backward(
+        self,
+        features: Features,
+        windows: Windows | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
+    ) -> Tensor | None:
+        """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
+
+        Args:
+            features: As for `measure`.
+            windows: As for `measure`.
+            grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
+            grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
+        """
+        slopes = [slope for slope in grad_statistics if slope is not None]
+        if len(slopes) < len(grad_statistics):
+            return grad_features
+        window = window_of(self.layer, windows)
+        part, guide = self.features_and_guide(features, windows)
+        gradient = torch.zeros_like(features[self.layer]) if grad_features is None else grad_features
+        self.add_gradient(crop(gradient, window), part, guide, window, slopes)
+        return gradient
+
+    def add_gradient(
+        self,
+        gradient: Tensor,
+        part: Tensor,
+        guide: Tensor | None,
+        window: Window | None,
+        slopes: Sequence[Tensor],
+    ) -> None:
+        """Add the gradient for the features `part` of a window, (1, C, h, w), in place; see `backward`."""
+        raise NotImplementedError
 
 
 def window_of(layer: str, windows: Windows | None) -> Window | None:
@@ -185,6 +196,11 @@ def strips_like(guide: Tensor | None, features: Sequence[Tensor]) -> Sequence[Te
 def add_statistics(first: Statistics, second: Statistics) -> Statistics:
     """Add the statistics of two tiles."""
     return tuple(a + b for a, b in zip(first, second, strict=True))
+
+
+def number_of_positions(features: Tensor) -> Tensor:
+    """Return h * w of features (B, C, h, w), a scalar on their device."""
+    return torch.tensor(float(features.shape[-2] * features.shape[-1]), device=features.device)
 
 
 def at_layer(mask: Tensor, layer: str) -> Tensor:

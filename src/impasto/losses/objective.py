@@ -184,12 +184,7 @@ class Objective:
         return canvas if self.protection is None else self.protection.apply(canvas)
 
     def fault(self, canvas: Tensor, evaluation: Evaluation) -> str:
-        """Return in words which loss, or whose gradient, is not finite.
-
-        Args:
-            canvas: (1, 3, H, W).
-            evaluation: Of this canvas, not finite.
-        """
+        """Return in words which loss, or whose gradient, is not finite, of an evaluation of a canvas (1, 3, H, W)."""
         names = [name for name, value in evaluation.parts.items() if not math.isfinite(value)]
         if names:
             return f"the loss {' and '.join(names)}"
@@ -311,9 +306,8 @@ class _Measurement:
             for number in self._by_layer.get(layer, ()):
                 loss = self._losses[number]
                 if isinstance(loss, LossWithGradient):
-                    gradient = loss.backward(
-                        self._leaves, self._windows, gradients[number], gradient
-                    )
+                    own = gradients[number]
+                    gradient = loss.backward(self._leaves, self._windows, own, gradient)
                 else:
                     self._differentiate(number, gradients[number])
             del self._leaves[layer]

@@ -99,16 +99,10 @@ FLOAT = 4  # bytes of a float32
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of the network at a picture's size.
+    """One layer of the network at a picture's size: positions and channels of its output.
 
-    Attributes:
-        name: `conv1_1`, `pool1`, ..., `fc6`.
-        channels: Of its output.
-        width: Of its output, in positions.
-        height: Of its output, in positions.
-        parameters: Weights and biases.
-        operations: Multiplications with an addition, for one picture.
-        activation: Bytes of its output in float32.
+    `parameters` are weights and biases, `operations` multiplications with an addition for one picture, and
+    `activation` the bytes of the output in float32.
     """
 
     name: str

@@ -66,15 +66,8 @@ def plan(
 ) -> Plan:
     """Return the first of all ways, from the fastest to the leanest, that stays under the limit.
 
-    Args:
-        scales: Of the run; the largest decides.
-        settings: Solver, history and content layers count.
-        layers: Those the losses read.
-        precision: `fp32` or `bf16`.
-        limit: Bytes of the whole program.
-        fixed: `tile`, `pairs` or `compact` where they are given, and not to be chosen.
-        strict: Refuse where nothing fits; else return the leanest.
-        inputs: Bytes that the opened pictures hold.
+    `limit` and `inputs`, which the opened pictures need, are in bytes. `fixed` may set `tile`, `pairs` and
+    `compact`. Where nothing fits, the leanest is returned unless `strict`.
 
     Raises:
         ResourceError: Not even the leanest fits.
@@ -307,14 +300,7 @@ def plan_of(
 def beforehand(
     scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime
 ) -> float:
-    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
-
-    Args:
-        scale: With the photo's size.
-        shapes: The paintings' as they are.
-        layers: Those the losses read.
-        runtime: Its tile counts.
-    """
+    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once."""
     pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
     return sum(once(picture, layers, runtime.tile or 0) for picture in pictures)
 

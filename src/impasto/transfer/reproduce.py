@@ -126,10 +126,7 @@ def find_inputs(
 ) -> FoundInputs:
     """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
 
-    Args:
-        recipe: Names the inputs.
-        folders: Where to look, first come first; not in folders inside them.
-        limits: Which files are read; those of the environment if None.
+    The first of the folders counts; folders inside them do not. `limits` default to those of the environment.
 
     Raises:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.

@@ -54,10 +54,6 @@ class Unfinished:
     ) -> FoundInputs:
         """Open the inputs: in `folders`, in those where they lay, then in the current one.
 
-        Args:
-            folders: Where to look first.
-            limits: Which files are read; those of the environment if None.
-
         Raises:
             InputError: One is not found, or is another picture now.
         """

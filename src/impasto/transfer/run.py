@@ -168,11 +168,9 @@ class Run:
         return scaled_inputs(self.inputs, scale, self.runtime.device, self.shared)
 
     def start_scale(self, pictures: ScaledInputs, canvas: Tensor) -> None:
-        """Bind losses and objective to the pictures of a scale, and give the solver its canvas.
+        """Bind losses and objective to the pictures of a scale, and give the solver its canvas, (1, 3, H, W).
 
-        Args:
-            pictures: Photo and paintings; their features and Gram matrices become the targets.
-            canvas: Where to begin, (1, 3, H, W). A resumed solver continues where it stood.
+        Features and Gram matrices of the pictures become the targets. A resumed solver continues where it stood.
         """
         state = self.state
         if state.tile is None:

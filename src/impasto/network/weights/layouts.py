@@ -70,11 +70,7 @@ WHAT = {
 
 
 def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
-    """Return how the tensors of a file are named.
-
-    Args:
-        tensors: Tensors by their names in the file.
-        label: The name of the file in messages.
+    """Return how the tensors of a file are named; `label` is its name in messages.
 
     Raises:
         WeightsError: It is not VGG-19 with its 16 convolutions; the message says what it is instead.

@@ -32,16 +32,9 @@ KEPT_SIZE = 80_200_000  # bytes of the 16 convolutions as they are kept
 class Source:
     """A file of weights that can be downloaded.
 
-    Args:
-        name: What `impasto weights fetch` calls it.
-        url: Its address.
-        installs: The name under which its weights are kept.
-        size: Bytes, where known.
-        license: Of the weights.
-        method: The digest that is published for the file.
-        digest: That digest, or its first digits.
-        check: How the weights are checked, in words.
-        keras: Whether reading it needs h5py.
+    `installs` is the name that its weights get. `digest` is the one published for the file, by `method`, or its
+    first digits; `check` says in words how the weights are checked. `size` is in bytes, where known. Reading a
+    `keras` file needs h5py.
     """
 
     name: str

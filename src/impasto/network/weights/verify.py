@@ -49,13 +49,9 @@ class Deviation:
 def deviation(
     conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]
 ) -> Deviation | None:
-    """Return the largest deviation of a layer from the original; None if it is within the rounding.
+    """Return the largest deviation of a layer, such as `conv3_1`, from the original; None if within the rounding.
 
-    Args:
-        conv: Its name, such as `conv3_1`.
-        weight: (out, in, 3, 3).
-        bias: (out,).
-        packed: The codes, tables and biases as `load.read_packed` returns them.
+    `weight` is (out, in, 3, 3), `bias` (out,), `packed` what `load.read_packed` returns.
     """
     block, index = conv.removeprefix("conv").split("_")
     stored = f"block{block}_conv{index}"
@@ -95,12 +91,8 @@ def judge(
 ) -> tuple[str, str]:
     """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
 
-    Args:
-        weights: The 16 convolutions by our names.
-        layout: How the file names them.
-        packed: As `load.read_packed` returns it.
-        digest: The file's SHA-256.
-        label: The name of the file in messages.
+    `weights` are the 16 convolutions by our names, `packed` is what `load.read_packed` returns, `digest` the
+    file's SHA-256 and `label` its name in messages.
 
     Raises:
         WeightsError: It should hold the original weights, but does not.

@@ -130,10 +130,7 @@ class Checkpoint:
 def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> Checkpoint:
     """Return the checkpoint of a run between two steps; its tensors are the solver's own.
 
-    Args:
-        run: What is saved.
-        folders: Where its inputs lie.
-        note: What the caller adds, in types of JSON.
+    `folders` are those of its inputs; `note` is what the caller adds, in types of JSON.
     """
     state = run.snapshot()
     tracking, history = state.tracking, tuple(state.history)

@@ -191,12 +191,9 @@ CheckpointLike = str | os.PathLike[str] | bool | Checkpoints | None
 def open_checkpoints(
     checkpoint: CheckpointLike, inputs: Sequence[Any]
 ) -> contextlib.AbstractContextManager[Checkpoints]:
-    """Return the checkpoints of a run, for a `with` block.
+    """Return the checkpoints of a run, for a `with` block; those that the caller made are not ended.
 
-    Args:
-        checkpoint: A file, None or True for an automatic one, False for none; or checkpoints that the caller
-            made and ends.
-        inputs: Pictures, styles and sequences of these; those that are paths say where to find them again.
+    The paths among the inputs (pictures, styles and sequences of these) say where to find them again.
     """
     if isinstance(checkpoint, Checkpoints):
         return contextlib.nullcontext(checkpoint)

@@ -68,15 +68,7 @@ def goal_of(strength: float) -> float:
 
 
 class StyleRatio:
-    """Measures the neutral ratio of canvases at one scale.
-
-    Args:
-        network: The neutral one.
-        pictures: The inputs at this scale.
-        tile: Edge of the parts that are computed at a time; 0 computes the whole.
-        compact: Keep the photo's features in 16 bits.
-        on_part: Called after every part.
-    """
+    """Measures the neutral ratio of canvases at one scale; `tile`, `compact` and `on_part` are as in `build_losses`."""
 
     def __init__(
         self,
@@ -131,9 +123,6 @@ class StrengthControl(Callback):
     """Sets the weight of the style through a run, scale by scale; what it sets stands in the calibration.
 
     In a run that repeats another, the calibration says all, and nothing is measured.
-
-    Args:
-        run: With a strength in its settings.
     """
 
     def __init__(self, run: Run) -> None:

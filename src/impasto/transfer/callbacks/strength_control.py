@@ -42,13 +42,8 @@ def predicted_log_ratio(count: int, ratio: float, away: float, passes: int) -> f
     """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
 
     d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
-    counts, 0 at rest, +FALL while only the content does.
-
-    Args:
-        count: Evaluations so far.
-        ratio: Measured now, over the goal.
-        away: The weight, over the one that rests at the goal.
-        passes: Evaluations in all.
+    counts, 0 at rest, +FALL while only the content does. After `count` of `passes` evaluations the ratio was
+    measured, over the goal; `away` is the weight, over the one that rests at the goal.
     """
     times = BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count))
     now, parts = _log(ratio), 32
