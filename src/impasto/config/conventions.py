@@ -41,7 +41,7 @@ KERAS_CHANNELS = 3  # in the style's constant, whatever the layer
 
 
 def content_factor(convention: Convention, channels: int, positions: int) -> float:
-    """Return the factor of mean (F - P)^2 in the content loss, for C `channels` and M `positions` of the canvas.
+    """Return the factor of mean (F - P)^2 in the content loss, for C `channels` and M `positions`.
 
     Source: the table above, from the source code of the programs.
     """
@@ -61,8 +61,9 @@ def style_factor(
 ) -> float:
     """Return the factor of mean (G/(C M) - A/(C M_a))^2 in the style loss.
 
-    C are the `channels`, M the `positions` and `pixels` the pixels of the whole canvas. Only `crowsonkb` needs
-    T = tr B, the `trace`, and N = ||B||^2, the `norm`, of the painting (of the weighted mean of several).
+    C are the `channels`, M the `positions` and `pixels` the pixels of the whole canvas. Only `crowsonkb`
+    needs T = tr B, the `trace`, and N = ||B||^2, the `norm`, of the painting (of the weighted mean of
+    several).
 
     Departure for `crowsonkb`: the program's statistic is the squared Wasserstein-2 distance of two normal
     distributions over C, quadratic in the features where the Gram loss is quartic. The factor makes the Gram

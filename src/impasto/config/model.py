@@ -51,14 +51,6 @@ _ERROR_TEXTS = {  # text -> types of pydantic's errors
 def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
     """Return a pydantic field with help text, unit and group of the command line."""
     extra: dict[str, Any] = {"group": group, "unit": unit}
-    if isinstance(default, dict):
-        copied = dict(default)
-        return Field(
-            default_factory=lambda: dict(copied),
-            description=help,
-            json_schema_extra=extra,
-            **limits,
-        )
     return Field(default=default, description=help, json_schema_extra=extra, **limits)
 
 

@@ -172,12 +172,8 @@ class Recipe(Model):
             )
         try:
             return cls.model_validate_json(text)
-        except ValidationError as error:
-            message = error_message("recipe", error, cls.model_fields)
-            raise SettingsError(
-                f"{where}not a recipe of this version: {message}; {REMEDY}"
-            ) from error
-        except SettingsError as error:
-            raise SettingsError(
-                f"{where}not a recipe of this version: {error}; {REMEDY}"
-            ) from error
+        except (ValidationError, SettingsError) as error:
+            message = str(error)
+            if isinstance(error, ValidationError):
+                message = error_message("recipe", error, cls.model_fields)
+            raise SettingsError(f"{where}not a recipe of this version: {message}; {REMEDY}") from error

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.config.settings import Init
-from impasto.inputs.pyramid import Scale
 
 GRAY_NOISE = 0.01  # standard deviation of the small noise around mid gray
 
@@ -48,14 +47,9 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
     factor = max(height / image.shape[-2], width / image.shape[-1])
     rows = max(height, round(image.shape[-2] * factor))
     columns = max(width, round(image.shape[-1] * factor))
-    larger = _resize(image, rows, columns)
+    larger = resize(image, rows, columns)
     top, left = (rows - height) // 2, (columns - width) // 2
     return larger[..., top : top + height, left : left + width].contiguous()
-
-
-def upscale(canvas: Tensor, scale: Scale) -> Tensor:
-    """Return the canvas at another size, (1, 3, H, W), by bicubic interpolation, in [0, 1]."""
-    return _resize(canvas, scale.height, scale.width)
 
 
 def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
@@ -68,11 +62,12 @@ def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor
         detail: Share of the detail, after - upscaled(before), that is added; 0 to 1.
     """
     height, width = after.shape[-2:]
-    missing = after - _resize(before, height, width)
-    return (_resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
+    missing = after - resize(before, height, width)
+    return (resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
 
 
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Return an image at another size, (B, 3, height, width), by bicubic interpolation, in [0, 1]."""
     if image.shape[-2:] == (height, width):
         return image
     resized = functional.interpolate(

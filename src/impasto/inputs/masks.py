@@ -79,9 +79,9 @@ def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
     return off <= SHAPE or (pixel <= 1 and off <= 1 / min(a, b))
 
 
-def preview_size(picture: Picture) -> tuple[int, int]:
+def preview_size(picture: Picture, edge: int = PREVIEW) -> tuple[int, int]:
     """Return a small size of a picture's shape, (width, height), at which a mask is checked."""
-    factor = min(1.0, PREVIEW / max(picture.width, picture.height))
+    factor = min(1.0, edge / max(picture.width, picture.height))
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
 
 
@@ -132,9 +132,7 @@ def colors(picture: Picture) -> list[str]:
     Raises:
         InputError: The picture is no segmentation: it has too many colors, or few flat regions.
     """
-    factor = min(1.0, PALETTE / max(picture.width, picture.height))
-    width, height = (max(1, round(edge * factor)) for edge in (picture.width, picture.height))
-    image = picture.tensor(width, height, "nearest")
+    image = picture.tensor(*preview_size(picture, PALETTE), "nearest")
     pixels = (image[0] * 255).round().to(torch.int64)
     codes = pixels[0] << 16 | pixels[1] << 8 | pixels[2]
     flat = _flat(image)
@@ -231,7 +229,7 @@ def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
 def summary(
     masks: Sequence[OpenedMask], names: Sequence[str], photo: Picture, protect: OpenedMask = None
 ) -> str:
-    """Return one line: how much of the photo the region of each style (mask and name) covers, overlap and gaps."""
+    """Return one line: how much of the photo the region of each style covers, overlap and gaps."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
     width, height = preview_size(photo)
     tensors: dict[object, Tensor] = {}
@@ -304,15 +302,17 @@ def feathered(mask: Tensor, feather: float) -> Tensor:
 
 def _spread(image: Tensor, radius: int, dim: int) -> Tensor:
     """Return the largest value within a radius along one dimension."""
-    size, pad = (
-        ((2 * radius + 1, 1), (radius, 0)) if dim == 2 else ((1, 2 * radius + 1), (0, radius))
-    )
-    padded = functional.pad(image, (pad[1], pad[1], pad[0], pad[0]))
-    return functional.max_pool2d(padded, size, stride=1)
+    size, pad = _window(radius, dim)
+    return functional.max_pool2d(functional.pad(image, pad), size, stride=1)
 
 
 def _mean(image: Tensor, radius: int, dim: int) -> Tensor:
     """Return the mean within a radius along one dimension, the border repeated."""
-    pad = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
-    size = (2 * radius + 1, 1) if dim == 2 else (1, 2 * radius + 1)
+    size, pad = _window(radius, dim)
     return functional.avg_pool2d(functional.pad(image, pad, mode="replicate"), size, stride=1)
+
+
+def _window(radius: int, dim: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Return size and padding of a window along one dimension."""
+    long = 2 * radius + 1
+    return ((long, 1), (0, 0, radius, radius)) if dim == 2 else ((1, long), (radius, radius, 0, 0))

@@ -106,7 +106,7 @@ def open_inputs(
     start: PictureLike | None,
     protect: MaskLike | None = None,
 ) -> Inputs:
-    """Open everything that goes in, before anything is computed; `Style` with opened pictures stay as they are.
+    """Open everything that goes in, before anything is computed; what is open already stays as it is.
 
     Raises:
         InputError: A picture cannot be read, styles or start are missing, or a mask does not fit.

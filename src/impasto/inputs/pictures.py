@@ -128,11 +128,7 @@ class Inputs:
         if self.protect is not None:  # the mask, the photo, the protected canvas
             total += 4 * (1 + 3 + 3) * scale.width * scale.height
         if len(self.styles) > 2:
-            shapes = [
-                PictureShape("", s.width, s.height, use.stroke)
-                for s, use in self._styles_and_uses()
-            ]
-            sizes = [shape.at(scale.long_edge) for shape in shapes[2:]]
+            sizes = [shape.at(scale.long_edge) for shape in self.shapes[2:]]
             total += sum(12 * size.width * size.height for size in sizes)
         return total
 
@@ -197,9 +193,7 @@ class Inputs:
             free = 1 - kept
             guides = [free if guide is None else guide * free for guide in guides]
         sources = [
-            None
-            if use.source_mask is None
-            else _source_guide(use.source_mask, size, device, shared)
+            _source_guide(use.source_mask, size, device, shared)
             for use, size in zip(self.uses, sizes, strict=True)
         ]
         return replace(
@@ -258,8 +252,10 @@ class Inputs:
         )
 
 
-def _source_guide(mask: Mask, size: Scale, device: str, shared: Shared) -> Tensor:
+def _source_guide(mask: Mask | None, size: Scale, device: str, shared: Shared) -> Tensor | None:
     """Return the mask of a painting, (1, 1, h, w)."""
+    if mask is None:
+        return None
     return shared.get(
         ("painting's mask", mask.picture, mask.color, size, device),
         lambda: masks.tensor(mask, size.width, size.height).to(device),

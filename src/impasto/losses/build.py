@@ -53,8 +53,8 @@ def build_losses(
 ) -> list[Loss]:
     """Return the losses of the settings with their targets.
 
-    The targets are computed in tiles of `tile` px (0: whole) and shared through `shared`; `compact` stores the
-    photo's features in 16 bits, and `on_part` is called after every tile.
+    The targets are computed in tiles of `tile` px (0: whole) and shared through `shared`; `compact` stores
+    the photo's features in 16 bits, and `on_part` is called after every tile.
     """
     shared = shared or Shared(0)
     features = TiledFeatures(FeatureExtractor.of(network), tile, on_part)

@@ -56,17 +56,13 @@ def load_network(
 ) -> FeatureExtractor:
     """Return the network of a run with a resolved `runtime`; runs that share it load it once."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
-
-    def make() -> FeatureExtractor:
-        return prepare(
-            weights,
-            pooling=settings.pooling,
-            padding=settings.padding,
-            precision=precision,
-            device=runtime.device,
-        )
-
-    return shared.get((settings.pooling, settings.padding, precision, runtime.device), make)
+    pooling, padding, device = settings.pooling, settings.padding, runtime.device
+    return shared.get(
+        (pooling, padding, precision, device),
+        lambda: prepare(
+            weights, pooling=pooling, padding=padding, precision=precision, device=device
+        ),
+    )
 
 
 # --- protection ----------------------------------------------------------------------------------
@@ -184,7 +180,7 @@ class Objective:
         return canvas if self.protection is None else self.protection.apply(canvas)
 
     def fault(self, canvas: Tensor, evaluation: Evaluation) -> str:
-        """Return in words which loss, or whose gradient, is not finite, of an evaluation of a canvas (1, 3, H, W)."""
+        """Return which loss, or whose gradient, is not finite, of an evaluation of a canvas (1, 3, H, W)."""
         names = [name for name, value in evaluation.parts.items() if not math.isfinite(value)]
         if names:
             return f"the loss {' and '.join(names)}"

@@ -70,7 +70,11 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
         terms += _terms_of_layer(layer, pictures, layer_weights, names, too_small)
     for number in numbers:
         if not any(number in term.styles for term in terms) and float(pictures.shares[number]) > 0:
-            raise InputError(_too_small(pictures, number))
+            but = "" if pictures.kept is None else ", but for what is protected,"
+            raise InputError(
+                f"the region {label(pictures.uses[number].mask)}{but} is less than one position of every "
+                "layer; make it larger, or use a larger --size"
+            )
     for region, layers in too_small.items():
         log.warning("the region %s is too small for %s: left out there", region, ", ".join(layers))
     return terms
@@ -150,14 +154,6 @@ def check_source(guide: Tensor, use: StyleUse, painting: str, layer: str) -> Non
             f"the mask {label(use.source_mask)} leaves too little of the painting {printable(painting)} "
             f"for {layer}; paint more of it white, or use a larger --size"
         )
-
-
-def _too_small(pictures: ScaledInputs, number: int) -> str:
-    but = "" if pictures.kept is None else ", but for what is protected,"
-    return (
-        f"the region {label(pictures.uses[number].mask)}{but} is less than one position of every "
-        "layer; make it larger, or use a larger --size"
-    )
 
 
 def _names(pictures: ScaledInputs) -> list[str]:

@@ -24,7 +24,7 @@ G/M = (1 + e) B, with T and N the trace and the sum of squares of B = A/M_a.
 With a `guide` t, in [0, 1] at each position, all of these are statistics of a region: sum t, sum t F, ...
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -151,8 +151,8 @@ def factor_of(
 ) -> float:
     """Return what D is multiplied by, to weigh as much as the Gram loss in the mean convention.
 
-    `second` are B of the paintings, (S, C, C), and `shares` theirs, (S,). With `own_form` D is the convention's
-    own formula (crowsonkb's Wasserstein), which has no `STRENGTH`.
+    `second` are B of the paintings, (S, C, C), and `shares` theirs, (S,). With `own_form` D is the
+    convention's own formula (crowsonkb's Wasserstein), which has no `STRENGTH`.
     """
     mean = (second * shares.to(second).view(-1, 1, 1)).sum(0)
     trace, norm = float(mean.trace()), float(mean.square().sum())

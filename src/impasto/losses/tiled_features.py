@@ -42,7 +42,10 @@ class TiledFeatures:
     def whole(
         self, image: Tensor, layers: Sequence[str], *, compact: bool = False
     ) -> dict[str, Tensor]:
-        """Return the features of an image (1, 3, H, W) by layer, (1, C, h, w), channels last; `compact`: in 16 bits."""
+        """Return the features of an image (1, 3, H, W) in [0, 1] by layer, (1, C, h, w), channels last.
+
+        `compact` stores them in 16 bits.
+        """
         features: dict[str, Tensor] = {}
         for part, windows in self.parts(image, layers):
             for name in layers:

@@ -62,8 +62,8 @@ def halo(layers: Iterable[str], reach: int = 1) -> int:
 def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int = 1) -> list[Tile]:
     """Return the tiles of a picture, row by row.
 
-    Lengths are in pixels. The inner part of each is at most `edge` long, rounded up to the grid. `reach` is how
-    far around its own positions a loss on the image reads.
+    Lengths are in pixels. The inner part of each is at most `edge` long, rounded up to the grid. `reach` is
+    how far around its own positions a loss on the image reads.
     """
     names = sorted({IMAGE, *layers})
     cell, around = grid(names), halo(names, reach)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.convolution import Padding, pad
-from impasto.network.layers import CHANNELS, LAYERS, block_of, check_layer, deepest, smallest_edge
+from impasto.network.layers import LAYERS, block_of, check_layer, deepest, smallest_edge
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ ORIGINAL = Preprocessing("bgr", 255.0, (123.68, 116.779, 103.939))
 TORCHVISION = Preprocessing("rgb", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 Pooling = Literal["max", "average", "l2"]
-MEAN_RGB = ORIGINAL.mean  # of the training pictures, in [0, 255]
 
 
 class VGG19(nn.Module):
@@ -185,5 +184,3 @@ def narrow_weights(
         incoming = outgoing
     return weights
 
-
-__all__ = ["CHANNELS", "MEAN_RGB", "VGG19", "Padding", "Pooling", "narrow_weights", "pool"]

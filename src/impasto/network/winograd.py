@@ -79,7 +79,8 @@ class Winograd:
         outgoing, incoming = weight.shape[:2]
         spread = _square(_matrix(_G)).float()
         self._kernels = weight.new_empty((36, incoming, outgoing), dtype=dtype)
-        for rows in _blocks(incoming):  # a part at a time
+        for start in range(0, incoming, 64):  # a part at a time
+            rows = slice(start, start + 64)
             part = weight[:, rows].permute(2, 3, 1, 0).reshape(9, -1)
             self._kernels[:, rows] = torch.mm(spread, part).view(36, -1, outgoing)
         enter, leave = _matrix(_BT), _matrix(_AT)
@@ -149,7 +150,7 @@ def _convolved(
         torch.mm(leave, product.view(rows, -1), out=left)
         joined = left.view(4, 4, down, across, outgoing).permute(2, 0, 3, 1, 4)
         _put(joined, result[top : top + 4 * down], rectify=rectify)
-    return _picture(result)
+    return result[None].permute(0, 3, 1, 2)
 
 
 def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
@@ -166,10 +167,6 @@ def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
         target.copy_(tiles)
 
 
-def _blocks(length: int) -> list[slice]:
-    return [slice(start, start + 64) for start in range(0, length, 64)]
-
-
 def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
@@ -182,11 +179,6 @@ def _square(matrix: Tensor) -> Tensor:
 def _rows(x: Tensor) -> Tensor:
     """Return (1, C, H, W) as (H, W, C), without a copy where it is channels last."""
     return x.permute(0, 2, 3, 1)[0].contiguous()
-
-
-def _picture(rows: Tensor) -> Tensor:
-    """Return (H, W, C) as (1, C, H, W), channels last."""
-    return rows[None].permute(0, 3, 1, 2)
 
 
 def _strips(height: int, across: int, channels: int) -> list[tuple[int, int]]:

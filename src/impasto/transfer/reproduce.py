@@ -38,14 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoundInputs:
-    """The inputs of a recipe, opened, and the files they were found in; `painted` are styles with masks."""
+    """The inputs of a recipe, opened, and the files they were found in."""
 
     content: Picture
-    styles: tuple[Picture, ...]
+    styles: tuple[Style, ...]
     init_picture: Picture | None
     paths: tuple[Path, ...]
-    painted: tuple[Style, ...] = ()
-    protect: Mask | str | None = None
+    protect: Mask | str | None
 
 
 def reproduce(
@@ -91,10 +90,9 @@ def repeat(
     is repeated to the evaluation at which it ended.
     """
     recipe = definite(recipe)
-    settings, styles = recipe.settings, list(found.painted)
-    if len(styles) != len(recipe.styles):
-        raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(styles)}")
-    recorded = [as_recorded(*pair) for pair in zip(styles, recipe.styles, strict=True)]
+    settings = recipe.settings
+    pairs = zip(found.styles, recipe.styles, strict=True)
+    recorded = [as_recorded(style, record) for style, record in pairs]
     inputs = open_inputs(found.content, recorded, settings, found.init_picture, found.protect)
     limits = [scale.evaluations for scale in recipe.scales]
     state = RunState(calibration=recipe.calibration, limits=limits)
@@ -111,10 +109,9 @@ def check_reproducible(recipe: Recipe) -> None:
         InputError: Its run had a loss or was ended by a callback of the caller's own.
     """
     if not recipe.reproducible:
-        why = "was stopped by" if recipe.stopped not in FINISHED else "used"
-        what = "a callback" if why == "was stopped by" else "a loss"
+        why = "used a loss" if recipe.stopped in FINISHED else "was stopped by a callback"
         raise InputError(
-            f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
+            f"this picture cannot be made again from its recipe: its run {why} of the caller's own"
         )
 
 
@@ -147,22 +144,18 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
             f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
         )
     have = {digest: found for digest, found in opened.items() if found is not None}
-    start = recipe.init_picture
+    start, styles = recipe.init_picture, []
+    for style in recipe.styles:
+        picture = have[style.sha256][0]
+        mask, source = _mask(style.mask, have), _mask(style.source_mask, have)
+        styles.append(Style(picture, style.weight, mask, source, style.stroke, style.layers))
     return FoundInputs(
         have[recipe.content.sha256][0],
-        tuple(have[record.sha256][0] for record in recipe.styles),
+        tuple(styles),
         have[start.sha256][0] if start else None,
         tuple(path for _, path in have.values()),
-        tuple(_painted(record, have) for record in recipe.styles),
         _mask(recipe.protect, have),
     )
-
-
-def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
-    """Return a style as it was used."""
-    mask, source = _mask(record.mask, have), _mask(record.source_mask, have)
-    picture = have[record.sha256][0]
-    return Style(picture, record.weight, mask, source, record.stroke, record.layers)
 
 
 def _mask(

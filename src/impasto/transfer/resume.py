@@ -83,7 +83,7 @@ class Unfinished:
             log.warning("not as when the run began: %s", line)
         settings, runtime = recipe.settings, resolve(recipe.runtime, recipe.settings)
         inputs = open_inputs(
-            found.content, list(found.painted), settings, found.init_picture, found.protect
+            found.content, found.styles, settings, found.init_picture, found.protect
         )
         found_weights = find_weights(recipe, weights)
         run = Run(inputs, settings, runtime, found_weights, extra_losses, state=self.state)

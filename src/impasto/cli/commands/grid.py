@@ -234,7 +234,7 @@ class _Watch:
     def cell(self, cell: "Cell") -> None:
         self._pace.next_run()
         if cell.problem:
-            self._progress.say(f"{cell.place.label}: {cell.problem}")
+            self._progress.say(f"{cell.label}: {cell.problem}")
         self._end()
 
     def _end(self) -> None:
@@ -280,7 +280,7 @@ def _save(sheet: _Sheet, grid: "Grid", progress: Progress, size: int) -> int:
     ]  # fmt: skip
     if bad and not code:
         return complain(
-            f"the losses of {counted(len(bad), 'cell')} stopped being finite, first {bad[0].place.label}",
+            f"the losses of {counted(len(bad), 'cell')} stopped being finite, first {bad[0].label}",
             ExitCode.NUMERICAL,
         )
     return code

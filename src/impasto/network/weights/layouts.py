@@ -78,14 +78,14 @@ def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
     bare = {name.removeprefix("module."): name for name in tensors}
     kernels = {name for name, full in bare.items() if tensors[full].ndim == 4}
     if any(name.endswith(("running_mean", "moving_mean:0")) for name in bare):
-        kind = {8: "VGG-11", 10: "VGG-13", 13: "VGG-16", 16: "VGG-19"}.get(
-            len(kernels), "a network"
-        )
+        by_count = {sum(counts): network for network, counts in NETWORKS.items()}
+        kind = by_count.get(len(kernels), "a network")
         raise WeightsError(
             f"{label} is {kind} with batch normalization; give VGG-19 without it (torchvision's `vgg19`)"
         )
-    style, places = _places(kernels)
-    _check_network(style, set(places), label)
+    places = {style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT}
+    style = max(places, key=lambda style: len(places[style]))
+    _check_network(style, places[style], label)
     # The bias has the name of the kernel except for the last word.
     convs = dict(zip(_expected(style, CONVOLUTIONS), CONVS, strict=True))
     names: dict[str, str] = {}
@@ -134,15 +134,6 @@ def _place(style: str, name: str) -> tuple[str, str] | None:
     if not match or "optimizer" in name:
         return None
     return f"{match[1]}_{match[2]}", "bias" if match[3] in ("b", "bias") else "weight"
-
-
-def _places(kernels: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the layout of most of the kernels, and their positions in it."""
-    places = {
-        style: [place[0] for name in kernels if (place := _place(style, name))] for style in WHAT
-    }
-    style = max(places, key=lambda style: len(places[style]))
-    return style, places[style]
 
 
 def _expected(style: str, counts: Iterable[int]) -> list[str]:

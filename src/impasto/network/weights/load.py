@@ -15,7 +15,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 
 
-class Weights(Mapping[str, Tensor]):
+class Weights(dict[str, Tensor]):
     """VGG-19's convolutions by name, and their origin.
 
     Args:
@@ -68,20 +68,11 @@ class Weights(Mapping[str, Tensor]):
         preprocessing: Preprocessing,
         verified: str,
     ) -> None:
-        self._tensors = dict(tensors)
+        super().__init__(tensors)
         self.name = name
         self.sha256 = sha256
         self.preprocessing = preprocessing
         self.verified = verified
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
 
     def __repr__(self) -> str:
         return f"Weights({self.name!r}, sha256={self.sha256!r}, verified={self.verified!r})"
@@ -103,7 +94,11 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
     if isinstance(which, str) and which in store.installed():
         return _installed(which)
     if isinstance(which, str) and not _is_path(which):
-        raise _unknown(which)
+        known = [NAME, *store.installed()]
+        raise WeightsError(
+            f"no weights are named '{printable(which)}'.{did_you_mean(which, known)} "
+            f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
+        )
     weights, record = open_file(Path(which))
     level = logging.WARNING if record.verified.startswith("no") else logging.INFO
     log.log(level, "%s: %s; verified: %s", printable(which), record.layout, record.verified)
@@ -191,14 +186,6 @@ def open_file(
 
 def _is_path(which: str) -> bool:
     return Path(which).suffix in SUFFIXES or os.path.lexists(which) or bool(os.path.dirname(which))  # noqa: PTH120
-
-
-def _unknown(name: str) -> WeightsError:
-    known = [NAME, *store.installed()]
-    return WeightsError(
-        f"no weights are named '{printable(name)}'.{did_you_mean(name, known)} "
-        f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
-    )
 
 
 def _installed(name: str) -> Weights:

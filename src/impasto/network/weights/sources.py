@@ -32,9 +32,9 @@ KEPT_SIZE = 80_200_000  # bytes of the 16 convolutions as they are kept
 class Source:
     """A file of weights that can be downloaded.
 
-    `installs` is the name that its weights get. `digest` is the one published for the file, by `method`, or its
-    first digits; `check` says in words how the weights are checked. `size` is in bytes, where known. Reading a
-    `keras` file needs h5py.
+    `installs` is the name that its weights get. `digest` is the one published for the file, by `method`, or
+    its first digits; `check` says in words how the weights are checked. `size` is in bytes, where known.
+    Reading a `keras` file needs h5py.
     """
 
     name: str
@@ -105,20 +105,6 @@ SOURCES = {
 }
 
 
-def find_source(name: str) -> Source:
-    """Return a source by its name.
-
-    Raises:
-        InputError: There is none of this name.
-    """
-    if name not in SOURCES:
-        raise InputError(
-            f"no source of weights is named '{printable(name)}'.{did_you_mean(name, SOURCES)} "
-            f"There are: {', '.join(SOURCES)}"
-        )
-    return SOURCES[name]
-
-
 def fetch(
     name: str = "vgg19-original",
     *,
@@ -149,7 +135,12 @@ def fetch(
         OutputError: The folder cannot be written, or other weights have the name.
         ResourceError: The disk has no room.
     """
-    source = find_source(name)
+    if name not in SOURCES:
+        raise InputError(
+            f"no source of weights is named '{printable(name)}'.{did_you_mean(name, SOURCES)} "
+            f"There are: {', '.join(SOURCES)}"
+        )
+    source = SOURCES[name]
     address = url or source.url
     if not address.startswith(("https://", "http://")):
         raise InputError(f"{printable(address)} is no address: give one of http:// or https://")

@@ -33,10 +33,10 @@ class Record:
     """What is known about imported weights.
 
     `family` is `original` or `torchvision`: which numbers, and so which `preprocessing`, the fields of
-    `vgg.Preprocessing`. `layout` is how the source file named its layers. `verified` is how they were verified;
-    `no: ...` if they could not be. `sha256` is of the tensors alone, as safetensors without metadata: equal for
-    equal numbers; `file_sha256` of the file in the folder; `source_sha256` of the source file. `origin` is the
-    address of the source file, or `imported`.
+    `vgg.Preprocessing`. `layout` is how the source file named its layers. `verified` is how they were
+    verified; `no: ...` if they could not be. `sha256` is of the tensors alone, as safetensors without
+    metadata: equal for equal numbers; `file_sha256` of the file in the folder; `source_sha256` of the source
+    file. `origin` is the address of the source file, or `imported`.
     """
 
     name: str

@@ -21,7 +21,6 @@ from impasto.system.files import file_sha256
 
 LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
 LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
-NEEDS_KERAS = "reading Keras files needs h5py: pip install h5py"
 _HEAD = 512
 
 
@@ -154,7 +153,7 @@ def _hdf5(path: Path, label: str) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(NEEDS_KERAS) from error
+        raise WeightsError("reading Keras files needs h5py: pip install h5py") from error
     tensors: dict[str, Tensor] = {}
 
     def visit(name: str, item: Any) -> None:

@@ -49,9 +49,9 @@ class Deviation:
 def deviation(
     conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]
 ) -> Deviation | None:
-    """Return the largest deviation of a layer, such as `conv3_1`, from the original; None if within the rounding.
+    """Return the largest deviation of a layer from the original; None if it is within the rounding.
 
-    `weight` is (out, in, 3, 3), `bias` (out,), `packed` what `load.read_packed` returns.
+    `conv` is its name, `weight` (out, in, 3, 3), `bias` (out,), `packed` what `load.read_packed` returns.
     """
     block, index = conv.removeprefix("conv").split("_")
     stored = f"block{block}_conv{index}"

@@ -285,12 +285,11 @@ def _header_of(text: str, shown: str) -> CheckpointHeader:
         )
     try:
         return CheckpointHeader.model_validate_json(text)
-    except ValidationError as error:
-        raise TornError(
-            f"{shown}: {error_message('head', error, CheckpointHeader.model_fields)}"
-        ) from error
-    except SettingsError as error:
-        raise TornError(f"{shown}: {error}") from error
+    except (ValidationError, SettingsError) as error:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            why = error_message("head", error, CheckpointHeader.model_fields)
+        raise TornError(f"{shown}: {why}") from error
 
 
 def _checked(header: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -> Checkpoint:

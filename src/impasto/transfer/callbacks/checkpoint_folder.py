@@ -52,7 +52,7 @@ def tidy() -> None:
     """Remove the oldest automatic checkpoints, beyond the number and the bytes that stay."""
     room, own = MOST, [path for path in unfinished() if path.parent == folder()]
     for number, path in enumerate(reversed(own), start=1):
-        room -= _size(path)
+        room -= _time_and_size(path)[1]
         if (number >= KEPT or room < 0) and not at_work(path):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -72,23 +72,17 @@ def unfinished() -> list[Path]:
                 path = Path(os.fsdecode(item.read_bytes()))
             elif item.suffix != ".safetensors":
                 continue
-            if when := _time(path):
+            if when := _time_and_size(path)[0]:
                 found[path] = when
     return sorted(found, key=lambda path: found[path])
 
 
-def _time(path: Path) -> float:
+def _time_and_size(path: Path) -> tuple[float, int]:
     try:
-        return path.stat().st_mtime
+        info = path.stat()
     except (OSError, ValueError):
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+        return 0.0, 0
+    return info.st_mtime, info.st_size
 
 
 def new_name() -> Path:

@@ -68,7 +68,7 @@ def goal_of(strength: float) -> float:
 
 
 class StyleRatio:
-    """Measures the neutral ratio of canvases at one scale; `tile`, `compact` and `on_part` are as in `build_losses`."""
+    """Measures the neutral ratio of canvases at one scale; the arguments are those of `build_losses`."""
 
     def __init__(
         self,
