@@ -25,11 +25,9 @@ SOFT = "linear"  # the kernel that paintings are scaled with
 class Recolor:
     """How colors are changed; not at all where `mode` is `style` or `amount` 0.
 
-    Attributes:
-        mode: As in the settings.
-        amount: Share of the photo's colors, 0 to 1.
-        edge: Long edge, in pixels, at which colors are measured: the result's, so that at its size the
-            painting has the photo's mean and covariance, at most `MEASURED`.
+    `amount` is the share of the photo's colors, 0 to 1. `edge` is the long edge, in pixels, at which colors
+    are measured: the result's, so that at its size the painting has the photo's mean and covariance, at most
+    `MEASURED`.
     """
 
     mode: Color = "style"

@@ -30,12 +30,9 @@ log = logging.getLogger(__name__)
 class StyleUse:
     """Where and how a painting is used.
 
-    Attributes:
-        stroke: Long edge of the painting in units of the canvas'.
-        mask: Where in the photo.
-        source_mask: Which part of the painting counts; None: all of it.
-        layers: Its own layers and their weights; None: those of the settings.
-        own_stroke: The stroke of the `Style`, None where that of the settings is used.
+    `stroke` is its long edge in units of the canvas'; `own_stroke` that of the `Style`, None where that of
+    the settings is used. `mask` lies in the photo, `source_mask` in the painting. `layers` are its own, with
+    their weights; None: those of the settings.
     """
 
     stroke: float = 1.0
@@ -79,17 +76,14 @@ class ScaledInputs:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The opened pictures of a run.
+    """The opened pictures of a run; the photo is `content`.
 
     Attributes:
-        content: The photo.
-        styles: The paintings.
         weights: Of the paintings, as given; at least one is above 0.
         start: The first canvas, for `init="picture"` only.
         uses: One for each painting; none at all: each is plain.
         protect: What stays the photo; "rest" is what no mask covers.
         feather: Width of the protection's soft edge, in percent of the long edge.
-        recolor: How colors are changed.
     """
 
     content: Picture

@@ -35,14 +35,9 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class PictureShape:
-    """An input's size, and what it is used for.
+    """An input's own size in pixels, its name in messages, and what it is used for.
 
-    Attributes:
-        name: In messages.
-        width: Its own, in pixels.
-        height: Its own, in pixels.
-        stroke: Long edge at a scale, in units of the canvas'.
-        layers: That read it; None: all of the run.
+    `stroke` is its long edge at a scale, in units of the canvas'; `layers` read it; None: all of the run.
     """
 
     name: str

@@ -47,16 +47,14 @@ class Shared:
         size = sum(tensor.nbytes for tensor in _tensors(value))
         if size <= self._limit and self._limit and (self._photos or not photo):
             self._kept[key] = (value, size)
-            while len(self._kept) > ENTRIES or self._size() > self._limit:
-                self._kept.popitem(last=False)
+            total = sum(size for _, size in self._kept.values())
+            while len(self._kept) > ENTRIES or total > self._limit:
+                total -= self._kept.popitem(last=False)[1][1]
         return value
 
     def clear(self) -> None:
         """Drop all values."""
         self._kept.clear()
-
-    def _size(self) -> int:
-        return sum(size for _, size in self._kept.values())
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

@@ -86,9 +86,6 @@ class Penalty:
         return (value.float() if value.dtype == torch.bfloat16 else value).reshape(())
 
 
-# --- losses on one layer -------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class LayerLoss:
     """Base of the losses on one layer: which positions count, and how much.
@@ -150,7 +147,9 @@ class LossWithGradient(LayerLoss):
             return grad_features
         window = window_of(self.layer, windows)
         part, guide = self.features_and_guide(features, windows)
-        gradient = torch.zeros_like(features[self.layer]) if grad_features is None else grad_features
+        gradient = (
+            torch.zeros_like(features[self.layer]) if grad_features is None else grad_features
+        )
         self.add_gradient(crop(gradient, window), part, guide, window, slopes)
         return gradient
 

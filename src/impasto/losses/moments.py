@@ -31,9 +31,6 @@ def exact(tensor: Tensor) -> Tensor:
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
-# --- sums over positions -------------------------------------------------------------------------
-
-
 def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistics:
     """Return (sum t, sum t F (1, C), sum t F F^T (1, C, C)), in float32 or better; t is 1 without a guide.
 
@@ -43,7 +40,11 @@ def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistic
     """
     kind = summed_in(features)
     if guide is None:
-        return number_of_positions(features), features.sum(dim=(2, 3), dtype=kind), gram_matrix(features)
+        return (
+            number_of_positions(features),
+            features.sum(dim=(2, 3), dtype=kind),
+            gram_matrix(features),
+        )
     root = guide.to(features.dtype).sqrt()
     sums = (features * guide.to(features.dtype)).sum(dim=(2, 3), dtype=kind)
     return guide.sum(dtype=kind), sums, gram_matrix(features * root)
@@ -60,9 +61,6 @@ def first_and_squares(features: Tensor, guide: Tensor | None = None) -> Statisti
         sums, squares = sums + weighted.sum((2, 3)), squares + (weighted * values).sum((2, 3))
     number = number_of_positions(features) if guide is None else guide.sum(dtype=kind)
     return number, sums, squares
-
-
-# --- losses --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -157,4 +155,5 @@ class WassersteinLoss(_MomentsOfLayer):
         # In exact arithmetic none is smaller than that.
         cross = eigenvalues.clamp(min=self.ridges.square().view(-1, 1)).sqrt().sum(1)
         traces = covariance.diagonal(dim1=1, dim2=2).sum(1) + roots.square().sum((1, 2))
-        return (mean - means).square().sum(1) + traces - 2 * cross
+        distances: Tensor = (mean - means).square().sum(1) + traces - 2 * cross
+        return distances

@@ -35,9 +35,6 @@ LARGE = 64_000_000  # bytes of a canvas for which this is done between evaluatio
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-# --- the network of a run ------------------------------------------------------------------------
-
-
 def prepare(
     weights: Mapping[str, Tensor],
     *,
@@ -65,9 +62,6 @@ def load_network(
     )
 
 
-# --- protection ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Protection:
     """The photo (1, 3, H, W) of a scale, and how much of each pixel stays the photo, (1, 1, H, W)."""
@@ -87,9 +81,6 @@ class Protection:
     def reduce(self, gradient: Tensor) -> None:
         """Turn the gradient for `apply(canvas)` into that for the canvas, (1, 3, H, W), in place."""
         gradient.sub_(gradient * self.kept)
-
-
-# --- the objective -------------------------------------------------------------------------------
 
 
 class Objective:

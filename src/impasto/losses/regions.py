@@ -28,15 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StyleTerm:
-    """One style loss: its layer, the paintings that it compares with, and where.
+    """One style loss: the numbers of the paintings that it compares with in a layer, and where.
 
-    Attributes:
-        name: Of the loss, such as `style.relu1_1`.
-        layer: Which one.
-        weight: Of the loss, without the style weight.
-        styles: Numbers of the paintings.
-        shares: Of these paintings, (S,); they sum to one.
-        guide: Weights of the positions, (1, 1, h, w) at the layer's size; None: all count alike.
+    `shares` are those of these paintings, (S,), and sum to one; `weight` is without the style weight; `guide`
+    weighs the positions, (1, 1, h, w) at the layer's size; None: all count alike.
     """
 
     name: str

@@ -43,9 +43,6 @@ class SlicedLoss(LayerLoss):
         return statistics[0] * (self.directions.shape[1] * self.factor)
 
 
-# --- sorted projections --------------------------------------------------------------------------
-
-
 def directions(channels: int, seed: int) -> Tensor:
     """Return (C, C): orthogonal unit vectors, drawn with a seed; float32.
 

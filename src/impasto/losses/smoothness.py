@@ -23,9 +23,6 @@ GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a vi
 LEAST = 1e-12  # added to a mean square, so that its root has a finite slope
 
 
-# --- total variation -----------------------------------------------------------------------------
-
-
 def total_variation(image: Tensor) -> Tensor:
     """Return the mean over pixels of dx^2 + dy^2, differences of neighbors, a scalar.
 
@@ -101,9 +98,6 @@ def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, 
     right = image[..., rows, columns.start + 1 : columns.stop + 1]
     below = image[..., rows.start + 1 : rows.stop + 1, columns]
     return here, right - here[..., : right.shape[-1]], below - here[..., : below.shape[-2], :]
-
-
-# --- grain ---------------------------------------------------------------------------------------
 
 
 def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:

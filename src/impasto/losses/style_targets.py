@@ -65,9 +65,6 @@ class StyleStatistics:
     directions: Tensor | None = None
 
 
-# --- statistics of paintings ---------------------------------------------------------------------
-
-
 def painting_statistics(
     features: TiledFeatures,
     pictures: ScaledInputs,
@@ -141,9 +138,6 @@ def joined(paintings: Sequence[StyleStatistics]) -> StyleStatistics:
     levels = (torch.arange(count, dtype=torch.float64, device=mean.device) + 0.5) / count
     same = [at_levels(levels.expand(one.shape[0], -1), one) for one in each]
     return StyleStatistics(mean, second, torch.stack(same), paintings[0].directions)
-
-
-# --- losses --------------------------------------------------------------------------------------
 
 
 def factor_of(

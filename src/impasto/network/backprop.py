@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from impasto.network import pooling
-from impasto.network.convolution import Convolution, Direct
+from impasto.network.convolution import Direct
 from impasto.network.layers import LAYERS, check_layer, deepest
 from impasto.network.pooling import Undo
 from impasto.network.vgg import VGG19
-from impasto.network.winograd import Winograd, Workspace
+from impasto.network.winograd import Convolution, Winograd, Workspace
 from impasto.system import hardware
 
 AddLossGradients = Callable[[str, Tensor | None], Tensor | None]
@@ -44,15 +44,10 @@ class FeatureExtractor:
         return network if isinstance(network, FeatureExtractor) else cls(network)
 
     def forward(self, image: Tensor, layers: Iterable[str], *, keep: bool = True) -> "ForwardPass":
-        """Run the network on an image up to the deepest of the layers.
+        """Run the network on a part or the whole of a canvas up to the deepest of the layers.
 
-        Args:
-            image: Part or whole of the canvas, (1, 3, H, W), RGB, in [0, 1].
-            layers: Whose features are returned.
-            keep: Whether `ForwardPass.backward` will be called; else nothing is kept for it.
-
-        Returns:
-            The pass, whose `features` are (1, C, h, w), channels last.
+        The image is (1, 3, H, W), RGB, in [0, 1]. Without `keep`, `ForwardPass.backward` cannot be called.
+        The features of the pass are (1, C, h, w), channels last.
 
         Raises:
             SettingsError: A layer is unknown.

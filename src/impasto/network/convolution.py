@@ -10,23 +10,13 @@ time, so that its intermediate results stay in the cache. Its rounding error is 
 mean square, for `Direct` 0.2 to 0.3.
 """
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 Padding = Literal["zero", "reflect", "replicate"]
-
-
-class Convolution(Protocol):
-    """What both implementations offer."""
-
-    def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
-        """Return the convolution of (1, C, H, W), padded so that H and W stay."""
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        """Return the gradient for the input from that for the (unrectified) output."""
 
 
 class Direct:

@@ -183,4 +183,3 @@ def narrow_weights(
         weights[f"{name}.bias"] = torch.randn(outgoing, generator=generator) * 0.1
         incoming = outgoing
     return weights
-

@@ -279,9 +279,7 @@ def plan_of(
     fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
     counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
     strict, precision = runtime.memory_limit is not None, str(runtime.precision)
-    chosen = plan(
-        scales, counted, layers, precision, limit, fixed, strict=strict, inputs=inputs
-    )
+    chosen = plan(scales, counted, layers, precision, limit, fixed, strict=strict, inputs=inputs)
     return chosen, limit
 
 

@@ -115,9 +115,6 @@ def check_reproducible(recipe: Recipe) -> None:
         )
 
 
-# --- inputs --------------------------------------------------------------------------------------
-
-
 def find_inputs(
     recipe: Recipe, folders: Iterable[Path], limits: Input | None = None
 ) -> FoundInputs:
@@ -235,9 +232,6 @@ def _digest(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- weights and machine -------------------------------------------------------------------------
 
 
 def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:

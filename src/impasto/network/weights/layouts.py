@@ -47,13 +47,9 @@ _KERAS = re.compile(
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file names the convolutions.
+    """How a file names the convolutions: `torchvision`, `conv1_1` or `keras`, `what` in words.
 
-    Args:
-        name: `torchvision`, `conv1_1` or `keras`.
-        what: The same in words.
-        names: Names in the file by our names.
-        only_original: Whether such files always hold the original weights.
+    `names` are those in the file by ours. With `only_original`, such files always hold the original weights.
     """
 
     name: str
@@ -83,7 +79,9 @@ def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
         raise WeightsError(
             f"{label} is {kind} with batch normalization; give VGG-19 without it (torchvision's `vgg19`)"
         )
-    places = {style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT}
+    places = {
+        style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT
+    }
     style = max(places, key=lambda style: len(places[style]))
     _check_network(style, places[style], label)
     # The bias has the name of the kernel except for the last word.

@@ -115,19 +115,11 @@ def fetch(
     confirm: Callable[[Source, str], None] | None = None,
     progress: bool = False,
 ) -> Record:
-    """Download, check and keep weights, unless they are there already.
+    """Download, check and keep weights, unless they are there already; return their record.
 
-    Args:
-        name: One of `SOURCES`.
-        url: Another address of the same file; the check stays the same.
-        offline: Whether the network must not be used; so does `IMPASTO_OFFLINE=1`.
-        force: Whether other weights of the same name may be replaced.
-        timeout: Seconds without a byte after which the download is given up.
-        confirm: Called with source and address before the network is used; may raise.
-        progress: Whether to show a progress bar on standard error.
-
-    Returns:
-        The record of the weights, which `load_weights(record.name)` then loads.
+    Another `url` has to give the same file; `force` replaces other weights of the same name. `offline`, as
+    `IMPASTO_OFFLINE=1`, forbids the network. The download is given up after `timeout` seconds without a byte.
+    `confirm` is called with source and address before the network is used and may raise.
 
     Raises:
         InputError: No such source, or an address that is not http or https.

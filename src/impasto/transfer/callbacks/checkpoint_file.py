@@ -164,9 +164,6 @@ def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> 
     return Checkpoint(header, tensors, history)
 
 
-# --- writing -------------------------------------------------------------------------------------
-
-
 def write(path: Path, checkpoint: Checkpoint) -> int:
     """Write a checkpoint, whole or not at all; return its bytes.
 
@@ -225,9 +222,6 @@ def _bytes(tensor: Tensor) -> memoryview:
 def _order(tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the names in the order of the file: wide numbers first, so that all are aligned."""
     return sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-
-
-# --- reading -------------------------------------------------------------------------------------
 
 
 REMEDY = "; give the FILE that --checkpoint wrote"

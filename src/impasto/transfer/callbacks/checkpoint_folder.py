@@ -19,9 +19,6 @@ MOST = 4_000_000_000  # bytes of them, the newest one not counted
 STALE = 3600.0  # seconds after which a temporary file belongs to nobody any more
 
 
-# --- the folder ----------------------------------------------------------------------------------
-
-
 def folder() -> Path:
     """Return where automatic checkpoints lie."""
     return cache_folder() / "checkpoints"

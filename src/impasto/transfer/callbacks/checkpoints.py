@@ -39,17 +39,10 @@ log = logging.getLogger(__name__)
 class Checkpoints(Callback):
     """Writes the checkpoints of one run; used in a `with` block around the run.
 
-    Args:
-        path: The file; None for one in the cache folder, if the run takes long.
-        folders: Where the inputs lie, to find them again.
-        note: What the caller adds to the checkpoint, in types of JSON.
-        force: Whether a checkpoint that is there may be replaced.
-        resumed: Whether it is the one that this run resumes.
-        enabled: False writes none.
-
-    Attributes:
-        written: Whether there is a checkpoint.
-        unfinished: Whether the run was stopped and can be resumed.
+    Without a `path`, a run that takes long writes into the cache folder; `enabled=False` writes none.
+    `folders` are those of the inputs, `note` is what the caller adds, in types of JSON. `force` may replace a
+    checkpoint; `resumed` means that the run resumes this one. `written` says whether there is one,
+    `unfinished` whether the run was stopped and can be resumed.
 
     Raises:
         InputError: The file is there already, or another process works on it.
@@ -116,8 +109,6 @@ class Checkpoints(Callback):
         folder_.let_go(self._lock)
         self._lock = None
 
-    # --- when -------------------------------------------------------------------------------------
-
     def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
         """Measure time from the start of the run."""
         if not self._begun:
@@ -159,8 +150,6 @@ class Checkpoints(Callback):
             return 0.0
         began, before = self._first
         return (now - began) / (done - before) * sum(costs) if done > before else 0.0
-
-    # --- writing ----------------------------------------------------------------------------------
 
     def _write(self, run: Run) -> None:
         """Write a checkpoint. If that fails the run continues, unless it is the first one of a named file."""

@@ -25,12 +25,8 @@ def equilibrium_weight(
 
     At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
     power of content, the weighted style is then 1 / that power of the weighted content. The power itself
-    grows as the ratio falls: `ELASTICITY` / sqrt(ratio).
-
-    Args:
-        own: The run's own content, weighted, and its style for a weight of 1, of some canvas.
-        terms: The neutral ones of the same canvas.
-        goal: The ratio wanted.
+    grows as the ratio falls: `ELASTICITY` / sqrt(ratio). `own` are the run's own content, weighted, and its
+    style for a weight of 1, of some canvas; `terms` the neutral ones of the same canvas.
     """
     if not all(0 < value < math.inf for value in (*own, *terms)):
         return None

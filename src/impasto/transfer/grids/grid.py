@@ -11,7 +11,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -182,9 +182,6 @@ def _caption(cell: Cell, between: str) -> str:
     return between.join(losses + note)
 
 
-# --- computing -------------------------------------------------------------------------------------
-
-
 def grid(
     content: PictureLike,
     style: StyleLike | Sequence[StyleLike],
@@ -237,12 +234,13 @@ def run_grid(
             raise OutputError(
                 f"cannot make the folder {printable(plan.folder)}: {reason(error)}; give another place"
             ) from error
-    cells = [Cell.of(place, path=plan.path(place)) for place in plan.axes.places]
+    cells = [
+        Cell.of(place, plan.done.get(index), path=plan.path(place), reused=index in plan.done)
+        for index, place in enumerate(plan.axes.places)
+    ]
     shared, stopped = Shared(), ""
     for index in range(len(cells)):
-        if index in plan.done:
-            cells[index] = replace(cells[index], recipe=plan.done[index], reused=True)
-        else:
+        if index not in plan.done:
             cells[index], stopped = _run_cell(plan, index, on_step, shared)
         if on_cell is not None and (cells[index].recipe or not stopped):
             try:
@@ -251,9 +249,6 @@ def run_grid(
                 stopped = stopped or stop.reason
         if stopped:
             break
-    for index in range(len(cells)):  # those after the last one made may be there, too
-        if cells[index].recipe is None and index in plan.done:
-            cells[index] = replace(cells[index], recipe=plan.done[index], reused=True)
     first = plan.inputs[0]
     styles = ", ".join(style.name for style in first.styles)
     title = f"{first.content.name} in the style of {styles}"
