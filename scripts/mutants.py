@@ -350,7 +350,7 @@ MUTANTS = (
     Mutant(
         "hash of a recipe's inputs",
         "transfer/reproduce.py",
-        'if record.kind == "file" and _digest(path) != record.sha256:',
+        'if record.kind == "file" and file_sha256(path) != record.sha256:',
         "if False:",
         ("tests/transfer/test_reproduce.py",),
         "found",

@@ -145,10 +145,6 @@ class Recipe(Model):
         """Return the recipe as indented JSON, ending in a newline."""
         return self.model_dump_json(indent=2) + "\n"
 
-    def to_line(self) -> str:
-        """Return the recipe as JSON in one line, the form in a picture's file."""
-        return self.model_dump_json()
-
     @classmethod
     def from_json(cls, text: str | bytes, label: str = "") -> Self:
         """Return the recipe in a JSON text; `label` names its file in messages.

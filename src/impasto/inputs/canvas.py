@@ -17,14 +17,10 @@ def start(
 ) -> Tensor:
     """Return the first canvas, of the content's size.
 
-    Args:
-        init: `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little
-            noise; `style` is the painting, scaled to cover the canvas and cropped in the middle.
-        noise: Share of white noise that is mixed in, 0 to 1.
-        seed: Of the noise, which is drawn on the CPU, so that it is the same on every device.
-        content: The photo at this scale, (1, 3, H, W).
-        style: The first painting, any size, (1, 3, h, w).
-        picture: The user's start at this scale, (1, 3, H, W), for `picture`.
+    `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little noise; `style`
+    is the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in the middle;
+    `picture` is the user's start and `content` the photo at this scale, (1, 3, H, W). The noise, of which the
+    share `noise`, 0 to 1, is mixed in, is drawn on the CPU, so that it is the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.rand(content.shape, generator=generator).to(content.device)
@@ -53,13 +49,10 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
-    """Return the canvas at the next scale, with detail of the photo that the last scale could not show.
+    """Return the canvas (1, 3, h, w) at the next scale, with detail of the photo that the last lacked.
 
-    Args:
-        canvas: The result of the last scale, (1, 3, h, w).
-        before: The photo at the last scale, (1, 3, h, w).
-        after: The photo at the next scale, (1, 3, H, W).
-        detail: Share of the detail, after - upscaled(before), that is added; 0 to 1.
+    The photo is `before` (1, 3, h, w) at the last scale, and `after` (1, 3, H, W) at the next one. `detail`
+    is the share of the detail, after - enlarged(before), that is added; 0 to 1.
     """
     height, width = after.shape[-2:]
     missing = after - resize(before, height, width)

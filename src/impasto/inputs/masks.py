@@ -283,9 +283,8 @@ def _percent(mask: Tensor) -> str:
 def feathered(mask: Tensor, feather: float) -> Tensor:
     """Return how much of each pixel stays the photo: 1 in the region, falling to 0 around it.
 
-    Args:
-        mask: (1, 1, h, w) in [0, 1]; the region is where it is 0.5 or more.
-        feather: Width of the soft edge outside the region, in pixels.
+    The region is where the mask, (1, 1, h, w) in [0, 1], is 0.5 or more. `feather` is the width of the soft
+    edge outside it, in pixels.
     """
     kept = (mask >= 0.5).float()
     radius = round(feather / 4)

@@ -18,14 +18,11 @@ T = TypeVar("T")
 
 
 class Shared:
-    """A cache of values by key, which drops the least recently used ones beyond its limit.
+    """A cache of values by key, which drops the least recently used ones beyond its limit in bytes of tensors.
 
-    Cached values must not be changed in place. Keys contain the objects that a value depends on, compared by
-    identity where they define no equality, so that a key never stands for another value.
-
-    Args:
-        limit: Bytes of tensors; 0 caches nothing, for a single run.
-        photos: Whether values that depend on the photo are cached.
+    A limit of 0 caches nothing, for a single run; with `photos=False`, nothing that depends on the photo is
+    cached. Cached values must not be changed in place. Keys contain the objects that a value depends on,
+    compared by identity where they define no equality, so that a key never stands for another value.
     """
 
     def __init__(self, limit: int = LIMIT, *, photos: bool = True) -> None:

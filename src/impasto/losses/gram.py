@@ -69,9 +69,8 @@ def gram_matrix(features: Tensor) -> Tensor:
 def guided_gram(features: Tensor, guide: Tensor) -> Statistics:
     """Return (sum_k t_k F_ik F_jk, sum_k t_k): a Gram matrix (1, C, C) and the positions counted.
 
-    Args:
-        features: (1, C, h, w), float32, float64, or bfloat16 (summed in float32).
-        guide: The weights t, (1, 1, h, w) in [0, 1].
+    The features are (1, C, h, w), float32, float64, or bfloat16 (summed in float32). The guide has the
+    weights t, (1, 1, h, w) in [0, 1].
     """
     roots, wide = _roots(guide, features), summed_in(features)
     channels = features.shape[1]

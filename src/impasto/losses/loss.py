@@ -88,17 +88,11 @@ class Penalty:
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """Base of the losses on one layer: which positions count, and how much.
+    """Base of the losses on one layer: which positions count, and how much; see also `Loss`.
 
-    Attributes:
-        name: As of `Loss`.
-        weight: As of `Loss`.
-        layer: Whose features are compared.
-        factor: Multiplies the value.
-        guide: Weights t of the positions, (1, 1, h, w) of the whole canvas at the layer's size, in [0, 1];
-            None: all count alike. Source: Gatys et al. 2017, "Controlling perceptual factors", equation 4;
-            departure: normalized by the sum of t.
-        additive: As of `Loss`.
+    `factor` multiplies the value. `guide` has the weights t of the positions, (1, 1, h, w) of the whole
+    canvas at the layer's size, in [0, 1]; None: all count alike. Source: Gatys et al. 2017, "Controlling
+    perceptual factors", equation 4; departure: normalized by the sum of t.
     """
 
     name: str
@@ -136,11 +130,8 @@ class LossWithGradient(LayerLoss):
     ) -> Tensor | None:
         """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
 
-        Args:
-            features: As for `measure`.
-            windows: As for `measure`.
-            grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
-            grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
+        `grad_statistics` are derivatives of the total for the statistics; None where it does not depend.
+        `grad_features` is the gradient for the layer so far, (1, C, h, w), channels last, or None.
         """
         slopes = [slope for slope in grad_statistics if slope is not None]
         if len(slopes) < len(grad_statistics):

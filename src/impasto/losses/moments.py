@@ -34,9 +34,7 @@ def exact(tensor: Tensor) -> Tensor:
 def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistics:
     """Return (sum t, sum t F (1, C), sum t F F^T (1, C, C)), in float32 or better; t is 1 without a guide.
 
-    Args:
-        features: (1, C, h, w).
-        guide: (1, 1, h, w) in [0, 1].
+    The features are (1, C, h, w), the guide (1, 1, h, w) in [0, 1].
     """
     kind = summed_in(features)
     if guide is None:

@@ -86,23 +86,23 @@ def _terms_of_layer(
 
     Regions that are too small for it are added to `too_small`.
     """
-    shares = pictures.shares.tolist()
+    shares, regions = pictures.shares.tolist(), [key(use.mask) for use in pictures.uses]
     active = [n for n, weight in enumerate(weights) if weight > 0 and shares[n] > 0]
     guides: dict[object, Tensor | None] = {}
     for number in active:
-        mask, full = pictures.uses[number].mask, pictures.guides[number]
-        guides.setdefault(key(mask), None if full is None else at_layer(full, layer))
+        full = pictures.guides[number]
+        guides.setdefault(regions[number], None if full is None else at_layer(full, layer))
     for region in list(guides):
         guide = guides[region]
         if guide is not None and float(guide.sum()) < LEAST:
-            use = next(use for use in pictures.uses if key(use.mask) == region)
-            too_small.setdefault(label(use.mask), []).append(layer)
+            mask = pictures.uses[regions.index(region)].mask
+            too_small.setdefault(label(mask), []).append(layer)
             del guides[region]
-    active = [number for number in active if key(pictures.uses[number].mask) in guides]
-    parts = _factors([(key(pictures.uses[n].mask), shares[n]) for n in active], guides)
+    active = [number for number in active if regions[number] in guides]
+    parts = _factors([(regions[number], shares[number]) for number in active], guides)
     terms = []
     for region, guide in guides.items():
-        members = [n for n in active if key(pictures.uses[n].mask) == region]
+        members = [n for n in active if regions[n] == region]
         factors = [weights[n] * part for n, part in zip(active, parts, strict=True) if n in members]
         total = sum(factors)
         if total <= 0:

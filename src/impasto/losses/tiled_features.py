@@ -16,13 +16,7 @@ HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 
 
 @dataclass(frozen=True, eq=False)
 class TiledFeatures:
-    """Computes features of pictures in tiles.
-
-    Attributes:
-        network: The features' source.
-        tile: Edge of the tiles, in pixels; 0 computes a picture whole.
-        on_part: Called after every tile.
-    """
+    """Computes features of pictures in tiles of so many pixels (0: whole); `on_part` follows each."""
 
     network: FeatureExtractor
     tile: int = 0

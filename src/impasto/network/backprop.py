@@ -27,9 +27,7 @@ WIDE = {torch.float32: 128, torch.bfloat16: 64}
 class FeatureExtractor:
     """VGG-19 with a forward and a backward pass of its own.
 
-    Args:
-        network: Kernels, pooling, padding and device.
-        dtype: The number format of features and gradients; None for that of the network's kernels.
+    `dtype` is the number format of features and gradients; None for that of the network's kernels.
     """
 
     def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:

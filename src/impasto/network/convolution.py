@@ -20,13 +20,7 @@ Padding = Literal["zero", "reflect", "replicate"]
 
 
 class Direct:
-    """torch's convolution, in the kernels' number format, on their device.
-
-    Args:
-        weight: (D, C, 3, 3).
-        bias: (D,).
-        padding: What lies around the picture.
-    """
+    """torch's convolution, in the number format of weight (D, C, 3, 3) and bias (D,), on their device."""
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
         self._weight = weight.contiguous(memory_format=torch.channels_last)

@@ -23,11 +23,8 @@ from impasto.network.layers import LAYERS, block_of, check_layer, deepest, small
 class Preprocessing:
     """What a network expects: `(scale * image - mean) / std`, its channels then put into `order`.
 
-    Args:
-        order: Of the channels at the network's input.
-        scale: The white of the pictures it was trained on; ours is 1.
-        mean: Of red, green and blue, in units of `scale`.
-        std: Of red, green and blue, in units of `scale`.
+    `scale` is the white of the pictures it was trained on; ours is 1. `mean` and `std` are of red, green and
+    blue, in units of `scale`.
     """
 
     order: Literal["bgr", "rgb"]
@@ -168,9 +165,7 @@ def narrow_weights(
 ) -> dict[str, Tensor]:
     """Return seeded random weights of a narrow VGG-19, for quick tests and stubs; not trained.
 
-    Args:
-        seed: Of the `torch.Generator` that draws them.
-        channels: Output channels of the five blocks (the real network has 64 to 512).
+    `channels` are those of the five blocks (the real network has 64 to 512).
     """
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}

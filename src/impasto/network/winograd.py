@@ -58,12 +58,8 @@ class Workspace:
 class Winograd:
     """A convolution with a quarter of the products of `Direct`, on the CPU, channels last.
 
-    Args:
-        weight: (D, C, 3, 3), float32.
-        bias: (D,).
-        padding: What lies around the picture.
-        dtype: The number format to compute in, float32 or bfloat16.
-        workspace: Shared with other convolutions of this number format; a new one if None.
+    `weight` is (D, C, 3, 3), float32, and `bias` (D,). It computes in float32 or bfloat16; convolutions of
+    one number format may share a workspace.
     """
 
     def __init__(
@@ -132,7 +128,7 @@ def _convolved(
     rectify: bool = False,
 ) -> Tensor:
     """Return the convolution of (1, C, H, W), with `border` zeros around it, by Winograd's three steps."""
-    source = _rows(x)
+    source = x.permute(0, 2, 3, 1)[0].contiguous()  # (H, W, C), no copy where x is channels last
     height, width = (length - 2 + 2 * border for length in source.shape[:2])
     incoming, outgoing = kernels.shape[1:]
     result = source.new_empty(height, width, outgoing)
@@ -177,11 +173,6 @@ def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
 def _square(matrix: Tensor) -> Tensor:
     """Return the matrix that applies another to both axes of a flat tile at once."""
     return torch.kron(matrix, matrix)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """Return (1, C, H, W) as (H, W, C), without a copy where it is channels last."""
-    return x.permute(0, 2, 3, 1)[0].contiguous()
 
 
 def _strips(height: int, across: int, channels: int) -> list[tuple[int, int]]:

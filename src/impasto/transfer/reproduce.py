@@ -6,7 +6,6 @@ On the same machine with the same versions the pixels are the same, before they 
     assert result.recipe.pixels_sha256 == impasto.read_recipe("out.png").pixels_sha256
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from impasto.inputs.open import as_recorded, open_inputs
 from impasto.messages import printable
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system import hardware
+from impasto.system.files import file_sha256
 from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
@@ -97,8 +97,8 @@ def repeat(
     limits = [scale.evaluations for scale in recipe.scales]
     state = RunState(calibration=recipe.calibration, limits=limits)
     runtime = resolve(recipe.runtime, settings)
-    run = Run(inputs, settings, runtime, find_weights(recipe, weights), state=state)
-    run.on_part = on_part
+    weights = find_weights(recipe, weights)
+    run = Run(inputs, settings, runtime, weights, state=state, on_part=on_part)
     return complete(run, checkpoints, on_step)
 
 
@@ -198,7 +198,7 @@ def _find(
 ) -> tuple[Picture, Path] | None:
     for path in _candidates(record, folders, limits.max_bytes):
         try:
-            if record.kind == "file" and _digest(path) != record.sha256:
+            if record.kind == "file" and file_sha256(path) != record.sha256:
                 continue
             picture = Picture.open(path, limits=limits)
         except ImpastoError:
@@ -215,7 +215,9 @@ def _find(
 def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> Iterator[Path]:
     """Yield the files that could be it: those of its name first, then all of its length."""
     for folder in folders:
-        yield folder / Path(record.name).name
+        path = folder / Path(record.name).name
+        if os.path.isfile(path):  # noqa: PTH113  it does not raise for a name that is too long
+            yield path
     for folder in folders:
         try:
             with os.scandir(folder) as entries:
@@ -225,13 +227,6 @@ def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> I
                         yield Path(entry.path)
         except OSError:
             continue
-
-
-def _digest(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:

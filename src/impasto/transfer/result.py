@@ -158,7 +158,7 @@ class Result:
 
     def _line(self) -> str | None:
         """Return the recipe for the file; None if it is too long, for the picture is worth more."""
-        line = self.recipe.to_line()
+        line = self.recipe.model_dump_json()
         if len(line.encode()) <= MAX_RECIPE:
             return line
         log.warning(

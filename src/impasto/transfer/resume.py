@@ -85,9 +85,10 @@ class Unfinished:
         inputs = open_inputs(
             found.content, found.styles, settings, found.init_picture, found.protect
         )
-        found_weights = find_weights(recipe, weights)
-        run = Run(inputs, settings, runtime, found_weights, extra_losses, state=self.state)
-        run.on_part = on_part
+        run = Run(
+            inputs, settings, runtime, find_weights(recipe, weights), extra_losses,
+            state=self.state, on_part=on_part,
+        )  # fmt: skip
         return complete(run, self.checkpoints, on_step)
 
 

@@ -74,6 +74,7 @@ class Run:
         *,
         shared: Shared | None = None,
         state: RunState | None = None,
+        on_part: Callable[[], None] | None = None,
     ) -> None:
         if settings.strength is not None and settings.solver == "scipy":
             raise InputError(
@@ -100,7 +101,7 @@ class Run:
         self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
         self.callbacks: Sequence[Callback] = ()
-        self.on_part: Callable[[], None] | None = None
+        self.on_part = on_part
         self.canvas: Tensor | None = None
         self.losses: dict[str, float] = {}
         self.reason, self.stopped, self.fault = "", False, ""

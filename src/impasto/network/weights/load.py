@@ -293,14 +293,10 @@ def read_packed() -> Mapping[str, Tensor]:
 
 
 def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights from their 8-bit codes and tables.
+    """Return weights, `conv{b}_{i}.weight` (out, in, 3, 3) and `conv{b}_{i}.bias` (out,), float32.
 
-    Args:
-        packed: For each convolution `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3), `_W_table`
-            the 256 float32 values, `_b` the bias (out,).
-
-    Returns:
-        `conv{b}_{i}.weight` (out, in, 3, 3) and `conv{b}_{i}.bias` (out,), float32.
+    They are decoded from what is packed for each `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3),
+    `_W_table` the 256 float32 values, `_b` the bias (out,).
     """
     weights: dict[str, Tensor] = {}
     for name in (layer for layer in LAYERS if layer.startswith("conv")):

@@ -45,7 +45,6 @@ class Source:
     method: Literal["sha256", "md5"]
     digest: str
     check: str
-    keras: bool = False
 
     @property
     def file(self) -> str:
@@ -78,7 +77,6 @@ SOURCES = {
             method="md5",
             digest="253f8cb515780f3b799900260a226db6",
             check="the MD5 that Keras publishes, and every weight against the packaged 8-bit codes",
-            keras=True,
         ),
         Source(
             name="vgg19-original-caffe",
@@ -141,7 +139,7 @@ def fetch(
             return record
         if offline or os.environ.get("IMPASTO_OFFLINE", "0") not in ("", "0"):
             raise WeightsError(f"the network must not be used (offline); {by_hand(source)}")
-        if source.keras and importlib.util.find_spec("h5py") is None:
+        if source.file.endswith(".h5") and importlib.util.find_spec("h5py") is None:
             raise WeightsError("reading Keras files needs h5py: pip install h5py")
         if confirm is not None:
             confirm(source, address)

@@ -184,7 +184,7 @@ class Runner:
         publish(self.folder / "data" / f"{trial.name}.csv", to_csv(rows).encode(), overwrite=True)
         kept = {
             "key": self.key(trial),
-            "recipe": json.loads(result.recipe.to_line()),
+            "recipe": json.loads(result.recipe.model_dump_json()),
             "rows": rows,
             "saved": saved,
             "pictures": names,

@@ -82,9 +82,11 @@ class Checkpoints(Callback):
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Remove what is not needed if the run finished; leave the checkpoint to others."""
-        if error is None and not self.unfinished:
-            self.finished()
+        """If the run finished, remove an automatic checkpoint, and the pointer to another; release it."""
+        if error is None and not self.unfinished and self.written:
+            for path in (*([self.path] if self.automatic else []), folder_.pointer(self.path)):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
         self.release()
 
     @property
@@ -96,13 +98,6 @@ class Checkpoints(Callback):
     def left(self) -> bool:
         """Whether there is a checkpoint of a run that was stopped."""
         return self.unfinished and self.written
-
-    def finished(self) -> None:
-        """Remove what a finished run does not need: an automatic checkpoint, and the pointer to another."""
-        if self.written:
-            for path in (*([self.path] if self.automatic else []), folder_.pointer(self.path)):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Leave the checkpoint to whoever resumes it."""
