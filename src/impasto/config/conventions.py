@@ -18,6 +18,9 @@ are explained at `style_factor`.
 | pastiche | 0.01 | 10 | 0.01 MSE; 10/C^2 MSE of G/M |
 | crowsonkb | 1/s^2 | C^3 T / (4 s^2 N) | MSE; Wasserstein-2, which has no such form: see `style_factor` |
 
+Source of `paper`: Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5. `mean`, the default, does not depend
+on the size of the pictures.
+
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
 positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the
 painting to the photo's size, so that this does not occur; impasto does not stretch.

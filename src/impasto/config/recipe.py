@@ -105,10 +105,10 @@ class Calibration(Model):
         last = {item.scale: item for item in self.stretches}.values()
         alphas = " then ".join(dict.fromkeys(f"{item.content_weight:g}" for item in last))
         betas = ", then ".join(f"{item.style_weight:g}" for item in last)
-        ratio = ""
-        if self.achieved is not None:
-            ratio = f"; style to content {self.achieved:.3g} of {self.goal:.3g}"
-        return f"content weight {alphas}, style weight {betas}{ratio}"
+        text = f"content weight {alphas}, style weight {betas}"
+        if self.achieved is None:
+            return text
+        return f"{text}; style to content {self.achieved:.3g} of {self.goal:.3g}"
 
 
 class Recipe(Model):

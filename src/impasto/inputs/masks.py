@@ -104,20 +104,17 @@ def tensor(mask: Mask, width: int, height: int) -> Tensor:
     """Return a mask at a size, (1, 1, height, width) in [0, 1]."""
     picture: Picture = mask.picture
     if mask.color is not None:
-        return _sized(_of_color(picture, mask.color), width, height)
+        image = _of_color(picture, mask.color)
+        if image.shape[-2:] == (height, width):
+            return image
+        size = (height, width)
+        sized = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
+        return sized.clamp_(0.0, 1.0)
     if _by_alpha(picture):
         alpha = picture.alpha(width, height)
         assert alpha is not None
         return alpha
     return picture.tensor(width, height, kernel=SOFT).mean(dim=1, keepdim=True)
-
-
-def _sized(image: Tensor, width: int, height: int) -> Tensor:
-    if image.shape[-2:] == (height, width):
-        return image
-    size = (height, width)
-    sized = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
-    return sized.clamp_(0.0, 1.0)
 
 
 # --- segmentations -------------------------------------------------------------------------------

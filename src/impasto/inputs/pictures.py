@@ -261,22 +261,22 @@ def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
 
     Runs that have `shared` in common log each message once.
     """
-    messages: list[tuple[int, str]] = []
+
+    def say(level: int, message: str) -> None:
+        shared.get(("logged", message), partial(log.log, level, "%s", message))
+
     for (style, use), shape in zip(inputs._styles_and_uses(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            message = (
+            say(
+                logging.WARNING,
                 f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
-                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
+                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones",
             )
-            messages.append((logging.WARNING, message))
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
         used = [use.mask for use in inputs.uses]
-        message = masks.summary(used, names, inputs.content, inputs.protect)
-        messages.append((NOTE, message))
-    for level, message in messages:
-        shared.get(("logged", message), partial(log.log, level, "%s", message))
+        say(NOTE, masks.summary(used, names, inputs.content, inputs.protect))
 
 
 def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -> InputRecord:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Shared:
-    """A cache of values by key, which drops the least recently used ones beyond its limit in bytes of tensors.
+    """A cache of values by key, which drops the least recently used ones beyond its limit in bytes.
 
     A limit of 0 caches nothing, for a single run; with `photos=False`, nothing that depends on the photo is
     cached. Cached values must not be changed in place. Keys contain the objects that a value depends on,

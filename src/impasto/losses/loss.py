@@ -3,15 +3,7 @@
 `measure(features, windows) -> statistics` sums over positions, so the sums of tiles add up; and
 `value(statistics) -> scalar` compares them with targets made once a scale. A whole picture is one tile.
 
-Two conventions, both exact. F and P are features (C channels, M positions), G = F F^T, A that of the style:
-
-* `paper` (Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5): content 1/2 sum (F - P)^2;
-  style E_l = 1/(4 C^2) sum (G/M - A/M_a)^2, which is the paper's 1/(4 N^2 M^2) sum (G - A)^2 where both
-  pictures have M positions. Departure: the paper's form is not defined where they differ; this one is.
-* `mean` (the default): content mean (F - P)^2; style mean (G/(C M) - A/(C M_a))^2. Does not depend on the
-  size of the pictures. Departure from the paper: constants only, so that weights keep their meaning.
-
-The formulas of other programs are the `mean` times a factor; `config.conventions` has the table.
+The formulas, of the paper and of other programs, and their sources: `config.conventions`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -251,13 +251,8 @@ class Objective:
 class _Measurement:
     """The statistics of all losses on one forward pass, and the backward pass from their derivatives.
 
-    The gradient for a layer is computed when the backward pass reaches the layer, and then freed.
-
-    Args:
-        losses: What is measured.
-        forward_pass: With the features.
-        windows: Which positions count; None: all.
-        measured: The statistics are known: losses with a `backward` of their own need not be measured.
+    The gradient for a layer is computed when the backward pass reaches the layer, and then freed. Where the
+    statistics are known (`measured`), losses with a `backward` of their own are not measured.
     """
 
     def __init__(

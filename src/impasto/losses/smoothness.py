@@ -103,12 +103,9 @@ def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, 
 def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
     """Return the high frequencies H of an image (1, 3, H, W); empty where it is too small to be mirrored.
 
-    Args:
-        image: The pixels that the filter reads, except those beyond the picture's edges.
-        beyond: How many pixels are added by mirroring: left, right, top and bottom; 0 to 3 each.
-
-    Returns:
-        (1, 3, H', W'): the filter reads `AROUND` pixels more on each side, those added included.
+    The image has the pixels that the filter reads, `AROUND` more on each side than the result, except those
+    beyond the picture's edges: `beyond` says how many are added by mirroring at the left, right, top and
+    bottom; 0 to 3 each.
     """
     if min(image.shape[-2:]) <= AROUND:
         return image.new_zeros((1, 3, 0, 0))

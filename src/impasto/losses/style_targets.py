@@ -52,11 +52,9 @@ STRENGTH: dict[Distribution, float] = {"moments": 0.75, "wasserstein": 0.33, "sl
 class StyleStatistics:
     """The statistics of S paintings in one layer of C channels.
 
-    Attributes:
-        mean: sum t F / sum t, (S, C); zeros where only Gram matrices are needed.
-        second: sum t F F^T / sum t, (S, C, C): the Gram matrix over the number of positions.
-        quantiles: Of K projections at Q levels, (S, K, Q); for `sliced` only.
-        directions: Of the projections, (K, C).
+    `mean` is sum t F / sum t, (S, C), zeros where only Gram matrices are needed; `second` is sum t F F^T /
+    sum t, (S, C, C). Only `sliced` has `quantiles` of K projections at Q levels, (S, K, Q), and `directions`,
+    (K, C).
     """
 
     mean: Tensor

@@ -115,9 +115,8 @@ def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
 class ForwardPass:
     """The result of a forward pass, and its backward pass.
 
-    Attributes:
-        features: By layer, (1, C, h, w), and the image as `image`, (1, 3, H, W).
-        undo_steps: The groups of layers, each with its steps of the backward pass, the first one last.
+    `features` are by layer, (1, C, h, w), and the image as `image`, (1, 3, H, W). `undo_steps` are the groups
+    of layers, each with its steps of the backward pass, the first one last.
     """
 
     def __init__(self, image: Tensor, network: VGG19) -> None:
@@ -128,10 +127,9 @@ class ForwardPass:
     def backward(self, add_loss_gradients: AddLossGradients) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), float32; the pass is used up.
 
-        Args:
-            add_loss_gradients: Called for each layer from the deepest up, and for `image` last, with the
-                layer's name and the gradient for its features so far, or None. Returns that gradient with
-                the losses' own added. It may change the gradient in place.
+        `add_loss_gradients` is called for each layer from the deepest up, and for `image` last, with the
+        layer's name and the gradient for its features so far, or None. It returns that gradient with the
+        losses' own added, and may change it in place.
         """
         gradient: Tensor | None = None
         with torch.no_grad():

@@ -76,14 +76,10 @@ class VGG19(nn.Module):
         )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Return the features of some layers, and the image itself as `"image"`.
+        """Return the features of some layers, such as `relu4_2`, and the image itself as `"image"`.
 
-        Args:
-            image: (B, 3, H, W), RGB, sRGB-encoded, in [0, 1].
-            layers: Names such as `relu4_2`; the network runs up to the deepest of them.
-
-        Returns:
-            For each layer (B, C, H // s, W // s), s being the layer's stride, in the kernels' precision.
+        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H // s, W // s), s
+        being the layer's stride, in the kernels' precision; the network runs up to the deepest layer.
 
         Raises:
             SettingsError: A layer is unknown.

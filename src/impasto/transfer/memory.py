@@ -203,11 +203,6 @@ def _read(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
     return tuple(part.pixels for part in tiles(scale.height, scale.width, tile, layers))
 
 
-def seconds_to_save(scale: Scale) -> float:
-    """Return about how long it takes to write the canvas into a file and to end the program."""
-    return 0.9 + 0.5e-6 * scale.width * scale.height
-
-
 def smaller(tile: int, scale: Scale) -> int | None:
     """Return the next smaller tile after memory ran out, or None where there is none."""
     edge = tile or scale.long_edge + 1

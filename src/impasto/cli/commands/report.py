@@ -155,7 +155,8 @@ def _replayed(
         progress.say(f"not as when the picture was made: {line}")
     took = duration(recipe.seconds)
     progress.say(f"making the picture again for its losses; the first time took {took}")
-    capture = RunCapture(inputs.content, inputs.styles)
+    styles = [style.picture for style in inputs.styles]
+    capture = RunCapture(inputs.content, styles)
     on_step = run.step_callback(plan, progress, "the same run again", capture)
     result = repeat(recipe, inputs, weights=weights, on_step=on_step)
     same = result.recipe.pixels_sha256 == recipe.pixels_sha256
@@ -166,7 +167,7 @@ def _replayed(
         subject.picture or result.picture,
         recipe,
         content=inputs.content,
-        styles=inputs.styles,
+        styles=styles,
         history=result.history,
         strip=capture.strip(result.stopped),
         notes=notes,

@@ -51,12 +51,9 @@ WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 class Weights(dict[str, Tensor]):
     """VGG-19's convolutions by name, and their origin.
 
-    Args:
-        tensors: `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32.
-        name: Their name in impasto.
-        sha256: Of the tensors as safetensors without metadata: equal for equal numbers.
-        preprocessing: What they expect at the network's input.
-        verified: How they were verified; starts with `no` if they could not be.
+    `tensors` are `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32. `sha256` is that of
+    the tensors as safetensors without metadata: equal for equal numbers. `verified` says how they were
+    verified; it starts with `no` if they could not be.
     """
 
     def __init__(
@@ -93,7 +90,9 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
         return _packaged()
     if isinstance(which, str) and which in store.installed():
         return _installed(which)
-    if isinstance(which, str) and not _is_path(which):
+    folder, suffix = os.path.dirname(which), Path(which).suffix  # noqa: PTH120
+    is_path = bool(folder) or suffix in SUFFIXES or os.path.lexists(which)
+    if isinstance(which, str) and not is_path:
         known = [NAME, *store.installed()]
         raise WeightsError(
             f"no weights are named '{printable(which)}'.{did_you_mean(which, known)} "
@@ -182,10 +181,6 @@ def open_file(
         source_sha256=digest,
         origin=origin,
     )
-
-
-def _is_path(which: str) -> bool:
-    return Path(which).suffix in SUFFIXES or os.path.lexists(which) or bool(os.path.dirname(which))  # noqa: PTH120
 
 
 def _installed(name: str) -> Weights:

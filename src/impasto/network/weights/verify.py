@@ -106,7 +106,12 @@ def judge(
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
-    _check_exchanged(weights, packed, wrong, label)
+    rgb = weights["conv1_1.weight"].flip(1)
+    if "conv1_1" in wrong and not deviation("conv1_1", rgb, weights["conv1_1.bias"], packed):
+        raise WeightsError(
+            f"conv1_1 in {label} is the original's with red and blue exchanged; "
+            "give a file for input in the order BGR"
+        )
     first = next(iter(wrong.values()))
     right = len(CONVS) - len(wrong)
     if right:
@@ -125,18 +130,3 @@ def judge(
     return "torchvision", (
         f"no: trained anew, and only whole files of SHA-256 {published}... are known; this is {digest[:8]}..."
     )
-
-
-def _check_exchanged(
-    weights: Mapping[str, Tensor],
-    packed: Mapping[str, Tensor],
-    wrong: Mapping[str, Deviation],
-    label: str,
-) -> None:
-    """Refuse a first layer whose input channels are in the order RGB."""
-    exchanged = weights["conv1_1.weight"].flip(1)
-    if "conv1_1" in wrong and not deviation("conv1_1", exchanged, weights["conv1_1.bias"], packed):
-        raise WeightsError(
-            f"conv1_1 in {label} is the original's with red and blue exchanged; "
-            "give a file for input in the order BGR"
-        )

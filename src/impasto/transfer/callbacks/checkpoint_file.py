@@ -111,17 +111,14 @@ class Checkpoint:
             math.nan if header.failed is None else header.failed,
             header.finite,
         )
+        same = {"scale", "tile", "spent", "scale_seconds", "seconds_left"}
         return RunState(
-            scale=header.scale,
-            tile=header.tile,
-            spent=header.spent,
+            **header.model_dump(include=same),
             tracking=tracking,
             solver=solver,
             history=list(self.history),
             scales=list(recipe.scales),
             seconds=recipe.seconds,
-            scale_seconds=header.scale_seconds,
-            seconds_left=header.seconds_left,
             calibration=recipe.calibration,
             limits=None if header.limits is None else list(header.limits),
         )

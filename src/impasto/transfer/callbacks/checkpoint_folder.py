@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -80,12 +79,6 @@ def _time_and_size(path: Path) -> tuple[float, int]:
     except (OSError, ValueError):
         return 0.0, 0
     return info.st_mtime, info.st_size
-
-
-def new_name() -> Path:
-    """Return a new name for an automatic checkpoint."""
-    now = time.strftime("%Y%m%d-%H%M%S")
-    return folder() / f"{now}-{secrets.token_hex(3)}.safetensors"
 
 
 def _key(path: Path) -> Path:

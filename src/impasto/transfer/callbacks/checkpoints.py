@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ class Checkpoints(Callback):
         enabled: bool = True,
     ) -> None:
         self.automatic = path is None or Path(path).absolute().parent == folder_.folder().absolute()
-        self.path = folder_.new_name() if path is None else Path(path).absolute()
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.safetensors"
+        self.path = folder_.folder() / name if path is None else Path(path).absolute()
         self.folders = [os.fspath(item) for item in folders]
         self.note = dict(note or {})
         self._enabled = enabled

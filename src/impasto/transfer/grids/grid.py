@@ -40,12 +40,9 @@ NOTE = "Losses without content_weight and style_weight."  # below the sheet
 class Cell(GridCell):
     """One cell of a grid, and what was made there.
 
-    Attributes:
-        recipe: What made it; None where it is missing.
-        path: Its file, where the grid has a folder.
-        result: What its run returned, where the grid has no folder.
-        reused: Whether it was there before.
-        problem: Why it could not be made, if it could not, or what was not finite where that ended it.
+    `recipe` is None where it is missing. `path` is its file, where the grid has a folder; else `result` is what
+    its run returned. `reused` says that it was there before. `problem` is why it could not be made, or what
+    was not finite where that ended it.
     """
 
     recipe: Recipe | None = None
@@ -93,13 +90,9 @@ class Cell(GridCell):
 
 @dataclass(frozen=True)
 class Grid:
-    """What `grid` returns.
+    """What `grid` returns: all cells, row by row; those that are missing have no recipe.
 
-    Attributes:
-        cells: All of them, row by row; those that are missing have no recipe.
-        axes: What was varied.
-        title: What the sheet is called.
-        stopped: Why it ended before all cells were made, if it did.
+    `axes` were varied, `title` is that of the sheet, and `stopped` says why it ended early, if it did.
     """
 
     cells: tuple[Cell, ...]
