@@ -78,12 +78,9 @@ class ScaledInputs:
 class Inputs:
     """The opened pictures of a run; the photo is `content`.
 
-    Attributes:
-        weights: Of the paintings, as given; at least one is above 0.
-        start: The first canvas, for `init="picture"` only.
-        uses: One for each painting; none at all: each is plain.
-        protect: What stays the photo; "rest" is what no mask covers.
-        feather: Width of the protection's soft edge, in percent of the long edge.
+    At least one of the paintings' `weights` is above 0. `start` is the first canvas, for `init="picture"`
+    only. There is one of `uses` for each painting, or none at all: each is plain. `protect` stays the photo;
+    "rest" is what no mask covers; `feather` is the width of its soft edge, in percent of the long edge.
     """
 
     content: Picture

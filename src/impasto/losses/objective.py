@@ -89,13 +89,10 @@ class Objective:
     Weights are divided by their sum and rounded to six digits before use, and reported losses scaled back,
     so that a common factor changes no byte of what the solver gets.
 
-    Args:
-        network: The features' source, in the precision to compute in (see `prepare`).
-        losses: Each with its weight; names must differ.
-        tile: Edge in pixels of the tiles that the canvas is computed in; None computes it whole. A loss that
-            is not additive needs the whole canvas, and then all is computed whole.
-        protection: What stays the photo: losses are those of the canvas with the photo there.
-        on_part: Called after every tile; `Stop` raised in it ends the evaluation.
+    The network has the precision to compute in (see `prepare`). `tile` is the edge in pixels of the tiles
+    that the canvas is computed in; None computes it whole, as does a loss that is not additive. With a
+    protection, losses are those of the canvas with the photo there. `on_part` is called after every tile;
+    `Stop` raised in it ends the evaluation.
 
     Raises:
         InputError: Two losses have the same name.

@@ -57,7 +57,10 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
             for name, weight in general.items()
         ]
     weights = [general if use.layers is None else dict(use.layers) for use in pictures.uses]
-    names = _names(pictures)
+    names: list[str] = []  # of the styles in the names of the losses; no two are the same
+    for number, name in enumerate(pictures.names):
+        stem = PurePath(name).stem or str(number + 1)
+        names.append(stem if stem not in names else f"{stem}-{number + 1}")
     terms: list[StyleTerm] = []
     too_small: dict[str, list[str]] = {}  # layers by region
     for layer in dict.fromkeys(name for own in weights for name, weight in own.items() if weight):
@@ -149,12 +152,3 @@ def check_source(guide: Tensor, use: StyleUse, painting: str, layer: str) -> Non
             f"the mask {label(use.source_mask)} leaves too little of the painting {printable(painting)} "
             f"for {layer}; paint more of it white, or use a larger --size"
         )
-
-
-def _names(pictures: ScaledInputs) -> list[str]:
-    """Return a name for each style, used in the names of its losses; no two are the same."""
-    names: list[str] = []
-    for number, name in enumerate(pictures.names):
-        stem = PurePath(name).stem or str(number + 1)
-        names.append(stem if stem not in names else f"{stem}-{number + 1}")
-    return names

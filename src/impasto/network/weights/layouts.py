@@ -22,14 +22,10 @@ from impasto.errors import WeightsError
 from impasto.network.layers import CHANNELS, CONVOLUTIONS, LAYERS, block_of
 
 CONVS = tuple(name for name in LAYERS if name.startswith("conv"))
+_OUTGOING = [CHANNELS[block_of(name) - 1] for name in CONVS]
 SHAPES = {
-    name: (
-        CHANNELS[block_of(name) - 1],
-        3 if name == "conv1_1" else CHANNELS[block_of(CONVS[position - 1]) - 1],
-        3,
-        3,
-    )
-    for position, name in enumerate(CONVS)
+    name: (outgoing, incoming, 3, 3)
+    for name, outgoing, incoming in zip(CONVS, _OUTGOING, [3, *_OUTGOING[:-1]], strict=True)
 }
 # The other networks of the same paper, and VGG-19 itself: convolutions in each of the five blocks.
 NETWORKS = {

@@ -51,9 +51,9 @@ WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 class Weights(dict[str, Tensor]):
     """VGG-19's convolutions by name, and their origin.
 
-    `tensors` are `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32. `sha256` is that of
-    the tensors as safetensors without metadata: equal for equal numbers. `verified` says how they were
-    verified; it starts with `no` if they could not be.
+    `tensors` are `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32. `sha256` is of the
+    tensors as safetensors without metadata: equal for equal numbers. `verified` says how they were verified;
+    it starts with `no` if they could not be.
     """
 
     def __init__(

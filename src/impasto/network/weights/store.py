@@ -103,21 +103,17 @@ def read_record(name: str) -> Record:
     """
     path = data_folder() / f"{name}.json"
     try:
-        return _checked(Record(**json.loads(path.read_bytes())))
+        record = Record(**json.loads(path.read_bytes()))
+        words = [value for name, value in asdict(record).items() if name != "preprocessing"]
+        if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
+            raise ValueError("values of wrong types, or an unknown family")
+        return record
     except FileNotFoundError as error:
         raise WeightsError(f"the record {printable(path)} is missing; {remedy(name)}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the record {printable(path)} is damaged; {remedy(name)}") from error
-
-
-def _checked(record: Record) -> Record:
-    """Refuse values of wrong types, and an unknown family."""
-    words = [value for name, value in asdict(record).items() if name != "preprocessing"]
-    if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
-        raise ValueError("not a record of impasto")
-    return record
 
 
 @contextlib.contextmanager

@@ -40,9 +40,9 @@ NOTE = "Losses without content_weight and style_weight."  # below the sheet
 class Cell(GridCell):
     """One cell of a grid, and what was made there.
 
-    `recipe` is None where it is missing. `path` is its file, where the grid has a folder; else `result` is what
-    its run returned. `reused` says that it was there before. `problem` is why it could not be made, or what
-    was not finite where that ended it.
+    `recipe` is None where it is missing. `path` is its file, where the grid has a folder; else `result` is
+    what its run returned. `reused` says that it was there before. `problem` is why it could not be made, or
+    what was not finite where that ended it.
     """
 
     recipe: Recipe | None = None
