@@ -27,12 +27,8 @@ Groups = Literal[
 PREFIX = "IMPASTO_"  # of environment variables
 LARGEST_EDGE = 30_000  # px
 LONGEST = 120  # characters of a value in a message
-BYTES = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
-    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
-}
+BYTES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
+BYTES |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4}
 COUNTS = {"": 1, "px": 1, "kp": 1000, "mp": 1000**2, "gp": 1000**3}  # pixels
 SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 _ERROR_TEXTS = {  # text -> types of pydantic's errors

@@ -52,13 +52,9 @@ class _Gram(torch.autograd.Function):
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Return G_ij = sum_k F_ik F_kj, not normalized.
+    """Return G_ij = sum_k F_ik F_kj, not normalized, (B, C, C), symmetric and positive semi-definite.
 
-    Args:
-        features: (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
-
-    Returns:
-        (B, C, C), symmetric and positive semi-definite.
+    The features are (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
 
     Source: Gatys, Ecker and Bethge 2016, equation 3.
     """

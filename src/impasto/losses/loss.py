@@ -130,11 +130,10 @@ class LossWithGradient(LayerLoss):
             return grad_features
         window = window_of(self.layer, windows)
         part, guide = self.features_and_guide(features, windows)
-        gradient = (
-            torch.zeros_like(features[self.layer]) if grad_features is None else grad_features
-        )
-        self.add_gradient(crop(gradient, window), part, guide, window, slopes)
-        return gradient
+        if grad_features is None:
+            grad_features = torch.zeros_like(features[self.layer])
+        self.add_gradient(crop(grad_features, window), part, guide, window, slopes)
+        return grad_features
 
     def add_gradient(
         self,

@@ -26,9 +26,8 @@ LEAST = 1e-12  # added to a mean square, so that its root has a finite slope
 def total_variation(image: Tensor) -> Tensor:
     """Return the mean over pixels of dx^2 + dy^2, differences of neighbors, a scalar.
 
-    Args:
-        image: (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of
-            the picture does not change what a weight means.
+    The image is (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of the
+    picture does not change what a weight means.
 
     Source: the smoother of Mahendran and Vedaldi 2015 with beta = 2; Gatys et al. do without one.
     """
