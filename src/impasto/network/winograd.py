@@ -139,7 +139,9 @@ def _convolved(
         one, other = workspace.two(rows * number * max(incoming, outgoing), source)
         strip = _strip(source, top - border, border, (4 * down + 2, 4 * across + 2))
         cells = one[: 36 * number * incoming].view(36, -1)
-        cells.view(6, 6, down, across, incoming).copy_(_cells(strip, (down, across)))
+        row, column, channel = strip.stride()  # cells begin every 4 positions
+        shape, strides = (6, 6, down, across, incoming), (row, column, 4 * row, 4 * column, channel)
+        cells.view(shape).copy_(strip.as_strided(shape, strides))
         entered = torch.mm(enter, cells, out=other[: cells.numel()].view(36, -1))
         product = one[: rows * number * outgoing].view(rows, number, outgoing)
         torch.bmm(entered.view(36, number, incoming), kernels, out=product[:36])
@@ -195,10 +197,3 @@ def _strip(source: Tensor, top: int, left: int, shape: tuple[int, int]) -> Tenso
     strip[:, left + width :] = 0
     strip[first - top : last - top, left : left + width] = source[first:last, : shape[1] - left]
     return strip
-
-
-def _cells(strip: Tensor, number: tuple[int, int]) -> Tensor:
-    """View (rows, columns, C) as cells of 6 x 6 that begin every 4 positions: (6, 6, down, across, C)."""
-    row, column, channel = strip.stride()
-    shape = (6, 6, *number, strip.shape[2])
-    return strip.as_strided(shape, (row, column, 4 * row, 4 * column, channel))

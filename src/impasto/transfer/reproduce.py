@@ -158,9 +158,9 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
 def _mask(
     record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
 ) -> Mask | str | None:
-    if record is None or record.kind == REST:
-        return None if record is None else REST
-    return Mask(have[record.sha256][0], record.color)
+    if record is None:
+        return None
+    return REST if record.kind == REST else Mask(have[record.sha256][0], record.color)
 
 
 def search(
