@@ -17,10 +17,11 @@ def start(
 ) -> Tensor:
     """Return the first canvas, of the content's size.
 
-    `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little noise; `style`
-    is the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in the middle;
-    `picture` is the user's start and `content` the photo at this scale, (1, 3, H, W). The noise, of which the
-    share `noise`, 0 to 1, is mixed in, is drawn on the CPU, so that it is the same on every device.
+    With `init="noise"` it is uniform over valid pixels (the paper's start); with `gray` mid gray with a little
+    noise; with `style` the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in
+    the middle; with `picture` the user's start and with `content` the photo at this scale, (1, 3, H, W). The
+    share `noise`, 0 to 1, of white noise is mixed in; noise is drawn on the CPU, so that it is the same on
+    every device.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.rand(content.shape, generator=generator).to(content.device)
