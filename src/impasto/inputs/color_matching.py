@@ -48,9 +48,9 @@ class Palette:
             counts = alpha.flatten().cpu().double().numpy()
         return cls(values[counts > 0], counts[counts > 0] / counts.sum())
 
-    def thinned(self) -> "Palette":
-        """Return evenly spaced colors of these, at most `MOST`."""
-        step = math.ceil(len(self.values) / MOST)
+    def thinned(self, most: int = MOST) -> "Palette":
+        """Return evenly spaced colors of these, at most `most`."""
+        step = math.ceil(len(self.values) / most)
         counts = self.counts[::step]
         return Palette(self.values[::step], counts / counts.sum())
 
