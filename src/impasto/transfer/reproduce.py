@@ -90,8 +90,10 @@ def repeat(
     is repeated to the evaluation at which it ended.
     """
     recipe = definite(recipe)
-    settings = recipe.settings
-    pairs = zip(found.styles, recipe.styles, strict=True)
+    settings, styles = recipe.settings, found.styles
+    if len(styles) != len(recipe.styles):
+        raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(styles)}")
+    pairs = zip(styles, recipe.styles, strict=True)
     recorded = [as_recorded(style, record) for style, record in pairs]
     inputs = open_inputs(found.content, recorded, settings, found.init_picture, found.protect)
     limits = [scale.evaluations for scale in recipe.scales]
