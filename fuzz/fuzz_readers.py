@@ -52,7 +52,7 @@ def _chosen(sheet: settings_file_module.SettingsFile) -> settings_sources.Resolv
 def recipe_json(data: bytes) -> None:
     """Read a recipe, write it both ways, and read those."""
     recipe = Recipe.from_json(data, "x.json")
-    for text in (recipe.to_json(), recipe.to_line()):
+    for text in (recipe.to_json(), recipe.model_dump_json()):
         if Recipe.from_json(text) != recipe:
             raise Finding(f"{text} is not {recipe!r}")
 
@@ -137,7 +137,7 @@ def examples() -> list[bytes]:
     whole = settings_sources.ResolvedSettings(Settings(), Runtime(), Output())
     found = [b"\0" + path.read_bytes() for path in settings_file_module.known().values()]
     found += [b"\0" + settings_sources.to_toml(whole).encode(), b"\x01" + recipe.to_json().encode()]
-    found += [bytes([number]) + xmp.pack(recipe.to_line()) for number in (2, 4)]
+    found += [bytes([number]) + xmp.pack(recipe.model_dump_json()) for number in (2, 4)]
     found += [b"\x03" + text.encode("utf-8", "surrogatepass") for text in ("a", "\0\ud800", "]]>")]
     found += [b"\0size=" + b"9" * 5000, b"\0size=0x" + b"f" * 5000, b'\0"a\\nb"=1']
     values = ("1", "relu1_1=2,relu4_2", "4GB", "1h30m", "auto", "1e12", "true")

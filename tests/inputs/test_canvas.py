@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from impasto.inputs.canvas import cover, grow, start, upscale
-from impasto.inputs.pyramid import Scale
+from impasto.inputs.canvas import cover, grow, resize, start
 
 
 def begin(init, noise=0.0, seed=0, **pictures):
@@ -42,8 +41,8 @@ def test_cover_crops_the_middle_without_distortion() -> None:
 
 def test_upscale_and_grow() -> None:
     image = torch.rand(1, 3, 6, 8)
-    assert torch.equal(upscale(image, Scale(8, 6)), image)
-    larger = upscale(image, Scale(16, 12))
+    assert torch.equal(resize(image, 6, 8), image)
+    larger = resize(image, 12, 16)
     assert larger.shape == (1, 3, 12, 16)
     assert larger.min() >= 0
     assert larger.max() <= 1

@@ -4,7 +4,7 @@ from torch import nn
 
 from impasto.errors import InputError, SettingsError
 from impasto.network.layers import CHANNELS, CONVOLUTIONS, LAYERS
-from impasto.network.vgg import MEAN_RGB, VGG19, narrow_weights, pool
+from impasto.network.vgg import ORIGINAL, VGG19, narrow_weights, pool
 
 CONVS = [name for name in LAYERS if name.startswith("conv")]
 
@@ -73,8 +73,8 @@ def test_preprocessing_is_inside_and_the_image_is_untouched(narrow, random_image
     found = network(image, ["conv1_1"])
     assert found["image"] is image
     assert torch.equal(image, before)
-    assert MEAN_RGB == (123.68, 116.779, 103.939)
-    mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 255
+    assert ORIGINAL.mean == (123.68, 116.779, 103.939)
+    mean = torch.tensor(ORIGINAL.mean).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 255
     bias = narrow["conv1_1.bias"].view(1, -1, 1, 1).expand(1, -1, 8, 8)
     torch.testing.assert_close(network(mean, ["conv1_1"])["conv1_1"], bias, atol=1e-3, rtol=0)
     red = torch.zeros(1, 3, 8, 8)

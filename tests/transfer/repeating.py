@@ -12,5 +12,5 @@ def repeated(
 ) -> Result:
     """Return the result of `repeat`, which takes the options."""
     painted = tuple(item if isinstance(item, Style) else Style(item) for item in styles)
-    found = FoundInputs(Picture.of(content), (), None, (), painted, protect)
+    found = FoundInputs(Picture.of(content), painted, None, (), protect)
     return repeat(recipe, found, **options)

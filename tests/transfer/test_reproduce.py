@@ -150,7 +150,7 @@ def test_the_recipe_names_no_folder(inputs, narrow) -> None:
     assert str(inputs) not in result.recipe.to_json()
     assert str(inputs).encode() not in made.read_bytes()
     assert (result.recipe.content.name, result.recipe.styles[0].name) == ("photo.png", "a.png")
-    assert len(result.recipe.to_line().encode()) < 32_000
+    assert len(result.recipe.model_dump_json().encode()) < 32_000
 
 
 # --- finding the inputs --------------------------------------------------------------------------

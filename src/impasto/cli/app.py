@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from impasto._version import __version__
 from impasto.cli import help
 from impasto.cli.commands import doctor as doctor_command
-from impasto.cli.commands import estimate, experiment, grid, replay
+from impasto.cli.commands import estimate, experiment, grid, report, reproduce, resume, show
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
 from impasto.cli.commands.weights import app as weights_app
@@ -74,10 +74,10 @@ app = App(
 PLAIN: dict[str, Any] = {"help_epilogue": ""}  # no examples below the help of a command
 app.default(stylize_command.stylize)
 app.command(stylize_command.stylize, name="stylize")
-app.command(settings_commands.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
-app.command(replay.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
-app.command(replay.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
-app.command(replay.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
+app.command(show.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
+app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
+app.command(resume.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
+app.command(report.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
 app.command(settings_commands.presets, **PLAIN)
 app.command(

@@ -18,6 +18,9 @@ are explained at `style_factor`.
 | pastiche | 0.01 | 10 | 0.01 MSE; 10/C^2 MSE of G/M |
 | crowsonkb | 1/s^2 | C^3 T / (4 s^2 N) | MSE; Wasserstein-2, which has no such form: see `style_factor` |
 
+Source of `paper`: Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5. `mean`, the default, does not depend
+on the size of the pictures.
+
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
 positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the
 painting to the photo's size, so that this does not occur; impasto does not stretch.
@@ -41,12 +44,7 @@ KERAS_CHANNELS = 3  # in the style's constant, whatever the layer
 
 
 def content_factor(convention: Convention, channels: int, positions: int) -> float:
-    """Return the factor of mean (F - P)^2 in the content loss.
-
-    Args:
-        convention: Which formula.
-        channels: C of the layer.
-        positions: M, of the whole canvas.
+    """Return the factor of mean (F - P)^2 in the content loss, for C `channels` and M `positions`.
 
     Source: the table above, from the source code of the programs.
     """
@@ -66,20 +64,16 @@ def style_factor(
 ) -> float:
     """Return the factor of mean (G/(C M) - A/(C M_a))^2 in the style loss.
 
+    C are the `channels`, M the `positions` and `pixels` the pixels of the whole canvas. Only `crowsonkb`
+    needs T = tr B, the `trace`, and N = ||B||^2, the `norm`, of the painting (of the weighted mean of
+    several).
+
     Departure for `crowsonkb`: the program's statistic is the squared Wasserstein-2 distance of two normal
     distributions over C, quadratic in the features where the Gram loss is quartic. The factor makes the Gram
     loss agree with it, to second order, for a canvas whose Gram matrix is a multiple of the painting's: for
     G/M = (1 + e) B with B = A/M_a the distance is tr B ((1+e)^(1/2) - 1)^2 / C = e^2 tr B / (4 C), and
     ||G/M - B||^2 = e^2 ||B||^2. Means and covariances count together, as B's second moments. s is
     `CROWSONKB_SCALE`.
-
-    Args:
-        convention: Which formula.
-        channels: C of the layer.
-        positions: M, of the whole canvas.
-        pixels: Width x height of the canvas.
-        trace: T = tr B of the painting (of the weighted mean of several); only for `crowsonkb`.
-        norm: N = ||B||^2, the sum of its squared entries; only for `crowsonkb`.
 
     Source: the table above.
     """

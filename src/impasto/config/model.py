@@ -27,12 +27,8 @@ Groups = Literal[
 PREFIX = "IMPASTO_"  # of environment variables
 LARGEST_EDGE = 30_000  # px
 LONGEST = 120  # characters of a value in a message
-BYTES = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
-    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
-}
+BYTES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
+BYTES |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4}
 COUNTS = {"": 1, "px": 1, "kp": 1000, "mp": 1000**2, "gp": 1000**3}  # pixels
 SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 _ERROR_TEXTS = {  # text -> types of pydantic's errors
@@ -51,14 +47,6 @@ _ERROR_TEXTS = {  # text -> types of pydantic's errors
 def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any) -> Any:
     """Return a pydantic field with help text, unit and group of the command line."""
     extra: dict[str, Any] = {"group": group, "unit": unit}
-    if isinstance(default, dict):
-        copied = dict(default)
-        return Field(
-            default_factory=lambda: dict(copied),
-            description=help,
-            json_schema_extra=extra,
-            **limits,
-        )
     return Field(default=default, description=help, json_schema_extra=extra, **limits)
 
 
@@ -68,13 +56,9 @@ def error_message(
     known: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """Return in one line which fields are wrong and why.
+    """Return in one line which fields of a model are wrong and why.
 
-    Args:
-        model: Name of the model, for errors of the whole.
-        error: From pydantic.
-        known: Fields by name.
-        names: Other names of fields in the message, such as flags.
+    `known` are the fields by name; `names` are other names of them in the message, such as flags.
     """
     lines = []
     missing = [str(item["loc"][-1]) for item in error.errors() if item["type"] == "missing"]

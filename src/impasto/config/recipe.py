@@ -105,10 +105,10 @@ class Calibration(Model):
         last = {item.scale: item for item in self.stretches}.values()
         alphas = " then ".join(dict.fromkeys(f"{item.content_weight:g}" for item in last))
         betas = ", then ".join(f"{item.style_weight:g}" for item in last)
-        ratio = ""
-        if self.achieved is not None:
-            ratio = f"; style to content {self.achieved:.3g} of {self.goal:.3g}"
-        return f"content weight {alphas}, style weight {betas}{ratio}"
+        text = f"content weight {alphas}, style weight {betas}"
+        if self.achieved is None:
+            return text
+        return f"{text}; style to content {self.achieved:.3g} of {self.goal:.3g}"
 
 
 class Recipe(Model):
@@ -145,10 +145,6 @@ class Recipe(Model):
         """Return the recipe as indented JSON, ending in a newline."""
         return self.model_dump_json(indent=2) + "\n"
 
-    def to_line(self) -> str:
-        """Return the recipe as JSON in one line, the form in a picture's file."""
-        return self.model_dump_json()
-
     @classmethod
     def from_json(cls, text: str | bytes, label: str = "") -> Self:
         """Return the recipe in a JSON text; `label` names its file in messages.
@@ -172,12 +168,10 @@ class Recipe(Model):
             )
         try:
             return cls.model_validate_json(text)
-        except ValidationError as error:
-            message = error_message("recipe", error, cls.model_fields)
+        except (ValidationError, SettingsError) as error:
+            message = str(error)
+            if isinstance(error, ValidationError):
+                message = error_message("recipe", error, cls.model_fields)
             raise SettingsError(
                 f"{where}not a recipe of this version: {message}; {REMEDY}"
-            ) from error
-        except SettingsError as error:
-            raise SettingsError(
-                f"{where}not a recipe of this version: {error}; {REMEDY}"
             ) from error

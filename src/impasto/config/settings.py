@@ -289,18 +289,6 @@ class Settings(Model):
         """Evaluations at each scale: `evaluations`, or the number of `quality`."""
         return QUALITY[self.quality] if self.evaluations is None else self.evaluations
 
-    @property
-    def solver_options(self) -> dict[str, Any]:
-        """Arguments of the solver's constructor, except those that depend on memory."""
-        bounds = (0.0, 1.0) if self.bounded else None
-        if self.solver == "scipy":
-            return {"history": self.history, "line_search": self.line_search}
-        if self.solver == "lbfgs":
-            return {"history": self.history, "bounds": bounds}
-        betas = self.adam_beta1, self.adam_beta2
-        rate, epsilon = self.learning_rate, self.adam_epsilon
-        return {"learning_rate": rate, "betas": betas, "epsilon": epsilon, "bounds": bounds}
-
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
         """Return the settings of a preset, with changes.

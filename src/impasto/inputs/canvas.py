@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.config.settings import Init
-from impasto.inputs.pyramid import Scale
 
 GRAY_NOISE = 0.01  # standard deviation of the small noise around mid gray
 
@@ -18,14 +17,11 @@ def start(
 ) -> Tensor:
     """Return the first canvas, of the content's size.
 
-    Args:
-        init: `noise` is uniform over valid pixels (the paper's start); `gray` is mid gray with a little
-            noise; `style` is the painting, scaled to cover the canvas and cropped in the middle.
-        noise: Share of white noise that is mixed in, 0 to 1.
-        seed: Of the noise, which is drawn on the CPU, so that it is the same on every device.
-        content: The photo at this scale, (1, 3, H, W).
-        style: The first painting, any size, (1, 3, h, w).
-        picture: The user's start at this scale, (1, 3, H, W), for `picture`.
+    With `init="noise"` it is uniform over valid pixels (the paper's start); with `gray` mid gray with some
+    noise; with `style` the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in
+    the middle; with `picture` the user's start and with `content` the photo at this scale, (1, 3, H, W). The
+    share `noise`, 0 to 1, of white noise is mixed in; noise is drawn on the CPU, so that it is the same on
+    every device.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.rand(content.shape, generator=generator).to(content.device)
@@ -48,31 +44,24 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
     factor = max(height / image.shape[-2], width / image.shape[-1])
     rows = max(height, round(image.shape[-2] * factor))
     columns = max(width, round(image.shape[-1] * factor))
-    larger = _resize(image, rows, columns)
+    larger = resize(image, rows, columns)
     top, left = (rows - height) // 2, (columns - width) // 2
     return larger[..., top : top + height, left : left + width].contiguous()
 
 
-def upscale(canvas: Tensor, scale: Scale) -> Tensor:
-    """Return the canvas at another size, (1, 3, H, W), by bicubic interpolation, in [0, 1]."""
-    return _resize(canvas, scale.height, scale.width)
-
-
 def grow(canvas: Tensor, before: Tensor, after: Tensor, detail: float) -> Tensor:
-    """Return the canvas at the next scale, with detail of the photo that the last scale could not show.
+    """Return the canvas (1, 3, h, w) at the next scale, with detail of the photo that the last lacked.
 
-    Args:
-        canvas: The result of the last scale, (1, 3, h, w).
-        before: The photo at the last scale, (1, 3, h, w).
-        after: The photo at the next scale, (1, 3, H, W).
-        detail: Share of the detail, after - upscaled(before), that is added; 0 to 1.
+    The photo is `before` (1, 3, h, w) at the last scale, and `after` (1, 3, H, W) at the next one. `detail`
+    is the share of the detail, after - enlarged(before), that is added; 0 to 1.
     """
     height, width = after.shape[-2:]
-    missing = after - _resize(before, height, width)
-    return (_resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
+    missing = after - resize(before, height, width)
+    return (resize(canvas, height, width) + detail * missing).clamp(0.0, 1.0)
 
 
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Return an image at another size, (B, 3, height, width), by bicubic interpolation, in [0, 1]."""
     if image.shape[-2:] == (height, width):
         return image
     resized = functional.interpolate(

@@ -78,10 +78,8 @@ def _matrix(like: Tensor) -> Tensor:
 
 def _mixed(matrix: Tensor, planes: Tensor) -> Tensor:
     """Return the planes (..., 3, H, W) mixed by a matrix (3, 3)."""
-    rows = []
-    for row in matrix.tolist():
-        first, second, third = planes.unbind(-3)
-        rows.append(first * row[0] + second * row[1] + third * row[2])
+    first, second, third = planes.unbind(-3)
+    rows = [first * a + second * b + third * c for a, b, c in matrix.tolist()]
     return torch.stack(rows, dim=-3)
 
 

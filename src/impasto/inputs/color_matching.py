@@ -149,11 +149,8 @@ def histogram(painting: Palette, photo: Palette) -> Move:
 def recolor(image: Tensor, move: Move, amount: float = 1.0, alpha: Tensor | None = None) -> Tensor:
     """Move the colors of an image on the CPU, in place, clipped to [0, 1]; return it.
 
-    Args:
-        image: (1, 3, H, W), composited over white; stays white where it is transparent.
-        move: From color to color.
-        amount: Share of the change, 0 to 1.
-        alpha: Of the image, (1, 1, H, W); None: opaque.
+    The image, (1, 3, H, W), is composited over white and stays white where its alpha, (1, 1, H, W), is 0.
+    `amount` is the share of the change, 0 to 1.
     """
     height, width = image.shape[-2:]
     rows = max(1, STRIP // width)

@@ -25,11 +25,9 @@ SOFT = "linear"  # the kernel that paintings are scaled with
 class Recolor:
     """How colors are changed; not at all where `mode` is `style` or `amount` 0.
 
-    Attributes:
-        mode: As in the settings.
-        amount: Share of the photo's colors, 0 to 1.
-        edge: Long edge, in pixels, at which colors are measured: the result's, so that at its size the
-            painting has the photo's mean and covariance, at most `MEASURED`.
+    `amount` is the share of the photo's colors, 0 to 1. `edge` is the long edge, in pixels, at which colors
+    are measured: the result's, so that at its size the painting has the photo's mean and covariance, at most
+    `MEASURED`.
     """
 
     mode: Color = "style"
@@ -57,14 +55,9 @@ class Recolor:
     def seen(
         self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0
     ) -> Tensor:
-        """Return a painting as the network sees it, (1, 3, H, W), in [0, 1].
+        """Return a painting as the network sees it, (1, 3, H, W), in [0, 1], at a size in pixels.
 
-        Args:
-            painting: Any size.
-            move: Its color map.
-            width: W.
-            height: H.
-            stroke: Above 1 it is softened.
+        `move` is its color map; with a stroke above 1 it is softened.
         """
         image = painting.tensor(width, height, kernel=SOFT)
         if stroke > 1:

@@ -34,12 +34,9 @@ OpenedMask = Mask | str | None  # with an opened `Picture`; REST; None: everywhe
 
 
 def check(mask: OpenedMask, over: Picture, role: str) -> None:
-    """Refuse a mask that has another shape than its picture, has colors, or is empty.
+    """Refuse a mask that has another shape than its picture `over`, has colors, or is empty.
 
-    Args:
-        mask: Opened.
-        over: The photo or the painting that it belongs to.
-        role: What that is in messages, such as `photo cat.jpg`.
+    `role` is what the picture is in messages, such as `photo cat.jpg`.
 
     Raises:
         InputError: The mask does not fit.
@@ -82,9 +79,9 @@ def _same_shape(mask: tuple[int, int], picture: tuple[int, int]) -> bool:
     return off <= SHAPE or (pixel <= 1 and off <= 1 / min(a, b))
 
 
-def preview_size(picture: Picture) -> tuple[int, int]:
+def preview_size(picture: Picture, edge: int = PREVIEW) -> tuple[int, int]:
     """Return a small size of a picture's shape, (width, height), at which a mask is checked."""
-    factor = min(1.0, PREVIEW / max(picture.width, picture.height))
+    factor = min(1.0, edge / max(picture.width, picture.height))
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
 
 
@@ -107,20 +104,17 @@ def tensor(mask: Mask, width: int, height: int) -> Tensor:
     """Return a mask at a size, (1, 1, height, width) in [0, 1]."""
     picture: Picture = mask.picture
     if mask.color is not None:
-        return _sized(_of_color(picture, mask.color), width, height)
+        image = _of_color(picture, mask.color)
+        if image.shape[-2:] == (height, width):
+            return image
+        size = (height, width)
+        sized = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
+        return sized.clamp_(0.0, 1.0)
     if _by_alpha(picture):
         alpha = picture.alpha(width, height)
         assert alpha is not None
         return alpha
     return picture.tensor(width, height, kernel=SOFT).mean(dim=1, keepdim=True)
-
-
-def _sized(image: Tensor, width: int, height: int) -> Tensor:
-    if image.shape[-2:] == (height, width):
-        return image
-    size = (height, width)
-    sized = functional.interpolate(image, size=size, mode="bilinear", antialias=True)
-    return sized.clamp_(0.0, 1.0)
 
 
 # --- segmentations -------------------------------------------------------------------------------
@@ -135,9 +129,7 @@ def colors(picture: Picture) -> list[str]:
     Raises:
         InputError: The picture is no segmentation: it has too many colors, or few flat regions.
     """
-    factor = min(1.0, PALETTE / max(picture.width, picture.height))
-    width, height = (max(1, round(edge * factor)) for edge in (picture.width, picture.height))
-    image = picture.tensor(width, height, "nearest")
+    image = picture.tensor(*preview_size(picture, PALETTE), "nearest")
     pixels = (image[0] * 255).round().to(torch.int64)
     codes = pixels[0] << 16 | pixels[1] << 8 | pixels[2]
     flat = _flat(image)
@@ -234,14 +226,7 @@ def _left(masks: Iterable[Tensor], width: int, height: int) -> Tensor:
 def summary(
     masks: Sequence[OpenedMask], names: Sequence[str], photo: Picture, protect: OpenedMask = None
 ) -> str:
-    """Return one line for messages: how much of the photo each region covers, overlap and gaps.
-
-    Args:
-        masks: Of the styles.
-        names: Of the styles.
-        photo: That they belong to.
-        protect: What stays the photo.
-    """
+    """Return one line: how much of the photo the region of each style covers, overlap and gaps."""
     everywhere = [name for mask, name in zip(masks, names, strict=True) if mask is None]
     width, height = preview_size(photo)
     tensors: dict[object, Tensor] = {}
@@ -295,9 +280,8 @@ def _percent(mask: Tensor) -> str:
 def feathered(mask: Tensor, feather: float) -> Tensor:
     """Return how much of each pixel stays the photo: 1 in the region, falling to 0 around it.
 
-    Args:
-        mask: (1, 1, h, w) in [0, 1]; the region is where it is 0.5 or more.
-        feather: Width of the soft edge outside the region, in pixels.
+    The region is where the mask, (1, 1, h, w) in [0, 1], is 0.5 or more. `feather` is the width of the soft
+    edge outside it, in pixels.
     """
     kept = (mask >= 0.5).float()
     radius = round(feather / 4)
@@ -314,15 +298,17 @@ def feathered(mask: Tensor, feather: float) -> Tensor:
 
 def _spread(image: Tensor, radius: int, dim: int) -> Tensor:
     """Return the largest value within a radius along one dimension."""
-    size, pad = (
-        ((2 * radius + 1, 1), (radius, 0)) if dim == 2 else ((1, 2 * radius + 1), (0, radius))
-    )
-    padded = functional.pad(image, (pad[1], pad[1], pad[0], pad[0]))
-    return functional.max_pool2d(padded, size, stride=1)
+    size, pad = _window(radius, dim)
+    return functional.max_pool2d(functional.pad(image, pad), size, stride=1)
 
 
 def _mean(image: Tensor, radius: int, dim: int) -> Tensor:
     """Return the mean within a radius along one dimension, the border repeated."""
-    pad = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
-    size = (2 * radius + 1, 1) if dim == 2 else (1, 2 * radius + 1)
+    size, pad = _window(radius, dim)
     return functional.avg_pool2d(functional.pad(image, pad, mode="replicate"), size, stride=1)
+
+
+def _window(radius: int, dim: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Return size and padding of a window along one dimension."""
+    long = 2 * radius + 1
+    return ((long, 1), (0, 0, radius, radius)) if dim == 2 else ((1, long), (radius, radius, 0, 0))

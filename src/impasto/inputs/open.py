@@ -22,10 +22,6 @@ StyleLike = PictureLike | Style
 MaskLike = PictureLike | Mask
 
 
-def _log_skipped(folder: str, error: PictureError) -> None:
-    log.warning("left out of the style: %s", error)
-
-
 @dataclass
 class Opener:
     """Opens pictures; those whose files were read before are opened from their bytes, once each.
@@ -35,22 +31,18 @@ class Opener:
 
         opener = Opener({"-": ("stdin", data), ...}, folders={"monet": ("monet/1.jpg", ...)}, limits=limits)
         styles = open_styles([Style("monet", 2.0, mask=Mask("segments.png", "#00f"))], opener)
-        photo, protect = opener.picture("-"), opener.mask("keep.png")
-        inputs = open_inputs(photo, styles, settings, None, protect)
 
-    Args:
-        files: Files that were read: a name -> its name for messages, and all its bytes, which are dropped
-            once the picture is open.
-        folders: Folders that were listed: a name -> names in `files`. Other folders are listed when opened.
-        limits: What is refused before it is unpacked; those of the environment if None.
-        on_skip: Called with a folder and the error of a picture in it that cannot be read and is left out;
-            logs a warning by default.
+    `files` are by name: a name for messages, and all bytes, which are dropped once the picture is open.
+    `folders` have names in `files`; others are listed when opened. `limits` default to the environment's.
+    `on_skip` is called with a folder and the error of a picture in it that cannot be read and is left out.
     """
 
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
     folders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     limits: Input | None = None
-    on_skip: Callable[[str, PictureError], None] = _log_skipped
+    on_skip: Callable[[str, PictureError], None] = lambda folder, error: log.warning(
+        "left out of the style: %s", error
+    )
     _pictures: dict[str, Picture] = field(default_factory=dict, init=False, repr=False)
 
     def picture(self, source: PictureLike) -> Picture:
@@ -106,14 +98,7 @@ def open_inputs(
     start: PictureLike | None,
     protect: MaskLike | None = None,
 ) -> Inputs:
-    """Open everything that goes in, before anything is computed.
-
-    Args:
-        content: The photo.
-        style: The painting or paintings; those that `open_styles` returned are not opened again.
-        settings: `init`, `stroke`, `protect_feather` and the colors count.
-        start: The first canvas, for `init="picture"` only.
-        protect: A mask of what stays the photo, "rest" for what no mask covers, or None.
+    """Open everything that goes in, before anything is computed; what is open already stays as it is.
 
     Raises:
         InputError: A picture cannot be read, styles or start are missing, or a mask does not fit.
@@ -175,10 +160,6 @@ def open_styles(
     """Return the styles with their pictures and masks opened, a folder's pictures one by one.
 
     The pictures of a folder share its weight equally.
-
-    Args:
-        style: One or several.
-        opener: Opens their pictures; one without files if None.
 
     Raises:
         InputError: A picture cannot be read, or there is none.

@@ -30,12 +30,9 @@ log = logging.getLogger(__name__)
 class StyleUse:
     """Where and how a painting is used.
 
-    Attributes:
-        stroke: Long edge of the painting in units of the canvas'.
-        mask: Where in the photo.
-        source_mask: Which part of the painting counts; None: all of it.
-        layers: Its own layers and their weights; None: those of the settings.
-        own_stroke: The stroke of the `Style`, None where that of the settings is used.
+    `stroke` is its long edge in units of the canvas'; `own_stroke` that of the `Style`, None where that of
+    the settings is used. `mask` lies in the photo, `source_mask` in the painting. `layers` are its own, with
+    their weights; None: those of the settings.
     """
 
     stroke: float = 1.0
@@ -79,17 +76,11 @@ class ScaledInputs:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The opened pictures of a run.
+    """The opened pictures of a run; the photo is `content`.
 
-    Attributes:
-        content: The photo.
-        styles: The paintings.
-        weights: Of the paintings, as given; at least one is above 0.
-        start: The first canvas, for `init="picture"` only.
-        uses: One for each painting; none at all: each is plain.
-        protect: What stays the photo; "rest" is what no mask covers.
-        feather: Width of the protection's soft edge, in percent of the long edge.
-        recolor: How colors are changed.
+    At least one of the paintings' `weights` is above 0. `start` is the first canvas, for `init="picture"`
+    only. There is one of `uses` for each painting, or none at all: each is plain. `protect` stays the photo;
+    "rest" is what no mask covers; `feather` is the width of its soft edge, in percent of the long edge.
     """
 
     content: Picture
@@ -128,11 +119,7 @@ class Inputs:
         if self.protect is not None:  # the mask, the photo, the protected canvas
             total += 4 * (1 + 3 + 3) * scale.width * scale.height
         if len(self.styles) > 2:
-            shapes = [
-                PictureShape("", s.width, s.height, use.stroke)
-                for s, use in self._styles_and_uses()
-            ]
-            sizes = [shape.at(scale.long_edge) for shape in shapes[2:]]
+            sizes = [shape.at(scale.long_edge) for shape in self.shapes[2:]]
             total += sum(12 * size.width * size.height for size in sizes)
         return total
 
@@ -165,11 +152,7 @@ class Inputs:
         return layers
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
-        """Return the scales of a run, coarsest first.
-
-        Args:
-            settings: Sizes and weights count.
-            layers: That the run reads.
+        """Return the scales of a run that reads certain layers, coarsest first.
 
         Raises:
             InputError: A picture is too small for them at the size of the result.
@@ -181,12 +164,7 @@ class Inputs:
         """Return all inputs at a scale; a painting's long edge becomes the canvas', times its stroke.
 
         The photo is scaled sharply (Lanczos), the paintings softly (linear): a sharpened painting makes the
-        canvas grow a fine weave. Chosen by eye; see docs/decisions.
-
-        Args:
-            scale: Size of the canvas.
-            device: Where the tensors are.
-            shared: Where runs share scaled paintings and their masks; None: nothing is shared.
+        canvas grow a fine weave. Chosen by eye; see docs/decisions. Runs share paintings through `shared`.
         """
         shared = shared or Shared(0)
         width, height = scale.width, scale.height
@@ -206,9 +184,7 @@ class Inputs:
             free = 1 - kept
             guides = [free if guide is None else guide * free for guide in guides]
         sources = [
-            None
-            if use.source_mask is None
-            else _source_guide(use.source_mask, size, device, shared)
+            _source_guide(use.source_mask, size, device, shared)
             for use, size in zip(self.uses, sizes, strict=True)
         ]
         return replace(
@@ -267,8 +243,10 @@ class Inputs:
         )
 
 
-def _source_guide(mask: Mask, size: Scale, device: str, shared: Shared) -> Tensor:
+def _source_guide(mask: Mask | None, size: Scale, device: str, shared: Shared) -> Tensor | None:
     """Return the mask of a painting, (1, 1, h, w)."""
+    if mask is None:
+        return None
     return shared.get(
         ("painting's mask", mask.picture, mask.color, size, device),
         lambda: masks.tensor(mask, size.width, size.height).to(device),
@@ -280,32 +258,26 @@ def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
 
     Runs that have `shared` in common log each message once.
     """
-    messages: list[tuple[int, str]] = []
+
+    def say(level: int, message: str) -> None:
+        shared.get(("logged", message), partial(log.log, level, "%s", message))
+
     for (style, use), shape in zip(inputs._styles_and_uses(), inputs.shapes, strict=True):
         factor = shape.at(scale.long_edge).width / style.width
         if use.stroke > 1 and factor > ENLARGED:
-            message = (
+            say(
+                logging.WARNING,
                 f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
-                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones"
+                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones",
             )
-            messages.append((logging.WARNING, message))
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]
         used = [use.mask for use in inputs.uses]
-        message = masks.summary(used, names, inputs.content, inputs.protect)
-        messages.append((NOTE, message))
-    for level, message in messages:
-        shared.get(("logged", message), partial(log.log, level, "%s", message))
+        say(NOTE, masks.summary(used, names, inputs.content, inputs.protect))
 
 
 def record(picture: Picture, weight: float = 1.0, use: StyleUse | None = None) -> InputRecord:
-    """Return what the recipe keeps of an input: the hash of its bytes, its name without a folder.
-
-    Args:
-        picture: The photo or a painting.
-        weight: Of a painting.
-        use: Of a painting.
-    """
+    """Return what the recipe keeps of a picture, and of its weight and use as a painting; no folders."""
     use = use or StyleUse()
     return InputRecord(
         name=picture.name,

@@ -35,14 +35,9 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class PictureShape:
-    """An input's size, and what it is used for.
+    """An input's own size in pixels, its name in messages, and what it is used for.
 
-    Attributes:
-        name: In messages.
-        width: Its own, in pixels.
-        height: Its own, in pixels.
-        stroke: Long edge at a scale, in units of the canvas'.
-        layers: That read it; None: all of the run.
+    `stroke` is its long edge at a scale, in units of the canvas'; `layers` read it; None: all of the run.
     """
 
     name: str
@@ -66,12 +61,8 @@ def scales(
 ) -> tuple[Scale, ...]:
     """Return the scales of a run, coarsest first; the last one is the size of the result.
 
-    A coarse scale at which any input would be too small for the layers is left out.
-
-    Args:
-        shapes: The photo, then the paintings.
-        settings: `size` and `min_size` count.
-        layers: That the losses read; each needs a certain number of pixels.
+    A coarse scale at which any input would be too small for the layers is left out. `shapes` are the photo's,
+    then the paintings'.
 
     Raises:
         InputError: At the size of the result an input would be too small for the layers.

@@ -18,14 +18,11 @@ T = TypeVar("T")
 
 
 class Shared:
-    """A cache of values by key, which drops the least recently used ones beyond its limit.
+    """A cache of values by key, which drops the least recently used ones beyond its limit in bytes.
 
-    Cached values must not be changed in place. Keys contain the objects that a value depends on, compared by
-    identity where they define no equality, so that a key never stands for another value.
-
-    Args:
-        limit: Bytes of tensors; 0 caches nothing, for a single run.
-        photos: Whether values that depend on the photo are cached.
+    A limit of 0 caches nothing, for a single run; with `photos=False`, nothing that depends on the photo is
+    cached. Cached values must not be changed in place. Keys contain the objects that a value depends on,
+    compared by identity where they define no equality, so that a key never stands for another value.
     """
 
     def __init__(self, limit: int = LIMIT, *, photos: bool = True) -> None:
@@ -34,12 +31,9 @@ class Shared:
         self.made = 0  # values made so far
 
     def get(self, key: Hashable, make: Callable[[], T], *, photo: bool = False) -> T:
-        """Return the value of a key; `make` it if it is not cached.
+        """Return the value of a key, which names all that it depends on; `make` it if it is not cached.
 
-        Args:
-            key: All that the value depends on.
-            make: Makes the value.
-            photo: Whether it depends on the photo.
+        `photo` says whether it depends on the photo.
         """
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -50,16 +44,14 @@ class Shared:
         size = sum(tensor.nbytes for tensor in _tensors(value))
         if size <= self._limit and self._limit and (self._photos or not photo):
             self._kept[key] = (value, size)
-            while len(self._kept) > ENTRIES or self._size() > self._limit:
-                self._kept.popitem(last=False)
+            total = sum(size for _, size in self._kept.values())
+            while len(self._kept) > ENTRIES or total > self._limit:
+                total -= self._kept.popitem(last=False)[1][1]
         return value
 
     def clear(self) -> None:
         """Drop all values."""
         self._kept.clear()
-
-    def _size(self) -> int:
-        return sum(size for _, size in self._kept.values())
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

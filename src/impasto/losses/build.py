@@ -27,10 +27,7 @@ def layers_of(
 ) -> list[str]:
     """Return the layers that a run reads, in the network's order.
 
-    Args:
-        settings: Weights and layers of the losses; a strength reads further layers.
-        extra_losses: With layers of their own.
-        inputs: Styles may have layers of their own; without inputs those of the settings count.
+    Styles of the `inputs` may have layers of their own; without inputs those of the settings count.
     """
     names = set() if inputs is None else inputs.layers(settings)
     names |= {layer for loss in extra_losses for layer in loss.layers}
@@ -56,14 +53,8 @@ def build_losses(
 ) -> list[Loss]:
     """Return the losses of the settings with their targets.
 
-    Args:
-        network: The features' source.
-        pictures: Photo and paintings at this scale.
-        settings: Weights, layers and convention count.
-        shared: Where runs share targets; None: nothing is shared.
-        tile: Edge of the tiles that the pictures are computed in, in pixels; 0 computes them whole.
-        compact: Store the photo's features in 16 bits.
-        on_part: Called after every tile.
+    The targets are computed in tiles of `tile` px (0: whole) and shared through `shared`; `compact` stores
+    the photo's features in 16 bits, and `on_part` is called after every tile.
     """
     shared = shared or Shared(0)
     features = TiledFeatures(FeatureExtractor.of(network), tile, on_part)

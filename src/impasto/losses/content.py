@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from impasto.config.conventions import Convention
-from impasto.losses.loss import Features, LayerLoss, Statistics, Windows, crop_whole, window_of
+from impasto.losses.loss import (
+    Features,
+    LossWithGradient,
+    Statistics,
+    Windows,
+    crop_whole,
+    window_of,
+)
+from impasto.network.tiles import Window
 
 
 def squared_distance(features: Tensor, target: Tensor) -> Tensor:
@@ -18,7 +26,7 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ContentLoss(LayerLoss):
+class ContentLoss(LossWithGradient):
     """The squared distance from the photo's features: equation 1 of Gatys et al. 2016, or its mean.
 
     `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
@@ -31,26 +39,18 @@ class ContentLoss(LayerLoss):
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum (F - P)^2,)."""
         part, _ = self.features_and_guide(features, windows)
-        return (squared_distance(part, self._target_in(windows)),)
+        return (squared_distance(part, crop_whole(self.target, window_of(self.layer, windows))),)
 
-    def _target_in(self, windows: Windows | None) -> Tensor:
-        return crop_whole(self.target, window_of(self.layer, windows))
-
-    def backward(
+    def add_gradient(
         self,
-        features: Features,
-        windows: Windows | None,
-        grad_statistics: Sequence[Tensor | None],
-        grad_features: Tensor | None,
-    ) -> Tensor | None:
-        """Add 2 (F - P) times the derivative for the sum; see `LossWithGradient`."""
-        (slope,) = grad_statistics
-        if slope is None:
-            return grad_features
-        part, _ = self.features_and_guide(features, windows)
-        gradient, gradient_part = self.gradient_and_part(features, windows, grad_features)
-        gradient_part.add_((part - self._target_in(windows)).mul_(2 * slope))
-        return gradient
+        gradient: Tensor,
+        part: Tensor,
+        guide: Tensor | None,
+        window: Window | None,
+        slopes: Sequence[Tensor],
+    ) -> None:
+        """Add 2 (F - P) times the derivative for the sum."""
+        gradient.add_((part - crop_whole(self.target, window)).mul_(2 * slopes[0]))
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""

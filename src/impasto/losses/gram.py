@@ -11,14 +11,15 @@ from impasto.config.conventions import Convention
 from impasto.losses.loss import (
     STRIP,
     Features,
-    LayerLoss,
+    LossWithGradient,
     Statistics,
     Windows,
+    number_of_positions,
     strips,
     strips_like,
     summed_in,
-    window_of,
 )
+from impasto.network.tiles import Window
 
 
 class _Gram(torch.autograd.Function):
@@ -51,13 +52,9 @@ class _Gram(torch.autograd.Function):
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Return G_ij = sum_k F_ik F_kj, not normalized.
+    """Return G_ij = sum_k F_ik F_kj, not normalized, (B, C, C), symmetric and positive semi-definite.
 
-    Args:
-        features: (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
-
-    Returns:
-        (B, C, C), symmetric and positive semi-definite.
+    The features are (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
 
     Source: Gatys, Ecker and Bethge 2016, equation 3.
     """
@@ -68,9 +65,8 @@ def gram_matrix(features: Tensor) -> Tensor:
 def guided_gram(features: Tensor, guide: Tensor) -> Statistics:
     """Return (sum_k t_k F_ik F_jk, sum_k t_k): a Gram matrix (1, C, C) and the positions counted.
 
-    Args:
-        features: (1, C, h, w), float32, float64, or bfloat16 (summed in float32).
-        guide: The weights t, (1, 1, h, w) in [0, 1].
+    The features are (1, C, h, w), float32, float64, or bfloat16 (summed in float32). The guide has the
+    weights t, (1, 1, h, w) in [0, 1].
     """
     roots, wide = _roots(guide, features), summed_in(features)
     channels = features.shape[1]
@@ -86,7 +82,7 @@ def _roots(guide: Tensor, features: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GramLoss(LayerLoss):
+class GramLoss(LossWithGradient):
     """The style of one layer as a Gram matrix: equation 4 of Gatys et al. 2016, or its mean.
 
     `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
@@ -103,38 +99,33 @@ class GramLoss(LayerLoss):
         part, guide = self.features_and_guide(features, windows)
         if guide is not None:
             return guided_gram(part, guide)
-        gram = gram_matrix(part)
-        return gram, torch.tensor(float(part.shape[-2] * part.shape[-1]), device=gram.device)
+        return gram_matrix(part), number_of_positions(part)
 
-    def backward(
+    def add_gradient(
         self,
-        features: Features,
-        windows: Windows | None,
-        grad_statistics: Sequence[Tensor | None],
-        grad_features: Tensor | None,
-    ) -> Tensor | None:
-        """Add (S + S^T) F, S being the derivative for G; see `LossWithGradient`."""
-        slope = grad_statistics[0]
-        if slope is None:
-            return grad_features
-        part, guide = self.features_and_guide(features, windows)
-        gradient, gradient_part = self.gradient_and_part(features, windows, grad_features)
-        slope = (slope + slope.transpose(1, 2))[0].to(part.dtype)
-        rows, flat = gradient_part.permute(0, 2, 3, 1), part.permute(0, 2, 3, 1)  # (1, h, w, C)
-        whole = guide is None and window_of(self.layer, windows) is None
+        gradient: Tensor,
+        part: Tensor,
+        guide: Tensor | None,
+        window: Window | None,
+        slopes: Sequence[Tensor],
+    ) -> None:
+        """Add (S + S^T) F, S being the derivative for G."""
+        slope = (slopes[0] + slopes[0].transpose(1, 2))[0].to(part.dtype)
+        rows, flat = gradient.permute(0, 2, 3, 1), part.permute(0, 2, 3, 1)  # (1, h, w, C)
+        whole = guide is None and window is None
         if whole and rows.is_contiguous() and flat.is_contiguous():
             rows.view(-1, slope.shape[0]).addmm_(flat.view(-1, slope.shape[0]), slope)
-            return gradient
-        features_strips = strips(part)
-        roots = strips_like(None if guide is None else _roots(guide, part), features_strips)
-        for target, strip, root in zip(strips(gradient_part), features_strips, roots, strict=True):
+            return
+        parts = strips(part)
+        roots = strips_like(None if guide is None else _roots(guide, part), parts)
+        for target, strip, root in zip(strips(gradient), parts, roots, strict=True):
+            values = strip.permute(0, 2, 3, 1)
             if root is None:
-                added = strip.permute(0, 2, 3, 1) @ slope
+                added = values @ slope
             else:
                 root = root.permute(0, 2, 3, 1)
-                added = ((strip.permute(0, 2, 3, 1) * root) @ slope).mul_(root)
+                added = ((values * root) @ slope).mul_(root)
             target.permute(0, 2, 3, 1).add_(added)
-        return gradient
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the weighted sum over styles of the squared distance of normalized Gram matrices."""

@@ -3,20 +3,12 @@
 `measure(features, windows) -> statistics` sums over positions, so the sums of tiles add up; and
 `value(statistics) -> scalar` compares them with targets made once a scale. A whole picture is one tile.
 
-Two conventions, both exact. F and P are features (C channels, M positions), G = F F^T, A that of the style:
-
-* `paper` (Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5): content 1/2 sum (F - P)^2;
-  style E_l = 1/(4 C^2) sum (G/M - A/M_a)^2, which is the paper's 1/(4 N^2 M^2) sum (G - A)^2 where both
-  pictures have M positions. Departure: the paper's form is not defined where they differ; this one is.
-* `mean` (the default): content mean (F - P)^2; style mean (G/(C M) - A/(C M_a))^2. Does not depend on the
-  size of the pictures. Departure from the paper: constants only, so that weights keep their meaning.
-
-The formulas of other programs are the `mean` times a factor; `config.conventions` has the table.
+The formulas, of the paper and of other programs, and their sources: `config.conventions`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -57,27 +49,6 @@ class Loss(Protocol):
         """Return the unweighted loss, a scalar."""
 
 
-@runtime_checkable
-class LossWithGradient(Protocol):
-    """What a loss of one layer may offer besides: its own backward pass, without autograd."""
-
-    def backward(
-        self,
-        features: Features,
-        windows: Windows | None,
-        grad_statistics: Sequence[Tensor | None],
-        grad_features: Tensor | None,
-    ) -> Tensor | None:
-        """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
-
-        Args:
-            features: As for `measure`.
-            windows: As for `measure`.
-            grad_statistics: Derivatives of the total for the statistics; None where it does not depend.
-            grad_features: The gradient for the layer so far, (1, C, h, w), channels last, or None.
-        """
-
-
 @dataclass(frozen=True)
 class Penalty:
     """A loss of your own: a function of the features, the canvas being `features["image"]`.
@@ -107,22 +78,13 @@ class Penalty:
         return (value.float() if value.dtype == torch.bfloat16 else value).reshape(())
 
 
-# --- losses on one layer -------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class LayerLoss:
-    """Base of the losses on one layer: which positions count, and how much.
+    """Base of the losses on one layer: which positions count, and how much; see also `Loss`.
 
-    Attributes:
-        name: As of `Loss`.
-        weight: As of `Loss`.
-        layer: Whose features are compared.
-        factor: Multiplies the value.
-        guide: Weights t of the positions, (1, 1, h, w) of the whole canvas at the layer's size, in [0, 1];
-            None: all count alike. Source: Gatys et al. 2017, "Controlling perceptual factors", equation 4;
-            departure: normalized by the sum of t.
-        additive: As of `Loss`.
+    `factor` multiplies the value. `guide` has the weights t of the positions, (1, 1, h, w) of the whole
+    canvas at the layer's size, in [0, 1]; None: all count alike. Source: Gatys et al. 2017, "Controlling
+    perceptual factors", equation 4; departure: normalized by the sum of t.
     """
 
     name: str
@@ -146,13 +108,43 @@ class LayerLoss:
         guide = None if self.guide is None else crop_whole(self.guide, window)
         return crop(features[self.layer], window), guide
 
-    def gradient_and_part(
-        self, features: Features, windows: Windows | None, grad_features: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient for the layer, zeros where it is None, and a view of its window."""
+
+@dataclass(frozen=True)
+class LossWithGradient(LayerLoss):
+    """A loss of one layer with a backward pass of its own, without autograd."""
+
+    def backward(
+        self,
+        features: Features,
+        windows: Windows | None,
+        grad_statistics: Sequence[Tensor | None],
+        grad_features: Tensor | None,
+    ) -> Tensor | None:
+        """Add the gradient for the layer to `grad_features`, in place; where that is None, make one.
+
+        `grad_statistics` are derivatives of the total for the statistics; None where it does not depend.
+        `grad_features` is the gradient for the layer so far, (1, C, h, w), channels last, or None.
+        """
+        slopes = [slope for slope in grad_statistics if slope is not None]
+        if len(slopes) < len(grad_statistics):
+            return grad_features
+        window = window_of(self.layer, windows)
+        part, guide = self.features_and_guide(features, windows)
         if grad_features is None:
             grad_features = torch.zeros_like(features[self.layer])
-        return grad_features, crop(grad_features, window_of(self.layer, windows))
+        self.add_gradient(crop(grad_features, window), part, guide, window, slopes)
+        return grad_features
+
+    def add_gradient(
+        self,
+        gradient: Tensor,
+        part: Tensor,
+        guide: Tensor | None,
+        window: Window | None,
+        slopes: Sequence[Tensor],
+    ) -> None:
+        """Add the gradient for the features `part` of a window, (1, C, h, w), in place; see `backward`."""
+        raise NotImplementedError
 
 
 def window_of(layer: str, windows: Windows | None) -> Window | None:
@@ -185,6 +177,11 @@ def strips_like(guide: Tensor | None, features: Sequence[Tensor]) -> Sequence[Te
 def add_statistics(first: Statistics, second: Statistics) -> Statistics:
     """Add the statistics of two tiles."""
     return tuple(a + b for a, b in zip(first, second, strict=True))
+
+
+def number_of_positions(features: Tensor) -> Tensor:
+    """Return h * w of features (B, C, h, w), a scalar on their device."""
+    return torch.tensor(float(features.shape[-2] * features.shape[-1]), device=features.device)
 
 
 def at_layer(mask: Tensor, layer: str) -> Tensor:

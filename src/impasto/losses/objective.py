@@ -35,9 +35,6 @@ LARGE = 64_000_000  # bytes of a canvas for which this is done between evaluatio
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-# --- the network of a run ------------------------------------------------------------------------
-
-
 def prepare(
     weights: Mapping[str, Tensor],
     *,
@@ -56,20 +53,13 @@ def load_network(
 ) -> FeatureExtractor:
     """Return the network of a run with a resolved `runtime`; runs that share it load it once."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
-
-    def make() -> FeatureExtractor:
-        return prepare(
-            weights,
-            pooling=settings.pooling,
-            padding=settings.padding,
-            precision=precision,
-            device=runtime.device,
-        )
-
-    return shared.get((settings.pooling, settings.padding, precision, runtime.device), make)
-
-
-# --- protection ----------------------------------------------------------------------------------
+    pooling, padding, device = settings.pooling, settings.padding, runtime.device
+    return shared.get(
+        (pooling, padding, precision, device),
+        lambda: prepare(
+            weights, pooling=pooling, padding=padding, precision=precision, device=device
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,22 +83,16 @@ class Protection:
         gradient.sub_(gradient * self.kept)
 
 
-# --- the objective -------------------------------------------------------------------------------
-
-
 class Objective:
     """A weighted sum of named losses over the features of a canvas.
 
     Weights are divided by their sum and rounded to six digits before use, and reported losses scaled back,
     so that a common factor changes no byte of what the solver gets.
 
-    Args:
-        network: The features' source, in the precision to compute in (see `prepare`).
-        losses: Each with its weight; names must differ.
-        tile: Edge in pixels of the tiles that the canvas is computed in; None computes it whole. A loss that
-            is not additive needs the whole canvas, and then all is computed whole.
-        protection: What stays the photo: losses are those of the canvas with the photo there.
-        on_part: Called after every tile; `Stop` raised in it ends the evaluation.
+    The network has the precision to compute in (see `prepare`). `tile` is the edge in pixels of the tiles
+    that the canvas is computed in; None computes it whole, as does a loss that is not additive. With a
+    protection, losses are those of the canvas with the photo there. `on_part` is called after every tile;
+    `Stop` raised in it ends the evaluation.
 
     Raises:
         InputError: Two losses have the same name.
@@ -184,12 +168,7 @@ class Objective:
         return canvas if self.protection is None else self.protection.apply(canvas)
 
     def fault(self, canvas: Tensor, evaluation: Evaluation) -> str:
-        """Return in words which loss, or whose gradient, is not finite.
-
-        Args:
-            canvas: (1, 3, H, W).
-            evaluation: Of this canvas, not finite.
-        """
+        """Return which loss, or whose gradient, is not finite, of an evaluation of a canvas (1, 3, H, W)."""
         names = [name for name, value in evaluation.parts.items() if not math.isfinite(value)]
         if names:
             return f"the loss {' and '.join(names)}"
@@ -269,13 +248,8 @@ class Objective:
 class _Measurement:
     """The statistics of all losses on one forward pass, and the backward pass from their derivatives.
 
-    The gradient for a layer is computed when the backward pass reaches the layer, and then freed.
-
-    Args:
-        losses: What is measured.
-        forward_pass: With the features.
-        windows: Which positions count; None: all.
-        measured: The statistics are known: losses with a `backward` of their own need not be measured.
+    The gradient for a layer is computed when the backward pass reaches the layer, and then freed. Where the
+    statistics are known (`measured`), losses with a `backward` of their own are not measured.
     """
 
     def __init__(
@@ -311,9 +285,8 @@ class _Measurement:
             for number in self._by_layer.get(layer, ()):
                 loss = self._losses[number]
                 if isinstance(loss, LossWithGradient):
-                    gradient = loss.backward(
-                        self._leaves, self._windows, gradients[number], gradient
-                    )
+                    own = gradients[number]
+                    gradient = loss.backward(self._leaves, self._windows, own, gradient)
                 else:
                     self._differentiate(number, gradients[number])
             del self._leaves[layer]

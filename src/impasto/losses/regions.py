@@ -28,15 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StyleTerm:
-    """One style loss: its layer, the paintings that it compares with, and where.
+    """One style loss: the numbers of the paintings that it compares with in a layer, and where.
 
-    Attributes:
-        name: Of the loss, such as `style.relu1_1`.
-        layer: Which one.
-        weight: Of the loss, without the style weight.
-        styles: Numbers of the paintings.
-        shares: Of these paintings, (S,); they sum to one.
-        guide: Weights of the positions, (1, 1, h, w) at the layer's size; None: all count alike.
+    `shares` are those of these paintings, (S,), and sum to one; `weight` is without the style weight; `guide`
+    weighs the positions, (1, 1, h, w) at the layer's size; None: all count alike.
     """
 
     name: str
@@ -62,7 +57,10 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
             for name, weight in general.items()
         ]
     weights = [general if use.layers is None else dict(use.layers) for use in pictures.uses]
-    names = _names(pictures)
+    names: list[str] = []  # of the styles in the names of the losses; no two are the same
+    for number, name in enumerate(pictures.names):
+        stem = PurePath(name).stem or str(number + 1)
+        names.append(stem if stem not in names else f"{stem}-{number + 1}")
     terms: list[StyleTerm] = []
     too_small: dict[str, list[str]] = {}  # layers by region
     for layer in dict.fromkeys(name for own in weights for name, weight in own.items() if weight):
@@ -70,7 +68,11 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
         terms += _terms_of_layer(layer, pictures, layer_weights, names, too_small)
     for number in numbers:
         if not any(number in term.styles for term in terms) and float(pictures.shares[number]) > 0:
-            raise InputError(_too_small(pictures, number))
+            but = "" if pictures.kept is None else ", but for what is protected,"
+            raise InputError(
+                f"the region {label(pictures.uses[number].mask)}{but} is less than one position of every "
+                "layer; make it larger, or use a larger --size"
+            )
     for region, layers in too_small.items():
         log.warning("the region %s is too small for %s: left out there", region, ", ".join(layers))
     return terms
@@ -87,23 +89,23 @@ def _terms_of_layer(
 
     Regions that are too small for it are added to `too_small`.
     """
-    shares = pictures.shares.tolist()
+    shares, regions = pictures.shares.tolist(), [key(use.mask) for use in pictures.uses]
     active = [n for n, weight in enumerate(weights) if weight > 0 and shares[n] > 0]
     guides: dict[object, Tensor | None] = {}
     for number in active:
-        mask, full = pictures.uses[number].mask, pictures.guides[number]
-        guides.setdefault(key(mask), None if full is None else at_layer(full, layer))
+        full = pictures.guides[number]
+        guides.setdefault(regions[number], None if full is None else at_layer(full, layer))
     for region in list(guides):
         guide = guides[region]
         if guide is not None and float(guide.sum()) < LEAST:
-            use = next(use for use in pictures.uses if key(use.mask) == region)
-            too_small.setdefault(label(use.mask), []).append(layer)
+            mask = pictures.uses[regions.index(region)].mask
+            too_small.setdefault(label(mask), []).append(layer)
             del guides[region]
-    active = [number for number in active if key(pictures.uses[number].mask) in guides]
-    parts = _factors([(key(pictures.uses[n].mask), shares[n]) for n in active], guides)
+    active = [number for number in active if regions[number] in guides]
+    parts = _factors([(regions[number], shares[number]) for number in active], guides)
     terms = []
     for region, guide in guides.items():
-        members = [n for n in active if key(pictures.uses[n].mask) == region]
+        members = [n for n in active if regions[n] == region]
         factors = [weights[n] * part for n, part in zip(active, parts, strict=True) if n in members]
         total = sum(factors)
         if total <= 0:
@@ -150,20 +152,3 @@ def check_source(guide: Tensor, use: StyleUse, painting: str, layer: str) -> Non
             f"the mask {label(use.source_mask)} leaves too little of the painting {printable(painting)} "
             f"for {layer}; paint more of it white, or use a larger --size"
         )
-
-
-def _too_small(pictures: ScaledInputs, number: int) -> str:
-    but = "" if pictures.kept is None else ", but for what is protected,"
-    return (
-        f"the region {label(pictures.uses[number].mask)}{but} is less than one position of every "
-        "layer; make it larger, or use a larger --size"
-    )
-
-
-def _names(pictures: ScaledInputs) -> list[str]:
-    """Return a name for each style, used in the names of its losses; no two are the same."""
-    names: list[str] = []
-    for number, name in enumerate(pictures.names):
-        stem = PurePath(name).stem or str(number + 1)
-        names.append(stem if stem not in names else f"{stem}-{number + 1}")
-    return names

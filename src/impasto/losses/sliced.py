@@ -43,9 +43,6 @@ class SlicedLoss(LayerLoss):
         return statistics[0] * (self.directions.shape[1] * self.factor)
 
 
-# --- sorted projections --------------------------------------------------------------------------
-
-
 def directions(channels: int, seed: int) -> Tensor:
     """Return (C, C): orthogonal unit vectors, drawn with a seed; float32.
 
@@ -63,12 +60,8 @@ def quantiles(features: Tensor, along: Tensor, guide: Tensor | None = None) -> T
     """Return (K, Q): the quantiles of the projections at the levels (j + 1/2) / Q.
 
     Up to `QUANTILES` positions Q is their number and the quantiles are the sorted projections themselves; of
-    more positions, or weighted ones, they are interpolated.
-
-    Args:
-        features: (1, C, h, w).
-        along: Directions, (K, C).
-        guide: (1, 1, h, w) in [0, 1], the weights of the positions.
+    more positions, or weighted ones, they are interpolated. The features are (1, C, h, w), the directions
+    `along` (K, C); the guide, (1, 1, h, w) in [0, 1], has the weights of the positions.
     """
     flat = features.flatten(2)[0]
     positions = flat.shape[1]

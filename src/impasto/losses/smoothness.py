@@ -23,15 +23,11 @@ GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a vi
 LEAST = 1e-12  # added to a mean square, so that its root has a finite slope
 
 
-# --- total variation -----------------------------------------------------------------------------
-
-
 def total_variation(image: Tensor) -> Tensor:
     """Return the mean over pixels of dx^2 + dy^2, differences of neighbors, a scalar.
 
-    Args:
-        image: (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of
-            the picture does not change what a weight means.
+    The image is (B, 3, H, W) in [0, 1]. The mean is over all B * 3 * H * W values, so that the size of the
+    picture does not change what a weight means.
 
     Source: the smoother of Mahendran and Vedaldi 2015 with beta = 2; Gatys et al. do without one.
     """
@@ -103,18 +99,12 @@ def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, 
     return here, right - here[..., : right.shape[-1]], below - here[..., : below.shape[-2], :]
 
 
-# --- grain ---------------------------------------------------------------------------------------
-
-
 def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
     """Return the high frequencies H of an image (1, 3, H, W); empty where it is too small to be mirrored.
 
-    Args:
-        image: The pixels that the filter reads, except those beyond the picture's edges.
-        beyond: How many pixels are added by mirroring: left, right, top and bottom; 0 to 3 each.
-
-    Returns:
-        (1, 3, H', W'): the filter reads `AROUND` pixels more on each side, those added included.
+    The image has the pixels that the filter reads, `AROUND` more on each side than the result, except those
+    beyond the picture's edges: `beyond` says how many are added by mirroring at the left, right, top and
+    bottom; 0 to 3 each.
     """
     if min(image.shape[-2:]) <= AROUND:
         return image.new_zeros((1, 3, 0, 0))

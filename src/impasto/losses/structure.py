@@ -32,14 +32,10 @@ ALIKE = 1e-4  # the least mean distance of a place from the others that a column
 
 
 def laplacian(image: Tensor, pool: int) -> Tensor:
-    """Return the Laplacian of means of pool x pool pixels, R, G and B added.
+    """Return the Laplacian of means of pool x pool pixels of an image (1, 3, H, W), R, G and B added.
 
-    Args:
-        image: (1, 3, H, W).
-        pool: p; pixels that fill no cell are left out.
-
-    Returns:
-        (1, 1, H // p - 2, W // p - 2), empty where that is less than 1.
+    It is (1, 1, H // p - 2, W // p - 2), empty where that is less than 1; the pixels that fill no cell are
+    left out.
     """
     if min(image.shape[-2:]) < 3 * pool:
         return image.new_zeros((1, 1, 0, 0))

@@ -24,7 +24,7 @@ G/M = (1 + e) B, with T and N the trace and the sum of squares of B = A/M_a.
 With a `guide` t, in [0, 1] at each position, all of these are statistics of a region: sum t, sum t F, ...
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -52,20 +52,15 @@ STRENGTH: dict[Distribution, float] = {"moments": 0.75, "wasserstein": 0.33, "sl
 class StyleStatistics:
     """The statistics of S paintings in one layer of C channels.
 
-    Attributes:
-        mean: sum t F / sum t, (S, C); zeros where only Gram matrices are needed.
-        second: sum t F F^T / sum t, (S, C, C): the Gram matrix over the number of positions.
-        quantiles: Of K projections at Q levels, (S, K, Q); for `sliced` only.
-        directions: Of the projections, (K, C).
+    `mean` is sum t F / sum t, (S, C), zeros where only Gram matrices are needed; `second` is sum t F F^T /
+    sum t, (S, C, C). Only `sliced` has `quantiles` of K projections at Q levels, (S, K, Q), and `directions`,
+    (K, C).
     """
 
     mean: Tensor
     second: Tensor
     quantiles: Tensor | None = None
     directions: Tensor | None = None
-
-
-# --- statistics of paintings ---------------------------------------------------------------------
 
 
 def painting_statistics(
@@ -78,13 +73,7 @@ def painting_statistics(
 ) -> dict[str, StyleStatistics]:
     """Return the statistics of one painting by layer, S = 1; within its mask where it has one.
 
-    Args:
-        features: Computes them.
-        pictures: The paintings, and their masks.
-        number: Of the painting.
-        layers: Which ones.
-        statistic: What they are compared by.
-        seed: Of the directions of `sliced`.
+    `number` is that of the painting in `pictures`; `seed` draws the directions of `sliced`.
 
     Raises:
         InputError: Its mask leaves too little of it in a layer.
@@ -100,41 +89,26 @@ def painting_statistics(
     if statistic == "sliced":  # ranks need the whole layer
         whole = features.whole(image, layers)
         return {name: sliced_statistics(whole.pop(name), seed, guides.get(name)) for name in layers}
-    if statistic == "gram":
-        return _normalized_grams(features, image, layers, guides)
     sums: dict[str, Statistics] = {}
     for part, windows in features.parts(image, layers):
         for name in layers:
             guide_part = crop_whole(guides[name], windows[name]) if name in guides else None
-            added = first_and_second(crop(part[name], windows[name]), guide_part)
-            sums[name] = add_statistics(sums[name], added) if name in sums else added
-    return {name: statistics_of(sums[name]) for name in layers}
-
-
-def _normalized_grams(
-    features: TiledFeatures, image: Tensor, layers: Sequence[str], guides: Mapping[str, Tensor]
-) -> dict[str, StyleStatistics]:
-    """Return A / M_a, (1, C, C), of one painting for each layer, as its second moments."""
-    height, width = image.shape[-2:]
-    grams: dict[str, Tensor] = {}
-    positions: dict[str, float | Tensor] = {
-        name: (height // stride(name)) * (width // stride(name))
-        for name in layers
-        if name not in guides
-    }
-    for part, windows in features.parts(image, layers):
-        for name in layers:
             inner = crop(part[name], windows[name])
-            if name in guides:
-                gram, weight = guided_gram(inner, crop_whole(guides[name], windows[name]))
-                positions[name] = positions.get(name, 0.0) + weight
+            if statistic != "gram":
+                added = first_and_second(inner, guide_part)
+            elif guide_part is not None:
+                added = guided_gram(inner, guide_part)
             else:
-                gram = gram_matrix(inner)
-            grams[name] = grams[name] + gram if name in grams else gram
-    return {
-        name: StyleStatistics(gram.new_zeros(gram.shape[:2]), gram / positions[name])
-        for name, gram in grams.items()
-    }
+                added = (gram_matrix(inner),)
+            sums[name] = add_statistics(sums[name], added) if name in sums else added
+    if statistic != "gram":
+        return {name: statistics_of(sums[name]) for name in layers}
+    normalized = {}
+    for name, (gram, *weight) in sums.items():
+        cells = (image.shape[-2] // stride(name)) * (image.shape[-1] // stride(name))
+        second = gram / (weight[0] if weight else cells)
+        normalized[name] = StyleStatistics(gram.new_zeros(gram.shape[:2]), second)
+    return normalized
 
 
 def statistics_of(sums: Statistics) -> StyleStatistics:
@@ -164,19 +138,13 @@ def joined(paintings: Sequence[StyleStatistics]) -> StyleStatistics:
     return StyleStatistics(mean, second, torch.stack(same), paintings[0].directions)
 
 
-# --- losses --------------------------------------------------------------------------------------
-
-
 def factor_of(
     distribution: Distribution, second: Tensor, shares: Tensor, own_form: bool = False
 ) -> float:
     """Return what D is multiplied by, to weigh as much as the Gram loss in the mean convention.
 
-    Args:
-        distribution: Whose distance.
-        second: B of the paintings, (S, C, C).
-        shares: Of the paintings, (S,).
-        own_form: D is the convention's own formula (crowsonkb's Wasserstein): without `STRENGTH`.
+    `second` are B of the paintings, (S, C, C), and `shares` theirs, (S,). With `own_form` D is the
+    convention's own formula (crowsonkb's Wasserstein), which has no `STRENGTH`.
     """
     mean = (second * shares.to(second).view(-1, 1, 1)).sum(0)
     trace, norm = float(mean.trace()), float(mean.square().sum())
@@ -193,15 +161,7 @@ def distribution_loss(
     weight: float,
     factor: float,
 ) -> MomentsLoss | WassersteinLoss | SlicedLoss:
-    """Return the loss of one layer.
-
-    Args:
-        distribution: What is compared.
-        term: Name, layer, shares and guide.
-        paintings: Their statistics in that layer.
-        weight: Of the loss.
-        factor: Of the loss.
-    """
+    """Return the loss of one layer and region."""
     if distribution == "sliced":
         assert paintings.quantiles is not None
         assert paintings.directions is not None
@@ -218,12 +178,13 @@ def distribution_loss(
     mean, second = exact(paintings.mean), exact(paintings.second)
     squares = second.diagonal(dim1=1, dim2=2)  # (S, C)
     ridges = RIDGE * squares.mean(1) + LEAST
+    kind: type[MomentsLoss | WassersteinLoss] = MomentsLoss
     if distribution == "moments":
         deviations = ((squares - mean.square()).clamp(min=0) + ridges.view(-1, 1)).sqrt()
         targets = torch.stack([mean, deviations], dim=1)
     else:
+        kind = WassersteinLoss
         targets = torch.cat([mean.unsqueeze(2), _covariance_roots(mean, second, ridges)], dim=2)
-    kind = MomentsLoss if distribution == "moments" else WassersteinLoss
     return kind(
         term.name,
         weight,

@@ -16,13 +16,7 @@ HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 
 
 @dataclass(frozen=True, eq=False)
 class TiledFeatures:
-    """Computes features of pictures in tiles.
-
-    Attributes:
-        network: The features' source.
-        tile: Edge of the tiles, in pixels; 0 computes a picture whole.
-        on_part: Called after every tile.
-    """
+    """Computes features of pictures in tiles of so many pixels (0: whole); `on_part` follows each."""
 
     network: FeatureExtractor
     tile: int = 0
@@ -42,12 +36,9 @@ class TiledFeatures:
     def whole(
         self, image: Tensor, layers: Sequence[str], *, compact: bool = False
     ) -> dict[str, Tensor]:
-        """Return the features of an image (1, 3, H, W) by layer, (1, C, h, w), channels last.
+        """Return the features of an image (1, 3, H, W) in [0, 1] by layer, (1, C, h, w), channels last.
 
-        Args:
-            image: RGB, in [0, 1].
-            layers: Which ones.
-            compact: Store them in 16 bits.
+        `compact` stores them in 16 bits.
         """
         features: dict[str, Tensor] = {}
         for part, windows in self.parts(image, layers):

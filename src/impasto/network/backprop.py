@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from impasto.network import pooling
-from impasto.network.convolution import Convolution, Direct
+from impasto.network.convolution import Direct
 from impasto.network.layers import LAYERS, check_layer, deepest
 from impasto.network.pooling import Undo
 from impasto.network.vgg import VGG19
-from impasto.network.winograd import Winograd, Workspace
+from impasto.network.winograd import Convolution, Winograd, Workspace
 from impasto.system import hardware
 
 AddLossGradients = Callable[[str, Tensor | None], Tensor | None]
@@ -27,9 +27,7 @@ WIDE = {torch.float32: 128, torch.bfloat16: 64}
 class FeatureExtractor:
     """VGG-19 with a forward and a backward pass of its own.
 
-    Args:
-        network: Kernels, pooling, padding and device.
-        dtype: The number format of features and gradients; None for that of the network's kernels.
+    `dtype` is the number format of features and gradients; None for that of the network's kernels.
     """
 
     def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
@@ -44,15 +42,10 @@ class FeatureExtractor:
         return network if isinstance(network, FeatureExtractor) else cls(network)
 
     def forward(self, image: Tensor, layers: Iterable[str], *, keep: bool = True) -> "ForwardPass":
-        """Run the network on an image up to the deepest of the layers.
+        """Run the network on a part or the whole of a canvas up to the deepest of the layers.
 
-        Args:
-            image: Part or whole of the canvas, (1, 3, H, W), RGB, in [0, 1].
-            layers: Whose features are returned.
-            keep: Whether `ForwardPass.backward` will be called; else nothing is kept for it.
-
-        Returns:
-            The pass, whose `features` are (1, C, h, w), channels last.
+        The image is (1, 3, H, W), RGB, in [0, 1]. Without `keep`, `ForwardPass.backward` cannot be called.
+        The features of the pass are (1, C, h, w), channels last.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -122,9 +115,8 @@ def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
 class ForwardPass:
     """The result of a forward pass, and its backward pass.
 
-    Attributes:
-        features: By layer, (1, C, h, w), and the image as `image`, (1, 3, H, W).
-        undo_steps: The groups of layers, each with its steps of the backward pass, the first one last.
+    `features` are by layer, (1, C, h, w), and the image as `image`, (1, 3, H, W). `undo_steps` are the groups
+    of layers, each with its steps of the backward pass, the first one last.
     """
 
     def __init__(self, image: Tensor, network: VGG19) -> None:
@@ -135,10 +127,9 @@ class ForwardPass:
     def backward(self, add_loss_gradients: AddLossGradients) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), float32; the pass is used up.
 
-        Args:
-            add_loss_gradients: Called for each layer from the deepest up, and for `image` last, with the
-                layer's name and the gradient for its features so far, or None. Returns that gradient with
-                the losses' own added. It may change the gradient in place.
+        `add_loss_gradients` is called for each layer from the deepest up, and for `image` last, with the
+        layer's name and the gradient for its features so far, or None. It returns that gradient with the
+        losses' own added, and may change it in place.
         """
         gradient: Tensor | None = None
         with torch.no_grad():

@@ -10,7 +10,7 @@ time, so that its intermediate results stay in the cache. Its rounding error is 
 mean square, for `Direct` 0.2 to 0.3.
 """
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,24 +19,8 @@ from torch.nn import functional
 Padding = Literal["zero", "reflect", "replicate"]
 
 
-class Convolution(Protocol):
-    """What both implementations offer."""
-
-    def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
-        """Return the convolution of (1, C, H, W), padded so that H and W stay."""
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        """Return the gradient for the input from that for the (unrectified) output."""
-
-
 class Direct:
-    """torch's convolution, in the kernels' number format, on their device.
-
-    Args:
-        weight: (D, C, 3, 3).
-        bias: (D,).
-        padding: What lies around the picture.
-    """
+    """torch's convolution, in the number format of weight (D, C, 3, 3) and bias (D,), on their device."""
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: Padding) -> None:
         self._weight = weight.contiguous(memory_format=torch.channels_last)

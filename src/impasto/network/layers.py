@@ -4,7 +4,7 @@
 "conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from impasto.errors import SettingsError
@@ -99,16 +99,10 @@ FLOAT = 4  # bytes of a float32
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of the network at a picture's size.
+    """One layer of the network at a picture's size: positions and channels of its output.
 
-    Attributes:
-        name: `conv1_1`, `pool1`, ..., `fc6`.
-        channels: Of its output.
-        width: Of its output, in positions.
-        height: Of its output, in positions.
-        parameters: Weights and biases.
-        operations: Multiplications with an addition, for one picture.
-        activation: Bytes of its output in float32.
+    `parameters` are weights and biases, `operations` multiplications with an addition for one picture, and
+    `activation` the bytes of the output in float32.
     """
 
     name: str
@@ -122,10 +116,7 @@ class Part:
 
 def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]:
     """Return the convolutions and poolings at a picture's size in px, in order."""
-    return tuple(_parts(width, height))
-
-
-def _parts(width: int, height: int) -> Iterator[Part]:
+    layers = []
     incoming = 3
     for name in (layer for layer in LAYERS if not layer.startswith("relu")):
         channels = CHANNELS[block_of(name) - 1]
@@ -135,8 +126,9 @@ def _parts(width: int, height: int) -> Iterator[Part]:
         parameters = (KERNEL * incoming + 1) * channels if convolution else 0
         operations = KERNEL * incoming * channels * positions if convolution else 0
         activation = channels * positions * FLOAT
-        yield Part(name, channels, columns, rows, parameters, operations, activation)
+        layers.append(Part(name, channels, columns, rows, parameters, operations, activation))
         incoming = channels
+    return tuple(layers)
 
 
 def dense() -> tuple[Part, ...]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.convolution import Convolution
 from impasto.network.vgg import pool
+from impasto.network.winograd import Convolution
 
 Undo = Callable[[Tensor], Tensor]
 STRIP = 1_000_000  # values of the pooled layer in a strip, about
@@ -60,9 +60,6 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
         for column in (0, 1):
             spread[..., row:height:2, column:width:2] = gradient
     return spread
-
-
-# --- max pooling with the convolution before it --------------------------------------------------
 
 
 def convolved_and_pooled(

@@ -60,14 +60,10 @@ def halo(layers: Iterable[str], reach: int = 1) -> int:
 
 
 def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int = 1) -> list[Tile]:
-    """Return the tiles of a picture, row by row; the inner part of each is at most about `edge` long.
+    """Return the tiles of a picture, row by row.
 
-    Args:
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
-        edge: Of the inner part, in pixels, at most; rounded up to the grid.
-        layers: Those that the losses read.
-        reach: How many pixels around its own positions a loss on the image reads.
+    Lengths are in pixels. The inner part of each is at most `edge` long, rounded up to the grid. `reach` is
+    how far around its own positions a loss on the image reads.
     """
     names = sorted({IMAGE, *layers})
     cell, around = grid(names), halo(names, reach)
@@ -94,14 +90,9 @@ def _spans(length: int, edge: int, cell: int) -> Iterator[tuple[int, int]]:
 
 
 def _slices(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
-    """Return where the positions whose cells begin in `start` to `stop` lie in a tile, and in the layer.
+    """Return where positions lie in a tile, which reads the pixels `read`, and in the whole layer.
 
-    Args:
-        layer: Or `image`.
-        start: First pixel of the tile's inner part, along one axis.
-        stop: After its last pixel.
-        read: The pixels of the tile with its halo.
-        length: Of the picture.
+    They are those whose cells begin in `start` to `stop`, the inner part, along an axis of `length` pixels.
     """
     step = stride(layer) if layer in ORDER else 1
     first = start // step

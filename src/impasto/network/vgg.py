@@ -16,18 +16,15 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.convolution import Padding, pad
-from impasto.network.layers import CHANNELS, LAYERS, block_of, check_layer, deepest, smallest_edge
+from impasto.network.layers import LAYERS, block_of, check_layer, deepest, smallest_edge
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What a network expects: `(scale * image - mean) / std`, its channels then put into `order`.
 
-    Args:
-        order: Of the channels at the network's input.
-        scale: The white of the pictures it was trained on; ours is 1.
-        mean: Of red, green and blue, in units of `scale`.
-        std: Of red, green and blue, in units of `scale`.
+    `scale` is the white of the pictures it was trained on; ours is 1. `mean` and `std` are of red, green and
+    blue, in units of `scale`.
     """
 
     order: Literal["bgr", "rgb"]
@@ -40,7 +37,6 @@ ORIGINAL = Preprocessing("bgr", 255.0, (123.68, 116.779, 103.939))
 TORCHVISION = Preprocessing("rgb", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 Pooling = Literal["max", "average", "l2"]
-MEAN_RGB = ORIGINAL.mean  # of the training pictures, in [0, 255]
 
 
 class VGG19(nn.Module):
@@ -80,14 +76,10 @@ class VGG19(nn.Module):
         )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Return the features of some layers, and the image itself as `"image"`.
+        """Return the features of some layers, such as `relu4_2`, and the image itself as `"image"`.
 
-        Args:
-            image: (B, 3, H, W), RGB, sRGB-encoded, in [0, 1].
-            layers: Names such as `relu4_2`; the network runs up to the deepest of them.
-
-        Returns:
-            For each layer (B, C, H // s, W // s), s being the layer's stride, in the kernels' precision.
+        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H // s, W // s), s
+        being the layer's stride, in the kernels' precision; the network runs up to the deepest layer.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -169,9 +161,7 @@ def narrow_weights(
 ) -> dict[str, Tensor]:
     """Return seeded random weights of a narrow VGG-19, for quick tests and stubs; not trained.
 
-    Args:
-        seed: Of the `torch.Generator` that draws them.
-        channels: Output channels of the five blocks (the real network has 64 to 512).
+    `channels` are those of the five blocks (the real network has 64 to 512).
     """
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}
@@ -184,6 +174,3 @@ def narrow_weights(
         weights[f"{name}.bias"] = torch.randn(outgoing, generator=generator) * 0.1
         incoming = outgoing
     return weights
-
-
-__all__ = ["CHANNELS", "MEAN_RGB", "VGG19", "Padding", "Pooling", "narrow_weights", "pool"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from impasto.network.convolution import Padding, fold, pad
+from impasto.network.convolution import Direct, Padding, fold, pad
 
 # Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4.
 # Departure: the points are 0, +-r, +-1/r and infinity with r = sqrt(1/2), not 0, +-1, +-2 and infinity. That
@@ -58,12 +58,8 @@ class Workspace:
 class Winograd:
     """A convolution with a quarter of the products of `Direct`, on the CPU, channels last.
 
-    Args:
-        weight: (D, C, 3, 3), float32.
-        bias: (D,).
-        padding: What lies around the picture.
-        dtype: The number format to compute in, float32 or bfloat16.
-        workspace: Shared with other convolutions of this number format; a new one if None.
+    `weight` is (D, C, 3, 3), float32, and `bias` (D,). It computes in float32 or bfloat16; convolutions of
+    one number format may share a workspace.
     """
 
     def __init__(
@@ -79,7 +75,8 @@ class Winograd:
         outgoing, incoming = weight.shape[:2]
         spread = _square(_matrix(_G)).float()
         self._kernels = weight.new_empty((36, incoming, outgoing), dtype=dtype)
-        for rows in _blocks(incoming):  # a part at a time
+        for start in range(0, incoming, 64):  # a part at a time
+            rows = slice(start, start + 64)
             part = weight[:, rows].permute(2, 3, 1, 0).reshape(9, -1)
             self._kernels[:, rows] = torch.mm(spread, part).view(36, -1, outgoing)
         enter, leave = _matrix(_BT), _matrix(_AT)
@@ -116,6 +113,9 @@ class Winograd:
         return result if border == 1 else fold(result, self._padding)
 
 
+Convolution = Direct | Winograd
+
+
 def _convolved(
     x: Tensor,
     enter: Tensor,
@@ -128,7 +128,7 @@ def _convolved(
     rectify: bool = False,
 ) -> Tensor:
     """Return the convolution of (1, C, H, W), with `border` zeros around it, by Winograd's three steps."""
-    source = _rows(x)
+    source = x.permute(0, 2, 3, 1)[0].contiguous()  # (H, W, C), no copy where x is channels last
     height, width = (length - 2 + 2 * border for length in source.shape[:2])
     incoming, outgoing = kernels.shape[1:]
     result = source.new_empty(height, width, outgoing)
@@ -139,7 +139,9 @@ def _convolved(
         one, other = workspace.two(rows * number * max(incoming, outgoing), source)
         strip = _strip(source, top - border, border, (4 * down + 2, 4 * across + 2))
         cells = one[: 36 * number * incoming].view(36, -1)
-        cells.view(6, 6, down, across, incoming).copy_(_cells(strip, (down, across)))
+        row, column, channel = strip.stride()  # cells begin every 4 positions
+        shape, strides = (6, 6, down, across, incoming), (row, column, 4 * row, 4 * column, channel)
+        cells.view(shape).copy_(strip.as_strided(shape, strides))
         entered = torch.mm(enter, cells, out=other[: cells.numel()].view(36, -1))
         product = one[: rows * number * outgoing].view(rows, number, outgoing)
         torch.bmm(entered.view(36, number, incoming), kernels, out=product[:36])
@@ -149,7 +151,7 @@ def _convolved(
         torch.mm(leave, product.view(rows, -1), out=left)
         joined = left.view(4, 4, down, across, outgoing).permute(2, 0, 3, 1, 4)
         _put(joined, result[top : top + 4 * down], rectify=rectify)
-    return _picture(result)
+    return result[None].permute(0, 3, 1, 2)
 
 
 def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
@@ -166,10 +168,6 @@ def _put(tiles: Tensor, target: Tensor, *, rectify: bool) -> None:
         target.copy_(tiles)
 
 
-def _blocks(length: int) -> list[slice]:
-    return [slice(start, start + 64) for start in range(0, length, 64)]
-
-
 def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
@@ -177,16 +175,6 @@ def _matrix(rows: tuple[tuple[float, ...], ...]) -> Tensor:
 def _square(matrix: Tensor) -> Tensor:
     """Return the matrix that applies another to both axes of a flat tile at once."""
     return torch.kron(matrix, matrix)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """Return (1, C, H, W) as (H, W, C), without a copy where it is channels last."""
-    return x.permute(0, 2, 3, 1)[0].contiguous()
-
-
-def _picture(rows: Tensor) -> Tensor:
-    """Return (H, W, C) as (1, C, H, W), channels last."""
-    return rows[None].permute(0, 3, 1, 2)
 
 
 def _strips(height: int, across: int, channels: int) -> list[tuple[int, int]]:
@@ -209,10 +197,3 @@ def _strip(source: Tensor, top: int, left: int, shape: tuple[int, int]) -> Tenso
     strip[:, left + width :] = 0
     strip[first - top : last - top, left : left + width] = source[first:last, : shape[1] - left]
     return strip
-
-
-def _cells(strip: Tensor, number: tuple[int, int]) -> Tensor:
-    """View (rows, columns, C) as cells of 6 x 6 that begin every 4 positions: (6, 6, down, across, C)."""
-    row, column, channel = strip.stride()
-    shape = (6, 6, *number, strip.shape[2])
-    return strip.as_strided(shape, (row, column, 4 * row, 4 * column, channel))

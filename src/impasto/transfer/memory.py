@@ -66,22 +66,15 @@ def plan(
 ) -> Plan:
     """Return the first of all ways, from the fastest to the leanest, that stays under the limit.
 
-    Args:
-        scales: Of the run; the largest decides.
-        settings: Solver, history and content layers count.
-        layers: Those the losses read.
-        precision: `fp32` or `bf16`.
-        limit: Bytes of the whole program.
-        fixed: `tile`, `pairs` or `compact` where they are given, and not to be chosen.
-        strict: Refuse where nothing fits; else return the leanest.
-        inputs: Bytes that the opened pictures hold.
+    `limit` and `inputs`, which the opened pictures need, are in bytes. `fixed` may set `tile`, `pairs` and
+    `compact`. Where nothing fits, the leanest is returned unless `strict`.
 
     Raises:
         ResourceError: Not even the leanest fits.
     """
     wanted = list(layers)
     largest = max(scales, key=lambda scale: scale.width * scale.height)
-    leanest: Plan | None = None
+    plans: list[Plan] = []
 
     def cost(way: tuple[int, int, bool]) -> float:
         tile, pairs, compact = way
@@ -90,12 +83,10 @@ def plan(
 
     for tile, pairs, compact in sorted(_ways(settings, precision, fixed or {}), key=cost):
         need = inputs + memory(largest, settings, wanted, precision, tile, pairs, compact)
-        found = Plan(tile, pairs, compact, need)
+        plans.append(Plan(tile, pairs, compact, need))
         if need <= MARGIN * limit:
-            return found
-        if leanest is None or need < leanest.memory:
-            leanest = found
-    assert leanest is not None
+            return plans[-1]
+    leanest = min(plans, key=lambda plan: plan.memory)
     if not strict:
         return leanest
     raise ResourceError(
@@ -144,7 +135,8 @@ def memory(
         vectors += 2 * pairs * 3 * pixels * (2 if compact else 4)
     elif settings.solver == "scipy":
         vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
-    targets = round(pixels * _content(settings)) * (2 if compact or precision == "bf16" else 4)
+    content = _values(settings.content_layers) if settings.content_term else 0.0
+    targets = round(pixels * content) * (2 if compact or precision == "bf16" else 4)
     part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
     passing = part * (kept(layers, precision) + PASSING[precision])
     passing += TILED[0] + TILED[1] * part if part < pixels else 0
@@ -176,18 +168,11 @@ def kept(layers: Sequence[str], precision: str) -> int:
         positions = CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
         if layer.startswith("pool"):
             total += positions * (size + 2)  # what was taken, and where
-        elif layer in layers or (layer.startswith("relu") and not _before_pool(layer)):
+        elif layer in layers or (
+            layer.startswith("relu") and not LAYERS[ORDER[layer] + 1].startswith("pool")
+        ):
             total += positions * size
     return round(total)
-
-
-def _before_pool(layer: str) -> bool:
-    return LAYERS[ORDER[layer] + 1].startswith("pool")
-
-
-def _content(settings: Settings) -> float:
-    """Return the values a pixel of the photo's features that are kept as targets."""
-    return _values(settings.content_layers) if settings.content_term else 0.0
 
 
 def _values(layers: Mapping[str, float]) -> float:
@@ -216,17 +201,6 @@ def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
 def _read(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
     """Return the pixels that each tile reads."""
     return tuple(part.pixels for part in tiles(scale.height, scale.width, tile, layers))
-
-
-def once(picture: Scale, layers: Sequence[str], tile: int) -> float:
-    """Return what reading a picture and its features costs, in pixels of evaluations of a whole picture."""
-    parts = _read(picture, tuple(layers), tile) if tile and layers else ()
-    return FORWARD * (sum(parts) or picture.width * picture.height)
-
-
-def seconds_to_save(scale: Scale) -> float:
-    """Return about how long it takes to write the canvas into a file and to end the program."""
-    return 0.9 + 0.5e-6 * scale.width * scale.height
 
 
 def smaller(tile: int, scale: Scale) -> int | None:
@@ -299,24 +273,21 @@ def plan_of(
     limit = runtime.memory_limit or hardware.free_memory(str(runtime.device))
     fixed = {"tile": runtime.tile, "pairs": runtime.pairs, "compact": runtime.compact}
     counted = settings if runtime.budget is None else settings.changed(evaluations=MOST)
-    given = (scales, counted, layers, str(runtime.precision), limit, fixed)
-    strict = runtime.memory_limit is not None
-    return plan(*given, strict=strict, inputs=inputs), limit
+    strict, precision = runtime.memory_limit is not None, str(runtime.precision)
+    chosen = plan(scales, counted, layers, precision, limit, fixed, strict=strict, inputs=inputs)
+    return chosen, limit
 
 
 def beforehand(
     scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime
 ) -> float:
-    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
-
-    Args:
-        scale: With the photo's size.
-        shapes: The paintings' as they are.
-        layers: Those the losses read.
-        runtime: Its tile counts.
-    """
+    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once."""
     pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
-    return sum(once(picture, layers, runtime.tile or 0) for picture in pictures)
+    total = 0
+    for picture in pictures:
+        parts = _read(picture, tuple(layers), runtime.tile) if runtime.tile and layers else ()
+        total += sum(parts) or picture.width * picture.height
+    return FORWARD * total
 
 
 @contextlib.contextmanager

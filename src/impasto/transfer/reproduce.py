@@ -6,7 +6,6 @@ On the same machine with the same versions the pixels are the same, before they 
     assert result.recipe.pixels_sha256 == impasto.read_recipe("out.png").pixels_sha256
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from impasto.inputs.open import as_recorded, open_inputs
 from impasto.messages import printable
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system import hardware
+from impasto.system.files import file_sha256
 from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
@@ -38,14 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoundInputs:
-    """The inputs of a recipe, opened, and the files they were found in; `painted` are styles with masks."""
+    """The inputs of a recipe, opened, and the files they were found in."""
 
     content: Picture
-    styles: tuple[Picture, ...]
+    styles: tuple[Style, ...]
     init_picture: Picture | None
     paths: tuple[Path, ...]
-    painted: tuple[Style, ...] = ()
-    protect: Mask | str | None = None
+    protect: Mask | str | None
 
 
 def reproduce(
@@ -91,16 +90,17 @@ def repeat(
     is repeated to the evaluation at which it ended.
     """
     recipe = definite(recipe)
-    settings, styles = recipe.settings, list(found.painted)
+    settings, styles = recipe.settings, found.styles
     if len(styles) != len(recipe.styles):
         raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(styles)}")
-    recorded = [as_recorded(*pair) for pair in zip(styles, recipe.styles, strict=True)]
+    pairs = zip(styles, recipe.styles, strict=True)
+    recorded = [as_recorded(style, record) for style, record in pairs]
     inputs = open_inputs(found.content, recorded, settings, found.init_picture, found.protect)
     limits = [scale.evaluations for scale in recipe.scales]
     state = RunState(calibration=recipe.calibration, limits=limits)
     runtime = resolve(recipe.runtime, settings)
-    run = Run(inputs, settings, runtime, find_weights(recipe, weights), state=state)
-    run.on_part = on_part
+    weights = find_weights(recipe, weights)
+    run = Run(inputs, settings, runtime, weights, state=state, on_part=on_part)
     return complete(run, checkpoints, on_step)
 
 
@@ -111,14 +111,10 @@ def check_reproducible(recipe: Recipe) -> None:
         InputError: Its run had a loss or was ended by a callback of the caller's own.
     """
     if not recipe.reproducible:
-        why = "was stopped by" if recipe.stopped not in FINISHED else "used"
-        what = "a callback" if why == "was stopped by" else "a loss"
+        why = "used a loss" if recipe.stopped in FINISHED else "was stopped by a callback"
         raise InputError(
-            f"this picture cannot be made again from its recipe: its run {why} {what} of the caller's own"
+            f"this picture cannot be made again from its recipe: its run {why} of the caller's own"
         )
-
-
-# --- inputs --------------------------------------------------------------------------------------
 
 
 def find_inputs(
@@ -126,10 +122,7 @@ def find_inputs(
 ) -> FoundInputs:
     """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
 
-    Args:
-        recipe: Names the inputs.
-        folders: Where to look, first come first; not in folders inside them.
-        limits: Which files are read; those of the environment if None.
+    The first of the folders counts; folders inside them do not. `limits` default to those of the environment.
 
     Raises:
         InputError: It cannot be replayed, or an input is in none of the folders, or one is no folder.
@@ -150,30 +143,26 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
             f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
         )
     have = {digest: found for digest, found in opened.items() if found is not None}
-    start = recipe.init_picture
+    start, styles = recipe.init_picture, []
+    for style in recipe.styles:
+        picture = have[style.sha256][0]
+        mask, source = _mask(style.mask, have), _mask(style.source_mask, have)
+        styles.append(Style(picture, style.weight, mask, source, style.stroke, style.layers))
     return FoundInputs(
         have[recipe.content.sha256][0],
-        tuple(have[record.sha256][0] for record in recipe.styles),
+        tuple(styles),
         have[start.sha256][0] if start else None,
         tuple(path for _, path in have.values()),
-        tuple(_painted(record, have) for record in recipe.styles),
         _mask(recipe.protect, have),
     )
-
-
-def _painted(record: InputRecord, have: Mapping[str, tuple[Picture, Path]]) -> Style:
-    """Return a style as it was used."""
-    mask, source = _mask(record.mask, have), _mask(record.source_mask, have)
-    picture = have[record.sha256][0]
-    return Style(picture, record.weight, mask, source, record.stroke, record.layers)
 
 
 def _mask(
     record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
 ) -> Mask | str | None:
-    if record is None or record.kind == REST:
-        return None if record is None else REST
-    return Mask(have[record.sha256][0], record.color)
+    if record is None:
+        return None
+    return REST if record.kind == REST else Mask(have[record.sha256][0], record.color)
 
 
 def search(
@@ -211,7 +200,7 @@ def _find(
 ) -> tuple[Picture, Path] | None:
     for path in _candidates(record, folders, limits.max_bytes):
         try:
-            if record.kind == "file" and _digest(path) != record.sha256:
+            if record.kind == "file" and file_sha256(path) != record.sha256:
                 continue
             picture = Picture.open(path, limits=limits)
         except ImpastoError:
@@ -228,7 +217,9 @@ def _find(
 def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> Iterator[Path]:
     """Yield the files that could be it: those of its name first, then all of its length."""
     for folder in folders:
-        yield folder / Path(record.name).name
+        path = folder / Path(record.name).name
+        if os.path.isfile(path):  # noqa: PTH113  it does not raise for a name that is too long
+            yield path
     for folder in folders:
         try:
             with os.scandir(folder) as entries:
@@ -238,16 +229,6 @@ def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> I
                         yield Path(entry.path)
         except OSError:
             continue
-
-
-def _digest(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- weights and machine -------------------------------------------------------------------------
 
 
 def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:

@@ -82,10 +82,7 @@ def named(evaluation: Evaluation, unit: float = 1.0) -> dict[str, float]:
 
 
 def columns(history: Sequence[Record]) -> dict[str, list[float]]:
-    """Return the history by columns: `scale`, `evaluation`, `seconds`, `total`, terms, then layers.
-
-    What an evaluation has no value of is nan. All columns are as long as the history.
-    """
+    """Return the history by columns of its length; see `Result.table`."""
     names = list(dict.fromkeys(name for record in history for name in record.losses))
     names.sort(key=lambda name: (name != "total", "." in name))  # stable: else as they came
     found: dict[str, list[float]] = {
@@ -161,7 +158,7 @@ class Result:
 
     def _line(self) -> str | None:
         """Return the recipe for the file; None if it is too long, for the picture is worth more."""
-        line = self.recipe.to_line()
+        line = self.recipe.model_dump_json()
         if len(line.encode()) <= MAX_RECIPE:
             return line
         log.warning(
@@ -179,10 +176,10 @@ class Result:
         names = ", ".join(style.name for style in self.recipe.styles)
         spent = sum(scale.evaluations for scale in self.recipe.scales)
         size = f"{self.picture.width} x {self.picture.height} px"
-        words = (
+        words = html.escape(
             f"{self.recipe.content.name} in the style of {names}: {size}, {spent} evaluations in "
+            f"{self.seconds:.1f} s; ended: {self.stopped}"
         )
-        words = html.escape(f"{words}{self.seconds:.1f} s; ended: {self.stopped}")
         return (
             f'<figure><img src="data:image/png;base64,{shown}" alt="{words}">'
             f"<figcaption>{words}</figcaption></figure>"

@@ -54,10 +54,6 @@ class Unfinished:
     ) -> FoundInputs:
         """Open the inputs: in `folders`, in those where they lay, then in the current one.
 
-        Args:
-            folders: Where to look first.
-            limits: Which files are read; those of the environment if None.
-
         Raises:
             InputError: One is not found, or is another picture now.
         """
@@ -87,11 +83,12 @@ class Unfinished:
             log.warning("not as when the run began: %s", line)
         settings, runtime = recipe.settings, resolve(recipe.runtime, recipe.settings)
         inputs = open_inputs(
-            found.content, list(found.painted), settings, found.init_picture, found.protect
+            found.content, found.styles, settings, found.init_picture, found.protect
         )
-        found_weights = find_weights(recipe, weights)
-        run = Run(inputs, settings, runtime, found_weights, extra_losses, state=self.state)
-        run.on_part = on_part
+        run = Run(
+            inputs, settings, runtime, find_weights(recipe, weights), extra_losses,
+            state=self.state, on_part=on_part,
+        )  # fmt: skip
         return complete(run, self.checkpoints, on_step)
 
 

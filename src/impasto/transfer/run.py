@@ -74,6 +74,7 @@ class Run:
         *,
         shared: Shared | None = None,
         state: RunState | None = None,
+        on_part: Callable[[], None] | None = None,
     ) -> None:
         if settings.strength is not None and settings.solver == "scipy":
             raise InputError(
@@ -100,7 +101,7 @@ class Run:
         self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
         self.callbacks: Sequence[Callback] = ()
-        self.on_part: Callable[[], None] | None = None
+        self.on_part = on_part
         self.canvas: Tensor | None = None
         self.losses: dict[str, float] = {}
         self.reason, self.stopped, self.fault = "", False, ""
@@ -110,7 +111,8 @@ class Run:
     def _time_budget(self, runtime: Runtime) -> TimeBudget | None:
         seconds = self.state.seconds_left
         if seconds is None and runtime.budget is not None:
-            seconds = runtime.budget - memory.seconds_to_save(self.schedule[-1])
+            full = self.schedule[-1]  # the file has to be written, and the program has to end
+            seconds = runtime.budget - (0.9 + 0.5e-6 * full.width * full.height)
         if seconds is None:
             return None
         shapes = self.inputs.shapes
@@ -168,11 +170,10 @@ class Run:
         return scaled_inputs(self.inputs, scale, self.runtime.device, self.shared)
 
     def start_scale(self, pictures: ScaledInputs, canvas: Tensor) -> None:
-        """Bind losses and objective to the pictures of a scale, and give the solver its canvas.
+        """Bind losses and objective to the pictures of a scale, and give the solver its canvas, (1, 3, H, W).
 
-        Args:
-            pictures: Photo and paintings; their features and Gram matrices become the targets.
-            canvas: Where to begin, (1, 3, H, W). A resumed solver continues where it stood.
+        Features and Gram matrices of the pictures become the targets. A resumed solver continues where it
+        stood.
         """
         state = self.state
         if state.tile is None:
@@ -368,7 +369,8 @@ class Run:
         self.notify("on_run_end")
         self._free_solver()
         hardware.give_back_freed_memory()
-        picture = self.inputs.picture(canvases.upscale(canvas, self.schedule[-1]))
+        full = self.schedule[-1]
+        picture = self.inputs.picture(canvases.resize(canvas, full.height, full.width))
         again = not self.extra_losses and self.reason in REPEATABLE
         again = again and all(scale.reason != End.OUT_OF_MEMORY for scale in self.state.scales)
         recipe = self.recipe(pixels=picture.pixels_sha256(), reproducible=again)
@@ -383,9 +385,16 @@ def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> 
 
 def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
     """Return the solver of the settings, at its start (1, 3, H, W)."""
-    options = settings.solver_options
-    if runtime.pairs and "history" in options:
-        options["history"] = runtime.pairs
+    bounds = (0.0, 1.0) if settings.bounded else None
+    history = runtime.pairs or settings.history
     if settings.solver == "lbfgs":
-        return LBFGS(start, compact=bool(runtime.compact), **options)
-    return ScipyLBFGSB(start, **options) if settings.solver == "scipy" else Adam(start, **options)
+        return LBFGS(start, history=history, bounds=bounds, compact=bool(runtime.compact))
+    if settings.solver == "scipy":
+        return ScipyLBFGSB(start, history=history, line_search=settings.line_search)
+    return Adam(
+        start,
+        learning_rate=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        epsilon=settings.adam_epsilon,
+        bounds=bounds,
+    )

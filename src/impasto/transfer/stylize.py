@@ -104,9 +104,10 @@ class Stylizer:
             paths = [photo, self._style, init_picture, protect]
             with open_checkpoints(checkpoint, paths) as checkpoints:
                 run = Run(
-                    inputs, settings, runtime, self._weights, extra_losses, shared=self._shared
-                )
-                self._weights, run.on_part = run.weights, on_part
+                    inputs, settings, runtime, self._weights, extra_losses,
+                    shared=self._shared, on_part=on_part,
+                )  # fmt: skip
+                self._weights = run.weights
                 return complete(run, checkpoints, on_step)
 
 

@@ -259,7 +259,7 @@ def _callbacks(
     def on_cell(cell: "Cell") -> None:
         pace.next_run()
         if cell.problem:
-            progress.say(f"{cell.place.label}: {cell.problem}")
+            progress.say(f"{cell.label}: {cell.problem}")
         stop()
 
     return on_step, on_cell
@@ -306,7 +306,7 @@ def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, 
     ]  # fmt: skip
     if bad and not code:
         trouble = f"the losses of {counted(len(bad), 'cell')} stopped being finite"
-        return complain(f"{trouble}, first {bad[0].place.label}", ExitCode.NUMERICAL)
+        return complain(f"{trouble}, first {bad[0].label}", ExitCode.NUMERICAL)
     return code
 
 

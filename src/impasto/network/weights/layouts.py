@@ -22,14 +22,10 @@ from impasto.errors import WeightsError
 from impasto.network.layers import CHANNELS, CONVOLUTIONS, LAYERS, block_of
 
 CONVS = tuple(name for name in LAYERS if name.startswith("conv"))
+_OUTGOING = [CHANNELS[block_of(name) - 1] for name in CONVS]
 SHAPES = {
-    name: (
-        CHANNELS[block_of(name) - 1],
-        3 if name == "conv1_1" else CHANNELS[block_of(CONVS[position - 1]) - 1],
-        3,
-        3,
-    )
-    for position, name in enumerate(CONVS)
+    name: (outgoing, incoming, 3, 3)
+    for name, outgoing, incoming in zip(CONVS, _OUTGOING, [3, *_OUTGOING[:-1]], strict=True)
 }
 # The other networks of the same paper, and VGG-19 itself: convolutions in each of the five blocks.
 NETWORKS = {
@@ -47,13 +43,9 @@ _KERAS = re.compile(
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file names the convolutions.
+    """How a file names the convolutions: `torchvision`, `conv1_1` or `keras`, `what` in words.
 
-    Args:
-        name: `torchvision`, `conv1_1` or `keras`.
-        what: The same in words.
-        names: Names in the file by our names.
-        only_original: Whether such files always hold the original weights.
+    `names` are those in the file by ours. With `only_original`, such files always hold the original weights.
     """
 
     name: str
@@ -70,11 +62,7 @@ WHAT = {
 
 
 def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
-    """Return how the tensors of a file are named.
-
-    Args:
-        tensors: Tensors by their names in the file.
-        label: The name of the file in messages.
+    """Return how the tensors of a file are named; `label` is its name in messages.
 
     Raises:
         WeightsError: It is not VGG-19 with its 16 convolutions; the message says what it is instead.
@@ -82,14 +70,16 @@ def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
     bare = {name.removeprefix("module."): name for name in tensors}
     kernels = {name for name, full in bare.items() if tensors[full].ndim == 4}
     if any(name.endswith(("running_mean", "moving_mean:0")) for name in bare):
-        kind = {8: "VGG-11", 10: "VGG-13", 13: "VGG-16", 16: "VGG-19"}.get(
-            len(kernels), "a network"
-        )
+        by_count = {sum(counts): network for network, counts in NETWORKS.items()}
+        kind = by_count.get(len(kernels), "a network")
         raise WeightsError(
             f"{label} is {kind} with batch normalization; give VGG-19 without it (torchvision's `vgg19`)"
         )
-    style, places = _places(kernels)
-    _check_network(style, set(places), label)
+    places = {
+        style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT
+    }
+    style = max(places, key=lambda style: len(places[style]))
+    _check_network(style, places[style], label)
     # The bias has the name of the kernel except for the last word.
     convs = dict(zip(_expected(style, CONVOLUTIONS), CONVS, strict=True))
     names: dict[str, str] = {}
@@ -138,15 +128,6 @@ def _place(style: str, name: str) -> tuple[str, str] | None:
     if not match or "optimizer" in name:
         return None
     return f"{match[1]}_{match[2]}", "bias" if match[3] in ("b", "bias") else "weight"
-
-
-def _places(kernels: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the layout of most of the kernels, and their positions in it."""
-    places = {
-        style: [place[0] for name in kernels if (place := _place(style, name))] for style in WHAT
-    }
-    style = max(places, key=lambda style: len(places[style]))
-    return style, places[style]
 
 
 def _expected(style: str, counts: Iterable[int]) -> list[str]:

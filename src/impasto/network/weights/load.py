@@ -15,7 +15,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -48,15 +48,12 @@ log = logging.getLogger(__name__)
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 
 
-class Weights(Mapping[str, Tensor]):
+class Weights(dict[str, Tensor]):
     """VGG-19's convolutions by name, and their origin.
 
-    Args:
-        tensors: `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32.
-        name: Their name in impasto.
-        sha256: Of the tensors as safetensors without metadata: equal for equal numbers.
-        preprocessing: What they expect at the network's input.
-        verified: How they were verified; starts with `no` if they could not be.
+    `tensors` are `{"conv1_1.weight": (64, 3, 3, 3), "conv1_1.bias": (64,), ...}`, float32. `sha256` is of the
+    tensors as safetensors without metadata: equal for equal numbers. `verified` says how they were verified;
+    it starts with `no` if they could not be.
     """
 
     def __init__(
@@ -68,20 +65,11 @@ class Weights(Mapping[str, Tensor]):
         preprocessing: Preprocessing,
         verified: str,
     ) -> None:
-        self._tensors = dict(tensors)
+        super().__init__(tensors)
         self.name = name
         self.sha256 = sha256
         self.preprocessing = preprocessing
         self.verified = verified
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
 
     def __repr__(self) -> str:
         return f"Weights({self.name!r}, sha256={self.sha256!r}, verified={self.verified!r})"
@@ -102,8 +90,14 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
         return _packaged()
     if isinstance(which, str) and which in store.installed():
         return _installed(which)
-    if isinstance(which, str) and not _is_path(which):
-        raise _unknown(which)
+    folder, suffix = os.path.dirname(which), Path(which).suffix  # noqa: PTH120
+    is_path = bool(folder) or suffix in SUFFIXES or os.path.lexists(which)
+    if isinstance(which, str) and not is_path:
+        known = [NAME, *store.installed()]
+        raise WeightsError(
+            f"no weights are named '{printable(which)}'.{did_you_mean(which, known)} "
+            f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
+        )
     weights, record = open_file(Path(which))
     level = logging.WARNING if record.verified.startswith("no") else logging.INFO
     log.log(level, "%s: %s; verified: %s", printable(which), record.layout, record.verified)
@@ -186,18 +180,6 @@ def open_file(
         source_file=printable(path.name),
         source_sha256=digest,
         origin=origin,
-    )
-
-
-def _is_path(which: str) -> bool:
-    return Path(which).suffix in SUFFIXES or os.path.lexists(which) or bool(os.path.dirname(which))  # noqa: PTH120
-
-
-def _unknown(name: str) -> WeightsError:
-    known = [NAME, *store.installed()]
-    return WeightsError(
-        f"no weights are named '{printable(name)}'.{did_you_mean(name, known)} "
-        f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
     )
 
 
@@ -306,14 +288,10 @@ def read_packed() -> Mapping[str, Tensor]:
 
 
 def decode(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights from their 8-bit codes and tables.
+    """Return weights, `conv{b}_{i}.weight` (out, in, 3, 3) and `conv{b}_{i}.bias` (out,), float32.
 
-    Args:
-        packed: For each convolution `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3), `_W_table`
-            the 256 float32 values, `_b` the bias (out,).
-
-    Returns:
-        `conv{b}_{i}.weight` (out, in, 3, 3) and `conv{b}_{i}.bias` (out,), float32.
+    They are decoded from what is packed for each `block{b}_conv{i}`: `_W_q` uint8 codes (out, in, 3, 3),
+    `_W_table` the 256 float32 values, `_b` the bias (out,).
     """
     weights: dict[str, Tensor] = {}
     for name in (layer for layer in LAYERS if layer.startswith("conv")):

@@ -32,16 +32,9 @@ KEPT_SIZE = 80_200_000  # bytes of the 16 convolutions as they are kept
 class Source:
     """A file of weights that can be downloaded.
 
-    Args:
-        name: What `impasto weights fetch` calls it.
-        url: Its address.
-        installs: The name under which its weights are kept.
-        size: Bytes, where known.
-        license: Of the weights.
-        method: The digest that is published for the file.
-        digest: That digest, or its first digits.
-        check: How the weights are checked, in words.
-        keras: Whether reading it needs h5py.
+    `installs` is the name that its weights get. `digest` is the one published for the file, by `method`, or
+    its first digits; `check` says in words how the weights are checked. `size` is in bytes, where known.
+    Reading a `keras` file needs h5py.
     """
 
     name: str
@@ -52,7 +45,6 @@ class Source:
     method: Literal["sha256", "md5"]
     digest: str
     check: str
-    keras: bool = False
 
     @property
     def file(self) -> str:
@@ -85,7 +77,6 @@ SOURCES = {
             method="md5",
             digest="253f8cb515780f3b799900260a226db6",
             check="the MD5 that Keras publishes, and every weight against the packaged 8-bit codes",
-            keras=True,
         ),
         Source(
             name="vgg19-original-caffe",
@@ -112,20 +103,6 @@ SOURCES = {
 }
 
 
-def find_source(name: str) -> Source:
-    """Return a source by its name.
-
-    Raises:
-        InputError: There is none of this name.
-    """
-    if name not in SOURCES:
-        raise InputError(
-            f"no source of weights is named '{printable(name)}'.{did_you_mean(name, SOURCES)} "
-            f"There are: {', '.join(SOURCES)}"
-        )
-    return SOURCES[name]
-
-
 def fetch(
     name: str = "vgg19-original",
     *,
@@ -136,19 +113,11 @@ def fetch(
     confirm: Callable[[Source, str], None] | None = None,
     progress: bool = False,
 ) -> Record:
-    """Download, check and keep weights, unless they are there already.
+    """Download, check and keep weights, unless they are there already; return their record.
 
-    Args:
-        name: One of `SOURCES`.
-        url: Another address of the same file; the check stays the same.
-        offline: Whether the network must not be used; so does `IMPASTO_OFFLINE=1`.
-        force: Whether other weights of the same name may be replaced.
-        timeout: Seconds without a byte after which the download is given up.
-        confirm: Called with source and address before the network is used; may raise.
-        progress: Whether to show a progress bar on standard error.
-
-    Returns:
-        The record of the weights, which `load_weights(record.name)` then loads.
+    Another `url` has to give the same file; `force` replaces other weights of the same name. `offline`, as
+    `IMPASTO_OFFLINE=1`, forbids the network. The download is given up after `timeout` seconds without a byte.
+    `confirm` is called with source and address before the network is used and may raise.
 
     Raises:
         InputError: No such source, or an address that is not http or https.
@@ -156,7 +125,12 @@ def fetch(
         OutputError: The folder cannot be written, or other weights have the name.
         ResourceError: The disk has no room.
     """
-    source = find_source(name)
+    if name not in SOURCES:
+        raise InputError(
+            f"no source of weights is named '{printable(name)}'.{did_you_mean(name, SOURCES)} "
+            f"There are: {', '.join(SOURCES)}"
+        )
+    source = SOURCES[name]
     address = url or source.url
     if not address.startswith(("https://", "http://")):
         raise InputError(f"{printable(address)} is no address: give one of http:// or https://")
@@ -165,7 +139,7 @@ def fetch(
             return record
         if offline or os.environ.get("IMPASTO_OFFLINE", "0") not in ("", "0"):
             raise WeightsError(f"the network must not be used (offline); {by_hand(source)}")
-        if source.keras and importlib.util.find_spec("h5py") is None:
+        if source.file.endswith(".h5") and importlib.util.find_spec("h5py") is None:
             raise WeightsError("reading Keras files needs h5py: pip install h5py")
         if confirm is not None:
             confirm(source, address)

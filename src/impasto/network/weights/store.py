@@ -32,17 +32,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Record:
     """What is known about imported weights.
 
-    Args:
-        name: Their name in impasto.
-        family: `original` or `torchvision`: which numbers, and so which preprocessing.
-        layout: How the source file named its layers.
-        verified: How they were verified; `no: ...` if they could not be.
-        preprocessing: The fields of `layouts.Preprocessing`.
-        sha256: Of the tensors alone, as safetensors without metadata: equal for equal numbers.
-        file_sha256: Of the file in the folder.
-        source_file: The name of the source file.
-        source_sha256: Its SHA-256.
-        origin: The address of the source file, or `imported`.
+    `family` is `original` or `torchvision`: which numbers, and so which `preprocessing`, the fields of
+    `vgg.Preprocessing`. `layout` is how the source file named its layers. `verified` is how they were
+    verified; `no: ...` if they could not be. `sha256` is of the tensors alone, as safetensors without
+    metadata: equal for equal numbers; `file_sha256` of the file in the folder; `source_sha256` of the source
+    file. `origin` is the address of the source file, or `imported`.
     """
 
     name: str
@@ -109,21 +103,17 @@ def read_record(name: str) -> Record:
     """
     path = data_folder() / f"{name}.json"
     try:
-        return _checked(Record(**json.loads(path.read_bytes())))
+        record = Record(**json.loads(path.read_bytes()))
+        words = [value for name, value in asdict(record).items() if name != "preprocessing"]
+        if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
+            raise ValueError("values of wrong types, or an unknown family")
+        return record
     except FileNotFoundError as error:
         raise WeightsError(f"the record {printable(path)} is missing; {remedy(name)}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {printable(path)}: {reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"the record {printable(path)} is damaged; {remedy(name)}") from error
-
-
-def _checked(record: Record) -> Record:
-    """Refuse values of wrong types, and an unknown family."""
-    words = [value for name, value in asdict(record).items() if name != "preprocessing"]
-    if not all(isinstance(word, str) for word in words) or record.family not in FAMILIES:
-        raise ValueError("not a record of impasto")
-    return record
 
 
 @contextlib.contextmanager
@@ -153,15 +143,10 @@ def locked(name: str) -> Iterator[None]:
 
 
 def keep(record: Record, data: bytes, *, force: bool) -> None:
-    """Write tensors and record, each completely or not at all.
+    """Write tensors and record, each completely or not at all; `force` replaces other weights of this name.
 
     The tensors come first: a process killed between the two leaves a file that does not match its record,
     which the next load reports.
-
-    Args:
-        record: The record.
-        data: The safetensors file.
-        force: Whether other weights of this name may be replaced.
 
     Raises:
         OutputError: Other weights have the name, or the files cannot be written.

@@ -21,8 +21,6 @@ from impasto.system.files import file_sha256
 
 LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
 LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
-NEEDS_KERAS = "reading Keras files needs h5py: pip install h5py"
-_HEAD = 512
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -84,7 +82,7 @@ def _head(path: Path, label: str) -> bytes:
         if info.st_size > LIMIT:
             raise WeightsError(f"{label} is larger than {LIMIT // 10**6} MB; give a smaller file")
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            return file.read(512)
     except FileNotFoundError as error:
         raise WeightsError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:
@@ -154,7 +152,7 @@ def _hdf5(path: Path, label: str) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(NEEDS_KERAS) from error
+        raise WeightsError("reading Keras files needs h5py: pip install h5py") from error
     tensors: dict[str, Tensor] = {}
 
     def visit(name: str, item: Any) -> None:

@@ -51,11 +51,7 @@ def deviation(
 ) -> Deviation | None:
     """Return the largest deviation of a layer from the original; None if it is within the rounding.
 
-    Args:
-        conv: Its name, such as `conv3_1`.
-        weight: (out, in, 3, 3).
-        bias: (out,).
-        packed: The codes, tables and biases as `load.read_packed` returns them.
+    `conv` is its name, `weight` (out, in, 3, 3), `bias` (out,), `packed` what `load.read_packed` returns.
     """
     block, index = conv.removeprefix("conv").split("_")
     stored = f"block{block}_conv{index}"
@@ -95,12 +91,8 @@ def judge(
 ) -> tuple[str, str]:
     """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
 
-    Args:
-        weights: The 16 convolutions by our names.
-        layout: How the file names them.
-        packed: As `load.read_packed` returns it.
-        digest: The file's SHA-256.
-        label: The name of the file in messages.
+    `weights` are the 16 convolutions by our names, `packed` is what `load.read_packed` returns, `digest` the
+    file's SHA-256 and `label` its name in messages.
 
     Raises:
         WeightsError: It should hold the original weights, but does not.
@@ -114,7 +106,12 @@ def judge(
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
-    _check_exchanged(weights, packed, wrong, label)
+    rgb = weights["conv1_1.weight"].flip(1)
+    if "conv1_1" in wrong and not deviation("conv1_1", rgb, weights["conv1_1.bias"], packed):
+        raise WeightsError(
+            f"conv1_1 in {label} is the original's with red and blue exchanged; "
+            "give a file for input in the order BGR"
+        )
     first = next(iter(wrong.values()))
     right = len(CONVS) - len(wrong)
     if right:
@@ -133,18 +130,3 @@ def judge(
     return "torchvision", (
         f"no: trained anew, and only whole files of SHA-256 {published}... are known; this is {digest[:8]}..."
     )
-
-
-def _check_exchanged(
-    weights: Mapping[str, Tensor],
-    packed: Mapping[str, Tensor],
-    wrong: Mapping[str, Deviation],
-    label: str,
-) -> None:
-    """Refuse a first layer whose input channels are in the order RGB."""
-    exchanged = weights["conv1_1.weight"].flip(1)
-    if "conv1_1" in wrong and not deviation("conv1_1", exchanged, weights["conv1_1.bias"], packed):
-        raise WeightsError(
-            f"conv1_1 in {label} is the original's with red and blue exchanged; "
-            "give a file for input in the order BGR"
-        )

@@ -20,7 +20,7 @@ from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.errors import End, InputError, OutputError
 from impasto.image.picture import Picture
-from impasto.inputs.canvas import upscale
+from impasto.inputs.canvas import resize
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
@@ -182,7 +182,7 @@ class Runner:
         publish(self.folder / "data" / f"{trial.name}.csv", to_csv(rows).encode(), overwrite=True)
         kept = {
             "key": self.key(trial),
-            "recipe": json.loads(result.recipe.to_line()),
+            "recipe": json.loads(result.recipe.model_dump_json()),
             "rows": rows,
             "saved": saved,
             "pictures": names,
@@ -202,7 +202,7 @@ class Runner:
 
         def score(picture: Picture) -> dict[str, float]:
             with hardware.threads(runtime.threads or 1):
-                canvas = upscale(picture.tensor().to(runtime.device), scale)
+                canvas = resize(picture.tensor().to(runtime.device), scale.height, scale.width)
                 return named(objective(canvas), objective.scale)
 
         return score

@@ -111,17 +111,14 @@ class Checkpoint:
             math.nan if header.failed is None else header.failed,
             header.finite,
         )
+        same = {"scale", "tile", "spent", "scale_seconds", "seconds_left"}
         return RunState(
-            scale=header.scale,
-            tile=header.tile,
-            spent=header.spent,
+            **header.model_dump(include=same),
             tracking=tracking,
             solver=solver,
             history=list(self.history),
             scales=list(recipe.scales),
             seconds=recipe.seconds,
-            scale_seconds=header.scale_seconds,
-            seconds_left=header.seconds_left,
             calibration=recipe.calibration,
             limits=None if header.limits is None else list(header.limits),
         )
@@ -130,10 +127,7 @@ class Checkpoint:
 def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> Checkpoint:
     """Return the checkpoint of a run between two steps; its tensors are the solver's own.
 
-    Args:
-        run: What is saved.
-        folders: Where its inputs lie.
-        note: What the caller adds, in types of JSON.
+    `folders` are those of its inputs; `note` is what the caller adds, in types of JSON.
     """
     state = run.snapshot()
     tracking, history = state.tracking, tuple(state.history)
@@ -165,9 +159,6 @@ def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> 
         note=dict(note),
     )
     return Checkpoint(header, tensors, history)
-
-
-# --- writing -------------------------------------------------------------------------------------
 
 
 def write(path: Path, checkpoint: Checkpoint) -> int:
@@ -230,9 +221,6 @@ def _order(tensors: Mapping[str, Tensor]) -> list[str]:
     return sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
 REMEDY = "; give the FILE that --checkpoint wrote"
 
 
@@ -288,12 +276,11 @@ def _header_of(text: str, shown: str) -> CheckpointHeader:
         )
     try:
         return CheckpointHeader.model_validate_json(text)
-    except ValidationError as error:
-        raise TornError(
-            f"{shown}: {error_message('head', error, CheckpointHeader.model_fields)}"
-        ) from error
-    except SettingsError as error:
-        raise TornError(f"{shown}: {error}") from error
+    except (ValidationError, SettingsError) as error:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            why = error_message("head", error, CheckpointHeader.model_fields)
+        raise TornError(f"{shown}: {why}") from error
 
 
 def _checked(header: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -> Checkpoint:

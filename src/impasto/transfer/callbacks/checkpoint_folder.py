@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from impasto.system.files import check_target, publish
 KEPT = 5  # unfinished runs whose automatic checkpoints stay
 MOST = 4_000_000_000  # bytes of them, the newest one not counted
 STALE = 3600.0  # seconds after which a temporary file belongs to nobody any more
-
-
-# --- the folder ----------------------------------------------------------------------------------
 
 
 def folder() -> Path:
@@ -52,7 +48,7 @@ def tidy() -> None:
     """Remove the oldest automatic checkpoints, beyond the number and the bytes that stay."""
     room, own = MOST, [path for path in unfinished() if path.parent == folder()]
     for number, path in enumerate(reversed(own), start=1):
-        room -= _size(path)
+        room -= _time_and_size(path)[1]
         if (number >= KEPT or room < 0) and not at_work(path):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -72,29 +68,17 @@ def unfinished() -> list[Path]:
                 path = Path(os.fsdecode(item.read_bytes()))
             elif item.suffix != ".safetensors":
                 continue
-            if when := _time(path):
+            if when := _time_and_size(path)[0]:
                 found[path] = when
     return sorted(found, key=lambda path: found[path])
 
 
-def _time(path: Path) -> float:
+def _time_and_size(path: Path) -> tuple[float, int]:
     try:
-        return path.stat().st_mtime
+        info = path.stat()
     except (OSError, ValueError):
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def new_name() -> Path:
-    """Return a new name for an automatic checkpoint."""
-    now = time.strftime("%Y%m%d-%H%M%S")
-    return folder() / f"{now}-{secrets.token_hex(3)}.safetensors"
+        return 0.0, 0
+    return info.st_mtime, info.st_size
 
 
 def _key(path: Path) -> Path:

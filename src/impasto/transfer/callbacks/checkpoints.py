@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,17 +40,10 @@ log = logging.getLogger(__name__)
 class Checkpoints(Callback):
     """Writes the checkpoints of one run; used in a `with` block around the run.
 
-    Args:
-        path: The file; None for one in the cache folder, if the run takes long.
-        folders: Where the inputs lie, to find them again.
-        note: What the caller adds to the checkpoint, in types of JSON.
-        force: Whether a checkpoint that is there may be replaced.
-        resumed: Whether it is the one that this run resumes.
-        enabled: False writes none.
-
-    Attributes:
-        written: Whether there is a checkpoint.
-        unfinished: Whether the run was stopped and can be resumed.
+    Without a `path`, a run that takes long writes into the cache folder; `enabled=False` writes none.
+    `folders` are those of the inputs, `note` is what the caller adds, in types of JSON. `force` may replace a
+    checkpoint; `resumed` means that the run resumes this one. `written` says whether there is one,
+    `unfinished` whether the run was stopped and can be resumed.
 
     Raises:
         InputError: The file is there already, or another process works on it.
@@ -67,7 +61,8 @@ class Checkpoints(Callback):
         enabled: bool = True,
     ) -> None:
         self.automatic = path is None or Path(path).absolute().parent == folder_.folder().absolute()
-        self.path = folder_.new_name() if path is None else Path(path).absolute()
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.safetensors"
+        self.path = folder_.folder() / name if path is None else Path(path).absolute()
         self.folders = [os.fspath(item) for item in folders]
         self.note = dict(note or {})
         self._enabled = enabled
@@ -89,9 +84,11 @@ class Checkpoints(Callback):
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Remove what is not needed if the run finished; leave the checkpoint to others."""
-        if error is None and not self.unfinished:
-            self.finished()
+        """If the run finished, remove an automatic checkpoint, and the pointer to another; release it."""
+        if error is None and not self.unfinished and self.written:
+            for path in (*([self.path] if self.automatic else []), folder_.pointer(self.path)):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
         self.release()
 
     @property
@@ -104,19 +101,10 @@ class Checkpoints(Callback):
         """Whether there is a checkpoint of a run that was stopped."""
         return self.unfinished and self.written
 
-    def finished(self) -> None:
-        """Remove what a finished run does not need: an automatic checkpoint, and the pointer to another."""
-        if self.written:
-            for path in (*([self.path] if self.automatic else []), folder_.pointer(self.path)):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-
     def release(self) -> None:
         """Leave the checkpoint to whoever resumes it."""
         folder_.let_go(self._lock)
         self._lock = None
-
-    # --- when -------------------------------------------------------------------------------------
 
     def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
         """Measure time from the start of the run."""
@@ -160,8 +148,6 @@ class Checkpoints(Callback):
         began, before = self._first
         return (now - began) / (done - before) * sum(costs) if done > before else 0.0
 
-    # --- writing ----------------------------------------------------------------------------------
-
     def _write(self, run: Run) -> None:
         """Write a checkpoint. If that fails the run continues, unless it is the first one of a named file."""
         began = time.perf_counter()
@@ -191,12 +177,9 @@ CheckpointLike = str | os.PathLike[str] | bool | Checkpoints | None
 def open_checkpoints(
     checkpoint: CheckpointLike, inputs: Sequence[Any]
 ) -> contextlib.AbstractContextManager[Checkpoints]:
-    """Return the checkpoints of a run, for a `with` block.
+    """Return the checkpoints of a run, for a `with` block; those that the caller made are not ended.
 
-    Args:
-        checkpoint: A file, None or True for an automatic one, False for none; or checkpoints that the caller
-            made and ends.
-        inputs: Pictures, styles and sequences of these; those that are paths say where to find them again.
+    The paths among the inputs (pictures, styles and sequences of these) say where to find them again.
     """
     if isinstance(checkpoint, Checkpoints):
         return contextlib.nullcontext(checkpoint)

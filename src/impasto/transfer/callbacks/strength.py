@@ -68,15 +68,7 @@ def goal_of(strength: float) -> float:
 
 
 class StyleRatio:
-    """Measures the neutral ratio of canvases at one scale.
-
-    Args:
-        network: The neutral one.
-        pictures: The inputs at this scale.
-        tile: Edge of the parts that are computed at a time; 0 computes the whole.
-        compact: Keep the photo's features in 16 bits.
-        on_part: Called after every part.
-    """
+    """Measures the neutral ratio of canvases at one scale; the arguments are those of `build_losses`."""
 
     def __init__(
         self,
@@ -131,9 +123,6 @@ class StrengthControl(Callback):
     """Sets the weight of the style through a run, scale by scale; what it sets stands in the calibration.
 
     In a run that repeats another, the calibration says all, and nothing is measured.
-
-    Args:
-        run: With a strength in its settings.
     """
 
     def __init__(self, run: Run) -> None:
@@ -168,7 +157,7 @@ class StrengthControl(Callback):
         count, limit = run.state.evaluations, run.limits[run.state.scale]
         is_due = _next(_changes(run)[-1].after, limit) <= count < limit
         if is_due and self._ratio is not None:
-            self._measure(run, count, limit)
+            self._measure(run, self._ratio, limit)
             ratio, goal = _calibration(run).achieved, _calibration(run).goal
             if ratio is not None and is_close_enough(count, ratio / goal, limit):
                 raise EndOfScale(End.STRENGTH)
@@ -217,13 +206,12 @@ class StrengthControl(Callback):
                 self._network = load_network(packaged, NEUTRAL, run.runtime, Shared(0))
         return self._network
 
-    def _measure(self, run: Run, count: int, limit: int) -> None:
+    def _measure(self, run: Run, measured: StyleRatio, limit: int) -> None:
         """Measure the best canvas so far, and note which weight the style is to have from now on."""
         best, canvas = run.state.tracking.best, run.state.tracking.best_canvas
-        assert self._ratio is not None
         assert best is not None
         assert canvas is not None
-        terms = self._ratio(canvas)
+        terms, count = measured(canvas), run.state.evaluations
         content, style = (_term(best.parts, name) for name in ("content", "style"))
         goal, ratio, weight = _calibration(run).goal, ratio_of(terms), self._weight
         rest = equilibrium_weight((content, style / weight), terms, goal)

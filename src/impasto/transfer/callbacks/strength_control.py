@@ -25,12 +25,8 @@ def equilibrium_weight(
 
     At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a
     power of content, the weighted style is then 1 / that power of the weighted content. The power itself
-    grows as the ratio falls: `ELASTICITY` / sqrt(ratio).
-
-    Args:
-        own: The run's own content, weighted, and its style for a weight of 1, of some canvas.
-        terms: The neutral ones of the same canvas.
-        goal: The ratio wanted.
+    grows as the ratio falls: `ELASTICITY` / sqrt(ratio). `own` are the run's own content, weighted, and its
+    style for a weight of 1, of some canvas; `terms` the neutral ones of the same canvas.
     """
     if not all(0 < value < math.inf for value in (*own, *terms)):
         return None
@@ -42,13 +38,8 @@ def predicted_log_ratio(count: int, ratio: float, away: float, passes: int) -> f
     """Return the logarithm of the ratio after all evaluations of a scale, with the weight as it is.
 
     d log ratio / d log evaluations = -FALL (e - 1) / (e + 1), e being 1 at rest: -FALL while only the style
-    counts, 0 at rest, +FALL while only the content does.
-
-    Args:
-        count: Evaluations so far.
-        ratio: Measured now, over the goal.
-        away: The weight, over the one that rests at the goal.
-        passes: Evaluations in all.
+    counts, 0 at rest, +FALL while only the content does. After `count` of `passes` evaluations the ratio was
+    measured, over the goal; `away` is the weight, over the one that rests at the goal.
     """
     times = BLIND if passes >= MOST else max(1.0, min(FARTHEST, passes / count))
     now, parts = _log(ratio), 32

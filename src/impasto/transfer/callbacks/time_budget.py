@@ -34,10 +34,9 @@ log = logging.getLogger(__name__)
 class TimeBudget(Callback):
     """Measures evaluations as they come, and ends a scale when its share of the time is used up.
 
-    Args:
-        seconds: From now to the end of the computation; may be negative, and then each scale is left out.
-        costs: What one evaluation costs at each scale, in any unit, coarsest first.
-        before: What comes before the first evaluation of each scale, in the same unit. Default: nothing.
+    `seconds` are from now to the end of the computation; may be negative, and then each scale is left out.
+    `costs` are what one evaluation costs at each scale, in any unit, coarsest first; `before` what comes
+    before the first evaluation of each scale, in the same unit. Default: nothing.
     """
 
     def __init__(

@@ -121,11 +121,8 @@ def plan(
 ) -> Axes:
     """Check everything about what is varied, and return the cells.
 
-    Args:
-        vary: Values by setting; the first setting goes along the columns, the second along the rows.
-        base: All other settings.
-        many: Whether more than `MOST_CELLS` cells are fine.
-        called: What the user gave `vary` with, for messages.
+    The first setting goes along the columns, the second along the rows. `many` allows more than `MOST_CELLS`;
+    `called` is what the user gave `vary` with, for messages.
 
     Raises:
         SettingsError: A name or value is wrong, values are missing or repeated, or there are too many.

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from impasto.config.recipe import Recipe
 from impasto.config.settings import Settings
@@ -37,44 +37,24 @@ NOTE = "Losses without content_weight and style_weight."  # below the sheet
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a grid.
+class Cell(GridCell):
+    """One cell of a grid, and what was made there.
 
-    Attributes:
-        place: Where it stands, and its settings.
-        recipe: What made it; None where it is missing.
-        path: Its file, where the grid has a folder.
-        result: What its run returned, where the grid has no folder.
-        reused: Whether it was there before.
-        problem: Why it could not be made, if it could not, or what was not finite where that ended it.
+    `recipe` is None where it is missing. `path` is its file, where the grid has a folder; else `result` is
+    what its run returned. `reused` says that it was there before. `problem` is why it could not be made, or
+    what was not finite where that ended it.
     """
 
-    place: GridCell
     recipe: Recipe | None = None
     path: Path | None = None
     result: Result | None = field(default=None, repr=False)
     reused: bool = False
     problem: str = ""
 
-    @property
-    def row(self) -> int:
-        """Its row, the first being 1."""
-        return self.place.row
-
-    @property
-    def column(self) -> int:
-        """Its column, the first being 1."""
-        return self.place.column
-
-    @property
-    def varied(self) -> Mapping[str, Any]:
-        """What is varied, with its values here."""
-        return self.place.varied
-
-    @property
-    def settings(self) -> Settings:
-        """All its settings."""
-        return self.place.settings
+    @classmethod
+    def of(cls, place: GridCell, recipe: Recipe | None = None, **more: Any) -> Self:
+        """Return the cell at a place."""
+        return cls(**vars(place), recipe=recipe, **more)
 
     @property
     def picture(self) -> Picture | None:
@@ -110,13 +90,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """What `grid` returns.
+    """What `grid` returns: all cells, row by row; those that are missing have no recipe.
 
-    Attributes:
-        cells: All of them, row by row; those that are missing have no recipe.
-        axes: What was varied.
-        title: What the sheet is called.
-        stopped: Why it ended before all cells were made, if it did.
+    `axes` were varied, `title` is that of the sheet, and `stopped` says why it ended early, if it did.
     """
 
     cells: tuple[Cell, ...]
@@ -199,9 +175,6 @@ def _caption(cell: Cell, between: str) -> str:
     return between.join(losses + note)
 
 
-# --- computing -------------------------------------------------------------------------------------
-
-
 def grid(
     content: PictureLike,
     style: StyleLike | Sequence[StyleLike],
@@ -254,12 +227,13 @@ def run_grid(
             raise OutputError(
                 f"cannot make the folder {printable(plan.folder)}: {reason(error)}; give another place"
             ) from error
-    cells = [Cell(place, path=plan.path(place)) for place in plan.axes.places]
+    cells = [
+        Cell.of(place, plan.done.get(index), path=plan.path(place), reused=index in plan.done)
+        for index, place in enumerate(plan.axes.places)
+    ]
     shared, stopped = Shared(), ""
-    for index, place in enumerate(plan.axes.places):
-        if index in plan.done:
-            cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
-        else:
+    for index in range(len(cells)):
+        if index not in plan.done:
             cells[index], stopped = _run_cell(plan, index, on_step, shared)
         if on_cell is not None and (cells[index].recipe or not stopped):
             try:
@@ -268,10 +242,6 @@ def run_grid(
                 stopped = stopped or stop.reason
         if stopped:
             break
-    for index in range(len(cells)):  # those after the last one made may be there, too
-        if cells[index].recipe is None and index in plan.done:
-            place = plan.axes.places[index]
-            cells[index] = Cell(place, plan.done[index], plan.path(place), reused=True)
     first = plan.inputs[0]
     styles = ", ".join(style.name for style in first.styles)
     title = f"{first.content.name} in the style of {styles}"
@@ -301,14 +271,14 @@ def _run_cell(
         run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
         result = complete(run, on_step=watched)
     except NumericalError as error:
-        return Cell(place, path=path, problem=str(error)), late
+        return Cell.of(place, path=path, problem=str(error)), late
     if result.stopped not in ENDED:
-        return Cell(place, path=path), result.stopped
+        return Cell.of(place, path=path), result.stopped
     if path is None:
-        return Cell(place, result.recipe, problem=result.fault, result=result), late
+        return Cell.of(place, result.recipe, problem=result.fault, result=result), late
     data = result.encode(path.suffix, plan.output)
     save_or_stop(path, data, overwrite=plan.overwrite)
-    return Cell(place, result.recipe, path, problem=result.fault), late
+    return Cell.of(place, result.recipe, path=path, problem=result.fault), late
 
 
 def _last(step: Step) -> bool:

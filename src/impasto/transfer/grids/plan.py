@@ -5,7 +5,7 @@ its end. Any other file of that name is somebody else's, and left alone.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -64,12 +64,12 @@ class GridPlan:
     def work(self) -> list[float]:
         """What each cell costs, in evaluations times pixels; 0 for those that are there."""
         pairs = zip(self.axes.places, self.scales, strict=True)
-        return [
-            0.0
-            if index in self.done
-            else float(_pixels(scales) * place.settings.evaluations_per_scale)
-            for index, (place, scales) in enumerate(pairs)
-        ]
+        work = []
+        for index, (place, scales) in enumerate(pairs):
+            pixels = sum(scale.width * scale.height for scale in scales)
+            cost = float(pixels * place.settings.evaluations_per_scale)
+            work.append(0.0 if index in self.done else cost)
+        return work
 
     def path(self, place: GridCell) -> Path | None:
         """Return the file of a cell."""
@@ -117,17 +117,13 @@ def plan_grid(
     )
     if where is None:
         return plan
-    _check_folder(where)
-    return replace(plan, done=_finished(plan))
-
-
-def _check_folder(folder: Path) -> None:
-    if os.path.lexists(folder) and not folder.is_dir():
+    if os.path.lexists(where) and not where.is_dir():
         raise OutputError(
-            f"{printable(folder)} is a file; the cells go into a folder of that name: give another name"
+            f"{printable(where)} is a file; the cells go into a folder of that name: give another name"
         )
-    if not os.path.exists(folder):  # noqa: PTH110  it does not raise for a name that is too long
-        check_target(folder)  # whether a name can be made there
+    if not os.path.exists(where):  # noqa: PTH110  it does not raise for a name that is too long
+        check_target(where)  # whether a name can be made there
+    return replace(plan, done=_finished(plan))
 
 
 def _finished(plan: GridPlan) -> dict[int, Recipe]:
@@ -140,7 +136,7 @@ def _finished(plan: GridPlan) -> dict[int, Recipe]:
             continue
         recipe, damaged = _read(path, place.settings, plan.inputs[index], plan.runtime, digest)
         if recipe is not None:
-            if plan.output.bits in (None, _bits(path)):
+            if plan.output.bits in (None, _start(path)[24]):  # the depth of a PNG file
                 done[index] = recipe
             else:
                 other += 1
@@ -189,11 +185,6 @@ def _start(path: Path) -> bytes:
         return b""
 
 
-def _bits(path: Path) -> int:
-    """Return the depth that a PNG file has."""
-    return _start(path)[24]
-
-
 def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, digest: str) -> bool:
     """Whether a recipe is that of a cell, run to its end, on what was asked for of the machine."""
     kept = record_mask(inputs.protect)
@@ -210,7 +201,3 @@ def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, di
         and asked.precision in ("auto", recipe.runtime.precision)
         and (asked.device == "auto" or recipe.runtime.device.startswith(asked.device))
     )
-
-
-def _pixels(scales: Iterable[Scale]) -> int:
-    return sum(scale.width * scale.height for scale in scales)
