@@ -42,11 +42,7 @@ os.write(int(sys.argv[1]), json.dumps(found).encode())
 
 def pairs() -> list[tuple[Path, Path]]:
     """Return the field's standard pairs where they lie beside the checkout, our samples else."""
-    names = [
-        ("tubingen", "starry_night"),
-        ("hoovertowernight", "the_scream"),
-        ("tubingen", "shipwreck"),
-    ]
+    names = [("tubingen", "starry_night"), ("hoovertowernight", "the_scream"), ("tubingen", "shipwreck")]
     if not SHARED.is_dir():
         return [(sample("photo"), sample("swirl")), (sample("photo"), sample("ember"))]
     return [(SHARED / f"{photo}.jpg", SHARED / f"{style}.jpg") for photo, style in names]

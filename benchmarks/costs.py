@@ -129,9 +129,7 @@ def evaluation(job: OutputPlan, rounds: int) -> Tables:
         ours = {f"impasto, {precision}": (resolved, precision)}
         if precision != "fp32":
             ours["impasto, fp32"] = (objective(job, "fp32")[0], "fp32")
-        loss = plain.objective(
-            plain.read(str(job.photo)), plain.read(str(job.style)), plain.load_weights()
-        )
+        loss = plain.objective(plain.read(str(job.photo)), plain.read(str(job.style)), plain.load_weights())
         leaf = (canvas * 255).requires_grad_(True)
 
         def theirs() -> Tensor:
@@ -164,8 +162,7 @@ def evaluation(job: OutputPlan, rounds: int) -> Tables:
         )
     counted: Rows = [{"operations": name, "GFLOP": value / 1e9} for name, value in count.items()]
     machine_rows: Rows = [
-        {"matrix product": name, "edge": edge, "GFLOP/s": rate / 1e9}
-        for name, (edge, rate) in limits.items()
+        {"matrix product": name, "edge": edge, "GFLOP/s": rate / 1e9} for name, (edge, rate) in limits.items()
     ]
     size = f"{canvas.shape[-1]} x {canvas.shape[-2]}"
     return [
@@ -239,8 +236,7 @@ def startup(job: OutputPlan, rounds: int) -> Tables:
     once = contenders.commands(job, 1)
     helps = {name: [*command[: _program(command)], "--help"] for name, command in once.items()}
     started = {
-        name: functools.partial(contenders.first_evaluation, name, command)
-        for name, command in once.items()
+        name: functools.partial(contenders.first_evaluation, name, command) for name, command in once.items()
     }
     started["impasto, weights not yet decoded"] = functools.partial(_first_ever, job)
     asked = {name: functools.partial(timed, command) for name, command in helps.items()}
@@ -252,9 +248,7 @@ def startup(job: OutputPlan, rounds: int) -> Tables:
             "first evaluation s": statistics.median(seconds),
             "plain / this": ratio(firsts["plain"], seconds),
             "--help s": statistics.median(helped[name]) if name in helped else "-",
-            "plain / this, --help": (
-                ratio(helped["plain"], helped[name]) if name in helped else "-"
-            ),
+            "plain / this, --help": (ratio(helped["plain"], helped[name]) if name in helped else "-"),
         }
         for name, seconds in firsts.items()
     ]
@@ -346,9 +340,7 @@ def growth(
                 why = f"not run: about {expected:.0f} s"
             if why:
                 skipped[name] = why
-        runs = {
-            name: functools.partial(_grown, there, name) for name in before if name not in skipped
-        }
+        runs = {name: functools.partial(_grown, there, name) for name in before if name not in skipped}
         slow = 6 * sum(pace.values()) * size**2 * rounds > longest
         for name, found in in_turn(runs, 1 if slow else rounds).items():
             seconds, peak = (statistics.median(numbers) for numbers in zip(*found, strict=True))
@@ -356,9 +348,7 @@ def growth(
             pace[name] = seconds / size**2
             rows.append(_growth_row(there, name, seconds, peak))
         for name, why in skipped.items():
-            rows.append(
-                {**dict.fromkeys(rows[0], "-"), "long edge": size, "program": name, "peak MB": why}
-            )
+            rows.append({**dict.fromkeys(rows[0], "-"), "long edge": size, "program": name, "peak MB": why})
     return [("Growth; an evaluation with its step", rows)]
 
 

@@ -217,9 +217,7 @@ def equal(here: Race) -> Tables:
             "evaluations": statistics.median(end[0] for end in some),
             "s": statistics.median(end[1] for end in some),
             "score": statistics.median(end[2] for end in some),
-            "this / plain": costs.ratio(
-                [end[2] for end in some], [end[2] for end in ends["plain"]]
-            ),
+            "this / plain": costs.ratio([end[2] for end in some], [end[2] for end in ends["plain"]]),
         }
         for name, some in ends.items()
     ]
@@ -250,9 +248,7 @@ def measured(here: Race, part: str) -> Tables:
     if part == "memory":
         return costs.memory(here.job, options.memory_sizes, *here.full)
     if part == "growth":
-        return costs.growth(
-            here.job, options.growth_sizes, options.rounds, options.longest, *here.full
-        )
+        return costs.growth(here.job, options.growth_sizes, options.rounds, options.longest, *here.full)
     return race(here) if part == "race" else equal(here)
 
 
@@ -293,9 +289,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=usable_threads())
     parser.add_argument("--ours", type=settings_of, action="append", metavar="NAME=VALUE,...")
     parser.add_argument("--evaluations", type=int, default=300, help="of the rivals")
-    parser.add_argument(
-        "--search", choices=("none", "strong_wolfe"), default="none", help="of plain"
-    )
+    parser.add_argument("--search", choices=("none", "strong_wolfe"), default="none", help="of plain")
     parser.add_argument("--history", type=int, default=plain.HISTORY, help="of plain")
     parser.add_argument("--plain-starts", type=_names, default=["noise", "content"])
     parser.add_argument("--peer-starts", type=_names, default=["content"], help="of pastiche")

@@ -80,9 +80,7 @@ def run_plain(options: argparse.Namespace, settings: dict[str, Any]) -> Recorder
 
 def run_impasto(options: argparse.Namespace, settings: dict[str, Any]) -> Recorder:
     import impasto
-    from impasto.transfer import (
-        stylize,  # resolved here, so that the clock does not count its imports
-    )
+    from impasto.transfer import stylize  # resolved here, so that the clock does not count its imports
 
     wanted = impasto.Settings(**settings)
     runtime = impasto.Runtime(precision=options.precision, threads=options.threads)
@@ -100,9 +98,7 @@ def run_impasto(options: argparse.Namespace, settings: dict[str, Any]) -> Record
             raise impasto.Stop
 
     stylize.stylize(options.photo, options.style, wanted, runtime=runtime, on_step=watch)
-    recorder.frames = [
-        None if kept is None else kept.picture().array(8)[..., :3] for kept in recorder.frames
-    ]
+    recorder.frames = [None if kept is None else kept.picture().array(8)[..., :3] for kept in recorder.frames]
     return recorder
 
 

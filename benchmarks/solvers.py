@@ -29,19 +29,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     neutral_like = {"content_weight": 5, "style_weight": 100, "init": "noise", "min_size": 30_000}
-    objectives = {
-        "neutral": impasto.Settings(**neutral_like),
-        "paper": impasto.Settings.preset("paper"),
-    }
+    objectives = {"neutral": impasto.Settings(**neutral_like), "paper": impasto.Settings.preset("paper")}
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo, style = (scaled(path, options.size, folder) for path in pairs()[0])
         for objective, base in objectives.items():
             for solver, changes in SOLVERS.items():
-                settings = base.changed(
-                    size=options.size, evaluations=options.evaluations, **changes
-                )
+                settings = base.changed(size=options.size, evaluations=options.evaluations, **changes)
                 began = time.perf_counter()
                 runtime = impasto.Runtime(precision="fp32")
                 result = impasto.stylize(photo, style, settings, runtime=runtime)

@@ -47,10 +47,7 @@ def main() -> None:
     report(rows, options.json)
     ratios = [row["ratio"] for row in rows if "--strength" in row["flags"]]
     spread = max(ratios) / min(ratios) - 1
-    print(
-        f"\nstrength {options.strength:g} asks for {goal_of(options.strength):.3g}; the achieved",
-        end=" ",
-    )
+    print(f"\nstrength {options.strength:g} asks for {goal_of(options.strength):.3g}; the achieved", end=" ")
     print(f"ratios lie within {100 * spread:.1f} % of one another")
 
 

@@ -74,9 +74,7 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             network = load_network(load(None), settings, runtime, Shared(0))
             targets = scaled_inputs(opened, scale, runtime.device, Shared(0))
             photo, painting = targets.content, targets.styles[0]
-            canvas = start(
-                "content", noise=0.2, seed=0, content=photo, style=painting, picture=None
-            )
+            canvas = start("content", noise=0.2, seed=0, content=photo, style=painting, picture=None)
             bound = Objective(network, build_losses(network, targets, settings))
             bound(canvas)  # the first one is slower
 

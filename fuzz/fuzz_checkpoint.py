@@ -38,9 +38,7 @@ from impasto.optim.tracking import Tracking
 from impasto.transfer.callbacks.checkpoint_file import Checkpoint, CheckpointHeader
 from impasto.transfer.result import Record
 
-FOLDER = Path(
-    tempfile.mkdtemp(prefix="impasto-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-)
+FOLDER = Path(tempfile.mkdtemp(prefix="impasto-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 SOLVERS = ("lbfgs", "scipy", "adam")
 
 
@@ -144,9 +142,7 @@ def made(data: bytes) -> bytes:
 def same(one: Checkpoint, other: Checkpoint) -> bool:
     """Return whether two are the same, nan being like nan."""
     tensors = set(one.tensors) == set(other.tensors) and all(
-        torch.equal(
-            tensor.flatten().view(torch.uint8), other.tensors[name].flatten().view(torch.uint8)
-        )
+        torch.equal(tensor.flatten().view(torch.uint8), other.tensors[name].flatten().view(torch.uint8))
         for name, tensor in one.tensors.items()
     )
     return one.header == other.header and repr(one.history) == repr(other.history) and tensors
@@ -191,11 +187,7 @@ def examples() -> list[bytes]:
         tensors = {**GOOD[solver].tensors, "history": table()}
         text = GOOD[solver].header.model_dump_json()
         found += [bytes([0, number]) + packed(tensors, text), bytes([1, number]) + text.encode()]
-        found += [
-            bytes([2, number, name, 0, 0, 0, value])
-            for name in range(12)
-            for value in (0, 127, 254)
-        ]
+        found += [bytes([2, number, name, 0, 0, 0, value]) for name in range(12) for value in (0, 127, 254)]
         found += [bytes([2, number, name, 0, 0, 255, 0]) for name in range(12)]
     return found
 

@@ -100,14 +100,8 @@ def seeds() -> list[bytes]:
         ("PNG", "P", {"transparency": 3}),
         *[("JPEG", mode, {"exif": exif}) for mode in ("L", "RGB", "CMYK")],
         ("JPEG", "RGB", {"progressive": True, "icc_profile": profile, "xmp": b"<x/>"}),
-        *[
-            ("TIFF", mode, {})
-            for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "F")
-        ],
-        *[
-            ("TIFF", "RGB", {"compression": c})
-            for c in ("tiff_lzw", "lzma", "jpeg", "tiff_deflate")
-        ],
+        *[("TIFF", mode, {}) for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "F")],
+        *[("TIFF", "RGB", {"compression": c}) for c in ("tiff_lzw", "lzma", "jpeg", "tiff_deflate")],
         *[("GIF", "P", more), ("WEBP", "RGBA", more), ("WEBP", "RGB", {"exif": exif})],
         *[("WEBP", "RGBA", {"lossless": True}), ("AVIF", "RGB", {}), ("AVIF", "RGBA", {})],
         *[("BMP", mode, {}) for mode in ("1", "L", "P", "RGB")],

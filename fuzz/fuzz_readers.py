@@ -85,9 +85,7 @@ def variables(data: bytes) -> None:
     """Give one setting as text, as flags and variables of the environment do."""
     fields = [name for model in settings_sources.MODELS for name in model.model_fields]
     name, text = fields[data[0] % len(fields)], data[1:].decode("utf-8", "surrogateescape")
-    values = settings_sources.gather(
-        Flags(), {f"IMPASTO_{name.upper()}": text}
-    ).settings.model_dump()
+    values = settings_sources.gather(Flags(), {f"IMPASTO_{name.upper()}": text}).settings.model_dump()
     for value in values.values():
         numbers = value.values() if isinstance(value, dict) else [value]
         if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):

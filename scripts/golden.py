@@ -135,9 +135,7 @@ def trees(base: str, head: str | None) -> Iterator[dict[str, Path]]:
             (folder / side).mkdir()
             found[side] = tree = folder / side / "tree"
             if commit is None:
-                shutil.copytree(
-                    ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__")
-                )
+                shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
                 continue
             name = git("rev-parse", "--verify", f"{commit}^{{commit}}")
             checked_out.append(tree)
@@ -159,9 +157,7 @@ class Process:
         for folder in (home, work):
             folder.mkdir(exist_ok=True)
         theirs = ("IMPASTO_", "XDG_", "FORCE_COLOR", "CLICOLOR", "PYTHON")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(theirs)
-        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         environment |= {
             "PYTHONPATH": str(tree / "src"),
             "PYTHONHASHSEED": "0",
@@ -203,9 +199,7 @@ class Process:
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip()
         side = self.place.name
-        raise SystemExit(
-            f"golden: the runs of {side} ended with {self.process.returncode}:\n{said[-3000:]}"
-        )
+        raise SystemExit(f"golden: the runs of {side} ended with {self.process.returncode}:\n{said[-3000:]}")
 
     def end(self) -> None:
         """End the process if it still runs."""
@@ -275,9 +269,7 @@ def wrong_invocations() -> list[str]:
 def interval(ratios: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the median."""
     draw = random.Random(seed)
-    medians = sorted(
-        statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES)
-    )
+    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     return medians[round(0.025 * RESAMPLES)], medians[round(0.975 * RESAMPLES) - 1]
 
 
@@ -290,9 +282,7 @@ def measure(found: Mapping[str, Path]) -> None:
         for side in SIDES if number % 2 == 0 else reversed(SIDES):
             peaks[side].append(_once(found[side], "memory"))
     base, head = (statistics.median(peaks[side]) for side in SIDES)
-    print(
-        f"memory: peak {base / 1024:.0f} MB, then {head / 1024:.0f} MB; head to base {head / base:.4f}"
-    )
+    print(f"memory: peak {base / 1024:.0f} MB, then {head / 1024:.0f} MB; head to base {head / base:.4f}")
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     with processes(found, "serve") as running:
         for process in running.values():
@@ -353,15 +343,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "head", metavar="HEAD", nargs="?", help="a commit; default: the working tree as it is"
     )
-    parser.add_argument(
-        "--pixels", action="store_true", help="leave out help, messages and other text"
-    )
-    parser.add_argument(
-        "--slow", action="store_true", help="also three larger runs with the real weights"
-    )
-    parser.add_argument(
-        "--only", metavar="NAME", action="append", help="records whose name contains this"
-    )
+    parser.add_argument("--pixels", action="store_true", help="leave out help, messages and other text")
+    parser.add_argument("--slow", action="store_true", help="also three larger runs with the real weights")
+    parser.add_argument("--only", metavar="NAME", action="append", help="records whose name contains this")
     parser.add_argument("--timing", action="store_true", help="compare memory and time instead")
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the trees are removed

@@ -300,10 +300,7 @@ def cases() -> dict[str, Case]:
         "tolerance": Case({"tolerance": 0.5, "evaluations": 60}),
         "tolerance adam": Case({"tolerance": 0.5, "evaluations": 60, "solver": "adam"}),
         "tolerance scipy": Case({"tolerance": 0.5, "evaluations": 60, "solver": "scipy"}),
-        **{
-            f"strength {name}": Case({**strong, "solver": name})
-            for name in ("lbfgs", "adam", "scipy")
-        },
+        **{f"strength {name}": Case({**strong, "solver": name}) for name in ("lbfgs", "adam", "scipy")},
         "strength tiles": Case({**strong, "strength": 0.5}, compact),
         "strength regions": Case(strong, style=two(mask="mask.png")),
         **{
@@ -332,16 +329,12 @@ def cases() -> dict[str, Case]:
             f"smooth {form}": Case({"total_variation": 1e6, "total_variation_form": form})
             for form in ("squares", "isotropic", "anisotropic")
         },
-        "all losses tiles": Case(
-            {**large, "laplacian": 1.0, "grain": 1.0, "total_variation": 1e6}, tiles
-        ),
+        "all losses tiles": Case({**large, "laplacian": 1.0, "grain": 1.0, "total_variation": 1e6}, tiles),
         "structure tiles": Case({**large, "self_similarity": 1.0, "laplacian": 1.0}, tiles),
         "color match": Case({"color": "match"}),
         "color luminance": Case({"color": "luminance", "color_amount": 0.6}),
         "color histogram": Case({"color": "histogram"}),
-        "layers": Case(
-            {"content_layers": "conv4_2,relu2_1=0.1", "style_layers": "relu1_2,conv3_1=2,pool2"}
-        ),
+        "layers": Case({"content_layers": "conv4_2,relu2_1=0.1", "style_layers": "relu1_2,conv3_1=2,pool2"}),
         "style alone": Case({"content_weight": 0.0, "init": "noise"}),
         "content alone": Case({"style_weight": 0.0, "init": "noise"}),
         "mask": Case(style=two(mask="mask.png"), encoded=True),
@@ -357,17 +350,13 @@ def cases() -> dict[str, Case]:
             ]
         ),
         "folder": Case(style="set"),
-        "protect": Case(
-            {"protect_feather": 3.0}, options={"protect": "mask.png"}, style="other.png"
-        ),
+        "protect": Case({"protect_feather": 3.0}, options={"protect": "mask.png"}, style="other.png"),
         "protect tiles": Case(large, tiles, options={"protect": "mask.png"}),
         "turned": Case(content="turned.jpg"),
         "clear": Case(content="clear.png", encoded=True),
         "grey": Case(content="grey.png", style="turned.jpg"),
         "penalty": Case(losses=lambda _: [impasto.Penalty(brightness, weight=50.0)]),
-        "penalty layer": Case(
-            losses=lambda _: [impasto.Penalty(deep, 0.1, ("relu2_2",), name="deep")]
-        ),
+        "penalty layer": Case(losses=lambda _: [impasto.Penalty(deep, 0.1, ("relu2_2",), name="deep")]),
         "own loss tiles": Case(large, tiles, losses=lambda steps: [Squares(steps)]),
         **{f"stop at {count}": Case(stop=(count, "stop")) for count in (1, 4, 7, 12)},
         "stop scipy": Case({"solver": "scipy"}, stop=(5, "because")),
@@ -381,9 +370,7 @@ def cases() -> dict[str, Case]:
         "memory at the start": Case(losses=short_of_memory(0), fails=True),
         "not finite": Case({"evaluations": 40}, losses=not_finite(lambda steps: steps.count > 2)),
         **{
-            f"not finite once {name}": Case(
-                {"solver": name}, losses=not_finite(lambda steps: steps.first(3))
-            )
+            f"not finite once {name}": Case({"solver": name}, losses=not_finite(lambda steps: steps.first(3)))
             for name in ("lbfgs", "adam", "scipy")
         },
         "not finite at the start": Case(losses=not_finite(lambda _: True), fails=True),
@@ -401,9 +388,7 @@ def slow_cases() -> dict[str, Case]:
     settings = {"size": 512, "min_size": 256, "evaluations": 3}
     return {
         "slow fp32": Case(settings, **real),
-        "slow bf16": Case(
-            {**settings, "size": 256, "evaluations": 2}, {"precision": "bf16"}, **real
-        ),
+        "slow bf16": Case({**settings, "size": 256, "evaluations": 2}, {"precision": "bf16"}, **real),
         "slow tiles": Case(
             {**settings, "evaluations": 2}, {"tile": 256, "pairs": 3, "compact": True}, **real
         ),
@@ -454,9 +439,7 @@ def interruptions() -> dict[str, Interrupted]:
     short = {"size": 512, "min_size": 512, "evaluations": 5, "style_layers": "relu1_1,relu2_1"}
     ending = {"bounded": False, "tolerance": 0.01, "evaluations": 25, **ONE}
     found = {
-        name: Interrupted(
-            Case({"solver": name, "init_noise": 0.5}), [(5,), (1,), (9,), (3, 8)], killed=True
-        )
+        name: Interrupted(Case({"solver": name, "init_noise": 0.5}), [(5,), (1,), (9,), (3, 8)], killed=True)
         for name in ("lbfgs", "adam", "scipy")
     }
     found |= {
@@ -465,9 +448,7 @@ def interruptions() -> dict[str, Interrupted]:
         "strength scipy": Interrupted(Case({**strong, **ONE, "solver": "scipy"}), [(11,)]),
         "tiles": Interrupted(Case({}, {"tile": 32, "pairs": 3, "compact": True}), [(4, 9)]),
         "bf16": Interrupted(Case(ONE, {"precision": "bf16"}), [(4,)]),
-        "statistic": Interrupted(
-            Case({"style_statistic": "wasserstein", "laplacian": 1.0}), [(8,)]
-        ),
+        "statistic": Interrupted(Case({"style_statistic": "wasserstein", "laplacian": 1.0}), [(8,)]),
         "tolerance": Interrupted(Case(ending), [(22,)]),
         "regions": Interrupted(
             Case(style=two(mask="mask.png"), options={"protect": "mask.png"}), [(9,)], killed=True
@@ -670,9 +651,7 @@ def command(line: str) -> Record:
 
 def commands() -> dict[str, Callable[[], Record]]:
     """Return runs of the command line, with the packaged weights."""
-    base = (
-        "photo.png painting.png --size 48 --evaluations 3 --threads 1 --precision fp32 -q --force"
-    )
+    base = "photo.png painting.png --size 48 --evaluations 3 --threads 1 --precision fp32 -q --force"
     lines = {
         "plain": f"{base} --protect mask.png -o out.png --recipe",
         "like": f"{base} --like gatys -o out.tif --bits 16 --color match",
@@ -757,19 +736,9 @@ def record() -> None:
             "interrupted": Case(stop=(9, "interrupted")),
             "regions": Case(style=two(mask="mask.png"), options={"protect": "mask.png"}),
         }
-        make(
-            {
-                f"reproduce {name}": (lambda case=case: reproduced(case))
-                for name, case in again.items()
-            }
-        )
+        make({f"reproduce {name}": (lambda case=case: reproduced(case)) for name, case in again.items()})
         make({"grid": gridded})
-        make(
-            {
-                f"minimize {name}": (lambda name=name: minimized(name))
-                for name in ("lbfgs", "adam", "scipy")
-            }
-        )
+        make({f"minimize {name}": (lambda name=name: minimized(name)) for name in ("lbfgs", "adam", "scipy")})
         make(commands())
     if job["text"]:
         with inside("texts"):

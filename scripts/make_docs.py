@@ -42,10 +42,7 @@ def environment() -> str:
     """Return the table of variables."""
     rows = [(PREFIX + name.upper(), ABOUT[name]) for name in (*WORDS, *PLACES)]
     for model in MODELS:
-        rows += [
-            (PREFIX + name.upper(), f"as `--{name.replace('_', '-')}`")
-            for name in model.model_fields
-        ]
+        rows += [(PREFIX + name.upper(), f"as `--{name.replace('_', '-')}`") for name in model.model_fields]
     lines = "\n".join(f"| `{name}` | {about} |" for name, about in rows)
     return f"| variable | meaning |\n| --- | --- |\n{lines}"
 

@@ -89,12 +89,7 @@ def page(parts: dict[str, list[dict[str, Any]]]) -> str:
         for row in found:
             captions = ", ".join(picture["caption"] for picture in row["picture"])
             lines += [f"### {row['title']}", "", row["text"].strip(), ""]
-            lines += [
-                f"![{captions}](pictures/gallery/{row['name']}.jpg)",
-                "",
-                f"From left: {captions}.",
-                "",
-            ]
+            lines += [f"![{captions}](pictures/gallery/{row['name']}.jpg)", "", f"From left: {captions}.", ""]
             commands = [command(picture) for picture in row["picture"] if "flags" in picture]
             lines += ["```sh", *commands, "```", ""]
     return "\n".join(lines)

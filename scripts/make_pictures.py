@@ -52,10 +52,7 @@ def paint(painting: str, flags: str, folder: Path) -> Path:
 
 def triple(folder: Path) -> None:
     """Show the photo beside its two results, and the paintings."""
-    results = [
-        paint("swirl", "--style-weight 1000", folder),
-        paint("ember", "--style-weight 1000", folder),
-    ]
+    results = [paint("swirl", "--style-weight 1000", folder), paint("ember", "--style-weight 1000", folder)]
     join([sample("photo"), *results], TARGET / "samples.jpg", height=256)
     join([sample("swirl"), sample("ember")], TARGET / "paintings.jpg", height=160)
 

@@ -40,17 +40,11 @@ def main() -> None:
     alphas = [f"alpha {alpha}" for alpha in ALPHAS]
     sheet("grid", [f"alpha-{number}" for number in range(1, 10)], alphas, 3, 192)
     rows = [f"layers-{row}-{column}" for row in range(1, 6) for column in range(1, 5)]
-    said = [
-        f"to {LAYERS[row]}, alpha {alpha}" for row in range(5) for alpha in (0.025, 0.25, 2.5, 25)
-    ]
+    said = [f"to {LAYERS[row]}, alpha {alpha}" for row in range(5) for alpha in (0.025, 0.25, 2.5, 25)]
     sheet("layers", rows, said, 4, 128)
     course = [f"main-{max(1, 20 * number):04d}" for number in ROUNDS]
     sheet("course", course, ["start", *(f"round {number}" for number in ROUNDS[1:])], 4, 192)
-    starts = [
-        f"start-{init}-{pool}"
-        for pool in ("max", "average")
-        for init in ("noise", "content", "style")
-    ]
+    starts = [f"start-{init}-{pool}" for pool in ("max", "average") for init in ("noise", "content", "style")]
     words = [f"from {what}, {pool} pooling" for pool in ("max", "average")
              for what in ("noise", "the photo", "the painting")]  # fmt: skip
     sheet("starts", starts, words, 3, 160)

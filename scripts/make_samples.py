@@ -285,12 +285,7 @@ def _heading(plan: Plan, points: Points, bend: Points, last: Points | None) -> P
 
 
 def _follow(
-    plan: Plan,
-    here: Points,
-    ahead: Points,
-    bend: Points,
-    length: float,
-    home: NDArray[np.int32] | None,
+    plan: Plan, here: Points, ahead: Points, bend: Points, length: float, home: NDArray[np.int32] | None
 ) -> tuple[Points, NDArray[np.intp]]:
     """Returns the points met from each start, and how many of them lie in the start's cell."""
     steps = max(4, min(24, int(length / 2)))
@@ -730,9 +725,7 @@ PICTURES: dict[str, tuple[str, Callable[[np.random.Generator], Image.Image]]] = 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Makes the pictures and says what was made."""
-    parser = argparse.ArgumentParser(
-        description="Make the pictures shipped in impasto.cli.samples."
-    )
+    parser = argparse.ArgumentParser(description="Make the pictures shipped in impasto.cli.samples.")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     parser.add_argument("--seed", type=int, default=1889, help="seed of the paintings")
     parser.add_argument("--only", choices=sorted(PICTURES), help="make only this picture")

@@ -65,9 +65,7 @@ def narrow() -> Mapping[str, Tensor]:
 def images() -> Path:
     """The folder with the photo and the paintings that the field has compared on."""
     if not (IMAGES / "tubingen.jpg").exists():
-        pytest.skip(
-            f"no pictures in {IMAGES}: they belong to the workplace, not to this repository"
-        )
+        pytest.skip(f"no pictures in {IMAGES}: they belong to the workplace, not to this repository")
     return IMAGES
 
 

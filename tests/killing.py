@@ -68,9 +68,7 @@ def prepare(network: str) -> None:
         impasto.transfer.run.build_losses = lambda *arguments, **options: []
 
 
-def child(
-    arguments: list[str], after: float | None, at_call: int | None = None
-) -> tuple[int, float]:
+def child(arguments: list[str], after: float | None, at_call: int | None = None) -> tuple[int, float]:
     """Run the command line in a child, killed after so many seconds; return status and seconds."""
     began = time.perf_counter()
     pid = os.fork()
@@ -80,9 +78,7 @@ def child(
         if at_call is not None:
             die_at(at_call)
         os._exit(app.main(arguments))
-    while (
-        after is not None and time.perf_counter() - began < after
-    ):  # a thread would spoil the next fork
+    while after is not None and time.perf_counter() - began < after:  # a thread would spoil the next fork
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return status, time.perf_counter() - began
@@ -133,10 +129,7 @@ class Trial:
 
     def look(self) -> bool:
         """Count what is torn; return whether the picture is there."""
-        for path in (
-            Path(FILE),
-            *checkpoint_folder.folder().glob("*.safetensors*"),
-        ):
+        for path in (Path(FILE), *checkpoint_folder.folder().glob("*.safetensors*")):
             if path.exists():
                 self.counts["checkpoints read"] += 1
                 try:
@@ -166,9 +159,7 @@ class Trial:
             killed = os.WIFSIGNALED(status)
             if killed:
                 self.counts["kills"] += 1
-                where = (
-                    "after the first checkpoint" if self.place() else "before the first checkpoint"
-                )
+                where = "after the first checkpoint" if self.place() else "before the first checkpoint"
                 self.counts[where] += 1
             elif os.waitstatus_to_exitcode(status):
                 self.counts["failed"] += 1
@@ -192,9 +183,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--network", choices=PLANS, required=True)
     parser.add_argument("--kills", type=int, required=True)
-    parser.add_argument(
-        "--calls", action="store_true", help="kill before call 1, 2, 3, ... instead"
-    )
+    parser.add_argument("--calls", action="store_true", help="kill before call 1, 2, 3, ... instead")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     prepare(options.network)

@@ -30,10 +30,7 @@ def test_star_import_and_modules() -> None:
     space: dict[str, object] = {}
     exec("from impasto import *", space)
     assert set(impasto.__all__) <= set(space)
-    code = (
-        "import impasto.config.settings, impasto;"
-        "print(impasto.Settings, impasto.config.settings.__name__)"
-    )
+    code = "import impasto.config.settings, impasto;print(impasto.Settings, impasto.config.settings.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "impasto.config.settings" in done.stdout
 

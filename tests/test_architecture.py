@@ -46,10 +46,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield name.removeprefix("impasto.")
 
 
-IMPORTS = {
-    name: set(imported(ast.parse(path.read_text(encoding="utf-8"))))
-    for name, path in MODULES.items()
-}
+IMPORTS = {name: set(imported(ast.parse(path.read_text(encoding="utf-8")))) for name, path in MODULES.items()}
 
 
 def test_the_contracts_on_imports_hold() -> None:
@@ -152,8 +149,7 @@ def test_nothing_that_runs_code_from_data() -> None:
             if name in ("eval", "exec", "compile", "__import__", "os.system"):
                 wrong.append(f"{where} {name}")
             if name == "torch.load" and not any(
-                word.arg == "weights_only" and ast.unparse(word.value) == "True"
-                for word in node.keywords
+                word.arg == "weights_only" and ast.unparse(word.value) == "True" for word in node.keywords
             ):
                 wrong.append(f"{where} torch.load")
             if name == "app.generate_completion":
@@ -181,9 +177,7 @@ def test_files_are_written_by_system_files_alone() -> None:
             writes = any(set(word) & set("wax+") for word in words if set(word) <= set("rwaxbt+"))
             if (method or name) == "open" and writes:
                 wrong.append(f"{path.name}:{node.lineno} {name}")
-            if name in ("os.open", "np.save", "torch.save") and "os.devnull" not in ast.unparse(
-                node
-            ):
+            if name in ("os.open", "np.save", "torch.save") and "os.devnull" not in ast.unparse(node):
                 wrong.append(f"{path.name}:{node.lineno} {name}")
             if owner == "shutil" or (method in WRITING and (method != "replace" or owner == "os")):
                 wrong.append(f"{path.name}:{node.lineno} {name}")

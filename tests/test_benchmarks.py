@@ -38,12 +38,7 @@ def save(image: torch.Tensor, path: Path) -> Path:
 
 def test_plain_imports_nothing_of_impasto() -> None:
     tree = ast.parse((BENCHMARKS / "plain.py").read_text())
-    names = [
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    ]
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert {name.partition(".")[0] for name in names} <= {
         *("argparse", "collections", "importlib", "numpy", "PIL", "time", "torch")
@@ -194,9 +189,7 @@ def test_the_race_runs(tmp_path) -> None:
     ours = ["--ours", "evaluations=6", "--ours", "init=noise,evaluations=3"]
     script = [sys.executable, str(BENCHMARKS / "race.py"), "--folder", str(tmp_path)]
     parts = ["--parts", "race,memory,growth", "--json", str(file)]
-    done = subprocess.run(
-        [*script, *parts, *numbers.split(), *ours], capture_output=True, text=True
-    )
+    done = subprocess.run([*script, *parts, *numbers.split(), *ours], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answer = json.loads(file.read_text())
     courses, *meetings = answer["parts"]["race"]["tables"]

@@ -116,9 +116,7 @@ def looks(row: dict[str, str], found: dict) -> list[str]:
 def check(files: list[str], capsys) -> None:
     found = outcomes(files)
     assert [Path(one["file"]) for one in found] == [CORPUS / file for file in files]
-    worst = {
-        key: max(one.get(key, 0) for one in found) for key in ("seconds", "processor", "memory")
-    }
+    worst = {key: max(one.get(key, 0) for one in found) for key in ("seconds", "processor", "memory")}
     opened = sum("size" in one for one in found)
     with capsys.disabled():
         print(  # noqa: T201

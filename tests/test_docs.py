@@ -52,9 +52,7 @@ def commands_of(text: str) -> list[str]:
 @pytest.mark.parametrize("page", GUIDES)
 def test_commands_and_snippets_of_a_guide_run(page, tmp_path, monkeypatch, capsys):
     """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
@@ -82,22 +80,14 @@ def test_every_page_of_the_documentation_is_in_its_index():
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
     named = {Path(name) for name in re.findall(r"\]\(([^)]+\.md)\)", index)}
-    assert named == {
-        page for page in pages if page.parts[0] != "decisions" and page.name != "README.md"
-    }
+    assert named == {page for page in pages if page.parts[0] != "decisions" and page.name != "README.md"}
 
 
 @pytest.mark.parametrize("page", ["regions", "styles"])
 def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network, with masks as the gallery draws them."""
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
-    for name, value in (
-        ("EVALUATIONS", "1"),
-        ("SIZE", "96"),
-        ("CACHE_DIR", str(tmp_path / "cache")),
-    ):
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    for name, value in (("EVALUATIONS", "1"), ("SIZE", "96"), ("CACHE_DIR", str(tmp_path / "cache"))):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
@@ -113,17 +103,13 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
         code = main(shlex.split(line)[1:])
         assert code == 0, (line, capsys.readouterr().err)
     if page == "regions":
-        assert (
-            re.search(r"^regions: .*none$", text, re.MULTILINE).group() in capsys.readouterr().err
-        )
+        assert re.search(r"^regions: .*none$", text, re.MULTILINE).group() in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", ["statistics", "content", "clean"])
 def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
     """Commands and the snippet, small and on a narrow network."""
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     cache = str(tmp_path / "cache")
     for name, value in (("EVALUATIONS", "1"), ("SIZE", "96"), ("CACHE_DIR", cache)):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
@@ -143,9 +129,7 @@ def test_the_pages_about_the_losses_run(page, tmp_path, monkeypatch, capsys):
 
 def test_the_page_about_color_runs(tmp_path, monkeypatch, capsys):
     """Its commands, its snippet and its settings file, small and on a narrow network."""
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     for name, value in (("EVALUATIONS", "1"), ("CACHE_DIR", str(tmp_path / "cache"))):
         monkeypatch.setenv(f"IMPASTO_{name}", value)
     monkeypatch.chdir(tmp_path)
@@ -208,11 +192,7 @@ def test_the_settings_file_of_the_page_of_settings_is_one(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "x.toml").write_text(text)
     chosen = gather(Flags.of({"settings": str(tmp_path / "x.toml")}), {})
-    assert (chosen.preset, chosen.settings.style_weight, chosen.settings.init) == (
-        "paper",
-        50,
-        "noise",
-    )
+    assert (chosen.preset, chosen.settings.style_weight, chosen.settings.init) == ("paper", 50, "noise")
     assert (chosen.runtime.threads, chosen.output.bits) == (2, 16)
 
 

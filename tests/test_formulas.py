@@ -18,10 +18,7 @@ from impasto.network.vgg import VGG19
 from impasto.transfer.stylize import stylize
 from reference import straight
 
-SEVERAL = {
-    "content_layers": {"2_2": 0.3, "4_2": 1.7},
-    "style_layers": {"1_2": 2.0, "3_4": 0.25, "5_4": 0.6},
-}
+SEVERAL = {"content_layers": {"2_2": 0.3, "4_2": 1.7}, "style_layers": {"1_2": 2.0, "3_4": 0.25, "5_4": 0.6}}
 
 
 def settings_of(case: dict) -> Settings:
@@ -63,13 +60,7 @@ def test_equals_the_straight_lines(weights, random_image, base, layers) -> None:
 def test_the_presets_mean_what_the_straight_lines_mean() -> None:
     for preset, case in (("paper", straight.PAPER), ("default", straight.MEAN)):
         settings, expected = Settings.preset(preset), settings_of(case)
-        for field in (
-            "convention",
-            "content_weight",
-            "style_weight",
-            "content_layers",
-            "style_layers",
-        ):
+        for field in ("convention", "content_weight", "style_weight", "content_layers", "style_layers"):
             assert getattr(settings, field) == getattr(expected, field), (preset, field)
         assert (settings.pooling, settings.padding, settings.total_variation) == ("max", "zero", 0)
 
@@ -85,11 +76,7 @@ def test_preset_paper_reports_those_losses_from_end_to_end(weights, random_image
     seen = []
     settings = Settings.preset("paper", size=64, evaluations=2, seed=9)
     result = stylize(
-        photo,
-        painting,
-        settings,
-        weights=weights,
-        on_step=lambda step: seen.append(step._canvas.clone()),
+        photo, painting, settings, weights=weights, on_step=lambda step: seen.append(step._canvas.clone())
     )
     with torch.no_grad():
         for row, canvas in zip(result.history, seen, strict=True):
@@ -140,16 +127,11 @@ def test_penalty_keeps_float64() -> None:
 @pytest.mark.parametrize(
     ("pooling", "padding"), [("max", "zero"), ("average", "reflect"), ("l2", "replicate")]
 )
-def test_directional_difference_in_float64(
-    narrow, random_image, convention, pooling, padding
-) -> None:
+def test_directional_difference_in_float64(narrow, random_image, convention, pooling, padding) -> None:
     network = VGG19(narrow, pooling=pooling, padding=padding).double()
     images = [random_image(32, 37, seed, torch.float64) for seed in range(3)]
     settings = Settings(
-        convention=convention,
-        content_layers="conv2_1=0.5 relu4_2",
-        total_variation=3.0,
-        style_weight=50.0,
+        convention=convention, content_layers="conv2_1=0.5 relu4_2", total_variation=3.0, style_weight=50.0
     )
     extra = [TotalVariation(3.0, name="own")]
     objective = objective_of(network, images[0], [images[1]], [1.0], settings, extra)
@@ -164,6 +146,4 @@ def test_directional_difference_in_float64(
     assert measured == pytest.approx(float((found.gradient * direction).sum()), rel=1e-5)
     along = found.gradient / found.gradient.norm()
     plus, minus = objective(canvas + step * along), objective(canvas - step * along)
-    assert (plus.loss - minus.loss) / (2 * step) == pytest.approx(
-        float(found.gradient.norm()), rel=1e-5
-    )
+    assert (plus.loss - minus.loss) / (2 * step) == pytest.approx(float(found.gradient.norm()), rel=1e-5)

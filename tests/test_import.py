@@ -114,9 +114,7 @@ def test_the_original_in_every_layout(tmp_path, weights, random_image, file) -> 
     assert found.verified == "equal to the packaged 8-bit weights"
     assert found.preprocessing == ORIGINAL
     assert sorted(found) == sorted(weights)
-    for mine, expected in zip(
-        features(found, random_image), features(weights, random_image), strict=True
-    ):
+    for mine, expected in zip(features(found, random_image), features(weights, random_image), strict=True):
         assert torch.equal(mine, expected)
 
 

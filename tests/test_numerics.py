@@ -110,9 +110,7 @@ def draw_settings(draw: Draw, square: bool) -> Settings:
 
 def draw_runtime(draw: Draw) -> Runtime:
     fields = Runtime.model_fields.items()
-    return Runtime(
-        **{name: FIXED[name] if name in FIXED else drawn(draw, name, f) for name, f in fields}
-    )
+    return Runtime(**{name: FIXED[name] if name in FIXED else drawn(draw, name, f) for name, f in fields})
 
 
 def picture(draw: Draw, square: bool) -> np.ndarray:

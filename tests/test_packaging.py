@@ -22,8 +22,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ["scripts/setup", "scripts/demo", "scripts/test", "scripts/check", ".ci/run"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DIRECT = [
-    Requirement(line)
-    for line in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+    Requirement(line) for line in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
 ]
 
 

@@ -149,12 +149,7 @@ def test_every_command_on_a_terminal_that_does_not_speak_utf_8(photo, environmen
 
 def test_what_every_command_prints_goes_to_any_terminal(photo, tmp_path):
     groups = [["--help"], ["layers"], ["settings"], ["presets"], ["doctor"], ["weights"]]
-    groups += [
-        ["stylize", "--help"],
-        ["grid", "--help"],
-        ["completion", "bash"],
-        ["show", f"{CAT}.png"],
-    ]
+    groups += [["stylize", "--help"], ["grid", "--help"], ["completion", "bash"], ["show", f"{CAT}.png"]]
     cache = str(tmp_path / f"cache-{CAT}")
     done = run(groups, PYTHONIOENCODING="ascii", IMPASTO_CACHE_DIR=cache)
     for group, (code, out, err) in zip(groups, done, strict=True):
@@ -174,9 +169,7 @@ def test_a_name_that_begins_with_a_dash(photo, capsys):
 # --- no home -------------------------------------------------------------------------------------
 
 
-def test_without_a_home_the_weights_are_cached_among_temporary_files(
-    tmp_path, monkeypatch, weights, caplog
-):
+def test_without_a_home_the_weights_are_cached_among_temporary_files(tmp_path, monkeypatch, weights, caplog):
     monkeypatch.delenv("IMPASTO_CACHE_DIR")
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -207,16 +200,11 @@ main(["doctor"])
 
 
 @pytest.mark.parametrize(
-    ("given", "seen"),
-    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ("given", "seen"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
 )
 def test_threads_that_wait_do_not_take_the_processor_from_others(given, seen):
     """Two runs at once would spin against each other; it is set before torch starts its threads."""
-    variables = {
-        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
+    variables = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     command = [sys.executable, "-c", SPINNING]
-    done = subprocess.run(
-        command, env=variables | given, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, env=variables | given, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == f"GOMP_SPINCOUNT {seen}"

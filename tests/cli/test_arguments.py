@@ -19,9 +19,7 @@ TWO = ["photo.png", "a.png", "b.png", *SMALL]
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
@@ -38,9 +36,7 @@ def place(tmp_path, monkeypatch) -> None:
     corner = np.zeros((48, 64), np.uint8)
     corner[:20, :30] = 255
     Image.fromarray(corner).save("corner.png")
-    Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save(
-        "seg.png"
-    )
+    Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save("seg.png")
     half = np.zeros((60, 60, 3), np.uint8)
     half[30:], half[:30] = (255, 0, 0), (0, 0, 255)
     Image.fromarray(half).save("a-seg.png")
@@ -52,24 +48,11 @@ def recipe() -> Recipe:
 
 
 def test_masks_strokes_and_layers_of_each_style(capsys) -> None:
-    flags = [
-        "--mask",
-        "left.png",
-        "--mask",
-        "rest",
-        "--source-mask",
-        "a-mask.png",
-        "--source-mask",
-        "none",
-    ]
+    flags = ["--mask", "left.png", "--mask", "rest", "--source-mask", "a-mask.png", "--source-mask", "none"]
     flags += ["--strokes", "0.5,none", "--style-layers-of", "relu1_1,relu2_1=2;none"]
     assert main([*TWO, *flags, "--protect", "corner.png"]) == 0
     first, second = recipe().styles
-    assert (first.mask.name, first.source_mask.name, first.stroke) == (
-        "left.png",
-        "a-mask.png",
-        0.5,
-    )
+    assert (first.mask.name, first.source_mask.name, first.stroke) == ("left.png", "a-mask.png", 0.5)
     assert first.layers == {"relu1_1": 1.0, "relu2_1": 2.0}
     assert (second.mask.kind, second.source_mask, second.stroke) == ("rest", None, None)
     assert recipe().protect.name == "corner.png"
@@ -159,10 +142,7 @@ def test_estimate_and_grid_take_them(capsys) -> None:
         ("--segment-colors #f00,#00f", "--segment-colors needs the segmentation"),
         ("--segments seg.png --segment-colors #f00", "--segment-colors: 1 given"),
         ("--segments photo.png", "photo.png is no segmentation"),
-        (
-            "--segments seg.png --segment-colors red,#00f",
-            "--segment-colors: a color is written as",
-        ),
+        ("--segments seg.png --segment-colors red,#00f", "--segment-colors: a color is written as"),
         ("--segments seg.png --segment-colors #0f0,#00f", "has nothing of #00ff00; it has #"),
         ("--segments left.png --segment-colors #fff,none --source-segments a-seg.png", "1 given"),
         ("--protect a-mask.png", "has another shape than the photo"),

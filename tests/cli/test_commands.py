@@ -225,9 +225,7 @@ def test_settings_shows_every_value_and_where_it_came_from(capsys, monkeypatch) 
 
 
 def test_settings_are_kept_edited_and_used_again(capsys) -> None:
-    assert (
-        main(["settings", "--size", "48", "--evaluations", "2", "--save-settings", "my.toml"]) == 0
-    )
+    assert main(["settings", "--size", "48", "--evaluations", "2", "--save-settings", "my.toml"]) == 0
     text = Path("my.toml").read_text()
     assert tomllib.loads(text)["size"] == 48
     Path("my.toml").write_text(text.replace("style_weight = 1000.0", "style_weight = 77.0"))
@@ -269,11 +267,7 @@ def test_presets_that_are_not_used_are_named(capsys) -> None:
     assert main(["presets"]) == 0
     said = capsys.readouterr().out
     assert "fine       your own" in said
-    for words in (
-        "paper.toml: the name paper is taken",
-        "broken.toml: not a settings",
-        "preset wrong: ",
-    ):
+    for words in ("paper.toml: the name paper is taken", "broken.toml: not a settings", "preset wrong: "):
         assert f"not used: {words}" in said or words in said
     assert said.count("\nnot used: ") == 3
 
@@ -309,10 +303,7 @@ def test_estimate_says_what_this_machine_has_not(capsys, monkeypatch) -> None:
 def test_estimate_measures_and_paints_nothing(capsys, monkeypatch) -> None:
     monkeypatch.setattr(impasto.transfer.estimate, "TRIALS", 1)
     command = ["estimate", "photo.png", "painting.png", "--size", "96", "--min-size", "48"]
-    assert (
-        main([*command, "--evaluations", "10", "--json", "-o", "out.png", "--style-weights", "1"])
-        == 0
-    )
+    assert main([*command, "--evaluations", "10", "--json", "-o", "out.png", "--style-weights", "1"]) == 0
     small = json.loads(capsys.readouterr().out)
     assert small["scales"] == [[48, 36], [96, 72]]
     assert small["evaluations"] == 20
@@ -350,9 +341,7 @@ def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
     assert found(size=1024, min_size=1024).memory > found(size=512, min_size=512).memory > 100
     longer = {"size": 1024, "evaluations": 200}
     assert found(**longer, history=100).memory > found(**longer).memory
-    assert (
-        found(size=1024, history=100).memory == found(size=1024, history=8).memory
-    )  # nine make eight
+    assert found(size=1024, history=100).memory == found(size=1024, history=8).memory  # nine make eight
 
 
 # --- layers ----
@@ -416,16 +405,8 @@ BAD = [
     (["reproduce", "lost.json", "--inputs", "nowhere"], 2, "nowhere is no folder"),
     (["photo.png", "painting.png", "-o", ""], 2, "the name is empty"),
     (["photo.png", "painting.png", "--save-every", "x"], 2, "--save-every: must be a whole number"),
-    (
-        ["settings", "--settings", "type.toml"],
-        2,
-        "type.toml: size: must be a whole number",
-    ),
-    (
-        ["settings", "--settings", "key.toml"],
-        2,
-        "key.toml: unknown setting 'sise'. Did you mean size?",
-    ),
+    (["settings", "--settings", "type.toml"], 2, "type.toml: size: must be a whole number"),
+    (["settings", "--settings", "key.toml"], 2, "key.toml: unknown setting 'sise'. Did you mean size?"),
     (["settings", "--settings", "bad.toml"], 2, "bad.toml: not a settings file in TOML"),
     (["settings", "--settings", "photo.png"], 2, "photo.png holds no recipe"),
     (["settings", "--settings", "missing.toml"], 2, "missing.toml does not exist"),
@@ -481,8 +462,7 @@ def test_an_unknown_variable_is_refused(capsys, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
-    [["settings"], ["presets"], ["completion", "bash"], ["show", "out.png"], ["show", "--help"]],
+    "command", [["settings"], ["presets"], ["completion", "bash"], ["show", "out.png"], ["show", "--help"]]
 )
 def test_light_commands_do_not_import_torch(command) -> None:
     assert paint("-o", "out.png") == 0
@@ -490,9 +470,7 @@ def test_light_commands_do_not_import_torch(command) -> None:
         "import sys; from impasto.cli.app import main; code = main(sys.argv[1:]);"
         "assert 'torch' not in sys.modules; sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -8,11 +8,7 @@ from PIL import Image
 
 from impasto.cli.samples import NAMES, Name, sample
 
-SIZES: dict[Name, tuple[int, int]] = {
-    "photo": (600, 400),
-    "swirl": (640, 512),
-    "ember": (640, 512),
-}
+SIZES: dict[Name, tuple[int, int]] = {"photo": (600, 400), "swirl": (640, 512), "ember": (640, 512)}
 LARGEST: dict[Name, int] = {"photo": 150_000, "swirl": 300_000, "ember": 300_000}
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_samples.py"
 

@@ -47,12 +47,7 @@ def test_flag_before_environment_before_file_before_default() -> None:
     environment = {"IMPASTO_SIZE": "10", "IMPASTO_SEED": "20", "HOME": "x", "IMPASTO_DETAIL": ""}
     chosen = gather({"size": 100, "settings": file}, environment)
     settings = chosen.settings
-    assert (settings.size, settings.seed, settings.detail, settings.quality) == (
-        100,
-        20,
-        0.3,
-        "good",
-    )
+    assert (settings.size, settings.seed, settings.detail, settings.quality) == (100, 20, 0.3, "good")
     assert (chosen.runtime.threads, chosen.output.bits) == (4, 16)
     origins = {name: origin for name, _, origin in chosen.rows()}
     assert [origins[name] for name in ("size", "seed", "detail", "quality", "threads", "bits")] == [
@@ -62,9 +57,7 @@ def test_flag_before_environment_before_file_before_default() -> None:
 
 def test_a_preset_counts_where_it_is_named() -> None:
     file = toml('preset = "paper"\nsize = 7\nseed = 2\n')
-    below = gather(
-        {"settings": file}, {}
-    ).settings  # the file's own preset: below the rest of the file
+    below = gather({"settings": file}, {}).settings  # the file's own preset: below the rest of the file
     assert (below.size, below.seed, below.init) == (7, 2, "noise")
     plain = toml('size = 7\nseed = 2\ninit = "gray"\n', "y.toml")
     for flags, environment in (
@@ -72,11 +65,7 @@ def test_a_preset_counts_where_it_is_named() -> None:
         ({"settings": plain}, {"IMPASTO_PRESET": "paper"}),
     ):
         chosen = gather(flags, environment)
-        assert (chosen.settings.size, chosen.settings.seed, chosen.settings.init) == (
-            512,
-            2,
-            "noise",
-        )
+        assert (chosen.settings.size, chosen.settings.seed, chosen.settings.init) == (512, 2, "noise")
         assert chosen.origins["init"] == "preset paper"
     over = gather({"settings": plain, "size": 11}, {"IMPASTO_PRESET": "paper", "IMPASTO_SEED": "4"})
     assert (over.settings.size, over.settings.seed) == (11, 4)
@@ -102,21 +91,14 @@ def test_a_quality_above_beats_a_number_below() -> None:
     file = toml("evaluations = 100\n")
     assert gather({"settings": file}, {}).settings.evaluations_per_scale == 100
     chosen = gather({"settings": file}, {"IMPASTO_QUALITY": "draft"})
-    assert (chosen.settings.evaluations_per_scale, chosen.origins["evaluations"]) == (
-        25,
-        "IMPASTO_QUALITY",
-    )
+    assert (chosen.settings.evaluations_per_scale, chosen.origins["evaluations"]) == (25, "IMPASTO_QUALITY")
     assert gather({"settings": file, "quality": "best"}, {}).settings.evaluations_per_scale == 200
     assert (
-        gather(
-            {"settings": file, "quality": "best", "evaluations": 7}, {}
-        ).settings.evaluations_per_scale
+        gather({"settings": file, "quality": "best", "evaluations": 7}, {}).settings.evaluations_per_scale
         == 7
     )
     assert (
-        gather(
-            {"settings": toml('preset = "paper"\nquality = "draft"')}, {}
-        ).settings.evaluations_per_scale
+        gather({"settings": toml('preset = "paper"\nquality = "draft"')}, {}).settings.evaluations_per_scale
         == 25
     )
 
@@ -127,11 +109,7 @@ def test_a_quality_above_beats_a_number_below() -> None:
         ({"size": 0}, {}, "^--size: "),
         ({"content_weight": -1.0}, {}, "^--content-weight: "),
         ({}, {"IMPASTO_SIZE": "big"}, "^IMPASTO_SIZE: .*not 'big'"),
-        (
-            {},
-            {"IMPASTO_SIZ": "3"},
-            "unknown environment variable IMPASTO_SIZ. Did you mean IMPASTO_SIZE",
-        ),
+        ({}, {"IMPASTO_SIZ": "3"}, "unknown environment variable IMPASTO_SIZ. Did you mean IMPASTO_SIZE"),
         ({"settings": "y.toml"}, {}, "^y.toml: size: must be a whole number, not 'big'"),
         ({"settings": "z.toml"}, {}, "^z.toml: unknown setting 'sise'. Did you mean size"),
         ({"settings": "r.toml"}, {}, "^r.toml: threads: "),

@@ -172,12 +172,7 @@ COMMANDS = [
     (f"grid {P} --vary size=x", USAGE, "not 'x'", "whole number"),
     (f"grid {P} --vary sise=1", USAGE, "sise", "Did you mean size?"),
     (f"grid {P} --vary seed=1,1", USAGE, "1 is given twice", "leave one out"),
-    (
-        f"grid {P} --vary seed=1 --vary seed=2",
-        USAGE,
-        "seed: given twice",
-        "put all values into one",
-    ),
+    (f"grid {P} --vary seed=1 --vary seed=2", USAGE, "seed: given twice", "put all values into one"),
     (f"grid {P} --vary seed=1 --vary size=9 --vary history=2", USAGE, "not 3", "one or two"),
     (f"grid {V} --pick 3,1", USAGE, "no cell 3,1", "1 row and 2 columns"),
     (f"grid {V} --pick x", USAGE, "not x", "ROW,COLUMN such as 2,1"),

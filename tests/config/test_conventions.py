@@ -6,13 +6,7 @@ from importlib.resources import files
 import pytest
 import torch
 
-from impasto.config.conventions import (
-    Convention,
-    Variation,
-    content_factor,
-    style_factor,
-    variation_form,
-)
+from impasto.config.conventions import Convention, Variation, content_factor, style_factor, variation_form
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.image.picture import Picture
@@ -81,9 +75,7 @@ def test_objective_is_the_programs(weights, random_image, name, size, painting) 
     numbers = {}
     if not settings.total_variation:  # off by default there: its form is tested all the same
         settings, numbers = settings.changed(total_variation=0.7), {"tv": 0.7}
-    content, canvas, style = (
-        random_image(*one, seed) for seed, one in enumerate((size, size, painting))
-    )
+    content, canvas, style = (random_image(*one, seed) for seed, one in enumerate((size, size, painting)))
     network = prepare(weights, pooling="max", padding="zero", precision="fp32", device="cpu")
     targets = ScaledInputs(content, (style,), torch.ones(1), None)
     objective = Objective(network, build_losses(network, targets, settings))
@@ -153,17 +145,9 @@ def test_crowsonkb_agrees_with_wasserstein_near_the_painting() -> None:
     roots = rand(channels, channels, seed=1) * torch.tensor([30.0, 9, 3, 1, 0.5, 0.1])
     second = roots @ roots.T  # a wide spectrum
     zero = torch.zeros(channels, dtype=torch.float64)
-    factor = style_factor(
-        "crowsonkb", channels, 1, 1, float(second.trace()), float((second**2).sum())
-    )
+    factor = style_factor("crowsonkb", channels, 1, 1, float(second.trace()), float((second**2).sum()))
     loss = GramLoss(
-        "s",
-        1.0,
-        "l",
-        second[None],
-        torch.ones(1, dtype=torch.float64),
-        "crowsonkb",
-        factor=factor,
+        "s", 1.0, "l", second[None], torch.ones(1, dtype=torch.float64), "crowsonkb", factor=factor
     )
     for change, close in ((1e-3, 1e-3), (0.1, 0.06)):
         got = float(loss.value(((1 + change) * second[None], torch.tensor(1.0))))

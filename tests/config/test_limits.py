@@ -141,10 +141,7 @@ def test_doctor_shows_all_of_them(capsys, monkeypatch):
 
 
 def test_no_limit_is_part_of_a_recipe():
-    assert not set(Input.model_fields) & {
-        *impasto.Settings.model_fields,
-        *impasto.Runtime.model_fields,
-    }
+    assert not set(Input.model_fields) & {*impasto.Settings.model_fields, *impasto.Runtime.model_fields}
 
 
 def test_a_file_is_not_read_beyond_its_limit(tmp_path):

@@ -16,10 +16,7 @@ def recipe(**changes) -> Recipe:
         "settings": Settings.preset("paper", size=48),
         "runtime": Runtime(device="cpu", threads=1, precision="fp32"),
         "content": photo,
-        "styles": (
-            photo.changed(name="a.png", weight=0.3),
-            photo.changed(name="b.png", weight=0.7),
-        ),
+        "styles": (photo.changed(name="a.png", weight=0.3), photo.changed(name="b.png", weight=0.7)),
         "weights": "vgg19-original-8bit",
         "weights_sha256": "b" * 64,
         "scales": (ScaleRecord(width=4, height=3, evaluations=7, seconds=1.5, reason="tolerance"),),
@@ -43,18 +40,7 @@ def test_round_trip_keeps_every_digit() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "[" * 100_000,
-        '{"seconds": NaN}',
-        "",
-        "garbage",
-        b"\xff\x00",
-        "[]",
-        "3",
-        "{}",
-        '{"a": 1}',
-    ],
+    "text", ["[" * 100_000, '{"seconds": NaN}', "", "garbage", b"\xff\x00", "[]", "3", "{}", '{"a": 1}']
 )
 def test_recipe_of_garbage(text) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -65,9 +51,7 @@ def test_recipe_of_garbage(text) -> None:
 
 def test_a_recipe_of_another_version_says_which() -> None:
     values = json.loads(recipe().to_json()) | {"schema_version": SCHEMA + 1, "impasto": "7.0"}
-    with pytest.raises(
-        SettingsError, match=r"^x\.png: .*form 2, made by impasto 7\.0.*reads form 1"
-    ) as e:
+    with pytest.raises(SettingsError, match=r"^x\.png: .*form 2, made by impasto 7\.0.*reads form 1") as e:
         Recipe.from_json(json.dumps(values), "x.png")
     assert e.value.exit_code == ExitCode.USAGE
 
@@ -83,12 +67,7 @@ def test_a_setting_of_another_version_is_named() -> None:
 
 
 def test_wrong_values_are_refused() -> None:
-    for field, value in (
-        ("scales", 3),
-        ("styles", [{}]),
-        ("settings", {"size": -1}),
-        ("losses", {"a": "x"}),
-    ):
+    for field, value in (("scales", 3), ("styles", [{}]), ("settings", {"size": -1}), ("losses", {"a": "x"})):
         values = json.loads(recipe().to_json()) | {field: value}
         with pytest.raises(SettingsError, match="not a recipe of this version"):
             Recipe.from_json(json.dumps(values))

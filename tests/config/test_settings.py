@@ -77,19 +77,13 @@ def test_both_terms_zero_is_an_error_one_is_not() -> None:
 
 
 def test_passes_and_frozen() -> None:
-    assert [Settings(quality=q).evaluations_per_scale for q in ("draft", "good", "best")] == [
-        25,
-        60,
-        200,
-    ]
+    assert [Settings(quality=q).evaluations_per_scale for q in ("draft", "good", "best")] == [25, 60, 200]
     assert Settings(quality="draft", evaluations=3).evaluations_per_scale == 3
     with pytest.raises(ValidationError):
         Settings().size = 3
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("device", "gpu"), ("threads", 0), ("precision", "fp16")]
-)
+@pytest.mark.parametrize(("name", "value"), [("device", "gpu"), ("threads", 0), ("precision", "fp16")])
 def test_runtime_names_the_field(name, value) -> None:
     with pytest.raises(SettingsError, match=name):
         Runtime(**{name: value})
@@ -198,9 +192,7 @@ def test_strange_values_are_refused_in_one_line(model, values) -> None:
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
-    "weight", [10**400, -(10**400), 16**5000, "1"], ids=["400", "-400", "5000", "text"]
-)
+@pytest.mark.parametrize("weight", [10**400, -(10**400), 16**5000, "1"], ids=["400", "-400", "5000", "text"])
 def test_a_weight_of_a_style_that_is_no_number_of_a_float(weight) -> None:
     with pytest.raises(SettingsError, match=r"^style weight: must be a finite number, not "):
         Style("a.png", weight)

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError
-from impasto.image.contact_sheet import (
-    CELL,
-    INK,
-    LARGEST,
-    MARGIN,
-    Layout,
-    contact_sheet,
-    layout_of,
-    wrapped,
-)
+from impasto.image.contact_sheet import CELL, INK, LARGEST, MARGIN, Layout, contact_sheet, layout_of, wrapped
 from impasto.image.picture import Picture
 from impasto.image.pixels import shrunk
 
@@ -34,9 +25,7 @@ def test_small_pictures_stand_in_their_places_pixel_by_pixel() -> None:
     given = pictures(6)
     columns, rows = ["a = 1", "a = 2", "a = 3"], ["b = 1", "b = 2"]
     sheet = contact_sheet(given, columns=columns, rows=rows, captions=["x\ny"] * 6, title="title")
-    layout = layout_of(
-        [(40, 30)] * 6, columns=columns, rows=rows, captions=["x\ny"] * 6, title="title"
-    )
+    layout = layout_of([(40, 30)] * 6, columns=columns, rows=rows, captions=["x\ny"] * 6, title="title")
     assert (sheet.width, sheet.height) == layout.sheet
     for index, picture in enumerate(given):
         box = layout.box(*divmod(index, 3), (40, 30))
@@ -128,9 +117,7 @@ def test_a_note_is_below_all_else() -> None:
 
 def test_what_has_a_picture_is_taken_too() -> None:
     made = [Picture.of(array) for array in pictures(2)]
-    pictured = [SimpleNamespace(picture=picture) for picture in made] + [
-        SimpleNamespace(picture=None)
-    ]
+    pictured = [SimpleNamespace(picture=picture) for picture in made] + [SimpleNamespace(picture=None)]
     assert contact_sheet(pictured).pixels_sha256() == contact_sheet([*made, None]).pixels_sha256()
 
 

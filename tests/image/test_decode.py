@@ -25,13 +25,9 @@ def heic(image: Image.Image | np.ndarray, **options) -> bytes:
     library = pytest.importorskip("pillow_heif", reason="pillow-heif makes the HEIC files")
     if isinstance(image, np.ndarray) and image.dtype == np.uint16:
         size = image.shape[1::-1]
-        file = library.from_bytes(
-            "RGB;16" if image.shape[2] == 3 else "RGBA;16", size, image.tobytes()
-        )
+        file = library.from_bytes("RGB;16" if image.shape[2] == 3 else "RGBA;16", size, image.tobytes())
     else:
-        file = library.from_pillow(
-            image if isinstance(image, Image.Image) else Image.fromarray(image)
-        )
+        file = library.from_pillow(image if isinstance(image, Image.Image) else Image.fromarray(image))
     buffer = io.BytesIO()
     file.save(buffer, **({"quality": 95, "chroma": 444} | options))
     return buffer.getvalue()
@@ -266,10 +262,7 @@ def test_a_broken_profile_is_said():
         ("AVIF", {}, None),
         ("GIF", {}, None),
         ("BMP", {"dpi": (0, 0)}, None),
-        *[
-            (format, {"exif": camera_exif(1)}, (240, 240))
-            for format in ("JPEG", "PNG", "WEBP", "AVIF")
-        ],
+        *[(format, {"exif": camera_exif(1)}, (240, 240)) for format in ("JPEG", "PNG", "WEBP", "AVIF")],
     ],
 )
 def test_resolution(format, options, dpi):
@@ -304,9 +297,7 @@ def turned(format: str, orientation: int, how: str) -> bytes:
     stored = stored.transpose(UNDO[orientation]) if orientation > 1 else stored
     exif = Image.Exif()
     exif[274] = orientation
-    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
-        format, {}
-    )
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format, {})
     if format == "AVIF":
         options = {"quality": 95, "subsampling": "4:4:4"}
     xmp = PHOTO_XMP.replace(b'Orientation="6"', b'Orientation="%d"' % orientation)
@@ -358,8 +349,7 @@ def swapped_profile() -> bytes:
     """An sRGB profile with the primaries of red and blue exchanged."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     entries = {
-        bytes(data[at : at + 4]): at
-        for at in range(132, 132 + 12 * int.from_bytes(data[128:132], "big"), 12)
+        bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(data[128:132], "big"), 12)
     }
     red, blue = entries[b"rXYZ"] + 4, entries[b"bXYZ"] + 4
     data[red : red + 8], data[blue : blue + 8] = data[blue : blue + 8], data[red : red + 8]
@@ -380,9 +370,7 @@ def test_a_profile_against_its_twin(format, profile):
         )
         twin = np.asarray(image)
         assert np.abs(twin.astype(int) - quadrants()).mean() > 5
-    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}.get(
-        format, {}
-    )
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}.get(format, {})
     if format == "AVIF":
         options = {"quality": 98, "subsampling": "4:4:4"}
     picture = Picture.open(pil_bytes(quadrants(), format, icc_profile=data, **options))
@@ -398,9 +386,7 @@ def test_interlaced_equals_plain(mode):
     image = pyvips.Image.new_from_array(
         np.ascontiguousarray(array), interpretation="rgb16" if mode == "16" else kind
     )
-    plain, woven = (
-        image.pngsave_buffer(interlace=woven, palette=mode == "P") for woven in (False, True)
-    )
+    plain, woven = (image.pngsave_buffer(interlace=woven, palette=mode == "P") for woven in (False, True))
     assert woven[28] == 1  # the head says so
     assert np.array_equal(Picture.open(woven).array(), Picture.open(plain).array())
 

@@ -36,8 +36,7 @@ UNTRUSTED = {
 
 
 @pytest.mark.parametrize(
-    "format",
-    ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM", "TGA", "QOI", "SGI"],
+    "format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM", "TGA", "QOI", "SGI"]
 )
 def test_by_content(format):
     data = pil_bytes(quadrants(), format)

@@ -49,8 +49,7 @@ def test_pages_of_both_kinds_of_tiff(big):
         b"II*\0\xff\xff\xff\xff",
         b"II*\0\x08\0\0\0\xff\xff",
         b"II*\0\x08\0\0\0\0\0\x08\0\0\0",  # points to itself
-        b"II+\0\x08\0\0\0"
-        + b"\xe0" * 40,  # an offset that no index of Python's can be: found by fuzzing
+        b"II+\0\x08\0\0\0" + b"\xe0" * 40,  # an offset that no index of Python's can be: found by fuzzing
         b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 2**63) + bytes(40),
     ],
 )

@@ -136,9 +136,7 @@ def test_all_orientations_give_the_same_picture(format, orientation):
         tags[274] = orientation
         data = pil_bytes(stored, format, tiffinfo=tags)
     else:
-        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
-            format, {}
-        )
+        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format, {})
         data = pil_bytes(stored, format, exif=exif, **options)
     picture = Picture.open(data)
     assert (picture.width, picture.height) == (64, 40)
@@ -260,9 +258,7 @@ def test_lab(kind):
     assert np.abs(levels(picture) - array).max() < 1.5
 
 
-@pytest.mark.parametrize(
-    ("lab", "rgb"), [((255, 128, 128), (255, 255, 255)), ((136, 208, 195), (255, 0, 0))]
-)
+@pytest.mark.parametrize(("lab", "rgb"), [((255, 128, 128), (255, 255, 255)), ((136, 208, 195), (255, 0, 0))])
 def test_8_bit_lab(lab, rgb):
     image = Image.new("LAB", (8, 8), lab)
     got = levels(Picture.open(pil_bytes(image, "TIFF"))).mean((0, 1))
@@ -382,9 +378,7 @@ def test_undecodable_messages_of_libvips(monkeypatch):
 def test_the_terminal_stays_clean(tmp_path):
     data = pil_bytes(random_rgb(64, 64), "TIFF", compression="tiff_lzw")
     jpeg = pil_bytes(random_rgb(64, 64), "JPEG")
-    for number, file in enumerate(
-        (data[:-900], jpeg[:300], data[:200], jpeg.replace(b"JFIF", b""))
-    ):
+    for number, file in enumerate((data[:-900], jpeg[:300], data[:200], jpeg.replace(b"JFIF", b""))):
         (tmp_path / str(number)).write_bytes(file)
     code = (
         "import sys, impasto.image.picture as p, impasto.errors as e\n"
@@ -610,12 +604,7 @@ def test_arrays_in_and_out(dtype, bands):
     given = array[..., 0] if bands is None else array
     picture = Picture.of(given)
     expected = array if bands in (3, 4) else array.repeat(3, axis=2)
-    assert (picture.kind, picture.name, picture.notes, picture.dpi) == (
-        "pixels",
-        "<array>",
-        (),
-        None,
-    )
+    assert (picture.kind, picture.name, picture.notes, picture.dpi) == ("pixels", "<array>", (), None)
     assert picture.bits == (8 if dtype == np.uint8 else 16)
     assert picture.has_alpha == (bands == 4)
     back = picture.array()
@@ -788,9 +777,7 @@ def test_the_sum_of_the_pixels(bands, bits):
 
 
 def test_from_tensor_takes_what_the_photo_says():
-    deep = Picture.open(
-        vips_bytes(random_rgb(top=65535), ".tif", "rgb16", xres=10, yres=5, resunit="cm")
-    )
+    deep = Picture.open(vips_bytes(random_rgb(top=65535), ".tif", "rgb16", xres=10, yres=5, resunit="cm"))
     made = Picture.from_tensor(torch.rand(1, 3, 4, 4), source=deep)
     assert (made.bits, made.dpi, made.kind) == (16, (254, 127), "pixels")
     assert Picture.open(made.encode(".png")).bits == 16

@@ -31,9 +31,7 @@ FILES = {
     "jpeg": pil_bytes(smooth(3), "JPEG", quality=95),
     "gray": pil_bytes(smooth(1)[..., 0], "PNG"),
     "alpha": pil_bytes(smooth(4), "PNG"),
-    "16 bits": pyvips.Image.new_from_array(
-        smooth(4, 65535), interpretation="rgb16"
-    ).pngsave_buffer(),
+    "16 bits": pyvips.Image.new_from_array(smooth(4, 65535), interpretation="rgb16").pngsave_buffer(),
     "profile": p3(),
     "cmyk": pil_bytes(Image.fromarray(smooth(4), "CMYK"), "JPEG"),
     "tiff": pil_bytes(smooth(3), "TIFF", compression="tiff_deflate"),

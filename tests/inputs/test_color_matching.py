@@ -34,9 +34,7 @@ def test_matched_has_the_photos_mean_and_covariance() -> None:
     cases = ((PAINTING, PHOTO), (PHOTO, PAINTING), (PAINTING, GRAY), (PAINTING, NIGHT))
     for painting, photo in cases:
         got = matched(equal(painting), equal(photo))(painting)
-        for one, limited, other in zip(
-            moments(got), moments(got.clip(0, 1)), moments(photo), strict=True
-        ):
+        for one, limited, other in zip(moments(got), moments(got.clip(0, 1)), moments(photo), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-9)
             np.testing.assert_allclose(limited, other, atol=1e-4)
     once = linear(equal(PAINTING), equal(NIGHT))(PAINTING)
@@ -156,9 +154,7 @@ def test_thinned_has_the_same_moments_nearly() -> None:
     assert few.counts.sum() == pytest.approx(1)
 
 
-def test_recolour_goes_a_share_of_the_way_and_not_where_it_is_transparent(
-    random_image, monkeypatch
-) -> None:
+def test_recolour_goes_a_share_of_the_way_and_not_where_it_is_transparent(random_image, monkeypatch) -> None:
     image = random_image(9, 7)
     alpha = torch.linspace(0, 1, 63).view(1, 1, 9, 7)
     move = matched(Palette.of(image), equal(PHOTO))

@@ -107,17 +107,10 @@ def test_only_the_paintings_are_changed_and_alike_at_every_scale(mode) -> None:
         torch.testing.assert_close(between.styles[0][free], middle[free], atol=1e-5, rtol=0)
     assert len(before) == 2
     blocks = np.zeros((48, 64, 3), np.uint8)  # four colours, whose middles no scaling touches
-    blocks[:24, :32], blocks[24:, :32], blocks[:24, 32:] = (
-        (200, 30, 60),
-        (20, 90, 40),
-        (90, 90, 220),
-    )
+    blocks[:24, :32], blocks[24:, :32], blocks[:24, 32:] = ((200, 30, 60), (20, 90, 40), (90, 90, 220))
     coarse, fine = (item.styles[0] for item in targets(PHOTO, blocks, color=mode))
     for row, column in ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
-        ends = [
-            part[0, :, int(row * part.shape[2]), int(column * part.shape[3])]
-            for part in (coarse, fine)
-        ]
+        ends = [part[0, :, int(row * part.shape[2]), int(column * part.shape[3])] for part in (coarse, fine)]
         torch.testing.assert_close(*ends, atol=1e-5, rtol=0)
 
 
@@ -198,9 +191,7 @@ def test_resumed_and_made_again(run, narrow, mode, monkeypatch) -> None:
 
     with contextlib.suppress(KilledError):
         run(settings=settings, checkpoint="run.checkpoint", on_step=kill)
-    assert resume("run.checkpoint", weights=narrow).recipe.pixels_sha256 == (
-        whole.recipe.pixels_sha256
-    )
+    assert resume("run.checkpoint", weights=narrow).recipe.pixels_sha256 == (whole.recipe.pixels_sha256)
     whole.save("out.png", bits=16)
     recipe = read_recipe("out.png")
     assert (recipe.settings.color, recipe.settings.color_amount) == (mode, 0.7)
@@ -209,9 +200,7 @@ def test_resumed_and_made_again(run, narrow, mode, monkeypatch) -> None:
 
 def test_a_grid_varies_it_and_shares_what_it_can(run, narrow) -> None:
     vary = {"color": ["style", *MODES], "color_amount": [0.5, 1]}
-    found = grid.grid(
-        "photo.png", "painting.png", vary, Settings(**SMALL), runtime=FP32, weights=narrow
-    )
+    found = grid.grid("photo.png", "painting.png", vary, Settings(**SMALL), runtime=FP32, weights=narrow)
     for cell in found.cells:
         settings = dict(cell.varied)
         assert cell.result.recipe.pixels_sha256 == run(settings=settings).recipe.pixels_sha256
@@ -258,9 +247,7 @@ def test_strips_are_the_tensor(monkeypatch) -> None:
             assert parts[-1][0].stop == size[1]
 
 
-@pytest.mark.parametrize(
-    ("factor", "variance"), [(0.3, 0.0), (0.5, 0.0), (0.75, 5 / 24), (1.0, 0.5)]
-)
+@pytest.mark.parametrize(("factor", "variance"), [(0.3, 0.0), (0.5, 0.0), (0.75, 5 / 24), (1.0, 0.5)])
 def test_a_painting_shown_large_is_softened(factor, variance) -> None:
     """By hand: at 0.75, 0.75^2 * 2/3 - 1/6 = 5/24; at most w = 1/4, of variance 1/2."""
     spot = torch.zeros(1, 3, 9, 9, dtype=torch.float64)
@@ -270,9 +257,7 @@ def test_a_painting_shown_large_is_softened(factor, variance) -> None:
     assert found.sum().item() == pytest.approx(1)
     for line in (found.sum(0), found.sum(1)):
         assert (line * away**2).sum().item() == pytest.approx(variance, abs=1e-12)
-    assert torch.allclose(
-        softened(torch.full((1, 3, 4, 5), 0.3), factor), torch.full((1, 3, 4, 5), 0.3)
-    )
+    assert torch.allclose(softened(torch.full((1, 3, 4, 5), 0.3), factor), torch.full((1, 3, 4, 5), 0.3))
 
 
 def test_only_large_strokes_are_softened() -> None:

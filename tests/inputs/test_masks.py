@@ -122,9 +122,7 @@ def test_a_photo_is_no_segmentation() -> None:
 
 def test_every_pixel_belongs_to_the_nearest_colour(tmp_path) -> None:
     large = np.kron(segmentation(), np.ones((4, 4, 1), np.uint8))
-    Image.fromarray(large).save(
-        tmp_path / "seg.jpg", quality=60
-    )  # neither colour is exact any more
+    Image.fromarray(large).save(tmp_path / "seg.jpg", quality=60)  # neither colour is exact any more
     found = [
         masks.tensor(Opener().mask(Mask(tmp_path / "seg.jpg", color)), 60, 40)
         for color in ("#f00", "#0000FF")

@@ -47,9 +47,7 @@ def place(tmp_path, monkeypatch) -> Path:
     corner[:20, :30] = 255
     Image.fromarray(corner).save("corner.png")
     Image.fromarray(np.full((60, 80), 128, np.uint8)).save("half.png")
-    Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save(
-        "seg.png"
-    )
+    Image.fromarray(np.where(left[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8)).save("seg.png")
     return tmp_path
 
 
@@ -79,13 +77,9 @@ def test_a_painting_too_small_for_its_layers_is_refused() -> None:
     assert "relu5_1 needs 16 px" in said
     smallest = int(said.split("--size ")[1].rstrip(")"))
     wanted = list(settings.style_layers)
-    assert open_inputs("photo.png", "a.png", settings, None).scales(
-        settings.changed(size=smallest), wanted
-    )
+    assert open_inputs("photo.png", "a.png", settings, None).scales(settings.changed(size=smallest), wanted)
     with pytest.raises(InputError):
-        open_inputs("photo.png", "a.png", settings, None).scales(
-            settings.changed(size=smallest - 1), wanted
-        )
+        open_inputs("photo.png", "a.png", settings, None).scales(settings.changed(size=smallest - 1), wanted)
     fine = Style("a.png", layers="relu1_1")  # which needs 1 px
     assert open_inputs("photo.png", fine, settings, None).scales(settings, wanted)
     large = Settings(size=4000, stroke=10)
@@ -105,16 +99,12 @@ def test_a_painting_enlarged_much_is_said(narrow, caplog) -> None:
 def test_a_larger_stroke_is_the_same_run_on_a_larger_painting(narrow) -> None:
     """Independent of our scaling: a painting twice as large beside the canvas, softened by 1, 2, 1."""
     settings = SMALL.changed(size=40, min_size=40, stroke=2)
-    found = stylize(
-        "photo.png", "a.png", settings, weights=narrow, runtime=FP32
-    )  # 80 x 60, as it is
+    found = stylize("photo.png", "a.png", settings, weights=narrow, runtime=FP32)  # 80 x 60, as it is
     other = open_inputs("photo.png", "a.png", settings, None).at(Scale(40, 30), "cpu")
     wide = np.pad(np.asarray(Image.open("a.png")).astype(float), ((1, 1), (1, 1), (0, 0)), "edge")
     across = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
     expected = (across[:-2] + 2 * across[1:-1] + across[2:]) / 4
-    np.testing.assert_allclose(
-        other.styles[0][0].permute(1, 2, 0).numpy() * 255, expected, atol=1e-3
-    )
+    np.testing.assert_allclose(other.styles[0][0].permute(1, 2, 0).numpy() * 255, expected, atol=1e-3)
     assert found.stopped == "evaluations"
 
 
@@ -149,12 +139,7 @@ def test_a_folder_is_one_style_by_name(caplog) -> None:
 
 def test_files_that_were_read_are_opened_once_from_their_bytes() -> None:
     Path("folder/notes.txt").write_text("hello")
-    names = [
-        "photo.png",
-        "a.png",
-        "left.png",
-        *(f"folder/{n}" for n in ("1.jpg", "2.png", "notes.txt")),
-    ]
+    names = ["photo.png", "a.png", "left.png", *(f"folder/{n}" for n in ("1.jpg", "2.png", "notes.txt"))]
     files = {name: (Path(name).name, Path(name).read_bytes()) for name in names}
     files["-"] = ("stdin", files.pop("photo.png")[1])
     for name in names:  # nothing is read again
@@ -215,15 +200,10 @@ def test_a_folder_equals_its_pictures_with_equal_shares(narrow) -> None:
 
 MASKED = {
     "masks": [
-        Style(
-            "a.png", mask="left.png", source_mask="half.png", stroke=0.5, layers="relu1_1,relu2_1=2"
-        ),
+        Style("a.png", mask="left.png", source_mask="half.png", stroke=0.5, layers="relu1_1,relu2_1=2"),
         Style("b.png", 2.0, mask="rest"),
     ],
-    "segments": [
-        Style("a.png", mask=Mask("seg.png", "#f00")),
-        Style("b.png", mask=Mask("seg.png", "#00f")),
-    ],
+    "segments": [Style("a.png", mask=Mask("seg.png", "#f00")), Style("b.png", mask=Mask("seg.png", "#00f"))],
     "folder": [Style("folder", mask="left.png"), Style("a.png")],
 }
 
@@ -259,9 +239,7 @@ def test_resumed_to_the_same_bytes(case, narrow, monkeypatch) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stylize(
-            "photo.png", MASKED[case], SMALL, checkpoint="x.checkpoint", on_step=killed, **options
-        )
+        stylize("photo.png", MASKED[case], SMALL, checkpoint="x.checkpoint", on_step=killed, **options)
     found = resume("x.checkpoint", weights=narrow)
     assert found.recipe.pixels_sha256 == whole.recipe.pixels_sha256
 
@@ -287,12 +265,7 @@ def test_a_grid_with_masks_goes_on_by_its_recipes(narrow, monkeypatch) -> None:
     again = impasto.grid("photo.png", styles, vary, small, **options)
     assert [cell.reused for cell in again.cells] == [True] * 3
     alone = stylize(
-        "photo.png",
-        styles,
-        small.changed(stroke=2),
-        weights=narrow,
-        runtime=FP32,
-        protect="corner.png",
+        "photo.png", styles, small.changed(stroke=2), weights=narrow, runtime=FP32, protect="corner.png"
     )
     assert alone.recipe.pixels_sha256 == first.cells[2].recipe.pixels_sha256
     other = [Style("a.png", mask="right.png"), Style("b.png", mask="rest")]
@@ -301,9 +274,7 @@ def test_a_grid_with_masks_goes_on_by_its_recipes(narrow, monkeypatch) -> None:
 
 
 def test_masks_are_read_from_the_picture_made(narrow) -> None:
-    made = stylize("photo.png", MASKED["masks"], SMALL, weights=narrow, runtime=FP32).save(
-        "out.png"
-    )
+    made = stylize("photo.png", MASKED["masks"], SMALL, weights=narrow, runtime=FP32).save("out.png")
     first, second = read_recipe(made).styles
     assert first.layers == {"relu1_1": 1.0, "relu2_1": 2.0}
     assert (first.stroke, second.stroke) == (0.5, None)

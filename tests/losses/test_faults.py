@@ -49,9 +49,7 @@ def test_a_gradient_that_is_not_finite_is_named(network) -> None:
 def test_a_sum_that_is_too_large_names_what_was_added(network) -> None:
     """Each is below the end of float32, the sum is above."""
     large = 3e38 / float(prepare_mean(network))
-    losses = [
-        Penalty(mean(large), layers=("relu1_1",), name=name, weight=1.0) for name in ("a", "b", "c")
-    ]
+    losses = [Penalty(mean(large), layers=("relu1_1",), name=name, weight=1.0) for name in ("a", "b", "c")]
     objective = Objective(network, losses)
     found = objective(FLAT)
     assert found.finite  # shares of a third each: no overflow

@@ -94,9 +94,7 @@ def test_tiled_equals_whole_and_the_paintings_grain_is_allowed(narrow, random_im
     inputs = ScaledInputs(calm, (calm, canvas), torch.tensor([1.0, 0.0]), None)
     losses = build.build_losses(network, inputs, settings)
     assert [loss.name for loss in losses] == ["style.relu1_1", "total_variation", "grain"]
-    assert losses[-1].allowed == pytest.approx(
-        grain_of([calm])
-    )  # a painting of no share says nothing
+    assert losses[-1].allowed == pytest.approx(grain_of([calm]))  # a painting of no share says nothing
     shared = build.build_losses(
         network, ScaledInputs(calm, (calm, canvas), torch.tensor([0.9, 0.1]), None), settings
     )

@@ -59,8 +59,7 @@ def test_weight_zero_is_left_out(network, random_image) -> None:
 def test_bf16_is_near_fp32(narrow, random_image) -> None:
     canvas = random_image(16, 16)
     one, other = (
-        Objective(prepare(narrow, precision=p, **OPTIONS), losses())(canvas)
-        for p in ("fp32", "bf16")
+        Objective(prepare(narrow, precision=p, **OPTIONS), losses())(canvas) for p in ("fp32", "bf16")
     )
     assert other.loss == pytest.approx(one.loss, rel=0.03)
     assert other.gradient.dtype == torch.float32

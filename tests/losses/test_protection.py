@@ -94,9 +94,7 @@ def test_steps_show_what_would_be_saved_and_a_stop_saves_it(run) -> None:
 
 def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient(narrow) -> None:
     generator = torch.Generator().manual_seed(0)
-    photo, canvas, weights = (
-        torch.rand((1, 3, 4, 5), generator=generator).double() for _ in range(3)
-    )
+    photo, canvas, weights = (torch.rand((1, 3, 4, 5), generator=generator).double() for _ in range(3))
     kept = torch.rand((1, 1, 4, 5), generator=generator).double()
     kept[..., 0] = 1
 
@@ -109,9 +107,7 @@ def test_the_loss_is_that_of_what_is_seen_and_so_is_the_gradient(narrow) -> None
             moved = canvas.clone()
             moved[index] += sign * 1e-6
             values.append(seen(moved).loss)
-        assert found.gradient[index].item() == pytest.approx(
-            (values[0] - values[1]) / 2e-6, abs=1e-8
-        )
+        assert found.gradient[index].item() == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-8)
     assert torch.equal(seen.visible(canvas)[..., 0], photo[..., 0])
     assert seen.values(canvas) == found.parts
 
@@ -123,9 +119,7 @@ def test_without_protection_nothing_of_it_runs(run, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "budget"])
-def test_a_run_that_ended_before_its_finest_scale_is_repeated(
-    run, narrow, monkeypatch, how
-) -> None:
+def test_a_run_that_ended_before_its_finest_scale_is_repeated(run, narrow, monkeypatch, how) -> None:
     """What the coarse scale leaves is the photo where it is kept, then as well: to the same pixels."""
     parts, steps = [], []
 

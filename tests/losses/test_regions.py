@@ -103,9 +103,7 @@ def test_a_guide_of_ones_equals_none() -> None:
         gradients.append(loss.backward(features, None, torch.autograd.grad(value, measured), None))
         values.append(value.item())
     assert values[1] == pytest.approx(values[0], rel=1e-6)
-    assert torch.allclose(
-        gradients[0], gradients[1], rtol=1e-5, atol=1e-7 * gradients[0].abs().max()
-    )
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-7 * gradients[0].abs().max())
 
 
 def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_image) -> None:
@@ -116,12 +114,8 @@ def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_im
     plain = ScaledInputs(content, tuple(styles), torch.tensor([0.5, 0.5]), None)
     masked = targets_of(content, styles, [ones, ones])
     # The same region under two names: each half of what is there.
-    found = [
-        Objective(network, build_losses(network, t, Settings()))(canvas) for t in (plain, masked)
-    ]
-    scale = [
-        Objective(network, build_losses(network, t, Settings())).scale for t in (plain, masked)
-    ]
+    found = [Objective(network, build_losses(network, t, Settings()))(canvas) for t in (plain, masked)]
+    scale = [Objective(network, build_losses(network, t, Settings())).scale for t in (plain, masked)]
     assert found[1].loss * scale[1] == pytest.approx(found[0].loss * scale[0], rel=1e-6)
     one, other = (f.gradient * s for f, s in zip(found, scale, strict=True))
     assert (one - other).norm() < 1e-5 * one.norm()
@@ -151,15 +145,13 @@ def test_the_gradient_of_the_canvas_equals_finite_differences(narrow, random_ima
     network.dtype = torch.float64
     content, canvas = (random_image(32, 32, seed, torch.float64) for seed in (1, 2))
     styles = [random_image(32, 32, seed, torch.float64) for seed in (3, 4)]
-    targets = targets_of(
-        content, styles, [soft(32, 32).double(), None], [None, soft(32, 32, 3).double()]
-    )
+    targets = targets_of(content, styles, [soft(32, 32).double(), None], [None, soft(32, 32, 3).double()])
     objective = Objective(network, build_losses(network, targets, Settings()))
     direction = torch.randn(canvas.shape, generator=torch.Generator().manual_seed(0)).double()
     step = 1e-6
-    slope = (
-        objective(canvas + step * direction).loss - objective(canvas - step * direction).loss
-    ) / (2 * step)
+    slope = (objective(canvas + step * direction).loss - objective(canvas - step * direction).loss) / (
+        2 * step
+    )
     assert (objective(canvas).gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4)
 
 
@@ -200,9 +192,7 @@ def test_shares_by_hand() -> None:
     left, right = halves()
     both = lambda *masks, **more: targets_of(image, [image] * len(masks), masks, **more)  # noqa: E731
     # No masks: as the weights say, in one loss.
-    assert weights_of(both(None, None, shares=[0.25, 0.75])) == {
-        "style.relu1_1": {0: 0.25, 1: 0.75}
-    }
+    assert weights_of(both(None, None, shares=[0.25, 0.75])) == {"style.relu1_1": {0: 0.25, 1: 0.75}}
     # Regions that meet: each by its area, whatever the weights.
     quarter = {"style.relu1_1.style0": {0: 0.25}, "style.relu1_1.style1": {1: 0.75}}
     assert weights_of(both(left, right)) == quarter
@@ -220,9 +210,7 @@ def test_what_is_protected_says_nothing_about_style() -> None:
     protect = np.zeros((48, 64), np.uint8)
     protect[:, :32] = 255
     settings = Settings(protect_feather=0)
-    inputs = open_inputs(
-        PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], settings, None, protect
-    )
+    inputs = open_inputs(PHOTO, [Style(PAINTING, mask=grey()), Style(OTHER)], settings, None, protect)
     targets = inputs.at(Scale(64, 48), "cpu")
     assert not targets.guides[0].any()  # all of its mask is protected
     assert targets.guides[1].mean() == 0.5
@@ -321,9 +309,7 @@ def test_gaps_and_overlaps_are_told(run, caplog) -> None:
 
 def test_what_no_style_paints_stays_the_photo(run) -> None:
     result = run(Style(PAINTING, mask=grey(columns=8)), {"style_layers": ["relu1_1"], "size": 64})
-    changed = np.abs(result.picture.array(8).astype(int) - Picture.of(PHOTO).array(8)).max(
-        axis=(0, 2)
-    )
+    changed = np.abs(result.picture.array(8).astype(int) - Picture.of(PHOTO).array(8)).max(axis=(0, 2))
     assert changed[:8].max() > 3
     assert changed[12:].max() == 0  # beyond the reach of relu1_1, the photo is its own optimum
 
@@ -363,9 +349,7 @@ def test_a_quarter_comes_down_as_far_as_a_whole(weights, images) -> None:
     whole, alone = painted(photo, painting, size=256), painted(corner, painting, size=128, stroke=2)
     end = apart(network, part, target, quarter)
     fall = 1 - end / apart(network, start, target, quarter)
-    assert fall == pytest.approx(
-        1 - apart(network, whole, target) / apart(network, start, target), rel=0.05
-    )
+    assert fall == pytest.approx(1 - apart(network, whole, target) / apart(network, start, target), rel=0.05)
     assert end < 1.6 * apart(network, alone, target)
 
 
@@ -389,10 +373,7 @@ def test_layers_of_styles_are_read() -> None:
 def test_a_colour_of_a_segmentation_is_a_region(run) -> None:
     segments = np.zeros((48, 64, 3), np.uint8)
     segments[:, :16], segments[:, 16:] = (255, 0, 0), (0, 0, 255)
-    colored = [
-        Style(PAINTING, mask=Mask(segments, "#f00")),
-        Style(OTHER, mask=Mask(segments, "#00f")),
-    ]
+    colored = [Style(PAINTING, mask=Mask(segments, "#f00")), Style(OTHER, mask=Mask(segments, "#00f"))]
     masks = [Style(PAINTING, mask=grey()), Style(OTHER, mask=255 - grey())]
     found, expected = run(colored, {"size": 64}), run(masks, {"size": 64})
     assert np.array_equal(found.picture.array(8), expected.picture.array(8))

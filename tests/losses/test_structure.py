@@ -11,14 +11,7 @@ from impasto.inputs.pictures import ScaledInputs
 from impasto.losses import build
 from impasto.losses.loss import add_statistics
 from impasto.losses.objective import Objective, prepare
-from impasto.losses.structure import (
-    LaplacianLoss,
-    SelfSimilarity,
-    at_places,
-    distances,
-    laplacian,
-    places,
-)
+from impasto.losses.structure import LaplacianLoss, SelfSimilarity, at_places, distances, laplacian, places
 from impasto.network.tiles import tiles
 
 OPTIONS = {"pooling": "max", "padding": "zero", "precision": "fp32", "device": "cpu"}
@@ -105,9 +98,7 @@ def test_places_follow_the_seed_and_differ() -> None:
     assert found[:, 1].max() < 50
     assert torch.equal(found, places(60, 50, 1))
     assert not torch.equal(found, places(60, 50, 2))
-    assert sorted(map(tuple, places(3, 2, 1).tolist())) == [
-        (r, c) for r in range(3) for c in range(2)
-    ]
+    assert sorted(map(tuple, places(3, 2, 1).tolist())) == [(r, c) for r in range(3) for c in range(2)]
 
 
 def test_self_similarity_of_tiles_adds_up_exactly() -> None:
@@ -116,8 +107,7 @@ def test_self_similarity_of_tiles_adds_up_exactly() -> None:
     for tile in tiles(48, 64, 20, ["relu3_1"]):  # a layer a quarter the size
         window = tile.windows["relu3_1"]
         up, left = (
-            outer.start - inner.start
-            for outer, inner in zip(window.outer, window.inner, strict=True)
+            outer.start - inner.start for outer, inner in zip(window.outer, window.inner, strict=True)
         )
         rows = slice(up, up + (tile.rows.stop - tile.rows.start) // 4)
         columns = slice(left, left + (tile.columns.stop - tile.columns.start) // 4)
@@ -141,9 +131,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     image = rand(1, 3, 9, 8).requires_grad_(True)
     for pool in (1, 2):
         edges = LaplacianLoss(1.0, laplacian(rand(1, 3, 9, 8, seed=1), pool), pool)
-        assert torch.autograd.gradcheck(
-            lambda f, e=edges: e.value(e.measure({"image": f})), (image,)
-        )
+        assert torch.autograd.gradcheck(lambda f, e=edges: e.value(e.measure({"image": f})), (image,))
     features = rand(1, 4, 3, 3).requires_grad_(True)
     alike = similarity_of(rand(1, 4, 3, 3, seed=1), 7)
     assert torch.autograd.gradcheck(lambda f: alike.value(alike.measure({"l": f})), (features,))
@@ -156,9 +144,7 @@ def test_tiled_equals_whole_on_the_network(narrow, random_image, changes) -> Non
         content_layers="relu2_1 relu3_1=0.5", **changes,
     )  # fmt: skip
     network = prepare(narrow, **OPTIONS)
-    inputs = ScaledInputs(
-        random_image(119, 101, 1), (random_image(90, 80, 2),), torch.ones(1), None
-    )
+    inputs = ScaledInputs(random_image(119, 101, 1), (random_image(90, 80, 2),), torch.ones(1), None)
     losses = build.build_losses(network, inputs, settings)
     assert {loss.name for loss in losses} > {"laplacian", "self_similarity.relu3_1"}
     canvas = random_image(119, 101, 3)

@@ -100,17 +100,12 @@ def straight_sliced(canvas, painting) -> float:
     return len(x) * np.mean(squares)
 
 
-STRAIGHT = {
-    "moments": straight_moments,
-    "wasserstein": straight_wasserstein,
-    "sliced": straight_sliced,
-}
+STRAIGHT = {"moments": straight_moments, "wasserstein": straight_wasserstein, "sliced": straight_sliced}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("channels", "canvas", "painting"),
-    [(5, (6, 8), (7, 6)), (12, (2, 3), (3, 3)), (4, (5, 5), (5, 5))],
+    ("channels", "canvas", "painting"), [(5, (6, 8), (7, 6)), (12, (2, 3), (3, 3)), (4, (5, 5), (5, 5))]
 )
 def test_against_straight_lines(kind, channels, canvas, painting) -> None:
     # The second has more channels than positions: covariances without full rank.
@@ -314,9 +309,7 @@ def objective(narrow, random_image, settings, size=(64, 80), tile=None, dtype=to
     content, first, second = (random_image(*size, seed, dtype) for seed in (1, 2, 3))
     shares = torch.tensor([0.3, 0.7], dtype=dtype)
     network = VGG19(narrow).double() if dtype == torch.float64 else prepare(narrow, **OPTIONS)
-    losses = build.build_losses(
-        network, ScaledInputs(content, (first, second), shares, None), settings
-    )
+    losses = build.build_losses(network, ScaledInputs(content, (first, second), shares, None), settings)
     return Objective(network, losses, tile)
 
 
@@ -349,15 +342,11 @@ def test_targets_in_tiles_are_those_of_the_whole(narrow, random_image) -> None:
     inputs = ScaledInputs(random_image(64, 64, 3), styles, torch.tensor([0.5, 0.5]), None)
     for kind in KINDS:
         settings = Settings(style_statistic=kind)
-        whole, tiled = (
-            build.build_losses(network, inputs, settings, tile=tile) for tile in (0, 32)
-        )
+        whole, tiled = (build.build_losses(network, inputs, settings, tile=tile) for tile in (0, 32))
         for one, other in zip(whole[1:], tiled[1:], strict=True):
             assert one.factor == pytest.approx(other.factor, rel=1e-4)
             if isinstance(one, WassersteinLoss):  # a root is one of many
-                squares = [
-                    item.targets[..., 1:] @ item.targets[..., 1:].mT for item in (one, other)
-                ]
+                squares = [item.targets[..., 1:] @ item.targets[..., 1:].mT for item in (one, other)]
                 torch.testing.assert_close(*squares, rtol=1e-4, atol=1e-3 * float(squares[0].max()))
             else:
                 torch.testing.assert_close(one.targets, other.targets, rtol=1e-3, atol=1e-3)

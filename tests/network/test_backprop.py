@@ -40,8 +40,7 @@ def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, 
     with torch.no_grad():
         shapes = {name: found.shape for name, found in network(image, layers).items()}
     gradients = {
-        name: torch.randn(shape, generator=generator, dtype=torch.float64)
-        for name, shape in shapes.items()
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()
     }
     expected, gradient = autograd(network, image, layers, gradients)
     forward_pass = FeatureExtractor(network).forward(image, layers)

@@ -62,9 +62,7 @@ def test_fold_is_the_adjoint_of_pad(padding, size) -> None:
     assert padded.shape[-2:] == (size[0] + 2, size[1] + 2)
     y = torch.randn(padded.shape, generator=generator, dtype=torch.float64)
     product = (padded * y).sum()
-    torch.testing.assert_close(
-        (x * fold(y.clone(), padding)).sum(), product
-    )  # <pad x, y> = <x, fold y>
+    torch.testing.assert_close((x * fold(y.clone(), padding)).sum(), product)  # <pad x, y> = <x, fold y>
 
 
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])

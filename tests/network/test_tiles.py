@@ -59,7 +59,5 @@ def test_a_picture_that_fits_is_one_tile_without_halo() -> None:
 def test_tiles_are_of_about_equal_size() -> None:
     parts = tiles(1536, 2048, 1000, DEFAULT)
     assert len(parts) == 6
-    heights = {
-        part.windows["image"].outer[0].stop - part.windows["image"].outer[0].start for part in parts
-    }
+    heights = {part.windows["image"].outer[0].stop - part.windows["image"].outer[0].start for part in parts}
     assert heights == {768}

@@ -164,9 +164,7 @@ def test_reflect_and_replicate_keep_a_flat_picture_flat(narrow) -> None:
         assert spread.max() < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("layer", "needed"), [("relu5_1", 16), ("pool5", 32), ("relu4_2", 8), ("pool1", 2)]
-)
+@pytest.mark.parametrize(("layer", "needed"), [("relu5_1", 16), ("pool5", 32), ("relu4_2", 8), ("pool1", 2)])
 def test_too_small_is_refused_with_the_size_that_works(narrow, layer, needed) -> None:
     network = VGG19(narrow)
     network(torch.rand(1, 3, needed, needed), [layer])

@@ -17,9 +17,7 @@ SOLVERS = ["lbfgs", "scipy", "adam"]
 WIDE = (-10.0, 10.0)
 
 
-def solver_of(
-    name, start, *, bounds=(0.0, 1.0), history=10, compact=False, learning_rate=0.02
-) -> Solver:
+def solver_of(name, start, *, bounds=(0.0, 1.0), history=10, compact=False, learning_rate=0.02) -> Solver:
     """Return a solver by name; each takes those of the options that it has."""
     if name == "lbfgs":
         return LBFGS(start, history=history, bounds=bounds, compact=compact)
@@ -66,9 +64,7 @@ OUTSIDE = torch.tensor([-0.6, 1.5, 0.5, 0.2, 3.0, 0.8]).view(1, 3, 1, 2)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_finds_the_bottom_of_a_bowl(solver) -> None:
     start = torch.full((1, 3, 1, 2), 0.5)
-    found = minimized(
-        tracked(bowl(INSIDE)), start, solver=solver, evaluations=400, learning_rate=0.01
-    )
+    found = minimized(tracked(bowl(INSIDE)), start, solver=solver, evaluations=400, learning_rate=0.01)
     torch.testing.assert_close(found.canvas, INSIDE, atol=2e-3, rtol=0)
     assert torch.equal(start, torch.full((1, 3, 1, 2), 0.5))
     assert found.evaluations <= 400
@@ -95,12 +91,7 @@ def test_minimum_outside_reaches_the_projection_and_bounds_hold(solver) -> None:
 def test_without_bounds_it_leaves_the_range(solver) -> None:
     start = torch.full((1, 3, 1, 2), 0.5)
     found = minimized(
-        tracked(bowl(OUTSIDE)),
-        start,
-        solver=solver,
-        evaluations=600,
-        bounds=None,
-        learning_rate=0.02,
+        tracked(bowl(OUTSIDE)), start, solver=solver, evaluations=600, bounds=None, learning_rate=0.02
     )
     torch.testing.assert_close(found.canvas, OUTSIDE, atol=2e-2, rtol=0)
 
@@ -419,18 +410,13 @@ def test_gradients_near_the_ends_of_float32_end_with_a_finite_best(size) -> None
 
 def copied(state: StateDict) -> StateDict:
     """Return a state with tensors of its own: solvers may change theirs in place."""
-    return {
-        name: item.clone() if isinstance(item, torch.Tensor) else item
-        for name, item in state.items()
-    }
+    return {name: item.clone() if isinstance(item, torch.Tensor) else item for name, item in state.items()}
 
 
 class Walk:
     """A solver with its tracking, walked step by step as a run does it."""
 
-    def __init__(
-        self, evaluate, solver: Solver, *, evaluations, tolerance=0.0, tracking=None
-    ) -> None:
+    def __init__(self, evaluate, solver: Solver, *, evaluations, tolerance=0.0, tracking=None) -> None:
         self.solver, self.tracking = solver, tracking or Tracking()
         self.seams: list[tuple[Tracking, StateDict]] = []
         self._evaluate, self._limit, self._tolerance = evaluate, evaluations, tolerance

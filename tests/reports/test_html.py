@@ -141,9 +141,7 @@ def test_tables_show_numbers_right_and_gaps_as_dashes() -> None:
     text = Table(["a", "b"], [["x", 1.23456789], ["y", float("nan")]], "caption", [1]).html()
     assert '<th scope="row">x</th><td class="n">1.23457</td>' in text
     assert '<tr class="marked"><th scope="row">y</th><td class="n">\N{EN DASH}</td>' in text
-    assert text.startswith(
-        '<figure class="table"><figcaption>caption</figcaption><div class="scroll"'
-    )
+    assert text.startswith('<figure class="table"><figcaption>caption</figcaption><div class="scroll"')
     assert '<table aria-label="caption">' in text
     short = Table(["a", "b"], [["x", 1.23456789], ["y", 143667240]], digits=4).html()
     assert '<td class="n">1.235</td>' in short
@@ -197,9 +195,7 @@ def test_a_browser_runs_the_slider_and_no_other_script(tmp_path) -> None:
 def test_a_narrow_window_needs_no_sideways_scrolling(tmp_path) -> None:
     """The page tells by its title; a script may do so only where the policy is left out."""
     text = re.sub(r"<meta http-equiv=[^>]*>", "", whole("wide" * 30).html())
-    script = (
-        "<script>document.title = document.documentElement.scrollWidth + '/' + innerWidth</script>"
-    )
+    script = "<script>document.title = document.documentElement.scrollWidth + '/' + innerWidth</script>"
     text = text.replace("</body>", f"{script}</body>")
     done = chromium(tmp_path, text, "--dump-dom", "--window-size=500,800")
     wide, window = re.search(r"<title>(\d+)/(\d+)</title>", done.stdout).groups()

@@ -65,10 +65,7 @@ def test_numbers_on_the_page_are_those_of_the_history(run) -> None:
     result, course = run()
     text = course.page(result)
     table = re.search(r"All 6 evaluations as numbers</summary>\n(.*?)</table>", text, re.DOTALL)[1]
-    rows = [
-        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)
-        for row in re.findall(r"<tr>(.*?)</tr>", table)
-    ]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
     found = result.table()
     assert rows[0] == list(found)
     for shown, values in zip(rows[1:], zip(*found.values(), strict=True), strict=True):

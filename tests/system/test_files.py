@@ -137,9 +137,7 @@ def test_the_temporary_file_lies_in_the_same_folder(tmp_path, monkeypatch):
     (tmp_path / "deep").mkdir()
     opened = []
     real = os.open
-    monkeypatch.setattr(
-        module.os, "open", lambda path, *a, **k: opened.append(path) or real(path, *a, **k)
-    )
+    monkeypatch.setattr(module.os, "open", lambda path, *a, **k: opened.append(path) or real(path, *a, **k))
     publish(tmp_path / "deep" / "a", b"x")
     assert Path(opened[0]).parent == tmp_path / "deep"
 
@@ -152,9 +150,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
-def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(
-    tmp_path, monkeypatch, overwrite, fault
-):
+def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(tmp_path, monkeypatch, overwrite, fault):
     raised = OSError(fault, os.strerror(fault)) if isinstance(fault, int) else fault
     old = b"old" if overwrite else None
     failed, number = 0, 1

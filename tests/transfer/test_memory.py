@@ -69,9 +69,7 @@ def test_the_fastest_way_that_fits_is_taken(monkeypatch) -> None:
 
     def time(way: memory_module.Plan) -> float:
         digits = memory_module.DIGITS if way.compact else 1.0
-        return (
-            slowdown(SCALES[2], LAYERS, way.tile) * memory_module.FEWER.get(way.pairs, 1.0) * digits
-        )
+        return slowdown(SCALES[2], LAYERS, way.tile) * memory_module.FEWER.get(way.pairs, 1.0) * digits
 
     assert [time(way) for way in found] == sorted(time(way) for way in found)
     assert [way.memory for way in found] == sorted((way.memory for way in found), reverse=True)
@@ -96,9 +94,7 @@ def test_a_plan_keeps_a_margin() -> None:
 
 
 def test_nothing_fits() -> None:
-    with pytest.raises(
-        ResourceError, match=r"2048 x 1536 px needs about \d+ MB.*more than 100 MB.*--size"
-    ):
+    with pytest.raises(ResourceError, match=r"2048 x 1536 px needs about \d+ MB.*more than 100 MB.*--size"):
         ways(100_000_000)
     leanest = plan(SCALES, Settings(), LAYERS, "fp32", 100_000_000, strict=False)
     assert (leanest.tile, leanest.pairs, leanest.compact) == (256, 2, True)

@@ -90,9 +90,7 @@ def test_the_same_pixels_from_every_format(case, inputs, narrow) -> None:
         again = reproduce(recipe, weights=narrow)
         assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
         assert np.array_equal(again.picture.array(16), first.picture.array(16))
-        assert [s.evaluations for s in again.recipe.scales] == [
-            s.evaluations for s in first.recipe.scales
-        ]
+        assert [s.evaluations for s in again.recipe.scales] == [s.evaluations for s in first.recipe.scales]
 
 
 @pytest.mark.slow
@@ -187,9 +185,7 @@ def test_inputs_that_were_no_files_are_found_by_their_pixels(inputs, narrow) -> 
     pixels = np.asarray(Image.open("photo.png")).copy()
     result = quick(narrow, content=pixels)
     assert result.recipe.content.kind == "pixels"
-    assert (
-        reproduce(result.recipe, weights=narrow).recipe.pixels_sha256 == result.recipe.pixels_sha256
-    )
+    assert reproduce(result.recipe, weights=narrow).recipe.pixels_sha256 == result.recipe.pixels_sha256
     Path("photo.png").unlink()
     with pytest.raises(InputError, match="input not found"):
         reproduce(result.recipe, weights=narrow)
@@ -197,12 +193,8 @@ def test_inputs_that_were_no_files_are_found_by_their_pixels(inputs, narrow) -> 
 
 def test_a_start_from_a_picture_is_found_too(inputs, narrow) -> None:
     settings = Settings(size=48, evaluations=2, init="picture")
-    result = stylize(
-        "photo.png", "a.png", settings, runtime=ONE, weights=narrow, init_picture="b.png"
-    )
-    assert (
-        reproduce(result.recipe, weights=narrow).recipe.pixels_sha256 == result.recipe.pixels_sha256
-    )
+    result = stylize("photo.png", "a.png", settings, runtime=ONE, weights=narrow, init_picture="b.png")
+    assert reproduce(result.recipe, weights=narrow).recipe.pixels_sha256 == result.recipe.pixels_sha256
     Path("b.png").unlink()
     with pytest.raises(InputError, match=r"input not found: b\.png"):
         reproduce(result.recipe, weights=narrow)

@@ -24,9 +24,7 @@ def make(tmp_path, monkeypatch, narrow):
 
     def run(content="<photo>.png", style="painting.png", **options) -> Result:
         settings = Settings(size=48, evaluations=2)
-        return stylize(
-            content, style, settings, weights=narrow, runtime=Runtime(threads=1), **options
-        )
+        return stylize(content, style, settings, weights=narrow, runtime=Runtime(threads=1), **options)
 
     return run
 

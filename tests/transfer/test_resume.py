@@ -72,10 +72,7 @@ def stopped_at(number: int, reason: str = "interrupted"):
 def same(one, other) -> None:
     """The same pixels, and the same course but for the time."""
     assert one.recipe.pixels_sha256 == other.recipe.pixels_sha256
-    rows = [
-        [(row.scale, row.evaluation, dict(row.losses)) for row in run.history]
-        for run in (one, other)
-    ]
+    rows = [[(row.scale, row.evaluation, dict(row.losses)) for row in run.history] for run in (one, other)]
     assert rows[0] == rows[1]
     for first, second in zip(one.recipe.scales, other.recipe.scales, strict=True):
         assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
@@ -141,22 +138,11 @@ def test_a_run_whose_memory_ran_out(run, narrow, monkeypatch) -> None:
 
 def test_a_run_that_is_made_again(run, narrow) -> None:
     first = run(on_step=stopped_at(9))
-    with (
-        contextlib.suppress(KilledError),
-        checkpoints_module.Checkpoints(NAME, folders=["."]) as own,
-    ):
+    with contextlib.suppress(KilledError), checkpoints_module.Checkpoints(NAME, folders=["."]) as own:
         repeated(
-            first.recipe,
-            "photo.png",
-            "painting.png",
-            weights=narrow,
-            checkpoints=own,
-            on_step=killed_at(8),
+            first.recipe, "photo.png", "painting.png", weights=narrow, checkpoints=own, on_step=killed_at(8)
         )
-    same(
-        resume(NAME, weights=narrow),
-        repeated(first.recipe, "photo.png", "painting.png", weights=narrow),
-    )
+    same(resume(NAME, weights=narrow), repeated(first.recipe, "photo.png", "painting.png", weights=narrow))
 
 
 def test_losses_of_the_callers_own_have_to_be_given_again(run, narrow) -> None:
@@ -272,11 +258,7 @@ def test_stop_between_the_parts_of_the_first_evaluation_of_a_scale(run, narrow) 
     done = []
     options = {"runtime": FP32.changed(tile=32), "on_part": on_part, "on_step": steps.append}
     stopped = run(**options, checkpoint=NAME)
-    assert (stopped.stopped, len(stopped.history), len(stopped.recipe.scales)) == (
-        "interrupted",
-        6,
-        1,
-    )
+    assert (stopped.stopped, len(stopped.history), len(stopped.recipe.scales)) == ("interrupted", 6, 1)
     again = repeated(stopped.recipe, "photo.png", "painting.png", weights=narrow)
     assert again.recipe.pixels_sha256 == stopped.recipe.pixels_sha256
     same(resume(NAME, weights=narrow), whole)
@@ -300,10 +282,7 @@ def test_stop_between_the_parts_of_a_later_evaluation(run, narrow) -> None:
 # --- where a run can be interrupted ---------------------------------------------------------------
 
 
-TILED = {
-    "runtime": FP32.changed(tile=24),
-    "settings": {"size": 64, "min_size": 32, "evaluations": 4},
-}
+TILED = {"runtime": FP32.changed(tile=24), "settings": {"size": 64, "min_size": 32, "evaluations": 4}}
 
 
 class Parts:
@@ -348,9 +327,7 @@ def test_stop_in_a_part_before_any_evaluation(run, narrow, parts) -> None:
 
 
 @pytest.mark.parametrize("reason", ["interrupted", "mine"])
-def test_stop_in_any_part_of_the_second_scale_before_its_first_evaluation(
-    run, narrow, parts, reason
-) -> None:
+def test_stop_in_any_part_of_the_second_scale_before_its_first_evaluation(run, narrow, parts, reason) -> None:
     """In binding its targets, and in its first evaluation: the state holds the canvas."""
     whole = run(**TILED)
     binding, evaluation = parts.binding[1], parts.evaluation[1]
@@ -387,9 +364,7 @@ def test_a_resumed_run_that_is_interrupted_again_at_once(run, narrow, parts, at,
     same(resume(NAME, weights=narrow), whole)
 
 
-def test_a_resumed_run_interrupted_in_the_first_evaluation_of_a_later_scale(
-    run, narrow, parts
-) -> None:
+def test_a_resumed_run_interrupted_in_the_first_evaluation_of_a_later_scale(run, narrow, parts) -> None:
     """There is no picture yet; the checkpoint stays."""
     whole = run(**TILED)
     run(**TILED, on_part=Parts(parts.first_scale + 1), checkpoint=NAME)

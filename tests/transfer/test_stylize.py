@@ -200,9 +200,7 @@ def test_preset_paper_is_scipy_unbounded(narrow) -> None:
     settings = Settings.preset("paper", size=48, evaluations=12)
     seen = []
     options = {"weights": narrow, "runtime": Runtime(device="cpu", threads=1)}
-    result = stylize(
-        PHOTO, PAINTING, settings, on_step=lambda s: seen.append(s._canvas.clone()), **options
-    )
+    result = stylize(PHOTO, PAINTING, settings, on_step=lambda s: seen.append(s._canvas.clone()), **options)
     assert result.recipe.runtime.precision == "fp32"
     assert (settings.solver, settings.bounded) == ("scipy", False)
     assert any(x.min() < 0 or x.max() > 1 for x in seen)
@@ -211,9 +209,7 @@ def test_preset_paper_is_scipy_unbounded(narrow) -> None:
 
 
 def test_default_loss_falls_by_half(weights) -> None:
-    result = stylize(
-        PHOTO, PAINTING, Settings(size=64, evaluations=20), runtime=FP32, weights=weights
-    )
+    result = stylize(PHOTO, PAINTING, Settings(size=64, evaluations=20), runtime=FP32, weights=weights)
     assert result.recipe.losses["total"] < 0.5 * result.history[0].losses["total"]
 
 
@@ -253,11 +249,7 @@ def test_ours_against_scipy_and_saved_files(weights, images, tmp_path) -> None:
 )
 def test_in_tiles_the_course_is_the_same(run, settings) -> None:
     # With noise: in flat parts the largest of four equal values is a matter of rounding.
-    settings = {
-        "size": 128,
-        "content_layers": "relu2_1",
-        "style_layers": "relu1_1,relu3_1",
-    } | settings
+    settings = {"size": 128, "content_layers": "relu2_1", "style_layers": "relu1_1,relu3_1"} | settings
     styles = [Style(PAINTING, 0.3), Style(OTHER, 0.7)]
     whole = run(png(96, 128, 4), styles, settings)
     tiled = run(png(96, 128, 4), styles, settings, runtime=FP32.changed(tile=32))
@@ -268,9 +260,7 @@ def test_in_tiles_the_course_is_the_same(run, settings) -> None:
     assert (apart > 1).mean() < 0.001
 
 
-def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(
-    run, caplog, monkeypatch
-) -> None:
+def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(run, caplog, monkeypatch) -> None:
     from impasto.transfer import memory
 
     monkeypatch.setattr(memory, "EDGES", (64, 32))
@@ -307,9 +297,7 @@ def test_out_of_memory_goes_on_in_smaller_tiles_from_the_best(run, monkeypatch, 
     def failing(self, canvas):
         calls.append(self.tile)
         if len(calls) == 3:
-            raise RuntimeError(
-                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"
-            )
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
         return original(self, canvas)
 
     monkeypatch.setattr(Objective, "__call__", failing)
@@ -420,10 +408,7 @@ def test_a_gradient_that_is_not_finite_at_the_start_is_named(run) -> None:
 
 
 def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
-    result = run(
-        settings={"min_size": 24},
-        extra_losses=[failing(lambda image: image.shape[-1] > 24)],
-    )
+    result = run(settings={"min_size": 24}, extra_losses=[failing(lambda image: image.shape[-1] > 24)])
     assert result.stopped == "not finite"
     assert result.fault.startswith("scale 2: the loss mine was not finite at the start")
     assert (result.picture.width, result.picture.height) == (48, 36)

@@ -106,9 +106,7 @@ def test_what_is_kept_is_bounded(narrow) -> None:
 
 def test_a_result_is_not_encoded(narrow, monkeypatch) -> None:
     monkeypatch.setattr("impasto.image.picture.encode", None)
-    result = Stylizer(PAINTING, Settings(**SMALL), runtime=ONE, weights=narrow)(
-        PHOTOS[0], checkpoint=False
-    )
+    result = Stylizer(PAINTING, Settings(**SMALL), runtime=ONE, weights=narrow)(PHOTOS[0], checkpoint=False)
     assert result.picture.array().shape == (36, 48, 3)
 
 

@@ -80,18 +80,14 @@ app.command(resume.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]",
 app.command(report.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
 app.command(settings_commands.presets, **PLAIN)
-app.command(
-    estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN
-)
+app.command(estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
 app.command(
     experiment.experiment,
     usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
     **PLAIN,
 )
 app.command(
-    grid.grid,
-    usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]",
-    **PLAIN,
+    grid.grid, usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]", **PLAIN
 )
 weights_app.help_epilogue = ""
 app.command(weights_app)

@@ -163,9 +163,7 @@ def picture_arguments(content: str, styles: Sequence[str], flags: Flags) -> Pict
     if flags.protect is not None:
         _check_word("protect", flags.protect, (REST,))
     if masks == [REST] * count:
-        raise InputError(
-            "--mask rest is what the masks of other styles leave; give one of them a picture"
-        )
+        raise InputError("--mask rest is what the masks of other styles leave; give one of them a picture")
     opened = []
     rows = zip(styles, shares, masks, sources, strokes, layers, strict=True)
     for name, share, mask, source, stroke, layer in rows:
@@ -217,9 +215,7 @@ def _files(name: str, files: Sequence[str], count: int, *words: str) -> list[str
     each = _one_each(name, files, count, f"{also}, each after a {flag(name)} of its own")
     for file in files:
         if file == REST and REST not in words:
-            raise InputError(
-                f"{flag(name)}: {REST} is for the photo's regions; give a picture or {NONE}"
-            )
+            raise InputError(f"{flag(name)}: {REST} is for the photo's regions; give a picture or {NONE}")
         _check_word(name, file, (NONE, *words))
     return each
 

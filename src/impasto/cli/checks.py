@@ -44,9 +44,7 @@ def whole(name: str, text: str, low: int, high: int | None = None, unit: str = "
 def check_no_budget(runtime: Runtime) -> None:
     """Refuse a time budget where many pictures are compared: each must have its evaluations."""
     if runtime.budget is not None:
-        raise InputError(
-            "--budget is for a single picture; here give evaluations or a smaller --size"
-        )
+        raise InputError("--budget is for a single picture; here give evaluations or a smaller --size")
 
 
 def check_pictures(content: str, styles: Sequence[str], flags: Flags) -> None:
@@ -105,9 +103,7 @@ def shares_of(text: str | None, count: int) -> list[float]:
             f"--style-weights: {printable(text)} is not numbers by commas such as 0.7,0.3"
         ) from None
     if len(shares) != count:
-        raise InputError(
-            f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}"
-        )
+        raise InputError(f"--style-weights: {len(shares)} given, but {counted(count, 'style picture')}")
     try:
         checked = [Style(None, share).weight for share in shares]
     except SettingsError as error:

@@ -283,13 +283,7 @@ BASE = [
 
 
 def argument(
-    name: str,
-    help: str,
-    kind: Any = Plain.POSITIONAL_ONLY,
-    /,
-    *,
-    default: Any = Plain.empty,
-    **more: Any,
+    name: str, help: str, kind: Any = Plain.POSITIONAL_ONLY, /, *, default: Any = Plain.empty, **more: Any
 ) -> Any:
     """Return one argument of a command, a file, which has no flag; `more` is of `cyclopts.Parameter`."""
     about = Parameter(help=help, **{"converter": typed_name, **more})

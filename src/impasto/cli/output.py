@@ -136,9 +136,7 @@ def check_targets(plan: OutputPlan, inputs: Sequence[Path]) -> None:
     paths = [plan.target, *files_beside(plan, plan.target)]
     if plan.save_every:
         check_target(numbered(plan.target, 0), inputs=inputs, overwrite=True)  # its length
-        series = re.compile(
-            re.escape(plan.target.stem) + r"-\d{4,}" + re.escape(plan.target.suffix)
-        )
+        series = re.compile(re.escape(plan.target.stem) + r"-\d{4,}" + re.escape(plan.target.suffix))
         paths += [path for path in plan.target.parent.iterdir() if series.fullmatch(path.name)]
     for path in paths:
         check_target(path, inputs=inputs, overwrite=plan.force)

@@ -89,10 +89,7 @@ def open_checkpoints(plan: OutputPlan) -> "Checkpoints":
 
 
 def paint(
-    plan: OutputPlan,
-    resolved: ResolvedSettings,
-    arguments: PictureArguments,
-    messages: Sequence[str] = (),
+    plan: OutputPlan, resolved: ResolvedSettings, arguments: PictureArguments, messages: Sequence[str] = ()
 ) -> int:
     """Run on pictures that are read, show messages and progress, write the result; return the exit code.
 
@@ -171,9 +168,7 @@ def stop_at_signal(progress: Progress, loss: str = " and saves nothing") -> Call
     return on_part
 
 
-def run_capture(
-    plan: OutputPlan, photo: "Picture", styles: "Sequence[Picture]"
-) -> "RunCapture | None":
+def run_capture(plan: OutputPlan, photo: "Picture", styles: "Sequence[Picture]") -> "RunCapture | None":
     """Return what keeps pictures of a run for its page, if a page is requested."""
     if not plan.report:
         return None
@@ -239,9 +234,7 @@ def save_result(
                 carried = plan.output.metadata != "strip"
                 what, text = "page", capture.page(result, notes, carried=carried)
             try:
-                path, trouble = save_or_fall_back(
-                    path, text.encode(), overwrite=plan.force, what=what
-                )
+                path, trouble = save_or_fall_back(path, text.encode(), overwrite=plan.force, what=what)
                 files.append(path)
             except OutputError as error:  # the picture is there already
                 trouble = str(error)
@@ -267,15 +260,11 @@ def save_result(
     return _report(plan, progress, result, checkpoints)
 
 
-def _report(
-    plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints"
-) -> int:
+def _report(plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints") -> int:
     """Say how the run ended and how to continue it, and return the exit code."""
     not_finite = result.stopped == End.NOT_FINITE
     if not_finite:
-        plan.troubles.append(
-            f"{result.fault}; the best picture so far is saved: try smaller weights"
-        )
+        plan.troubles.append(f"{result.fault}; the best picture so far is saved: try smaller weights")
     if not plan.troubles:
         interrupted = result.stopped == End.INTERRUPTED
         how = "interrupted; the best picture so far is saved: " if interrupted else ""

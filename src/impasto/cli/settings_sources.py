@@ -67,9 +67,7 @@ class _Layers:
         self.origins: dict[str, str] = {}
         self.names: dict[str, str] = {}  # of fields, for errors
 
-    def add(
-        self, values: Mapping[str, Any], origin: Callable[[str], str], *, file: bool = False
-    ) -> None:
+    def add(self, values: Mapping[str, Any], origin: Callable[[str], str], *, file: bool = False) -> None:
         """Let values replace those of earlier layers.
 
         Args:
@@ -105,8 +103,7 @@ class _Layers:
         """Let flags or variables replace the values of earlier layers."""
         if "strength" in changes and (both := sorted(WEIGHTS & set(changes))):
             raise InputError(
-                f"{origin('strength')} sets the weights itself: leave out {origin(both[0])}, or the "
-                "strength"
+                f"{origin('strength')} sets the weights itself: leave out {origin(both[0])}, or the strength"
             )
         self.add(changes, origin)
 
@@ -213,9 +210,7 @@ def _missing_flags(recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name, there in used.items() if there)
 
 
-def _preset(
-    flags: Flags, variables: Mapping[str, Any], file: SettingsFile, label: str
-) -> tuple[str, str]:
+def _preset(flags: Flags, variables: Mapping[str, Any], file: SettingsFile, label: str) -> tuple[str, str]:
     """Return the name of the preset that the rest is laid over, and what names it."""
     if flags.like is not None:
         if flags.preset is not None:
@@ -281,9 +276,7 @@ def to_toml(resolved: ResolvedSettings) -> str:
             lines += ["", about, entry]
     for title, model in zip(TABLES, resolved.models()[1:], strict=True):
         values = model.model_dump(exclude_none=True)
-        changed = {
-            n: v for n, v in values.items() if resolved.origins.get(n, "default") != "default"
-        }
+        changed = {n: v for n, v in values.items() if resolved.origins.get(n, "default") != "default"}
         if changed:
             tables[title] = [], changed
     for title, (comments, values) in tables.items():

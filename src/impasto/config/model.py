@@ -12,17 +12,7 @@ from impasto.errors import SettingsError
 from impasto.messages import did_you_mean
 
 Groups = Literal[
-    "Output",
-    "Look",
-    "Color",
-    "Styles",
-    "Regions",
-    "Size",
-    "Speed",
-    "Start",
-    "Expert",
-    "Machine",
-    "Input",
+    "Output", "Look", "Color", "Styles", "Regions", "Size", "Speed", "Start", "Expert", "Machine", "Input"
 ]
 PREFIX = "IMPASTO_"  # of environment variables
 LARGEST_EDGE = 30_000  # px
@@ -51,10 +41,7 @@ def option(default: Any, help: str, group: Groups, unit: str = "", **limits: Any
 
 
 def error_message(
-    model: str,
-    error: ValidationError,
-    known: Mapping[str, Any],
-    names: Mapping[str, str] | None = None,
+    model: str, error: ValidationError, known: Mapping[str, Any], names: Mapping[str, str] | None = None
 ) -> str:
     """Return in one line which fields of a model are wrong and why.
 
@@ -149,10 +136,7 @@ class Model(BaseModel):
         """
         for name, value in values.items():
             if name not in cls.model_fields:
-                hint = (
-                    did_you_mean(name, cls.model_fields)
-                    or f" Known: {', '.join(cls.model_fields)}."
-                )
+                hint = did_you_mean(name, cls.model_fields) or f" Known: {', '.join(cls.model_fields)}."
                 raise SettingsError(f"unknown setting {short_repr(name)}.{hint}")
             kind: Any = cls.model_fields[name].annotation
             if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):

@@ -172,6 +172,4 @@ class Recipe(Model):
             message = str(error)
             if isinstance(error, ValidationError):
                 message = error_message("recipe", error, cls.model_fields)
-            raise SettingsError(
-                f"{where}not a recipe of this version: {message}; {REMEDY}"
-            ) from error
+            raise SettingsError(f"{where}not a recipe of this version: {message}; {REMEDY}") from error

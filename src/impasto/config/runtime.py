@@ -17,26 +17,16 @@ class Runtime(Model):
     """
 
     device: str = option(
-        "auto",
-        "auto, cpu, cuda, cuda:1 or mps.",
-        "Machine",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        "auto", "auto, cpu, cuda, cuda:1 or mps.", "Machine", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
     )
     threads: int | None = option(
-        None,
-        "Processor threads. Default: as many as this process may use.",
-        "Machine",
-        ge=1,
-        le=1024,
+        None, "Processor threads. Default: as many as this process may use.", "Machine", ge=1, le=1024
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "Number format in the network; auto takes bf16 where it is fast.", "Machine"
     )
     memory_limit: int | None = option(
-        None,
-        "Memory for the whole program, such as 4GB. Default: what is free.",
-        "Machine",
-        ge=1,
+        None, "Memory for the whole program, such as 4GB. Default: what is free.", "Machine", ge=1
     )
     budget: float | None = option(
         None,

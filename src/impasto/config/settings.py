@@ -44,10 +44,7 @@ class Settings(Model):
         1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
     laplacian: float = option(
-        0.0,
-        "Weight of the photo's edges and thin lines; in --convention mean try 1.",
-        "Look",
-        ge=0,
+        0.0, "Weight of the photo's edges and thin lines; in --convention mean try 1.", "Look", ge=0
     )
     laplacian_pool: int = option(
         4,
@@ -72,10 +69,7 @@ class Settings(Model):
         le=10,
     )
     total_variation: float = option(
-        0.0,
-        "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e9.",
-        "Look",
-        ge=0,
+        0.0, "Weight of smoothness. Higher removes fine grain; in --convention mean try 1e9.", "Look", ge=0
     )
     total_variation_form: VariationForm = option(
         "squares",
@@ -148,9 +142,7 @@ class Settings(Model):
     )
     quality: Quality = option(
         "good",
-        "Evaluations at each scale: "
-        + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
-        + ".",
+        "Evaluations at each scale: " + ", ".join(f"{name} {count}" for name, count in QUALITY.items()) + ".",
         "Speed",
     )
     evaluations: int | None = option(
@@ -169,27 +161,17 @@ class Settings(Model):
         lt=1,
     )
     init: Init = option(
-        "content",
-        "Start from the photo, white noise, gray noise, the painting or a picture.",
-        "Start",
+        "content", "Start from the photo, white noise, gray noise, the painting or a picture.", "Start"
     )
     init_noise: float = option(
-        0.0,
-        "Share of white noise mixed into the start (0: none, 1: only noise).",
-        "Start",
-        ge=0,
-        le=1,
+        0.0, "Share of white noise mixed into the start (0: none, 1: only noise).", "Start", ge=0, le=1
     )
     seed: int = option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
     content_layers: dict[str, float] = option(
-        {"relu4_2": 1.0},
-        "Layers that compare the photo, NAME or NAME=WEIGHT, separated by commas.",
-        "Expert",
+        {"relu4_2": 1.0}, "Layers that compare the photo, NAME or NAME=WEIGHT, separated by commas.", "Expert"
     )
     style_layers: dict[str, float] = option(
-        STYLE_LAYERS,
-        "Layers that compare the style, NAME or NAME=WEIGHT, separated by commas.",
-        "Expert",
+        STYLE_LAYERS, "Layers that compare the style, NAME or NAME=WEIGHT, separated by commas.", "Expert"
     )
     convention: Convention = option(
         "mean",
@@ -205,22 +187,10 @@ class Settings(Model):
         "L-BFGS in torch; SciPy's L-BFGS-B (no bounds, no --strength, saved between scales only); Adam.",
         "Expert",
     )
-    bounded: bool = option(
-        True, "Keep pixels in the range of a file during the optimization.", "Expert"
-    )
-    history: int = option(
-        10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000
-    )
-    learning_rate: float = option(
-        0.02, "Step of Adam, in units of the pixel range.", "Expert", gt=0, le=1
-    )
-    adam_beta1: float = option(
-        0.9,
-        "Adam: decay of the mean of gradients per step.",
-        "Expert",
-        ge=0,
-        lt=1,
-    )
+    bounded: bool = option(True, "Keep pixels in the range of a file during the optimization.", "Expert")
+    history: int = option(10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000)
+    learning_rate: float = option(0.02, "Step of Adam, in units of the pixel range.", "Expert", gt=0, le=1)
+    adam_beta1: float = option(0.9, "Adam: decay of the mean of gradients per step.", "Expert", ge=0, lt=1)
     adam_beta2: float = option(
         0.999, "Adam: decay of the mean of squared gradients per step.", "Expert", ge=0, lt=1
     )

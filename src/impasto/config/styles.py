@@ -37,9 +37,7 @@ class Mask:
         if self.color is None:
             return
         if not isinstance(self.color, str) or not _COLOR.fullmatch(self.color.strip()):
-            raise SettingsError(
-                f"mask: a color is written as #00f or #0000ff, not {short_repr(self.color)}"
-            )
+            raise SettingsError(f"mask: a color is written as #00f or #0000ff, not {short_repr(self.color)}")
         digits = self.color.strip()[1:].lower()
         digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
         object.__setattr__(self, "color", f"#{digits}")
@@ -74,9 +72,7 @@ class Style:
     def __post_init__(self) -> None:
         largest = sys.float_info.max
         if not (isinstance(self.weight, (int, float)) and -largest <= self.weight <= largest):
-            raise SettingsError(
-                f"style weight: must be a finite number, not {short_repr(self.weight)}"
-            )
+            raise SettingsError(f"style weight: must be a finite number, not {short_repr(self.weight)}")
         if self.weight < 0:
             raise SettingsError(f"style weight: must not be negative, not {self.weight!r}")
         low, high = STROKES

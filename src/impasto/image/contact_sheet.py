@@ -222,15 +222,7 @@ def contact_sheet(
     drawn += [None] * (cells - len(drawn))
     captions = [*captions, *[""] * (cells - len(captions))][:cells]
     sizes = [None if small is None else small.size for small in drawn]
-    layout = layout_of(
-        sizes,
-        columns=across,
-        rows=down,
-        captions=captions,
-        title=title,
-        note=note,
-        cell=cell,
-    )
+    layout = layout_of(sizes, columns=across, rows=down, captions=captions, title=title, note=note, cell=cell)
     sheet = Image.new("RGB", layout.sheet, PAPER)
     draw = ImageDraw.Draw(sheet)
     _draw_labels(draw, layout)
@@ -290,12 +282,7 @@ def _draw_labels(draw: ImageDraw.ImageDraw, layout: Layout) -> None:
 
 
 def _draw_line(
-    draw: ImageDraw.ImageDraw,
-    layout: Layout,
-    text: str,
-    top: int,
-    size: int,
-    ink: tuple[int, int, int],
+    draw: ImageDraw.ImageDraw, layout: Layout, text: str, top: int, size: int, ink: tuple[int, int, int]
 ) -> None:
     """Draw a line of text across the sheet, smaller or cut off where it is too long."""
     width = layout.sheet[0] - 2 * MARGIN
@@ -306,9 +293,7 @@ def _draw_line(
     draw.text((MARGIN, top), text, ink, font)
 
 
-def _draw_caption(
-    draw: ImageDraw.ImageDraw, layout: Layout, row: int, column: int, text: str
-) -> None:
+def _draw_caption(draw: ImageDraw.ImageDraw, layout: Layout, row: int, column: int, text: str) -> None:
     left, _, right, bottom = layout.room(row, column)
     for number, part in enumerate(text.splitlines()):
         font = fitted(part, layout.small, layout.column)

@@ -144,9 +144,7 @@ def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Ima
     if kind == "gif":
         image = _on_canvas(image, data)
     stated = data if kind == "tiff" else described
-    applied = kind == "avif" and (
-        b"irot" in data[:65_536] or b"imir" in data[:65_536]
-    )  # by libheif
+    applied = kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536])  # by libheif
     turn = 1 if applied else metadata.orientation(stated, xmp)
     if turn > 1:  # libvips misses it in XMP or a profile of ImageMagick
         image = image.copy()

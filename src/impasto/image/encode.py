@@ -99,9 +99,7 @@ def check_suffix(suffix: str, where: str = "") -> str:
     raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
 
 
-def _select_metadata(
-    info: FileInfo, metadata: Metadata, recipe: str | None, label: str
-) -> FileInfo:
+def _select_metadata(info: FileInfo, metadata: Metadata, recipe: str | None, label: str) -> FileInfo:
     """Return the metadata to write, with the recipe in the XMP packet."""
     if metadata == "strip":
         return FileInfo()

@@ -70,8 +70,8 @@ def _is_tga(data: bytes) -> bool:
     """Whether this can be a TGA, which has no magic number at its start: its header must make sense."""
     if len(data) < 19:
         return False
-    name, has_map, kind, first, entries, entry, _, _, width, height, depth, bits = (
-        struct.unpack_from("<BBBHHBHHHHBB", data)
+    name, has_map, kind, first, entries, entry, _, _, width, height, depth, bits = struct.unpack_from(
+        "<BBBHHBHHHHBB", data
     )
     depths = {1: (8,), 2: (15, 16, 24, 32), 3: (1, 8, 16)}.get(kind & 7, ())
     mapped = (has_map, entry in (15, 16, 24, 32), entries > 0) == (1, True, True)

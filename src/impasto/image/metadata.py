@@ -87,8 +87,7 @@ def sensible_dpi(across: float, down: float) -> DPI | None:
     if not all(math.isfinite(one) and 1 <= one <= 100_000 for one in (across, down)):
         return None
     across, down = (
-        float(round(one)) if abs(round(one) - one) < 0.02 else round(one, 2)
-        for one in (across, down)
+        float(round(one)) if abs(round(one) - one) < 0.02 else round(one, 2) for one in (across, down)
     )
     return across, down
 

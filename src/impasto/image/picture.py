@@ -65,9 +65,7 @@ class Picture:
         object.__setattr__(self, "name", as_text(self.name))
 
     @classmethod
-    def open(
-        cls, source: Source, *, name: str | None = None, limits: Input | None = None
-    ) -> "Picture":
+    def open(cls, source: Source, *, name: str | None = None, limits: Input | None = None) -> "Picture":
         """Read a picture: upright, converted to sRGB, its alpha kept, the first page or frame.
 
         Args:
@@ -91,9 +89,7 @@ class Picture:
         return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))
 
     @classmethod
-    def of(
-        cls, source: PictureLike, name: str | None = None, *, limits: Input | None = None
-    ) -> "Picture":
+    def of(cls, source: PictureLike, name: str | None = None, *, limits: Input | None = None) -> "Picture":
         """Make a picture from anything that holds one.
 
         Args:
@@ -131,9 +127,7 @@ class Picture:
             if array.ndim >= 2:
                 check_size(array.shape[1], array.shape[0], label, limits)
             image = from_array(array, label)
-        return cls(
-            name, "pixels", Pixels.of(image), FileInfo(16 if image.format == "ushort" else 8)
-        )
+        return cls(name, "pixels", Pixels.of(image), FileInfo(16 if image.format == "ushort" else 8))
 
     @classmethod
     def from_tensor(
@@ -224,9 +218,7 @@ class Picture:
         """
         return self._pixels.sha256()
 
-    def tensor(
-        self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3"
-    ) -> Tensor:
+    def tensor(self, width: int | None = None, height: int | None = None, kernel: str = "lanczos3") -> Tensor:
         """Return the colors as a new (1, 3, H, W) float32 tensor, sRGB-encoded in [0, 1].
 
         A picture with alpha is composited over white, so that the network sees what one sees on
@@ -274,12 +266,7 @@ class Picture:
         return image
 
     def encode(
-        self,
-        suffix: str = ".png",
-        output: Output | None = None,
-        *,
-        recipe: str | None = None,
-        **changes: Any,
+        self, suffix: str = ".png", output: Output | None = None, *, recipe: str | None = None, **changes: Any
     ) -> bytes:
         """Return the bytes of a file, in sRGB.
 
@@ -354,8 +341,7 @@ class Picture:
                     bands = [part(self._image)[band] for band in range(image.bands)]
                 across, down = width / self.width, height / self.height
                 resized = [
-                    band.cast("float").resize(across, vscale=down, kernel=kernel).numpy()
-                    for band in bands
+                    band.cast("float").resize(across, vscale=down, kernel=kernel).numpy() for band in bands
                 ]
                 array = np.concatenate([one.reshape(height, width, -1) for one in resized], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
@@ -382,9 +368,7 @@ def _channels_last(tensor: Tensor, label: str) -> npt.NDArray[Any]:
         expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
         raise PictureError(f"{label} has the shape {tuple(tensor.shape)}; give {expected}")
     if not (planes.is_floating_point() or planes.dtype == torch.uint8):
-        raise PictureError(
-            f"{label} has values of the type {planes.dtype}; give uint8 or floats from 0 to 1"
-        )
+        raise PictureError(f"{label} has values of the type {planes.dtype}; give uint8 or floats from 0 to 1")
     if planes.is_floating_point():
         planes = planes.float()
     array: npt.NDArray[Any] = planes.cpu().permute(1, 2, 0).numpy()

@@ -37,9 +37,7 @@ _PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
 _KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
-def read_rare(
-    kind: str, data: bytes, label: str, limits: Input
-) -> tuple[pyvips.Image, FileInfo, int]:
+def read_rare(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
     """Return the image, not yet upright or in sRGB, the metadata, and the number of pictures in the file.
 
     Raises:

@@ -152,9 +152,7 @@ def over_white(image: pyvips.Image) -> pyvips.Image:
     return image.cast("float").flatten(background=[top] * 3, max_alpha=top)
 
 
-def strips(
-    image: pyvips.Image, width: int, height: int
-) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+def strips(image: pyvips.Image, width: int, height: int) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Yield (rows, values) of an image over white at this size; values are (h, W, 3) in [0, 1].
 
     The image is read once, from top to bottom; only a few rows of the resized image are in memory.

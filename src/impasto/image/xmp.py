@@ -109,9 +109,7 @@ def unpack(packet: bytes) -> str | None:
                 coded = base64.b64decode("".join(text.split()), validate=True)
                 return coded.decode("utf-8", "surrogatepass")
             except ValueError as error:
-                raise PictureError(
-                    f"its recipe is damaged ({error}); save the picture anew"
-                ) from error
+                raise PictureError(f"its recipe is damaged ({error}); save the picture anew") from error
     return None
 
 

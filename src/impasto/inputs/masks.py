@@ -22,12 +22,8 @@ PALETTE = 512  # px; long edge at which a segmentation's colors are counted
 APART = 48  # the least difference, in levels of some channel, of two colors of a segmentation
 FEW = 0.004  # share of the pixels below which a color is the edge between two others
 MOST_COLORS = 32
-FAINT = (
-    2.5 / 255
-)  # a mask with no lighter pixel is black, such as one of 0 and 1 where white is 255
-STRAY = (
-    0.35  # share of the pixels far from all flat colors, beyond which a picture is no segmentation
-)
+FAINT = 2.5 / 255  # a mask with no lighter pixel is black, such as one of 0 and 1 where white is 255
+STRAY = 0.35  # share of the pixels far from all flat colors, beyond which a picture is no segmentation
 OPAQUE = 0.999
 
 OpenedMask = Mask | str | None  # with an opened `Picture`; REST; None: everywhere

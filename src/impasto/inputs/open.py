@@ -114,9 +114,7 @@ def open_inputs(
     role = f"photo {printable(photo.name)}"
     masks.check(protected, photo, role)
     if protected == REST and any(item.mask in (None, REST) for item in styles):
-        raise InputError(
-            'protect: "rest" is what no mask covers; give every style a mask that is a picture'
-        )
+        raise InputError('protect: "rest" is what no mask covers; give every style a mask that is a picture')
     if isinstance(protected, Mask):
         width, height = masks.preview_size(photo)
         if float(masks.tensor(protected, width, height).min()) >= 0.5:
@@ -146,17 +144,11 @@ def _use_of(style: Style, settings: Settings) -> StyleUse:
         layers = tuple((name, style.layers[name]) for name in LAYERS if name in style.layers)
     stroke = settings.stroke if style.stroke is None else float(style.stroke)
     return StyleUse(
-        stroke=stroke,
-        mask=style.mask,
-        source_mask=style.source_mask,
-        layers=layers,
-        own_stroke=style.stroke,
+        stroke=stroke, mask=style.mask, source_mask=style.source_mask, layers=layers, own_stroke=style.stroke
     )
 
 
-def open_styles(
-    style: StyleLike | Sequence[StyleLike], opener: Opener | None = None
-) -> list[Style]:
+def open_styles(style: StyleLike | Sequence[StyleLike], opener: Opener | None = None) -> list[Style]:
     """Return the styles with their pictures and masks opened, a folder's pictures one by one.
 
     The pictures of a folder share its weight equally.
@@ -181,9 +173,7 @@ def open_styles(
             for picture in pictures
         ]
     if all(item.mask == REST for item in opened):
-        raise InputError(
-            'mask: "rest" is what the masks of other styles leave; give one of them a picture'
-        )
+        raise InputError('mask: "rest" is what the masks of other styles leave; give one of them a picture')
     return opened
 
 

@@ -56,9 +56,7 @@ class PictureShape:
         return smallest_edge(layers if self.layers is None else self.layers)
 
 
-def scales(
-    shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[str]
-) -> tuple[Scale, ...]:
+def scales(shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
     """Return the scales of a run, coarsest first; the last one is the size of the result.
 
     A coarse scale at which any input would be too small for the layers is left out. `shapes` are the photo's,
@@ -104,7 +102,5 @@ def _check_size(shape: PictureShape, edge: int, layers: Sequence[str]) -> None:
         "shorter edge"
     )
     if smallest <= LARGEST_EDGE:
-        raise InputError(
-            f"{message}; the smallest size that works is {smallest} (--size {smallest})"
-        )
+        raise InputError(f"{message}; the smallest size that works is {smallest} (--size {smallest})")
     raise InputError(f"{message}; it is too thin for any size: crop it")

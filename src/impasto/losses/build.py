@@ -22,9 +22,7 @@ from impasto.network.layers import LAYERS, NEUTRAL, stride
 from impasto.network.vgg import VGG19
 
 
-def layers_of(
-    settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs | None = None
-) -> list[str]:
+def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs | None = None) -> list[str]:
     """Return the layers that a run reads, in the network's order.
 
     Styles of the `inputs` may have layers of their own; without inputs those of the settings count.
@@ -72,11 +70,7 @@ def _content_layers(settings: Settings) -> dict[str, float]:
 
 
 def _content_losses(
-    features: TiledFeatures,
-    pictures: ScaledInputs,
-    settings: Settings,
-    shared: Shared,
-    compact: bool,
+    features: TiledFeatures, pictures: ScaledInputs, settings: Settings, shared: Shared, compact: bool
 ) -> list[Loss]:
     """Return the distances from the photo's features, one for each layer."""
     weights, convention = _content_layers(settings), settings.convention
@@ -99,17 +93,13 @@ def _content_losses(
     ]
 
 
-def _structure_losses(
-    features: TiledFeatures, pictures: ScaledInputs, settings: Settings
-) -> list[Loss]:
+def _structure_losses(features: TiledFeatures, pictures: ScaledInputs, settings: Settings) -> list[Loss]:
     """Return the losses that preserve the photo's structure."""
     losses: list[Loss] = []
     if settings.laplacian:
         pool = settings.laplacian_pool
         target = structure.laplacian(pictures.content, pool)
-        losses.append(
-            structure.LaplacianLoss(settings.laplacian, target, pool, factor=structure.LAPLACIAN)
-        )
+        losses.append(structure.LaplacianLoss(settings.laplacian, target, pool, factor=structure.LAPLACIAN))
     if settings.self_similarity:
         weights = _content_layers(settings)
         for name, photo in features.whole(pictures.content, tuple(weights)).items():
@@ -141,9 +131,7 @@ def _canvas_losses(pictures: ScaledInputs, settings: Settings) -> list[Loss]:
         styles = [style for style, share in shares if share and settings.style_term]
         allowed = smoothness.grain_of([pictures.content, *styles])
         height, width = pictures.content.shape[-2:]
-        losses.append(
-            smoothness.Grain(settings.grain, allowed, (height, width), factor=smoothness.GRAIN)
-        )
+        losses.append(smoothness.Grain(settings.grain, allowed, (height, width), factor=smoothness.GRAIN))
     return losses
 
 

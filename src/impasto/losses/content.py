@@ -7,14 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.config.conventions import Convention
-from impasto.losses.loss import (
-    Features,
-    LossWithGradient,
-    Statistics,
-    Windows,
-    crop_whole,
-    window_of,
-)
+from impasto.losses.loss import Features, LossWithGradient, Statistics, Windows, crop_whole, window_of
 from impasto.network.tiles import Window
 
 

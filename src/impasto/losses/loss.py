@@ -100,9 +100,7 @@ class LayerLoss:
         """The one layer compared."""
         return (self.layer,)
 
-    def features_and_guide(
-        self, features: Features, windows: Windows | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def features_and_guide(self, features: Features, windows: Windows | None) -> tuple[Tensor, Tensor | None]:
         """Return the layer's features in its window, (1, C, h, w), and the guide there, (1, 1, h, w)."""
         window = window_of(self.layer, windows)
         guide = None if self.guide is None else crop_whole(self.guide, window)

@@ -38,11 +38,7 @@ def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistic
     """
     kind = summed_in(features)
     if guide is None:
-        return (
-            number_of_positions(features),
-            features.sum(dim=(2, 3), dtype=kind),
-            gram_matrix(features),
-        )
+        return (number_of_positions(features), features.sum(dim=(2, 3), dtype=kind), gram_matrix(features))
     root = guide.to(features.dtype).sqrt()
     sums = (features * guide.to(features.dtype)).sum(dim=(2, 3), dtype=kind)
     return guide.sum(dtype=kind), sums, gram_matrix(features * root)

@@ -36,12 +36,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def prepare(
-    weights: Mapping[str, Tensor],
-    *,
-    pooling: Pooling,
-    padding: Padding,
-    precision: Precision,
-    device: str,
+    weights: Mapping[str, Tensor], *, pooling: Pooling, padding: Padding, precision: Precision, device: str
 ) -> FeatureExtractor:
     """Return the network on its device, in its number format."""
     network = VGG19(weights, pooling=pooling, padding=padding).to(device)
@@ -56,9 +51,7 @@ def load_network(
     pooling, padding, device = settings.pooling, settings.padding, runtime.device
     return shared.get(
         (pooling, padding, precision, device),
-        lambda: prepare(
-            weights, pooling=pooling, padding=padding, precision=precision, device=device
-        ),
+        lambda: prepare(weights, pooling=pooling, padding=padding, precision=precision, device=device),
     )
 
 
@@ -220,9 +213,7 @@ class Objective:
             total = added
         return [_detached(statistics) for statistics in total]
 
-    def _tiled_gradient(
-        self, image: Tensor, tiles: Sequence[Tile], gradients: Sequence[Gradients]
-    ) -> Tensor:
+    def _tiled_gradient(self, image: Tensor, tiles: Sequence[Tile], gradients: Sequence[Gradients]) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""
         total = torch.zeros_like(image)
         for tile, part in self._each(image, tiles):

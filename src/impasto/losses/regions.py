@@ -117,18 +117,14 @@ def _terms_of_layer(
                 layer=layer,
                 weight=total,
                 styles=tuple(members),
-                shares=torch.tensor(
-                    [factor / total for factor in factors], device=pictures.shares.device
-                ),
+                shares=torch.tensor([factor / total for factor in factors], device=pictures.shares.device),
                 guide=guide,
             )
         )
     return terms
 
 
-def _factors(
-    active: Sequence[tuple[object, float]], guides: dict[object, Tensor | None]
-) -> list[float]:
+def _factors(active: Sequence[tuple[object, float]], guides: dict[object, Tensor | None]) -> list[float]:
     """Return the share of the whole picture's style that each style gets, of (region, share).
 
     At a position it is t w / sum (t w), times min(1, sum t). w are the shares, t the regions' guides.

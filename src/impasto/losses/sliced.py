@@ -135,12 +135,7 @@ class _Sliced(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any,
-        features: Tensor,
-        along: Tensor,
-        targets: Tensor,
-        shares: Tensor,
-        guide: Tensor | None,
+        context: Any, features: Tensor, along: Tensor, targets: Tensor, shares: Tensor, guide: Tensor | None
     ) -> Tensor:
         flat = features.flatten(2)[0]
         positions, kind = flat.shape[1], summed_in(flat)
@@ -157,9 +152,7 @@ class _Sliced(torch.autograd.Function):
                 weighted = difference * weights.to(kind) * share
                 total += (difference * weighted).sum()
                 slope += weighted
-            slope = torch.empty_like(slope).scatter_(
-                1, order, slope
-            )  # back into the order of the positions
+            slope = torch.empty_like(slope).scatter_(1, order, slope)  # back into the order of the positions
             gradient += (some.T @ slope).to(gradient.dtype)
         context.save_for_backward(gradient.view(features.shape) * (2 / along.shape[0]))
         return total / along.shape[0]

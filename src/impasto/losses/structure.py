@@ -68,9 +68,7 @@ class LaplacianLoss:
         if window is None:
             return ((laplacian(image, self.pool) - self.target).square().sum(),)
         cells, pixels = [], []
-        for inner, outer, count in zip(
-            window.inner, window.outer, self.target.shape[-2:], strict=True
-        ):
+        for inner, outer, count in zip(window.inner, window.outer, self.target.shape[-2:], strict=True):
             first = max(1, -(-outer.start // self.pool))
             last = min(count + 1, -(-outer.stop // self.pool))
             if first >= last:

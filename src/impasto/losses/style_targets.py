@@ -138,9 +138,7 @@ def joined(paintings: Sequence[StyleStatistics]) -> StyleStatistics:
     return StyleStatistics(mean, second, torch.stack(same), paintings[0].directions)
 
 
-def factor_of(
-    distribution: Distribution, second: Tensor, shares: Tensor, own_form: bool = False
-) -> float:
+def factor_of(distribution: Distribution, second: Tensor, shares: Tensor, own_form: bool = False) -> float:
     """Return what D is multiplied by, to weigh as much as the Gram loss in the mean convention.
 
     `second` are B of the paintings, (S, C, C), and `shares` theirs, (S,). With `own_form` D is the
@@ -155,11 +153,7 @@ def factor_of(
 
 
 def distribution_loss(
-    distribution: Distribution,
-    term: StyleTerm,
-    paintings: StyleStatistics,
-    weight: float,
-    factor: float,
+    distribution: Distribution, term: StyleTerm, paintings: StyleStatistics, weight: float, factor: float
 ) -> MomentsLoss | WassersteinLoss | SlicedLoss:
     """Return the loss of one layer and region."""
     if distribution == "sliced":
@@ -185,16 +179,7 @@ def distribution_loss(
     else:
         kind = WassersteinLoss
         targets = torch.cat([mean.unsqueeze(2), _covariance_roots(mean, second, ridges)], dim=2)
-    return kind(
-        term.name,
-        weight,
-        term.layer,
-        targets,
-        ridges,
-        term.shares,
-        factor=factor,
-        guide=term.guide,
-    )
+    return kind(term.name, weight, term.layer, targets, ridges, term.shares, factor=factor, guide=term.guide)
 
 
 def _covariance_roots(mean: Tensor, second: Tensor, ridges: Tensor) -> Tensor:

@@ -33,9 +33,7 @@ class TiledFeatures:
             if self.on_part is not None:
                 self.on_part()
 
-    def whole(
-        self, image: Tensor, layers: Sequence[str], *, compact: bool = False
-    ) -> dict[str, Tensor]:
+    def whole(self, image: Tensor, layers: Sequence[str], *, compact: bool = False) -> dict[str, Tensor]:
         """Return the features of an image (1, 3, H, W) in [0, 1] by layer, (1, C, h, w), channels last.
 
         `compact` stores them in 16 bits.

@@ -68,9 +68,7 @@ class FeatureExtractor:
                     forward_pass.features[group[-1]] = hidden
         return forward_pass
 
-    def _forward_group(
-        self, group: Sequence[str], hidden: Tensor, keep: bool
-    ) -> tuple[Tensor, list[Undo]]:
+    def _forward_group(self, group: Sequence[str], hidden: Tensor, keep: bool) -> tuple[Tensor, list[Undo]]:
         """Return the output of a group of layers, and the steps of its backward pass, the first one last."""
         first = group[0]
         if len(group) == 3:

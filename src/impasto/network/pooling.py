@@ -92,9 +92,7 @@ def convolved_and_pooled(
             some = slice(above, below)
             tall = min(2 * below, height) if below < result.shape[-2] else height
             wide = torch.Size((1, result.shape[1], tall - 2 * above, width))
-            strip = convolution.backward(
-                _unpooled(gradient[..., some, :], kept[..., some, :], wide)
-            )
+            strip = convolution.backward(_unpooled(gradient[..., some, :], kept[..., some, :], wide))
             last = height if rows.stop == result.shape[-2] else 2 * rows.stop
             input_gradient[..., 2 * rows.start : last, :] = strip[
                 ..., 2 * (rows.start - above) : last - 2 * above, :

@@ -55,11 +55,7 @@ class VGG19(nn.Module):
     std: Tensor
 
     def __init__(
-        self,
-        weights: Mapping[str, Tensor],
-        *,
-        pooling: Pooling = "max",
-        padding: Padding = "zero",
+        self, weights: Mapping[str, Tensor], *, pooling: Pooling = "max", padding: Padding = "zero"
     ) -> None:
         super().__init__()
         self.pooling = pooling
@@ -156,9 +152,7 @@ def pool(hidden: Tensor, pooling: Pooling) -> Tensor:
     return functional.avg_pool2d(hidden.square(), 2).add(1e-12).sqrt()
 
 
-def narrow_weights(
-    seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)
-) -> dict[str, Tensor]:
+def narrow_weights(seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)) -> dict[str, Tensor]:
     """Return seeded random weights of a narrow VGG-19, for quick tests and stubs; not trained.
 
     `channels` are those of the five blocks (the real network has 64 to 512).

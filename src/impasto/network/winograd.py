@@ -93,14 +93,7 @@ class Winograd:
         if self._padding != "zero":
             x, border = pad(x, self._padding), 0
         return _convolved(
-            x,
-            self._enter,
-            self._kernels,
-            self._leave,
-            self._workspace,
-            border,
-            self._bias,
-            rectify=rectify,
+            x, self._enter, self._kernels, self._leave, self._workspace, border, self._bias, rectify=rectify
         )
 
     def backward(self, gradient: Tensor) -> Tensor:

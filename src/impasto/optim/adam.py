@@ -76,12 +76,7 @@ class Adam:
         """Return canvas, moments, number of steps and the rate, which a restart halves."""
         memory = self._optimizer.state[self._parameter]
         moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
-        return {
-            "canvas": self.canvas,
-            **moments,
-            "steps": float(memory["step"]),
-            "rate": self._rate,
-        }
+        return {"canvas": self.canvas, **moments, "steps": float(memory["step"]), "rate": self._rate}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Continue from what `state_dict` returned."""

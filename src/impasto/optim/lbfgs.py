@@ -30,12 +30,7 @@ class LBFGS:
     overwrites = False
 
     def __init__(
-        self,
-        start: Tensor,
-        *,
-        history: int = 10,
-        bounds: Bounds | None = (0.0, 1.0),
-        compact: bool = False,
+        self, start: Tensor, *, history: int = 10, bounds: Bounds | None = (0.0, 1.0), compact: bool = False
     ) -> None:
         self.canvas = start.detach().clone()
         if bounds is not None:
@@ -51,11 +46,7 @@ class LBFGS:
             self._here = evaluate(self.canvas)
             return self._here.finite
         gradient = self._here.gradient.flatten()
-        fixed = (
-            None
-            if self._bounds is None
-            else fixed_pixels(self.canvas.flatten(), gradient, self._bounds)
-        )
+        fixed = None if self._bounds is None else fixed_pixels(self.canvas.flatten(), gradient, self._bounds)
         direction = self._curvature.direction(gradient, fixed)
         known = len(self._curvature) > 0
         found = self._search(evaluate, direction.view_as(self.canvas), patient=not known)

@@ -66,11 +66,7 @@ class Drawing:
 
 
 def loss_curve(
-    rows: Sequence["Record"],
-    *,
-    layers: bool = False,
-    sizes: Sequence[str] = (),
-    width: float = WIDTH,
+    rows: Sequence["Record"], *, layers: bool = False, sizes: Sequence[str] = (), width: float = WIDTH
 ) -> Drawing:
     """Draw the losses of a run against its evaluations, on a logarithmic scale.
 
@@ -101,9 +97,7 @@ def loss_curve(
             _lines(panel, rows, shown)
             panel.set_ylabel(label)
             _marks(panel, rows, sizes if panel is panels[0] else ())
-            panel.legend(
-                loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=3.4
-            )
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=3.4)
         panels[-1].set_xlabel("evaluations of the network since the start")
 
     return drawn(width, HEIGHT * len(charts), fill)

@@ -125,8 +125,7 @@ class Table(Block):
         """
         numeric = self.numeric
         return [
-            list(zip([_cell(value, self.digits) for value in row], numeric, strict=True))
-            for row in self.rows
+            list(zip([_cell(value, self.digits) for value in row], numeric, strict=True)) for row in self.rows
         ]
 
 

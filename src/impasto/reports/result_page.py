@@ -61,9 +61,7 @@ def report_of(
     made = f"{recipe.created[:10]} by impasto {printable(recipe.impasto)}"
     page = Page(title, f"{size}. {spent} evaluations in {duration(recipe.seconds)}. Made {made}.")
     page.section(
-        "The picture",
-        *map(Text, notes),
-        _inputs_and_result(picture, recipe, content, styles, title),
+        "The picture", *map(Text, notes), _inputs_and_result(picture, recipe, content, styles, title)
     )
     if content is not None:
         after = picture.thumbnail(MIDDLE)
@@ -175,11 +173,7 @@ def _jpeg(picture: Picture) -> bytes:
 
 
 def _inputs_and_result(
-    picture: Picture,
-    recipe: Recipe,
-    content: Picture | None,
-    styles: Sequence[Picture | None],
-    title: str,
+    picture: Picture, recipe: Recipe, content: Picture | None, styles: Sequence[Picture | None], title: str
 ) -> Block:
     """Return the result, large, between the photo and the paintings."""
     items = []
@@ -213,16 +207,12 @@ def _losses(recipe: Recipe, history: Sequence[Record]) -> Iterator[Block]:
             "Weighted losses at every evaluation, on a logarithmic scale: above the total and its "
             "terms, below the layers. Upright lines: scales; dotted: rounds of 20 evaluations."
         )
-        yield Figure(
-            drawing.png, caption, f"The losses of the run. {summary}", drawing.svg, "losses"
-        )
+        yield Figure(drawing.png, caption, f"The losses of the run. {summary}", drawing.svg, "losses")
         table = columns(history)
         rows = list(zip(*table.values(), strict=True))
         yield Details(
             f"All {len(rows)} evaluations as numbers",
-            Table(
-                list(table), rows, "Weighted losses; seconds since the start of the run shown here."
-            ),
+            Table(list(table), rows, "Weighted losses; seconds since the start of the run shown here."),
         )
     rows = [(_name(name), value) for name, value in recipe.losses.items()]
     yield Table(("loss", "weighted"), rows, "Losses of the picture.")
@@ -242,9 +232,7 @@ def _settings(recipe: Recipe) -> Iterator[Block]:
         yield Table(names[:3], changed, "What differs from the default.")
     else:
         yield Text("All settings are those by default.")
-    count = (
-        f"{len(marked)} of {len(rows)} settings differ from the default; their rows are set off."
-    )
+    count = f"{len(marked)} of {len(rows)} settings differ from the default; their rows are set off."
     yield Details("All settings", Table(names, rows, count, marked))
 
 

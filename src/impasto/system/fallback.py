@@ -56,9 +56,7 @@ def save_or_fall_back(
                 continue
             return path, f"{error}; the {what} is saved as {printable(path.absolute())}"
         folders = ", ".join(dict.fromkeys(failed))
-        raise OutputError(
-            f"{error}; the {what} is lost, for these failed too: {folders}"
-        ) from error
+        raise OutputError(f"{error}; the {what} is lost, for these failed too: {folders}") from error
 
 
 def save_or_stop(target: Path, data: bytes, *, overwrite: bool) -> Path:

@@ -122,10 +122,7 @@ def check_target(
 
 
 def publish(
-    path: str | os.PathLike[str],
-    data: bytes | Callable[[BinaryIO], None],
-    *,
-    overwrite: bool = False,
+    path: str | os.PathLike[str], data: bytes | Callable[[BinaryIO], None], *, overwrite: bool = False
 ) -> Path:
     """Write `data` to `path`, completely or not at all.
 

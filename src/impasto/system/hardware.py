@@ -74,15 +74,11 @@ def fast_at_bf16(device: str) -> bool:
 
 def cost_of_bf16(device: str) -> float:
     """Return the time of a convolution in bf16 divided by that in fp32, measured now."""
-    image, kernel = (
-        torch.ones(1, 64, 64, 64, device=device),
-        torch.ones(64, 64, 3, 3, device=device),
-    )
+    image, kernel = (torch.ones(1, 64, 64, 64, device=device), torch.ones(64, 64, 3, 3, device=device))
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
         x, weight = (
-            tensor.to(dtype).contiguous(memory_format=torch.channels_last)
-            for tensor in (image, kernel)
+            tensor.to(dtype).contiguous(memory_format=torch.channels_last) for tensor in (image, kernel)
         )
         times = []
         for _ in range(4):  # the first is a warm-up
@@ -168,6 +164,4 @@ def describe() -> dict[str, str]:
 
 def no_memory(error: Exception) -> bool:
     """Whether an error means that memory ran out; torch has a class for devices, but none for the CPU."""
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -59,13 +59,11 @@ def estimate(
     held = inputs.memory_bytes(plan[-1])
     found, _ = plan_of(runtime, settings, plan, wanted, held)
     each = seconds / (trial.width * trial.height)
-    work = sum(
-        scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan
-    ) * (settings.evaluations_per_scale + 1)  # one for targets
+    work = sum(scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan) * (
+        settings.evaluations_per_scale + 1
+    )  # one for targets
     took = each * work if runtime.budget is None else runtime.budget
-    return Estimate(
-        plan, settings.evaluations_per_scale * len(plan), took, found.memory, each * 1e6, found
-    )
+    return Estimate(plan, settings.evaluations_per_scale * len(plan), took, found.memory, each * 1e6, found)
 
 
 def _seconds(objective: Objective, targets: ScaledInputs) -> float:

@@ -30,12 +30,7 @@ BETWEEN = 2  # more of them between two evaluations, when a solver makes the nex
 PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
 TILED = 90_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
-FEWER = {
-    6: 1.03,
-    4: 1.08,
-    3: 1.15,
-    2: 1.3,
-}  # curvature pairs where memory is short: evaluations more
+FEWER = {6: 1.03, 4: 1.08, 3: 1.15, 2: 1.3}  # curvature pairs where memory is short: evaluations more
 MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 SORTING = 84_000_000  # bytes: what `sliced` sorts at a time, and the quantiles of a painting
@@ -126,9 +121,7 @@ def memory(
 ) -> int:
     """Return the peak memory of a whole command but for its inputs, in bytes, as far as can be foreseen."""
     pixels = scale.width * scale.height
-    pairs = min(
-        pairs, max(0, settings.evaluations_per_scale - 1)
-    )  # the first evaluation makes none
+    pairs = min(pairs, max(0, settings.evaluations_per_scale - 1))  # the first evaluation makes none
     vector = 4 * 3 * pixels
     vectors = vector * VECTORS
     if settings.solver == "lbfgs":
@@ -178,9 +171,7 @@ def kept(layers: Sequence[str], precision: str) -> int:
 def _values(layers: Mapping[str, float]) -> float:
     """Return the values a pixel of the features of those layers that have a weight."""
     return sum(
-        CHANNELS[block_of(layer) - 1] / stride(layer) ** 2
-        for layer, weight in layers.items()
-        if weight
+        CHANNELS[block_of(layer) - 1] / stride(layer) ** 2 for layer, weight in layers.items() if weight
     )
 
 
@@ -213,11 +204,7 @@ log = logging.getLogger(__name__)
 
 
 def definite(
-    runtime: Runtime,
-    settings: Settings,
-    scales: Sequence[Scale],
-    layers: Sequence[str],
-    inputs: int = 0,
+    runtime: Runtime, settings: Settings, scales: Sequence[Scale], layers: Sequence[str], inputs: int = 0
 ) -> Runtime:
     """Return the runtime with the plan for its memory in it; `inputs` are the bytes of the open pictures.
 
@@ -227,14 +214,10 @@ def definite(
     device = str(runtime.device)
     if runtime.precision == "bf16" and not hardware.fast_at_bf16(device):
         cost = hardware.cost_of_bf16(device)
-        log.warning(
-            "bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost
-        )
+        log.warning("bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost)
     chosen, limit = plan_of(runtime, settings, scales, layers, inputs)
     if chosen.memory > limit:
-        log.warning(
-            "needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6
-        )
+        log.warning("needs about %.0f MB, but only %.0f MB are free", chosen.memory / 1e6, limit / 1e6)
     tile = chosen.tile if chosen.tile < scales[-1].long_edge else 0
     slower = slowdown(scales[-1], layers, tile)
     if slower > 1 and not runtime.tile:
@@ -259,11 +242,7 @@ def cost(scale: Scale, layers: Sequence[str], runtime: Runtime) -> float:
 
 
 def plan_of(
-    runtime: Runtime,
-    settings: Settings,
-    scales: Sequence[Scale],
-    layers: Sequence[str],
-    inputs: int,
+    runtime: Runtime, settings: Settings, scales: Sequence[Scale], layers: Sequence[str], inputs: int
 ) -> tuple[Plan, int]:
     """Return the plan for a runtime, and the bytes it had to stay under.
 

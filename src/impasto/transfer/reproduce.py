@@ -117,9 +117,7 @@ def check_reproducible(recipe: Recipe) -> None:
         )
 
 
-def find_inputs(
-    recipe: Recipe, folders: Iterable[Path], limits: Input | None = None
-) -> FoundInputs:
+def find_inputs(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None) -> FoundInputs:
     """Open the inputs of a recipe, known by their hashes, wherever they lie and whatever they are called.
 
     The first of the folders counts; folders inside them do not. `limits` default to those of the environment.
@@ -139,9 +137,7 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
     if missing:
         names = " and ".join(dict.fromkeys(_described(record, places) for record in missing))
         looked = ", ".join(printable(place) for place in places)
-        raise InputError(
-            f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder"
-        )
+        raise InputError(f"input not found: {names}; looked in {looked}; --inputs DIR adds a folder")
     have = {digest: found for digest, found in opened.items() if found is not None}
     start, styles = recipe.init_picture, []
     for style in recipe.styles:
@@ -157,9 +153,7 @@ def locate(recipe: Recipe, folders: Iterable[Path], limits: Input | None = None)
     )
 
 
-def _mask(
-    record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]
-) -> Mask | str | None:
+def _mask(record: InputRecord | None, have: Mapping[str, tuple[Picture, Path]]) -> Mask | str | None:
     if record is None:
         return None
     return REST if record.kind == REST else Mask(have[record.sha256][0], record.color)
@@ -182,9 +176,7 @@ def _places(folders: Iterable[Path]) -> list[Path]:
     folders = list(folders)
     for folder in folders:
         if not os.path.isdir(folder):  # noqa: PTH112  it does not raise for a name that is too long
-            raise InputError(
-                f"{printable(folder)} is no folder; --inputs names where the inputs lie"
-            )
+            raise InputError(f"{printable(folder)} is no folder; --inputs names where the inputs lie")
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
@@ -195,9 +187,7 @@ def _described(record: InputRecord, places: Sequence[Path]) -> str:
     return f"{printable(record.name)} ({size}, SHA-256 {record.sha256[:12]}...{there})"
 
 
-def _find(
-    record: InputRecord, folders: Sequence[Path], limits: Input
-) -> tuple[Picture, Path] | None:
+def _find(record: InputRecord, folders: Sequence[Path], limits: Input) -> tuple[Picture, Path] | None:
     for path in _candidates(record, folders, limits.max_bytes):
         try:
             if record.kind == "file" and file_sha256(path) != record.sha256:

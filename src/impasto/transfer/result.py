@@ -161,9 +161,7 @@ class Result:
         line = self.recipe.model_dump_json()
         if len(line.encode()) <= MAX_RECIPE:
             return line
-        log.warning(
-            "the recipe is too long to go into the picture; save_recipe (--recipe) keeps it"
-        )
+        log.warning("the recipe is too long to go into the picture; save_recipe (--recipe) keeps it")
         return None
 
     def _repr_png_(self) -> bytes:

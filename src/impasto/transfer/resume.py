@@ -82,9 +82,7 @@ class Unfinished:
         for line in differences(recipe):
             log.warning("not as when the run began: %s", line)
         settings, runtime = recipe.settings, resolve(recipe.runtime, recipe.settings)
-        inputs = open_inputs(
-            found.content, found.styles, settings, found.init_picture, found.protect
-        )
+        inputs = open_inputs(found.content, found.styles, settings, found.init_picture, found.protect)
         run = Run(
             inputs, settings, runtime, find_weights(recipe, weights), extra_losses,
             state=self.state, on_part=on_part,

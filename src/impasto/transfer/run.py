@@ -116,9 +116,7 @@ class Run:
         if seconds is None:
             return None
         shapes = self.inputs.shapes
-        before = [
-            memory.beforehand(scale, shapes, self.layers, self.runtime) for scale in self.schedule
-        ]
+        before = [memory.beforehand(scale, shapes, self.layers, self.runtime) for scale in self.schedule]
         return TimeBudget(seconds, self.costs, before)
 
     @cached_property

@@ -54,9 +54,7 @@ class RunState:
 
     def next_solver(self, **changes: Any) -> "RunState":
         """Return the state for another solver of this run, at another scale or in other tiles."""
-        kept = {
-            name: getattr(self, name) for name in ("history", "scales", "calibration", "limits")
-        }
+        kept = {name: getattr(self, name) for name in ("history", "scales", "calibration", "limits")}
         return RunState(**kept, seconds=self.seconds, **changes)
 
     def check_fit(self, schedule: Sequence[Scale]) -> None:
@@ -68,6 +66,4 @@ class RunState:
         sizes = [(1, 3, scale.height, scale.width) for scale in schedule]
         known = len(sizes) if self.limits is None else min(len(sizes), len(self.limits))
         if self.scale >= known or tuple(self.solver["canvas"].shape) != sizes[self.scale]:
-            raise InputError(
-                "the checkpoint does not fit its own settings: its canvas has another size"
-            )
+            raise InputError("the checkpoint does not fit its own settings: its canvas has another size")

@@ -20,9 +20,7 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     if device == "cuda":
         device = "cuda:0"
     if device not in present:
-        raise SettingsError(
-            f"device: there is no '{device}' here; this machine has {', '.join(present)}"
-        )
+        raise SettingsError(f"device: there is no '{device}' here; this machine has {', '.join(present)}")
     precision = runtime.precision
     if precision == "auto":
         fast = settings.convention == "mean" and hardware.fast_at_bf16(device)

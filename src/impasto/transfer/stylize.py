@@ -163,9 +163,7 @@ def stylize(
 
 
 def complete(
-    run: Run,
-    checkpoints: Checkpoints | None = None,
-    on_step: Callable[[Step], None] | None = None,
+    run: Run, checkpoints: Checkpoints | None = None, on_step: Callable[[Step], None] | None = None
 ) -> Result:
     """Paint with the usual callbacks; return the result."""
     run.callbacks = default_callbacks(run, checkpoints, on_step)
@@ -194,9 +192,7 @@ def paint(run: Run) -> Tensor:
     for scale in run.scales_left():
         pictures = run.scaled_inputs(scale)  # photo and paintings, (1, 3, h, w), in [0, 1]
         try:
-            run.start_scale(
-                pictures, next_canvas(run, pictures)
-            )  # their features become the targets
+            run.start_scale(pictures, next_canvas(run, pictures))  # their features become the targets
             del pictures  # makes room
             reason = optimize(run)
         except (Stop, NumericalError) as error:  # before this scale had anything to show

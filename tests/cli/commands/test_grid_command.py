@@ -110,11 +110,7 @@ def test_json_tells_everything(capsys) -> None:
     said = capsys.readouterr()
     assert said.err == ""
     told = json.loads(said.out)
-    assert (told["path"], told["csv_path"], told["folder"]) == (
-        "grid.jpg",
-        "grid.csv",
-        "grid-cells",
-    )
+    assert (told["path"], told["csv_path"], told["folder"]) == ("grid.jpg", "grid.csv", "grid-cells")
     assert told["stopped"] is None
     assert [(cell["row"], cell["column"]) for cell in told["cells"]] == [
         (1, 1), (1, 2), (2, 1), (2, 2)
@@ -177,10 +173,7 @@ def test_ctrl_c_leaves_a_sheet_and_the_same_command_goes_on(capsys, monkeypatch,
 def test_ctrl_c_before_any_cell_leaves_nothing(capsys, monkeypatch) -> None:
     monkeypatch.setattr(Progress, "step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert grid("-o", "grid.png") == ExitCode.INTERRUPTED
-    assert (
-        "no sheet is written, for no cell is finished yet; the same command"
-        in capsys.readouterr().err
-    )
+    assert "no sheet is written, for no cell is finished yet; the same command" in capsys.readouterr().err
     assert not Path("grid.png").exists()
     assert cells() == []
 
@@ -369,11 +362,7 @@ BAD = [
     ([*VARY, "-o", "no/where.png"], 3, "the folder no does not exist"),
     ([*VARY, "-o", "taken.png"], 3, "taken-cells is a file, but the cells go into a folder"),
     ([*VARY, "-o", "listed.png"], 3, "listed.csv exists already"),
-    (
-        [*VARY, "--pick", "3,1"],
-        2,
-        "--pick: there is no cell 3,1: the grid has 2 rows and 2 columns",
-    ),
+    ([*VARY, "--pick", "3,1"], 2, "--pick: there is no cell 3,1: the grid has 2 rows and 2 columns"),
     ([*VARY, "--pick", "0,1"], 2, "--pick: there is no cell 0,1"),
     ([*VARY, "--pick", "first"], 2, "--pick: give ROW,COLUMN such as 2,1, not first"),
     ([*VARY, "--pick", "1,1", "-o", "old.png"], 3, "old.png exists already"),
@@ -421,11 +410,7 @@ def test_torch_is_not_imported_for_help_and_wrong_usage(arguments) -> None:
     )
     environment = os.environ | {"PYTHONPATH": str(Path(impasto.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
 

@@ -133,9 +133,7 @@ def test_intermediate_pictures_are_made_again(capsys) -> None:
         patch.setattr(checkpoints, "EVERY", 1000.0)
         assert interrupted(*RUN, "-o", "out.png", "--save-every", "1") == 130
     assert main(["resume"]) == 0, capsys.readouterr().err
-    assert {f"out-{number:04d}.png" for number in range(1, 13)} <= {
-        path.name for path in Path().iterdir()
-    }
+    assert {f"out-{number:04d}.png" for number in range(1, 13)} <= {path.name for path in Path().iterdir()}
 
 
 def test_a_reproduction_goes_on_too(capsys) -> None:
@@ -180,9 +178,7 @@ def test_another_input_and_another_version(capsys, place) -> None:
     assert "it is another picture now" in capsys.readouterr().err
     saved = checkpoint_file.read(Path(NAME))
     other = saved.header.changed(recipe=saved.header.recipe.changed(impasto="7.0"))
-    checkpoint_file.write(
-        Path(NAME), checkpoint_file.Checkpoint(other, saved.tensors, saved.history)
-    )
+    checkpoint_file.write(Path(NAME), checkpoint_file.Checkpoint(other, saved.tensors, saved.history))
     assert main(["resume", NAME]) == ExitCode.USAGE
     assert "was written by impasto 7.0" in capsys.readouterr().err
 

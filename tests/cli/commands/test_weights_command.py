@@ -198,9 +198,7 @@ def test_verify_finds_other_bytes(capsys) -> None:
 def test_a_fault_at_any_call_keeps_or_tells(monkeypatch, force) -> None:
     """Whatever fails while weights are kept, what loads afterwards is one whole or an error."""
     if force:
-        store.keep(
-            replace(RECORD, file_sha256=hashlib.sha256(b"old").hexdigest()), b"old", force=False
-        )
+        store.keep(replace(RECORD, file_sha256=hashlib.sha256(b"old").hexdigest()), b"old", force=False)
     new = replace(RECORD, sha256="d" * 64, file_sha256=hashlib.sha256(b"new").hexdigest())
     outcomes = set()
     for number in range(1, 100):

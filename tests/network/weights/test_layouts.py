@@ -35,9 +35,7 @@ def named(pattern: str = "conv{}_{}.{}"):
     return made
 
 
-def keras(
-    weight="block{0}_conv{1}_W_1:0", bias="block{0}_conv{1}_b_1:0", group="block{0}_conv{1}/"
-):
+def keras(weight="block{0}_conv{1}_W_1:0", bias="block{0}_conv{1}_b_1:0", group="block{0}_conv{1}/"):
     made = {}
     for conv, (out, inside, height, width) in SHAPES.items():
         place = conv[4:].split("_")

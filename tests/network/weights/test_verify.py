@@ -108,9 +108,7 @@ def test_a_layer_that_is_off_is_named(packed, decoded) -> None:
     decoded["conv3_3.weight"] = decoded["conv3_3.weight"] * 1.5
     decoded["conv5_1.bias"] = decoded["conv5_1.bias"] + 1
     for name in WHAT:
-        with pytest.raises(
-            WeightsError, match=r"14 of 16 .* but conv3_3\.weight is off by 0\."
-        ) as e:
+        with pytest.raises(WeightsError, match=r"14 of 16 .* but conv3_3\.weight is off by 0\.") as e:
             judge(decoded, layout(name), packed, digest="0" * 64, label="f.pth")
         assert "\n" not in str(e.value)
 

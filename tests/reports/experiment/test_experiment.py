@@ -38,9 +38,7 @@ TINY = trials.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Every test starts in a folder of its own, with two pairs of pictures, on a narrow network."""
-    monkeypatch.setattr(
-        impasto.network.weights.load, "load_weights", lambda *which: narrow_weights()
-    )
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setattr(trials, "ROUND", 3)  # evaluations: a round is quick
     monkeypatch.setattr(wording, "ROUND", 3)
     monkeypatch.chdir(tmp_path)
@@ -175,9 +173,7 @@ def test_the_drawing_follows_the_settings() -> None:
 
 
 def test_plots_are_the_same_for_the_same_numbers() -> None:
-    rows = [
-        {"evaluation": n, "seconds": n / 2, "total": 9 / n, "style": 5 / n} for n in range(1, 9)
-    ]
+    rows = [{"evaluation": n, "seconds": n / 2, "total": 9 / n, "style": 5 / n} for n in range(1, 9)]
     for draw in (lambda: plots.losses(rows, 3), lambda: plots.solvers({"a": rows, "b": rows})):
         first, second = draw(), draw()
         assert (first.png, first.svg) == (second.png, second.svg)
@@ -369,9 +365,7 @@ def test_interrupted_and_started_again_gives_the_same_page() -> None:
     assert set(broken.parts) == {"course", "result"}
     ran = []
     again = run_experiment(bench("broken"), parts, on_trial=ran.append)
-    assert [(where.trial.name, where.number, where.count) for where in ran] == [
-        ("lbfgs-bounded", 2, 2)
-    ]
+    assert [(where.trial.name, where.number, where.count) for where in ran] == [("lbfgs-bounded", 2, 2)]
     assert ran[0].seconds_left > 0  # from the run that was kept
     assert not again.interrupted
     assert without_times(again.page.read_text()) == without_times(whole.page.read_text())

@@ -13,24 +13,13 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import InputError
 from impasto.transfer.callbacks import checkpoint_file
-from impasto.transfer.callbacks.checkpoint_file import (
-    Checkpoint,
-    CheckpointHeader,
-    TornError,
-    read,
-    write,
-)
+from impasto.transfer.callbacks.checkpoint_file import Checkpoint, CheckpointHeader, TornError, read, write
 from impasto.transfer.result import Record
 
 
 def recipe(**changes) -> Recipe:
     item = InputRecord(name="photo.png", sha256="0" * 64, width=5, height=4)
-    values = {
-        "impasto": checkpoint_file.__version__,
-        "created": "",
-        "settings": Settings(),
-        "seconds": 1.0,
-    }
+    values = {"impasto": checkpoint_file.__version__, "created": "", "settings": Settings(), "seconds": 1.0}
     values |= {"runtime": Runtime(), "content": item, "styles": (item,), "weights": "given"}
     values |= {"weights_sha256": "", "scales": (), "losses": {}, "stopped": "", "machine": {}}
     return Recipe(**values | {"reproducible": False} | changes)
@@ -80,9 +69,7 @@ def test_a_torn_file_is_refused_with_one_line(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
-def test_what_ends_in_the_middle_of_writing_keeps_the_last_whole_one(
-    tmp_path, monkeypatch, name
-) -> None:
+def test_what_ends_in_the_middle_of_writing_keeps_the_last_whole_one(tmp_path, monkeypatch, name) -> None:
     """As a kill does; in the middle of the tensors, or between any two calls that bring a file about."""
 
     class KilledError(BaseException):
@@ -99,9 +86,7 @@ def test_what_ends_in_the_middle_of_writing_keeps_the_last_whole_one(
         if name == "write":
             half, original = iter([True, True, False]), checkpoint_file._bytes
             patch.setattr(
-                checkpoint_file,
-                "_bytes",
-                lambda tensor: original(tensor) if next(half) else deadly(),
+                checkpoint_file, "_bytes", lambda tensor: original(tensor) if next(half) else deadly()
             )
         else:
             patch.setattr(os, name, deadly)
@@ -145,11 +130,7 @@ def test_every_byte_that_changes_is_found(tmp_path) -> None:
     write(path, made())
     whole = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(whole[:8], "little")
-    for place in [
-        *range(start, len(whole), 97),
-        whole.index(b"style.a"),
-        whole.index(b"crc32") + 9,
-    ]:
+    for place in [*range(start, len(whole), 97), whole.index(b"style.a"), whole.index(b"crc32") + 9]:
         changed = bytearray(whole)
         changed[place] ^= 1
         path.write_bytes(changed)
@@ -161,9 +142,7 @@ def test_another_version_is_refused(tmp_path) -> None:
     path = tmp_path / "a"
     write(path, made(1))
     write(path, made(2, recipe=recipe(impasto="0.0.7")))
-    with pytest.raises(
-        InputError, match=r"written by impasto 0\.0\.7; this is impasto .*that version"
-    ):
+    with pytest.raises(InputError, match=r"written by impasto 0\.0\.7; this is impasto .*that version"):
         read(path)
 
 
@@ -182,9 +161,7 @@ def test_what_no_solver_can_go_on_from_is_torn(tmp_path, change) -> None:
     if "tensors" in change:
         saved = replace(saved, tensors=change.pop("tensors"))
     saved = replace(
-        saved,
-        header=saved.header.changed(**change),
-        history=() if change.get("columns") else saved.history,
+        saved, header=saved.header.changed(**change), history=() if change.get("columns") else saved.history
     )
     write(tmp_path / "a", saved)
     if change.get("columns"):
@@ -208,9 +185,7 @@ def solved(solver: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
-@pytest.mark.parametrize(
-    "spoiled", ["other size", "no canvas", "no numbers", "other solver", "no best"]
-)
+@pytest.mark.parametrize("spoiled", ["other size", "no canvas", "no numbers", "other solver", "no best"])
 def test_a_state_that_does_not_fit_is_refused(tmp_path, solver, spoiled) -> None:
     saved = solved(solver)
     write(tmp_path / "a", saved)
@@ -255,9 +230,7 @@ def _replace_header(path, header: CheckpointHeader) -> None:
         checkpoint_file._save(tensors, header.model_dump_json(), file)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"x", b"\x89PNG\r\n\x1a\n" + b"0" * 50, b"\x02\0\0\0\0\0\0\0{}"]
-)
+@pytest.mark.parametrize("data", [b"", b"x", b"\x89PNG\r\n\x1a\n" + b"0" * 50, b"\x02\0\0\0\0\0\0\0{}"])
 def test_what_is_no_checkpoint(tmp_path, data) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(InputError, match="no checkpoint"):

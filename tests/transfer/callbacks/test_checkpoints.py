@@ -203,9 +203,7 @@ def test_only_the_last_few_stay(clock, cache, monkeypatch) -> None:
     assert [path for path in names if path.exists()] == names[-2:]
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_no_run(
-    tmp_path, clock, monkeypatch, caplog
-) -> None:
+def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path, clock, monkeypatch, caplog) -> None:
     def full(path, checkpoint) -> int:
         raise OutputError("no space left on device")
 
@@ -216,10 +214,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_run(
             run.iterate(own, count)
             clock.now += 1
     assert caplog.text.count("no space left on device") == 1
-    with (
-        pytest.raises(OutputError, match="no space"),
-        begun(Checkpoints(tmp_path / "a"), run) as own,
-    ):
+    with pytest.raises(OutputError, match="no space"), begun(Checkpoints(tmp_path / "a"), run) as own:
         run.iterate(own, 0)
 
 

@@ -118,9 +118,7 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
     found = StyleRatio(network, ScaledInputs(photo, paintings, *given))(canvas)
     seen = torch.where(kept > 0, (canvas + photo) / 2, canvas)
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    features = [
-        network.forward(x, (*layers, "relu4_2")).features for x in (seen, photo, *paintings)
-    ]
+    features = [network.forward(x, (*layers, "relu4_2")).features for x in (seen, photo, *paintings)]
     content = 5 * (features[0]["relu4_2"] - features[1]["relu4_2"]).square().mean().item()
     style = 0.0
     for layer in layers:
@@ -130,9 +128,7 @@ def test_each_region_is_measured_beside_its_own_painting(narrow, random_image) -
             (features[2], flat[..., :edge], 0.25),
             (features[3], flat[..., edge:], 0.75),
         ):
-            grams = [
-                f.flatten(1) @ f.flatten(1).T / f[0].numel() for f in (part, painted[layer][0])
-            ]
+            grams = [f.flatten(1) @ f.flatten(1).T / f[0].numel() for f in (part, painted[layer][0])]
             off = (grams[0] - grams[1]).square().sum().item() / len(flat) ** 4
             style += 100 * share * off
     assert found == pytest.approx((content, style), rel=1e-4)
@@ -158,15 +154,11 @@ def test_what_a_strength_asks_for() -> None:
 
 def test_the_course_of_the_ratio() -> None:
     assert predicted_log_ratio(20, 1.0, 1.0, 60) == pytest.approx(0.0)  # at rest at the goal
-    assert predicted_log_ratio(60, 3.0, 7.0, 60) == pytest.approx(
-        math.log(3)
-    )  # nothing more to come
+    assert predicted_log_ratio(60, 3.0, 7.0, 60) == pytest.approx(math.log(3))  # nothing more to come
     # Far from rest it falls, or rises, with a power of the evaluations.
     assert predicted_log_ratio(20, 1.0, 1e9, 60) == pytest.approx(-1.2 * math.log(3))
     assert predicted_log_ratio(20, 1.0, 1e-9, 60) == pytest.approx(1.2 * math.log(3))
-    assert predicted_log_ratio(20, 1.0, 1e9, 100_000) == pytest.approx(
-        -1.2 * math.log(1.5)
-    )  # a time budget
+    assert predicted_log_ratio(20, 1.0, 1e9, 100_000) == pytest.approx(-1.2 * math.log(1.5))  # a time budget
     # In finer steps, by straight code: e = 2 sqrt(ratio).
     now = math.log(3.0)
     for _ in range(100_000):
@@ -181,9 +173,7 @@ def test_the_first_weight_is_that_which_the_course_asks_for() -> None:
             0.0, abs=1e-3
         )
     assert starting_weight(10, 1.0, 60) == pytest.approx(1.0, rel=1e-3)
-    assert starting_weight(10, 6.0, 12) == pytest.approx(
-        math.exp(2), rel=1e-3
-    )  # out of reach: all it may
+    assert starting_weight(10, 6.0, 12) == pytest.approx(math.exp(2), rel=1e-3)  # out of reach: all it may
     assert starting_weight(10, 1e-9, 60) == pytest.approx(math.exp(-2), rel=1e-3)
 
 
@@ -250,9 +240,7 @@ class Turn(Callback):
         before = replace(tracking), dict(run.solver.state_dict())
         run.reweigh(
             [
-                replace(loss, weight=loss.weight * self.factor)
-                if loss.name.startswith("style")
-                else loss
+                replace(loss, weight=loss.weight * self.factor) if loss.name.startswith("style") else loss
                 for loss in run.objective.losses
             ]
         )
@@ -548,9 +536,7 @@ def test_what_is_asked_for_last_counts(tmp_path, monkeypatch) -> None:
     over = gather(Flags.of({"settings": "x.toml", "style_weight": "70"}), {})
     assert (over.settings.strength, over.settings.style_weight) == (None, 70.0)
     assert over.origins["strength"] == "--style-weight"
-    assert (
-        gather(Flags.of({"strength": "3"}), {"IMPASTO_STYLE_WEIGHT": "7"}).settings.strength == 3.0
-    )
+    assert gather(Flags.of({"strength": "3"}), {"IMPASTO_STYLE_WEIGHT": "7"}).settings.strength == 3.0
 
 
 # --- the promise ---------------------------------------------------------------------------------

@@ -82,13 +82,9 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
         runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
         run.signals.running = True
-        done = run_experiment(
-            runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None
-        )
+        done = run_experiment(runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None)
     how = "interrupted; the same command continues: " if done.interrupted else ""
-    progress.say(
-        f"{how}{len(done.parts)} of {counted(len(parts), 'part')} in {duration(done.seconds)}"
-    )
+    progress.say(f"{how}{len(done.parts)} of {counted(len(parts), 'part')} in {duration(done.seconds)}")
     out(printable(done.page))
     return int(run.signals.code or ExitCode.DONE)
 

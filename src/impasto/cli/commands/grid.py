@@ -76,9 +76,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     if not vary:
         raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")
     if "quality" in vary and "evaluations" in flags.changes:
-        raise InputError(
-            "--evaluations goes before every quality: leave it out, or vary it instead"
-        )
+        raise InputError("--evaluations goes before every quality: leave it out, or vary it instead")
     resolved = gather(flags)
     check_no_budget(resolved.runtime)
     check_options(resolved.settings, flags, vary)
@@ -93,9 +91,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     return _paint_grid(axes, resolved, arguments, flags)
 
 
-def _paint_grid(
-    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
-) -> int:
+def _paint_grid(axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags) -> int:
     """Make all cells and the sheet."""
     if resolved.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
-from impasto.cli.flags import (
-    Flags,
-    generated,
-    parameter,
-    switch,
-    takes,
-    typed,
-)
+from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed
 from impasto.cli.output import OutputPlan
 from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import limits_of

@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING
 
 from impasto.cli import run
 from impasto.cli.checks import DEEP
-from impasto.cli.flags import (
-    SAVING,
-    Flags,
-    argument,
-    generated,
-    output_flag,
-    parameter,
-    takes,
-)
+from impasto.cli.flags import SAVING, Flags, argument, generated, output_flag, parameter, takes
 from impasto.cli.output import check_targets, plan_output, saved_output
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather, limits_of
@@ -64,9 +56,7 @@ def reproduce(picture: str, *, flags: Flags) -> int:
             checkpoints.note = saved_output(plan)
             for line in differences(recipe):
                 progress.say(f"not as when the picture was made: {line}")
-            capture = run.run_capture(
-                plan, inputs.content, [style.picture for style in inputs.styles]
-            )
+            capture = run.run_capture(plan, inputs.content, [style.picture for style in inputs.styles])
             result = repeat(
                 recipe,
                 inputs,

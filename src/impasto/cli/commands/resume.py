@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 
 from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
-from impasto.cli.flags import (
-    SAVING,
-    Flags,
-    argument,
-    generated,
-    output_flag,
-    takes,
-)
+from impasto.cli.flags import SAVING, Flags, argument, generated, output_flag, takes
 from impasto.cli.output import OutputPlan, check_targets, free_name, plan_output
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import limits_of
@@ -54,9 +47,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
             hardware.keep_no_pictures()
             inputs = unfinished.inputs(flags.inputs, plan.limits)
             check_targets(plan, inputs.paths)
-            capture = run.run_capture(
-                plan, inputs.content, [style.picture for style in inputs.styles]
-            )
+            capture = run.run_capture(plan, inputs.content, [style.picture for style in inputs.styles])
             message = f"continuing after {unfinished.evaluations} evaluations"
             result = unfinished.complete(
                 inputs,

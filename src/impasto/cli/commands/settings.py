@@ -33,10 +33,7 @@ def settings(*, flags: Flags) -> int:
         publish(target, to_toml(resolved).encode(), overwrite=flags.force)
     origins = {"weights": "default", **resolved.origins}
     weights = resolved.weights or DEFAULT_WEIGHTS
-    rows = [
-        ("preset", resolved.preset, origins["preset"]),
-        ("weights", weights, origins["weights"]),
-    ]
+    rows = [("preset", resolved.preset, origins["preset"]), ("weights", weights, origins["weights"])]
     rows += resolved.rows()
     if flags.json:
         out(dumps({name: {"value": value, "from": origin} for name, value, origin in rows}))
@@ -67,9 +64,7 @@ def presets(*, json: Switch = False) -> int:
             bad.append(f"{path}: the name {path.stem} is taken")
     folder = settings_file.preset_folder()
     if json:
-        about = {
-            name: {"title": file.title, "limits": file.limits} for name, file in usable.items()
-        }
+        about = {name: {"title": file.title, "limits": file.limits} for name, file in usable.items()}
         out(dumps({"folder": str(folder), "presets": about, "not used": bad}))
         return ExitCode.DONE
     width = max(map(len, usable))

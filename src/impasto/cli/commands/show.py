@@ -18,12 +18,7 @@ from impasto.image.xmp import read_recipe
 from impasto.messages import counted, duration, printable
 
 
-def show(
-    file: Annotated[Path, Parameter(converter=typed_name)],
-    /,
-    *,
-    json: Switch = False,
-) -> int:
+def show(file: Annotated[Path, Parameter(converter=typed_name)], /, *, json: Switch = False) -> int:
     """Tell how a picture was made: inputs, settings, losses, time.
 
     Args:

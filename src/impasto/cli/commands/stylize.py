@@ -7,17 +7,7 @@ from pathlib import Path
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.checks import check_options, check_pictures, check_start
-from impasto.cli.flags import (
-    BASE,
-    OUTPUT,
-    PICTURES,
-    SAVING,
-    Flags,
-    generated,
-    output_flag,
-    parameter,
-    takes,
-)
+from impasto.cli.flags import BASE, OUTPUT, PICTURES, SAVING, Flags, generated, output_flag, parameter, takes
 from impasto.cli.output import free_name, plan_output
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather, to_toml
@@ -57,9 +47,7 @@ def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     return run.paint(plan, resolved, arguments, resolved.notes)
 
 
-DEMO_SIZE = parameter(
-    "size", int, f"Long edge of the result. [px; default: {DEMO['size']}]", "Size"
-)
+DEMO_SIZE = parameter("size", int, f"Long edge of the result. [px; default: {DEMO['size']}]", "Size")
 
 
 @takes([output_flag("demo.png"), *SAVING, DEMO_SIZE, *generated(Output)])

@@ -63,10 +63,7 @@ def list_weights(*, json: Switch = False) -> int:
 
 @app.command(name="import", usage="Usage: impasto weights import FILE [OPTIONS]")
 def import_file(
-    file: Annotated[Path, Parameter(converter=typed_name)],
-    *,
-    name: str | None = None,
-    force: Switch = False,
+    file: Annotated[Path, Parameter(converter=typed_name)], *, name: str | None = None, force: Switch = False
 ) -> int:
     """Recognize, verify and keep weights from a file (.pth, .h5 or .safetensors).
 
@@ -116,12 +113,7 @@ def fetch(
             raise InputError("nothing was downloaded")
 
     record = sources.fetch(
-        name,
-        url=url,
-        offline=offline,
-        force=force,
-        confirm=confirm,
-        progress=sys.stderr.isatty(),
+        name, url=url, offline=offline, force=force, confirm=confirm, progress=sys.stderr.isatty()
     )
     return _report(asdict(record))
 

@@ -36,9 +36,7 @@ NETWORKS = {
 }
 _TORCHVISION = re.compile(r"(?:features\.)?(\d+)\.(weight|bias)")
 _CONV = re.compile(r"conv(\d)_(\d)\.(weight|bias)")
-_KERAS = re.compile(
-    r"(?:.*[/.])?block(\d)_conv(\d)[/.](?:.*[/._])?(W|kernel|weight|b|bias)(?:_1)?(?::0)?"
-)
+_KERAS = re.compile(r"(?:.*[/.])?block(\d)_conv(\d)[/.](?:.*[/._])?(W|kernel|weight|b|bias)(?:_1)?(?::0)?")
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,7 @@ def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
         raise WeightsError(
             f"{label} is {kind} with batch normalization; give VGG-19 without it (torchvision's `vgg19`)"
         )
-    places = {
-        style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT
-    }
+    places = {style: {place[0] for name in kernels if (place := _place(style, name))} for style in WHAT}
     style = max(places, key=lambda style: len(places[style]))
     _check_network(style, places[style], label)
     # The bias has the name of the kernel except for the last word.
@@ -92,9 +88,7 @@ def recognize(tensors: Mapping[str, Tensor], label: str = "the file") -> Layout:
     return layout
 
 
-def convert(
-    tensors: Mapping[str, Tensor], layout: Layout, label: str = "the file"
-) -> dict[str, Tensor]:
+def convert(tensors: Mapping[str, Tensor], layout: Layout, label: str = "the file") -> dict[str, Tensor]:
     """Return the 16 convolutions by our names, as float32 copies of the shape (out, in, 3, 3).
 
     Raises:
@@ -145,9 +139,7 @@ def _expected(style: str, counts: Iterable[int]) -> list[str]:
 def _check_network(style: str, places: set[str], label: str) -> None:
     """Refuse a network that is not VGG-19; the message says what it is."""
     if not places:
-        raise WeightsError(
-            f"{label} is not a VGG-19: none of its names is known; give another file"
-        )
+        raise WeightsError(f"{label} is not a VGG-19: none of its names is known; give another file")
     for network, counts in NETWORKS.items():
         if places == set(_expected(style, counts)):
             if network == "VGG-19":

@@ -112,11 +112,7 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
 
 
 def import_weights(
-    path: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    force: bool = False,
-    origin: str = "imported",
+    path: str | os.PathLike[str], *, name: str | None = None, force: bool = False, origin: str = "imported"
 ) -> store.Record:
     """Recognize and verify the weights of a file, and store them under a name.
 
@@ -189,9 +185,7 @@ def _installed(name: str) -> Weights:
     try:
         right = file_sha256(path) == record.file_sha256
     except OSError as error:
-        raise WeightsError(
-            f"cannot read {printable(path)}: {reason(error)}; {store.remedy(name)}"
-        ) from error
+        raise WeightsError(f"cannot read {printable(path)}: {reason(error)}; {store.remedy(name)}") from error
     if not right:
         raise WeightsError(
             f"the weights in {printable(path)} are damaged (SHA-256 differs); {store.remedy(name)}"

@@ -165,9 +165,7 @@ def _installed(source: Source, force: bool) -> Record | None:
     if record.origin == "imported" and (
         record.verified.startswith(("no", "equal")) or record.family != source.family
     ):
-        raise OutputError(
-            f"other weights are named {source.installs} already; --force replaces them"
-        )
+        raise OutputError(f"other weights are named {source.installs} already; --force replaces them")
     return record
 
 
@@ -219,9 +217,7 @@ def _download_errors(source: Source, address: str, part: Path) -> Iterator[None]
     except urllib.error.HTTPError as error:
         error.close()
         why = printable(str(error.reason).partition("\n")[0])
-        raise WeightsError(
-            f"{host} answers HTTP {error.code} ({why}); {by_hand(source)}"
-        ) from error
+        raise WeightsError(f"{host} answers HTTP {error.code} ({why}); {by_hand(source)}") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         why = printable(str(error).partition("\n")[0]) or type(error).__name__
         raise WeightsError(f"the download from {host} broke off ({why}); try again") from error

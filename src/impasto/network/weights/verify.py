@@ -46,9 +46,7 @@ class Deviation:
         )
 
 
-def deviation(
-    conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]
-) -> Deviation | None:
+def deviation(conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tensor]) -> Deviation | None:
     """Return the largest deviation of a layer from the original; None if it is within the rounding.
 
     `conv` is its name, `weight` (out, in, 3, 3), `bias` (out,), `packed` what `load.read_packed` returns.
@@ -82,12 +80,7 @@ def reach(codes: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def judge(
-    weights: Mapping[str, Tensor],
-    layout: Layout,
-    packed: Mapping[str, Tensor],
-    *,
-    digest: str,
-    label: str,
+    weights: Mapping[str, Tensor], layout: Layout, packed: Mapping[str, Tensor], *, digest: str, label: str
 ) -> tuple[str, str]:
     """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
 
@@ -98,8 +91,7 @@ def judge(
         WeightsError: It should hold the original weights, but does not.
     """
     deviations = {
-        conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed)
-        for conv in CONVS
+        conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed) for conv in CONVS
     }
     wrong = {conv: off for conv, off in deviations.items() if off is not None}
     if not wrong:

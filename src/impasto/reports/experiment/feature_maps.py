@@ -47,9 +47,7 @@ def feature_maps(
 
 
 @torch.no_grad()
-def gram_matrices(
-    weights: Mapping[str, Any], painting: Picture, layers: Sequence[str], edge: int
-) -> Images:
+def gram_matrices(weights: Mapping[str, Any], painting: Picture, layers: Sequence[str], edge: int) -> Images:
     """Return the Gram matrix of each layer, G / M, as log10(1 + value), strongest channels first.
 
     M is the number of positions, as in Gatys, Ecker and Bethge 2015. Each is (name, (C, C)) with at most

@@ -55,9 +55,7 @@ def method(context: Context) -> Section:
             f"which the first fully connected layer alone has {first:,}; style transfer leaves the "
             "fully connected layers out."
         ),
-        context.table(
-            "vgg19", rows, "VGG-19 layer by layer at 224 x 224 px, counted by this program."
-        ),
+        context.table("vgg19", rows, "VGG-19 layer by layer at 224 x 224 px, counted by this program."),
     ]
 
 

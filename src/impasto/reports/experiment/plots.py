@@ -125,9 +125,7 @@ def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
         wide = 5.5 * len(text)  # points, about, at the size below
         boxes = [(x + dx - (wide if dx < 0 else 0), y + dy) for dx, dy in places]
         free = [
-            not any(
-                left < c and a < left + wide and low < d and b < low + 10 for a, b, c, d in taken
-            )
+            not any(left < c and a < left + wide and low < d and b < low + 10 for a, b, c, d in taken)
             for left, low in boxes
         ]
         place = free.index(True) if True in free else 0
@@ -137,9 +135,7 @@ def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
             ha="right" if places[place][0] < 0 else "left")  # fmt: skip
 
 
-def maps(
-    images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, color: str, unit: str
-) -> Drawing:
+def maps(images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, color: str, unit: str) -> Drawing:
     """Draw matrices as small pictures, each with its name; `unit` stands at the color bar."""
     rows = -(-len(images) // columns)
 

@@ -20,9 +20,7 @@ def course(context: Context) -> Section:
     """How the picture grows out of noise."""
     main = context.outcomes["main"]
     images = [
-        context.picture(
-            "main", f"round {number}" if number else "start: white noise", "The main run", at
-        )
+        context.picture("main", f"round {number}" if number else "start: white noise", "The main run", at)
         for number in trials.SHOWN_ROUNDS
         if (at := max(1, number * trials.ROUND)) in main.pictures
     ]
@@ -49,9 +47,7 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
     frames = [Image.open(io.BytesIO(data), formats=["PNG"]).convert("RGB") for data in pictures]
     times = [FRAME_MS] * (len(frames) - 1) + [6 * FRAME_MS]
     page = io.BytesIO()
-    frames[0].save(
-        page, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=85
-    )
+    frames[0].save(page, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=85)
     return page.getvalue()
 
 
@@ -63,9 +59,7 @@ def loss(context: Context) -> Section:
     saved, bounded_saved = (
         saved_losses_by_round(context.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
     )
-    gap = plots.gap(
-        {"SciPy, no bounds": (totals, saved), "ours, bounded": (bounded, bounded_saved)}
-    )
+    gap = plots.gap({"SciPy, no bounds": (totals, saved), "ours, bounded": (bounded, bounded_saved)})
     table = [
         {
             "round": number, "total": totals[number],
@@ -139,11 +133,7 @@ def starts(context: Context) -> Section:
             "The photo in the style of the painting",
         )
         for pooling in ("max", "average")
-        for init, what in (
-            ("noise", "white noise"),
-            ("content", "the photo"),
-            ("style", "the painting"),
-        )
+        for init, what in (("noise", "white noise"), ("content", "the photo"), ("style", "the painting"))
     ]
     evaluations = context.scope.cell_rounds * trials.ROUND
     return [

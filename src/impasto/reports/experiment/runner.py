@@ -111,9 +111,7 @@ class Runner:
             for name in ("pictures", "data", "figures"):
                 (self.folder / name).mkdir()
         except OSError as error:
-            raise OutputError(
-                f"cannot use the folder {name}: {reason(error)}; give another"
-            ) from error
+            raise OutputError(f"cannot use the folder {name}: {reason(error)}; give another") from error
         publish(mark, identity.encode())
 
     def _identity(self) -> dict[str, Any]:

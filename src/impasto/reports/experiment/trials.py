@@ -112,11 +112,7 @@ def main_trial(scope: Scope) -> Trial:
 def solver_trials(scope: Scope) -> tuple[Trial, ...]:
     """Return the same objective by every solver: SciPy (the main run), ours without and with bounds, Adam."""
     main = main_trial(scope)
-    others = (
-        ("lbfgs-unbounded", "lbfgs", False),
-        ("lbfgs-bounded", "lbfgs", True),
-        ("adam", "adam", True),
-    )
+    others = (("lbfgs-unbounded", "lbfgs", False), ("lbfgs-bounded", "lbfgs", True), ("adam", "adam", True))
     return main, *(
         Trial(name, main.settings.changed(solver=solver, bounded=bounded), kept=main.kept)
         for name, solver, bounded in others
@@ -181,10 +177,7 @@ def start_trials(scope: Scope) -> tuple[Trial, ...]:
 
 def result_trials(scope: Scope, pairs: int) -> tuple[Trial, ...]:
     """Return the result of each pair; that of the first is the main run."""
-    more = (
-        Trial(f"pair-{pair + 1}", paper(scope.size, scope.rounds), pair=pair)
-        for pair in range(1, pairs)
-    )
+    more = (Trial(f"pair-{pair + 1}", paper(scope.size, scope.rounds), pair=pair) for pair in range(1, pairs))
     return (main_trial(scope), *more)
 
 
@@ -194,8 +187,7 @@ def work(planned: Iterable[Trial]) -> float:
     The network ends at the deepest layer that has a loss: relu1_2 alone costs a tenth of all five.
     """
     return sum(
-        float(trial.settings.evaluations_per_scale * (trial.settings.size or 0) ** 2)
-        * depth(trial.settings)
+        float(trial.settings.evaluations_per_scale * (trial.settings.size or 0) ** 2) * depth(trial.settings)
         for trial in planned
     )
 

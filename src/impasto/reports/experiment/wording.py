@@ -57,9 +57,7 @@ def flattening(totals: Sequence[float]) -> str:
     return text
 
 
-def gap_sentences(
-    optimized: Sequence[float], saved: Sequence[float], bounded: Sequence[float]
-) -> str:
+def gap_sentences(optimized: Sequence[float], saved: Sequence[float], bounded: Sequence[float]) -> str:
     """Explain how far the loss of the saved picture is from the one that was optimized."""
     best = min(range(len(saved)), key=lambda number: saved[number])
     times = saved[-1] / optimized[-1]
@@ -69,9 +67,7 @@ def gap_sentences(
         f"is saved, clipped and rounded, has {saved[-1]:.3g}: {times:.3g} times as much."
     )
     if best < len(saved) - 1:
-        text += (
-            f" The saved picture is best after round {best}; from then on only the numbers improve."
-        )
+        text += f" The saved picture is best after round {best}; from then on only the numbers improve."
     return f"{text} A solver that keeps its pixels inside the limits saves {bounded[-1]:.3g}."
 
 

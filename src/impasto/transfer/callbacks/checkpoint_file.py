@@ -48,11 +48,7 @@ TENSORS = {
     "adam": ("canvas", "mean", "square"),
     "scipy": ("canvas",),
 }
-NUMBERS: dict[str, set[str]] = {
-    "lbfgs": {"loss", "failures"},
-    "adam": {"steps", "rate"},
-    "scipy": set(),
-}
+NUMBERS: dict[str, set[str]] = {"lbfgs": {"loss", "failures"}, "adam": {"steps", "rate"}, "scipy": set()}
 
 
 class CheckpointHeader(Model):
@@ -169,12 +165,7 @@ def write(path: Path, checkpoint: Checkpoint) -> int:
     """
     header = checkpoint.header
     table = [
-        [
-            row.scale,
-            row.evaluation,
-            row.seconds,
-            *(row.losses.get(n, math.nan) for n in header.columns),
-        ]
+        [row.scale, row.evaluation, row.seconds, *(row.losses.get(n, math.nan) for n in header.columns)]
         for row in checkpoint.history
     ]
     shape = (len(table), ROW + len(header.columns))

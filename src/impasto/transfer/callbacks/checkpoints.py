@@ -129,9 +129,7 @@ class Checkpoints(Callback):
             return False
         if not self.written and not self.automatic:
             return True
-        size = sum(
-            item.nbytes for item in run.solver.state_dict().values() if isinstance(item, Tensor)
-        )
+        size = sum(item.nbytes for item in run.solver.state_dict().values() if isinstance(item, Tensor))
         return now - self._since >= max(EVERY, size / self._speed * (1 / SHARE - 1))
 
     def _expected_seconds(self, run: Run, now: float) -> float:
@@ -185,9 +183,7 @@ def open_checkpoints(
         return contextlib.nullcontext(checkpoint)
     parts = [item if isinstance(item, (list, tuple)) else [item] for item in inputs]
     paths = [Path(item) for part in parts for one in part for item in _paths_of(one)]
-    folders = dict.fromkeys(
-        path.absolute() if path.is_dir() else path.absolute().parent for path in paths
-    )
+    folders = dict.fromkeys(path.absolute() if path.is_dir() else path.absolute().parent for path in paths)
     path = None if isinstance(checkpoint, bool) else checkpoint
     return Checkpoints(path, folders=folders, enabled=checkpoint is not False)
 

@@ -81,12 +81,7 @@ class StyleRatio:
     ) -> None:
         uses = tuple(replace(use, layers=None) for use in pictures.uses)  # all five
         losses = build_losses(
-            network,
-            replace(pictures, uses=uses),
-            NEUTRAL,
-            tile=tile,
-            compact=compact,
-            on_part=on_part,
+            network, replace(pictures, uses=uses), NEUTRAL, tile=tile, compact=compact, on_part=on_part
         )
         self._objective = Objective(
             network,
@@ -183,9 +178,7 @@ class StrengthControl(Callback):
         logger.log(NOTE, "strength %g: %s", strength, calibration)
         if achieved is None:
             if calibration.stretches[-1].after:
-                logger.warning(
-                    "strength %g has nothing to balance: the photo is unchanged", strength
-                )
+                logger.warning("strength %g has nothing to balance: the photo is unchanged", strength)
         elif achieved > calibration.goal * (1 + MISSED):
             logger.warning(
                 "strength %g was not reached in so many evaluations; give it more (--quality best or "

@@ -18,9 +18,7 @@ LATE = 0.75  # share of the evaluations from which on a scale may end at the goa
 BLIND = 1.5  # likewise under a time budget, whose end is not known
 
 
-def equilibrium_weight(
-    own: tuple[float, float], terms: tuple[float, float], goal: float
-) -> float | None:
+def equilibrium_weight(own: tuple[float, float], terms: tuple[float, float], goal: float) -> float | None:
     """Return the style's weight with which the ratio comes to rest at the goal; None where unknown.
 
     At rest a small change of the canvas gains in one term what it loses in the other. Where style falls as a

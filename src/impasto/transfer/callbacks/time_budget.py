@@ -39,17 +39,13 @@ class TimeBudget(Callback):
     before the first evaluation of each scale, in the same unit. Default: nothing.
     """
 
-    def __init__(
-        self, seconds: float, costs: Sequence[float], before: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, seconds: float, costs: Sequence[float], before: Sequence[float] | None = None) -> None:
         self._total = seconds
         self._end = time.perf_counter() + seconds
         self._costs = list(costs)
         self._before = [0.0] * len(self._costs) if before is None else list(before)
         self._unit: float | None = None  # seconds of one unit of cost
-        self._measured: tuple[int, int] | None = (
-            None  # scale, and evaluations before its present solver
-        )
+        self._measured: tuple[int, int] | None = None  # scale, and evaluations before its present solver
         self._number = 0
         self._done = 0
         self._began = self._scale_end = self._end

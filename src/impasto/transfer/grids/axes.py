@@ -30,8 +30,7 @@ class Axis:
         extra = Settings.model_fields[self.field].json_schema_extra
         unit = f" {extra['unit']}" if isinstance(extra, dict) and extra["unit"] else ""
         return tuple(
-            f"{self.field} = {worded(value)}{unit if value is not None else ''}"
-            for value in self.values
+            f"{self.field} = {worded(value)}{unit if value is not None else ''}" for value in self.values
         )
 
 
@@ -113,11 +112,7 @@ def known(name: str, called: str = "vary") -> str:
 
 
 def plan(
-    vary: Mapping[str, Iterable[Any]],
-    base: Settings,
-    *,
-    many: bool = False,
-    called: str = "vary",
+    vary: Mapping[str, Iterable[Any]], base: Settings, *, many: bool = False, called: str = "vary"
 ) -> Axes:
     """Check everything about what is varied, and return the cells.
 

@@ -77,9 +77,7 @@ class Cell(GridCell):
         """
         weights = {"content": self.settings.content_weight, "style": self.settings.style_weight}
         return {
-            name: value / weights[name]
-            for name, value in self.losses.items()
-            if weights.get(name, 0.0) > 0
+            name: value / weights[name] for name, value in self.losses.items() if weights.get(name, 0.0) > 0
         }
 
     @property

@@ -105,15 +105,7 @@ def plan_grid(
     where = None if folder is None else Path(folder)
     loaded = load.load(options.get("weights"))
     plan = GridPlan(
-        axes,
-        tuple(inputs),
-        tuple(scales),
-        runtime,
-        loaded,
-        where,
-        output or Output(),
-        overwrite,
-        {},
+        axes, tuple(inputs), tuple(scales), runtime, loaded, where, output or Output(), overwrite, {}
     )
     if where is None:
         return plan
@@ -194,8 +186,7 @@ def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, di
         and recipe.settings == settings
         and recipe.weights_sha256 == digest
         and recipe.content.sha256 == inputs.content.sha256
-        and [item.identity for item in recipe.styles]
-        == [item.identity for item in inputs.records()]
+        and [item.identity for item in recipe.styles] == [item.identity for item in inputs.records()]
         and (recipe.protect.region if recipe.protect else None) == (kept.region if kept else None)
         and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
         and asked.precision in ("auto", recipe.runtime.precision)
