@@ -203,7 +203,7 @@ def smaller(tile: int, scale: Scale) -> int | None:
 log = logging.getLogger(__name__)
 
 
-def definite(
+def with_memory_plan(
     runtime: Runtime, settings: Settings, scales: Sequence[Scale], layers: Sequence[str], inputs: int = 0
 ) -> Runtime:
     """Return the runtime with the plan for its memory in it; `inputs` are the bytes of the open pictures.
@@ -257,7 +257,7 @@ def plan_of(
     return chosen, limit
 
 
-def beforehand(
+def targets_cost(
     scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime
 ) -> float:
     """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once."""

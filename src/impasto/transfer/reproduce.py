@@ -89,7 +89,7 @@ def repeat(
     Each scale has the evaluations that the recipe counts, so a run that was ended by a tolerance or by Ctrl-C
     is repeated to the evaluation at which it ended.
     """
-    recipe = definite(recipe)
+    recipe = on_this_machine(recipe)
     settings, styles = recipe.settings, found.styles
     if len(styles) != len(recipe.styles):
         raise InputError(f"the recipe wants {len(recipe.styles)} styles, not {len(styles)}")
@@ -242,7 +242,7 @@ def find_weights(recipe: Recipe, given: WeightsLike | None) -> WeightsLike:
     return loaded
 
 
-def definite(recipe: Recipe) -> Recipe:
+def on_this_machine(recipe: Recipe) -> Recipe:
     """Return the recipe with a runtime that this machine has; says what had to change."""
     try:
         resolve(recipe.runtime, recipe.settings)

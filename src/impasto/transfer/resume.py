@@ -21,7 +21,7 @@ from impasto.network.weights.load import WeightsLike
 from impasto.transfer.callbacks import checkpoint_folder
 from impasto.transfer.callbacks.checkpoint_file import CheckpointHeader, read
 from impasto.transfer.callbacks.checkpoints import Checkpoints
-from impasto.transfer.reproduce import FoundInputs, definite, differences, find_weights, locate
+from impasto.transfer.reproduce import FoundInputs, differences, find_weights, locate, on_this_machine
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
 from impasto.transfer.run_state import RunState
@@ -78,7 +78,7 @@ class Unfinished:
                 f"this run has losses of the caller's own: {own}; give these, extra_losses=[...], to "
                 "impasto.resume"
             )
-        recipe = definite(self.recipe)
+        recipe = on_this_machine(self.recipe)
         for line in differences(recipe):
             log.warning("not as when the run began: %s", line)
         settings, runtime = recipe.settings, resolve(recipe.runtime, recipe.settings)

@@ -91,7 +91,7 @@ class Run:
             self.state.check_fit(self.schedule)
         else:
             opened = inputs.memory_bytes(self.schedule[-1])
-            self.runtime = memory.definite(runtime, settings, self.schedule, self.layers, opened)
+            self.runtime = memory.with_memory_plan(runtime, settings, self.schedule, self.layers, opened)
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
         self.repeats = self.state.limits is not None
         self.time_budget = None if self.repeats else self._time_budget(runtime)
@@ -116,7 +116,7 @@ class Run:
         if seconds is None:
             return None
         shapes = self.inputs.shapes
-        before = [memory.beforehand(scale, shapes, self.layers, self.runtime) for scale in self.schedule]
+        before = [memory.targets_cost(scale, shapes, self.layers, self.runtime) for scale in self.schedule]
         return TimeBudget(seconds, self.costs, before)
 
     @cached_property
@@ -143,16 +143,16 @@ class Run:
         """Return the seconds left of a time budget, None without one."""
         return None if self.time_budget is None else self.time_budget.left()
 
-    def at_seam(self) -> None:
+    def note_state(self) -> None:
         """Note where the run stands between two steps of the solver; tensors are not copied."""
-        self._seam = replace(self.state.tracking, rejected=None)
+        self._noted = replace(self.state.tracking, rejected=None)
 
     def snapshot(self) -> RunState:
         """Return the state between the last two steps, for a checkpoint; its tensors are the solver's own."""
-        seen = sum(scale.evaluations for scale in self.state.scales) + self._seam.count
+        seen = sum(scale.evaluations for scale in self.state.scales) + self._noted.count
         return replace(
             self.state,
-            tracking=self._seam,
+            tracking=self._noted,
             solver=self.solver.state_dict(),
             history=self.state.history[:seen],
             scales=list(self.state.scales),
@@ -179,7 +179,7 @@ class Run:
         self.solver = make_solver(self.settings, self.runtime, canvas)
         if state.solver:
             self._restore_solver()
-        self.at_seam()
+        self.note_state()
         self.photo = None if state.scale == self._finest else pictures.content
         self.protection = Protection.of(pictures)
         losses = build_losses(
@@ -221,7 +221,7 @@ class Run:
             best = replace(tracking.best, loss=total, parts=parts)
             self.state.tracking = Tracking(tracking.count, best, tracking.best_canvas)
             self.solver.objective_changed()
-        self.at_seam()
+        self.note_state()
 
     def evaluate(self, canvas: Tensor) -> Evaluation:
         """Do one pass through the network and back: L = alpha L_content + beta L_style + ..., and dL/dx."""
@@ -337,7 +337,7 @@ class Run:
 
     def _free_solver(self) -> None:
         """Give back the memory of a scale that is done; its canvas stays."""
-        for name in ("solver", "objective", "_seam"):
+        for name in ("solver", "objective", "_noted"):
             vars(self).pop(name, None)
         self.state.tracking = Tracking()
 

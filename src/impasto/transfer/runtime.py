@@ -1,4 +1,4 @@
-"""`Runtime` made definite: every `auto` decided for this machine."""
+"""`resolve`: every `auto` of a `Runtime` is decided for this machine."""
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings

@@ -211,7 +211,7 @@ def optimize(run: Run) -> str:
     while True:
         try:
             while True:
-                run.at_seam()
+                run.note_state()
                 run.notify("on_iteration")  # the state may be saved here, and weights may change
                 if not run.solver.step(run.evaluate) and not run.restart():
                     return run.end_scale(run.no_further_step())
