@@ -40,7 +40,7 @@ QUICK = "--quick makes a page without it"
     ]
 )  # fmt: skip
 def report(picture: str, *, flags: Flags) -> int:
-    """Write a page about a picture: inputs, course, losses, settings.
+    """Write a page about a picture: inputs, progress, losses, settings.
 
     The page is one HTML file, with a slider between photo and result. The run is made again, for a picture
     does not hold the losses on the way to it. That takes as long as the first time; Ctrl-C ends it with a
