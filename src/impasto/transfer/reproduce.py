@@ -189,6 +189,8 @@ def _described(record: InputRecord, places: Sequence[Path]) -> str:
 
 def _find(record: InputRecord, folders: Sequence[Path], limits: Input) -> tuple[Picture, Path] | None:
     for path in _candidates(record, folders, limits.max_bytes):
+        if not os.path.isfile(path):  # noqa: PTH113  it does not raise for a name that is too long
+            continue
         try:
             if record.kind == "file" and file_sha256(path) != record.sha256:
                 continue
@@ -207,9 +209,7 @@ def _find(record: InputRecord, folders: Sequence[Path], limits: Input) -> tuple[
 def _candidates(record: InputRecord, folders: Sequence[Path], largest: int) -> Iterator[Path]:
     """Yield the files that could be it: those of its name first, then all of its length."""
     for folder in folders:
-        path = folder / Path(record.name).name
-        if os.path.isfile(path):  # noqa: PTH113  it does not raise for a name that is too long
-            yield path
+        yield folder / Path(record.name).name
     for folder in folders:
         try:
             with os.scandir(folder) as entries:
