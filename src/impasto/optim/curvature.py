@@ -98,13 +98,14 @@ def _products(
     step: Tensor, change: Tensor, vector: Tensor, fixed: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return s y, s s and y y over the free pixels, and s v, in which v is zero at fixed ones."""
-    sums = [torch.zeros_like(vector[0]) for _ in range(4)]
+    sums: list[Tensor] = []
     for part in blocks(vector):
         one, other = step[part].to(vector.dtype), change[part].to(vector.dtype)
         if fixed is not None:
             one, other = one.masked_fill(fixed[part], 0.0), other.masked_fill(fixed[part], 0.0)
         pairs = ((one, other), (one, one), (other, other), (one, vector[part]))
-        sums = [total + torch.dot(*pair) for total, pair in zip(sums, pairs, strict=True)]
+        dots = [torch.dot(*pair) for pair in pairs]
+        sums = [total + dot for total, dot in zip(sums, dots, strict=True)] if sums else dots
     return sums[0], sums[1], sums[2], sums[3]
 
 

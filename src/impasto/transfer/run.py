@@ -40,6 +40,7 @@ from impasto.transfer.run_state import RunState
 if TYPE_CHECKING:
     from impasto.transfer.callbacks.base import Callback
 
+SMALL = 4_000_000  # bytes of a canvas whose solver leaves too little memory to give back
 logger = logging.getLogger(__name__)
 
 
