@@ -35,7 +35,6 @@ from impasto.optim.lbfgs import LBFGS
 from impasto.optim.minimize import minimize
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.run import scaled_inputs
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -115,7 +114,7 @@ def objective(job: OutputPlan, precision: str) -> tuple[Objective, Tensor, Tenso
     inputs = open_inputs(job.photo, job.style, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
     network = load_network(load(None), settings, runtime, Shared(0))
-    targets = scaled_inputs(inputs, scale, runtime.device, Shared(0))
+    targets = inputs.at(scale, runtime.device)
     photo, painting = targets.content, targets.styles[0]
     canvas = start("content", noise=NOISE, seed=0, content=photo, style=painting, picture=None)
     bound = Objective(network, build_losses(network, targets, settings))

@@ -29,7 +29,6 @@ from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import load
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.run import scaled_inputs
 
 KINDS = ("gram", "moments", "wasserstein", "sliced")
 
@@ -72,7 +71,7 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             opened = open_inputs(*inputs, settings, None)
             (scale,) = opened.scales(settings, layers_of(settings, ()))
             network = load_network(load(None), settings, runtime, Shared(0))
-            targets = scaled_inputs(opened, scale, runtime.device, Shared(0))
+            targets = opened.at(scale, runtime.device)
             photo, painting = targets.content, targets.styles[0]
             canvas = start("content", noise=0.2, seed=0, content=photo, style=painting, picture=None)
             bound = Objective(network, build_losses(network, targets, settings))

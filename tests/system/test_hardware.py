@@ -4,38 +4,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from impasto.config.runtime import Runtime
-from impasto.config.settings import Settings
-from impasto.errors import SettingsError
 from impasto.system import hardware
-from impasto.transfer import runtime
 
 
 def test_the_cost_of_bf16_is_measured() -> None:
     assert 0.05 < hardware.cost_of_bf16("cpu") < 1000
-
-
-def test_auto_is_decided() -> None:
-    found = runtime.resolve(Runtime(), Settings())
-    assert found.device == hardware.devices()[0]
-    assert found.threads == hardware.usable_threads() >= 1
-    assert found.precision in ("fp32", "bf16")
-    assert runtime.resolve(found, Settings()) == found
-
-
-def test_paper_is_fp32_unless_asked_otherwise(monkeypatch) -> None:
-    monkeypatch.setattr(hardware, "fast_at_bf16", lambda device: True)
-    paper = Settings.preset("paper")
-    assert runtime.resolve(Runtime(), Settings()).precision == "bf16"
-    assert runtime.resolve(Runtime(), paper).precision == "fp32"
-    assert runtime.resolve(Runtime(precision="bf16"), paper).precision == "bf16"
-    monkeypatch.setattr(hardware, "fast_at_bf16", lambda device: False)
-    assert runtime.resolve(Runtime(), Settings()).precision == "fp32"
-
-
-def test_unknown_device_lists_what_exists() -> None:
-    with pytest.raises(SettingsError, match=r"device: there is no 'cuda:77'.*cpu"):
-        runtime.resolve(Runtime(device="cuda:77"), Settings())
 
 
 def test_memory_by_a_known_machine(monkeypatch, tmp_path) -> None:
@@ -65,3 +38,12 @@ def test_threads_are_restored() -> None:
         assert torch.get_num_threads() == before + 1
         raise KeyError
     assert torch.get_num_threads() == before
+
+
+def test_freed_memory_is_given_back_unless_it_is_to_be_kept(monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(hardware, "give_back_freed_memory", lambda: calls.append(1))
+    for keep, expected in ((0, 1), (10**9, 1), (0, 2)):
+        with hardware.threads(1, keep=keep):
+            pass
+        assert len(calls) == expected

@@ -13,6 +13,7 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import InputError, NumericalError, Stop
 from impasto.losses.loss import Penalty
+from impasto.optim.curvature import Curvature
 from impasto.transfer.stylize import stylize
 from reference import neutral
 from transfer.repeating import repeated
@@ -110,6 +111,16 @@ def test_scales_and_stop_keeps_a_full_size_picture(run) -> None:
     assert (result.picture.width, result.picture.height) == (48, 36)
     assert (result.stopped, len(result.history)) == ("stop", 2)
     assert not result.recipe.reproducible
+
+
+def test_no_step_is_worked_out_after_the_last_evaluation(run, monkeypatch) -> None:
+    directions, original = [], Curvature.direction
+    counting = lambda *arguments: directions.append(1) or original(*arguments)  # noqa: E731
+    monkeypatch.setattr(Curvature, "direction", counting)
+    for evaluations in (1, 2):
+        result = run(settings={"evaluations": evaluations, "min_size": 48})
+        assert (len(result.history), result.stopped) == (evaluations, "evaluations")
+        assert len(directions) == evaluations - 1
 
 
 def test_shares_of_several_styles(run) -> None:

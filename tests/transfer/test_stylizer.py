@@ -104,6 +104,19 @@ def test_what_is_kept_is_bounded(narrow) -> None:
         assert sum(size for _, size in stylizer._shared._kept.values()) <= 40_000
 
 
+def test_freed_memory_stays_between_small_calls_until_it_is_closed(narrow, monkeypatch) -> None:
+    given_back = []
+    monkeypatch.setattr("impasto.losses.objective.SETTLING", 0)
+    monkeypatch.setattr("impasto.system.hardware.give_back_freed_memory", lambda: given_back.append(1))
+    with Stylizer(PAINTING, Settings(**SMALL), runtime=ONE, weights=narrow) as stylizer:
+        stylizer(PHOTOS[0], checkpoint=False)
+        assert not given_back
+        monkeypatch.setattr("impasto.transfer.run.SMALL", 0)  # now none is
+        stylizer(PHOTOS[0], checkpoint=False)
+        assert len(given_back) == 2  # before the picture is made, and at the end
+    assert len(given_back) == 3
+
+
 def test_a_result_is_not_encoded(narrow, monkeypatch) -> None:
     monkeypatch.setattr("impasto.image.picture.encode", None)
     result = Stylizer(PAINTING, Settings(**SMALL), runtime=ONE, weights=narrow)(PHOTOS[0], checkpoint=False)

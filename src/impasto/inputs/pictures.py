@@ -164,9 +164,12 @@ class Inputs:
         """Return all inputs at a scale; a painting's long edge becomes the canvas', times its stroke.
 
         The photo is scaled sharply (Lanczos), the paintings softly (linear): a sharpened painting makes the
-        canvas grow a fine weave. Chosen by eye; see docs/decisions. Runs share paintings through `shared`.
+        canvas grow a fine weave. Chosen by eye; see docs/decisions. Runs share them through `shared`.
         """
         shared = shared or Shared(0)
+        return shared.get((self, scale, device), lambda: self._at(scale, device, shared), photo=True)
+
+    def _at(self, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
         width, height = scale.width, scale.height
         sizes = [shape.at(scale.long_edge) for shape in self.shapes]
         styles = [self._painting(number, size, device, shared) for number, size in enumerate(sizes)]

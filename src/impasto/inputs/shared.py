@@ -26,7 +26,7 @@ class Shared:
     """
 
     def __init__(self, limit: int = LIMIT, *, photos: bool = True) -> None:
-        self._limit, self._photos = limit, photos
+        self.limit, self._photos = limit, photos
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self.made = 0  # values made so far
 
@@ -42,10 +42,10 @@ class Shared:
         value = make()
         self.made += 1
         size = sum(tensor.nbytes for tensor in _tensors(value))
-        if size <= self._limit and self._limit and (self._photos or not photo):
+        if size <= self.limit and self.limit and (self._photos or not photo):
             self._kept[key] = (value, size)
             total = sum(size for _, size in self._kept.values())
-            while len(self._kept) > ENTRIES or total > self._limit:
+            while len(self._kept) > ENTRIES or total > self.limit:
                 total -= self._kept.popitem(last=False)[1][1]
         return value
 

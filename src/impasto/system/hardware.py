@@ -95,15 +95,17 @@ def process_age() -> float:
 
 
 @contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads, and keep freed memory, inside the block."""
+def threads(count: int, *, keep: int = 0) -> Iterator[None]:
+    """Let torch use `count` threads, and keep freed memory, in the block; afterwards `keep` bytes of it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    _keep_freed_memory(True)
+    _keep_freed_memory(2**31 - 1, map_large=False)
     try:
         yield
     finally:
-        _keep_freed_memory(False)
+        _keep_freed_memory(max(keep, 128 * 1024), map_large=True)
+        if not keep:
+            give_back_freed_memory()
         torch.set_num_threads(before)
 
 
@@ -113,8 +115,8 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _keep_freed_memory(keep: bool) -> None:
-    """Let the C library keep the memory of freed tensors for the next ones, or return it.
+def _keep_freed_memory(most: int, *, map_large: bool) -> None:
+    """Let the C library keep so many bytes of freed tensors for the next ones, and `map_large` ones alone.
 
     Every evaluation allocates the same large tensors again. By default glibc gets each of them from the
     system, page by page and zeroed, which takes up to seven times as long as the arithmetic on them. Without
@@ -122,10 +124,8 @@ def _keep_freed_memory(keep: bool) -> None:
     """
     try:
         library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_MAX, 0 if keep else 65_536)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 128 * 1024)
-        if not keep:
-            give_back_freed_memory()
+        library.mallopt(_MMAP_MAX, 65_536 if map_large else 0)
+        library.mallopt(_TRIM_THRESHOLD, min(most, 2**31 - 1))
     except (OSError, AttributeError, TypeError):
         return
 

@@ -25,22 +25,20 @@ from impasto.losses.loss import Loss
 from impasto.losses.objective import Objective, Protection, load_network
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import WeightsLike, identity, load
-from impasto.optim.adam import Adam
 from impasto.optim.evaluation import Evaluation, Solver
-from impasto.optim.lbfgs import LBFGS
 from impasto.optim.minimize import restarted
-from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
 from impasto.optim.tracking import Tracking
 from impasto.system import hardware
 from impasto.transfer import memory
 from impasto.transfer.callbacks.time_budget import MOST, TimeBudget
 from impasto.transfer.result import Record, Result, named
 from impasto.transfer.run_state import RunState
+from impasto.transfer.solver import make_solver
 
 if TYPE_CHECKING:
     from impasto.transfer.callbacks.base import Callback
 
-SMALL = 4_000_000  # bytes of a canvas whose solver leaves too little memory to give back
+SMALL = 4_000_000  # bytes of a canvas whose freed memory may stay for the next run
 logger = logging.getLogger(__name__)
 
 
@@ -125,6 +123,12 @@ class Run:
         """The network on its device, in its number format."""
         return load_network(self.weights, self.settings, self.runtime, self.shared)
 
+    @property
+    def kept_memory(self) -> int:
+        """Bytes of freed memory that stay for the next run: of small pictures, where runs share anything."""
+        full = self.schedule[-1]
+        return self.shared.limit if 12 * full.width * full.height <= SMALL else 0
+
     # --- where the run stands ---------------------------------------------------------------------
 
     def notify(self, event: str, *details: object) -> None:
@@ -166,7 +170,7 @@ class Run:
 
     def scaled_inputs(self, scale: Scale) -> ScaledInputs:
         """Return the pictures at a scale."""
-        return scaled_inputs(self.inputs, scale, self.runtime.device, self.shared)
+        return self.inputs.at(scale, self.runtime.device, self.shared)
 
     def start_scale(self, pictures: ScaledInputs, canvas: Tensor) -> None:
         """Bind losses and objective to the pictures of a scale, and give the solver its canvas, (1, 3, H, W).
@@ -226,10 +230,8 @@ class Run:
 
     def evaluate(self, canvas: Tensor) -> Evaluation:
         """Do one pass through the network and back: L = alpha L_content + beta L_style + ..., and dL/dx."""
-        state = self.state
-        if state.evaluations >= self.limits[state.scale]:
-            raise EndOfScale(End.EVALUATIONS)
-        evaluation = self.objective(canvas)
+        self.check_limit()
+        state, evaluation = self.state, self.objective(canvas)
         state.tracking.note(canvas, evaluation, copy=self.solver.overwrites)
         done = sum(scale.evaluations for scale in state.scales) + state.tracking.count
         losses = named(evaluation, self.objective.scale)
@@ -238,6 +240,11 @@ class Run:
         if state.tracking.stalled(self.settings.tolerance):
             raise EndOfScale(End.TOLERANCE)
         return evaluation
+
+    def check_limit(self) -> None:
+        """Raise `EndOfScale` where no evaluation is left at this scale."""
+        if self.state.evaluations >= self.limits[self.state.scale]:
+            raise EndOfScale(End.EVALUATIONS)
 
     def restart(self) -> bool:
         """Let a solver whose last loss was not finite begin anew from the best canvas."""
@@ -367,7 +374,8 @@ class Run:
         """Return the canvas (1, 3, H, W) as a picture of the full size, with recipe and history."""
         self.notify("on_run_end")
         self._free_solver()
-        hardware.give_back_freed_memory()
+        if not self.kept_memory:
+            hardware.give_back_freed_memory()
         full = self.schedule[-1]
         picture = self.inputs.picture(canvases.resize(canvas, full.height, full.width))
         again = not self.extra_losses and self.reason in REPEATABLE
@@ -375,25 +383,3 @@ class Run:
         recipe = self.recipe(pixels=picture.pixels_sha256(), reproducible=again)
         history = tuple(self.state.history)
         return Result(picture, recipe, history, self.seconds(), self.reason, self.fault)
-
-
-def scaled_inputs(inputs: Inputs, scale: Scale, device: str, shared: Shared) -> ScaledInputs:
-    """Return the inputs at one scale, made once for all runs that share them."""
-    return shared.get((inputs, scale, device), lambda: inputs.at(scale, device, shared), photo=True)
-
-
-def make_solver(settings: Settings, runtime: Runtime, start: Tensor) -> Solver:
-    """Return the solver of the settings, at its start (1, 3, H, W)."""
-    bounds = (0.0, 1.0) if settings.bounded else None
-    history = runtime.pairs or settings.history
-    if settings.solver == "lbfgs":
-        return LBFGS(start, history=history, bounds=bounds, compact=bool(runtime.compact))
-    if settings.solver == "scipy":
-        return ScipyLBFGSB(start, history=history, line_search=settings.line_search)
-    return Adam(
-        start,
-        learning_rate=settings.learning_rate,
-        betas=(settings.adam_beta1, settings.adam_beta2),
-        epsilon=settings.adam_epsilon,
-        bounds=bounds,
-    )

@@ -35,7 +35,7 @@ from impasto.system.fallback import save_or_stop
 from impasto.system.files import publish
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.result import Result, Step, named
-from impasto.transfer.run import Run, scaled_inputs
+from impasto.transfer.run import Run
 from impasto.transfer.stylize import complete
 
 MARK = "experiment.json"
@@ -195,7 +195,7 @@ class Runner:
         (*_, scale) = inputs.scales(trial.settings, layers_of(trial.settings, ()))
         exact = runtime.changed(precision="fp32")
         network = load_network(self.weights, trial.settings, exact, self._shared)
-        targets = scaled_inputs(inputs, scale, runtime.device, self._shared)
+        targets = inputs.at(scale, runtime.device, self._shared)
         objective = Objective(network, build_losses(network, targets, trial.settings, self._shared))
 
         def score(picture: Picture) -> dict[str, float]:
