@@ -465,7 +465,7 @@ MUTANTS = (
     Mutant(
         "no tiles for a statistic that needs the whole picture",
         "transfer/memory.py",
-        "    if _sorts(settings):  # ranks are known of the whole picture only\n        edges = (0,)\n",
+        "    if _needs_whole(settings):  # ranks are known of the whole picture only\n        edges = (0,)\n",
         "",
         ("tests/losses/test_style_targets.py",),
         "planned",

@@ -282,7 +282,7 @@ def test_the_factor_makes_a_brighter_painting_cost_what_it_costs_gram_matrices(k
     gram = GramLoss("g", 1.0, "l", second, one)
     loss = loss_of(kind, [a], shares=one)
     canvas = a * math.sqrt(1.001)
-    expected = evaluated(gram, canvas) * made.STRENGTH[kind]
+    expected = evaluated(gram, canvas) * made.FACTORS[kind]
     found = evaluated(loss, canvas) * made.factor_of(kind, second, one)
     assert found == pytest.approx(expected, rel=2e-3)
     assert made.factor_of(kind, 0 * second, one) == 0

@@ -8,7 +8,7 @@ from impasto.errors import ResourceError
 from impasto.inputs.pyramid import Scale
 from impasto.network.backprop import WIDE
 from impasto.transfer import memory as memory_module
-from impasto.transfer.memory import kept, memory, plan, slowdown, smaller
+from impasto.transfer.memory import feature_bytes, memory, plan, slowdown, smaller
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"]
 SCALES = [Scale(512, 384), Scale(1024, 768), Scale(2048, 1536)]
@@ -22,11 +22,11 @@ def ways(limit: int, **fixed):
 
 
 def test_what_a_pass_keeps_counted_by_hand() -> None:
-    assert kept(["relu1_1"], "fp32") == 64 * 4  # a feature: 64 values of 4 bytes
+    assert feature_bytes(["relu1_1"], "fp32") == 64 * 4  # a feature: 64 values of 4 bytes
     # A quarter of 64 values, 4 bytes each and 2 for places; the gate of relu1_1, but none of relu1_2.
-    assert kept(["pool1"], "fp32") == 16 * 6 + 64 * 4
-    assert kept(["relu1_2"], "bf16") == 2 * 64 * 2
-    assert kept([], "fp32") == 0
+    assert feature_bytes(["pool1"], "fp32") == 16 * 6 + 64 * 4
+    assert feature_bytes(["relu1_2"], "bf16") == 2 * 64 * 2
+    assert feature_bytes([], "fp32") == 0
 
 
 def test_kernels_counted_by_hand() -> None:

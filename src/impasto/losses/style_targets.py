@@ -45,7 +45,7 @@ StyleStatistic = Literal["gram"] | Distribution
 RIDGE = 1e-4  # of the painting's mean square, added to variances
 # A further factor: with it an untouched photo has about the style loss that it has with Gram matrices. The
 # inverse of the geometric mean of three pairs at 128 and 256 px; docs/control/statistics.md has the figures.
-STRENGTH: dict[Distribution, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0.88}
+FACTORS: dict[Distribution, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0.88}
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ def factor_of(distribution: Distribution, second: Tensor, shares: Tensor, own_fo
     """Return what D is multiplied by, to weigh as much as the Gram loss in the mean convention.
 
     `second` are B of the paintings, (S, C, C), and `shares` theirs, (S,). With `own_form` D is the
-    convention's own formula (crowsonkb's Wasserstein), which has no `STRENGTH`.
+    convention's own formula (crowsonkb's Wasserstein), which has no `FACTORS`.
     """
     mean = (second * shares.to(second).view(-1, 1, 1)).sum(0)
     trace, norm = float(mean.trace()), float(mean.square().sum())
     if trace <= 0 or norm <= 0:  # a layer that the painting leaves dark says nothing about style
         return 0.0
-    strength = 1.0 if own_form else STRENGTH[distribution]
+    strength = 1.0 if own_form else FACTORS[distribution]
     return strength * 4 * norm / (mean.shape[0] ** 4 * trace)
 
 

@@ -76,7 +76,7 @@ def plan(
         time = slowdown(largest, wanted, tile) * FEWER.get(pairs, 1.0)
         return time * (DIGITS if compact and precision != "bf16" else 1.0)
 
-    for tile, pairs, compact in sorted(_ways(settings, precision, fixed or {}), key=cost):
+    for tile, pairs, compact in sorted(_choices(settings, precision, fixed or {}), key=cost):
         need = inputs + memory(largest, settings, wanted, precision, tile, pairs, compact)
         plans.append(Plan(tile, pairs, compact, need))
         if need <= MARGIN * limit:
@@ -88,11 +88,11 @@ def plan(
         f"memory_limit: {largest.width} x {largest.height} px needs about "
         f"{leanest.memory / MARGIN / 1e6:.0f} MB "
         f"at least, more than {limit / 1e6:.0f} MB; use a smaller --size or a larger --memory-limit"
-        + (", or another --style-statistic, as sliced has no tiles" if _sorts(settings) else "")
+        + (", or another --style-statistic, as sliced has no tiles" if _needs_whole(settings) else "")
     )
 
 
-def _ways(
+def _choices(
     settings: Settings, precision: str, fixed: Mapping[str, int | bool | None]
 ) -> Iterable[tuple[int, int, bool]]:
     """Yield (tile, pairs, compact). Beside bf16 features, pairs of 16 bits lose nothing."""
@@ -100,7 +100,7 @@ def _ways(
     most = min(settings.history, int(given)) if given else settings.history
     tile, compact = fixed.get("tile"), fixed.get("compact")
     edges = (0, *EDGES) if tile is None else (int(tile),)
-    if _sorts(settings):  # ranks are known of the whole picture only
+    if _needs_whole(settings):  # ranks are known of the whole picture only
         edges = (0,)
     kinds: tuple[bool, ...] = (True,) if precision == "bf16" else (False, True)
     if compact is not None:
@@ -130,10 +130,10 @@ def memory(
         vectors += (2 * pairs + 8) * 3 * pixels * 8  # its workspace is float64
     content = _values(settings.content_layers) if settings.content_term else 0.0
     targets = round(pixels * content) * (2 if compact or precision == "bf16" else 4)
-    part = max(_read(scale, tuple(layers), tile)) if tile and layers else pixels
-    passing = part * (kept(layers, precision) + PASSING[precision])
+    part = max(_tile_pixels(scale, tuple(layers), tile)) if tile and layers else pixels
+    passing = part * (feature_bytes(layers, precision) + PASSING[precision])
     passing += TILED[0] + TILED[1] * part if part < pixels else 0
-    if _sorts(settings):  # gradients of the layers wait while others are measured
+    if _needs_whole(settings):  # gradients of the layers wait while others are measured
         values = _values(settings.style_layers)
         passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
     program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
@@ -152,7 +152,7 @@ def kernels(layers: Sequence[str], precision: str) -> int:
     return total
 
 
-def kept(layers: Sequence[str], precision: str) -> int:
+def feature_bytes(layers: Sequence[str], precision: str) -> int:
     """Return the bytes a pixel that a pass keeps for the way back: features, gates and pooled values."""
     if not layers:
         return 0
@@ -175,21 +175,21 @@ def _values(layers: Mapping[str, float]) -> float:
     )
 
 
-def _sorts(settings: Settings) -> bool:
+def _needs_whole(settings: Settings) -> bool:
     """Whether a style loss needs the whole picture at once."""
     return settings.style_term and settings.style_statistic == "sliced"
 
 
 def slowdown(scale: Scale, layers: Sequence[str], tile: int) -> float:
     """Return how much longer an evaluation takes in tiles than whole: forward twice, and the halos."""
-    parts = _read(scale, tuple(layers), tile) if tile else ()
+    parts = _tile_pixels(scale, tuple(layers), tile) if tile else ()
     if len(parts) < 2:
         return 1.0
     return SECOND_PASS * sum(parts) / (scale.width * scale.height)
 
 
 @lru_cache(maxsize=256)
-def _read(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
+def _tile_pixels(scale: Scale, layers: tuple[str, ...], tile: int) -> tuple[int, ...]:
     """Return the pixels that each tile reads."""
     return tuple(part.pixels for part in tiles(scale.height, scale.width, tile, layers))
 
@@ -264,7 +264,7 @@ def targets_cost(
     pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
     total = 0
     for picture in pictures:
-        parts = _read(picture, tuple(layers), runtime.tile) if runtime.tile and layers else ()
+        parts = _tile_pixels(picture, tuple(layers), runtime.tile) if runtime.tile and layers else ()
         total += sum(parts) or picture.width * picture.height
     return FORWARD * total
 
