@@ -13,7 +13,7 @@ from impasto.config import settings_file
 from impasto.config.conventions import Convention
 from impasto.config.model import LARGEST_EDGE, Model, option
 from impasto.errors import SettingsError
-from impasto.network.layers import check_layers, parse_layers
+from impasto.network.layers import PartialWindows, check_layers, parse_layers
 
 Quality = Literal["draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
@@ -181,6 +181,12 @@ class Settings(Model):
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
     padding: Literal["zero", "reflect", "replicate"] = option(
         "zero", "Padding of convolutions at the border of the picture.", "Expert"
+    )
+    partial_windows: PartialWindows = option(
+        "count",
+        "Pooling windows that reach over the border: count them with the values they have, or drop them, as "
+        "other programs do; the last rows and columns are then hardly painted.",
+        "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(
         "lbfgs",

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.convolution import Padding, pad
-from impasto.network.layers import LAYERS, block_of, check_layer, deepest, smallest_edge
+from impasto.network.layers import LAYERS, PartialWindows, block_of, check_layer, deepest, smallest_edge
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,16 @@ class VGG19(nn.Module):
     std: Tensor
 
     def __init__(
-        self, weights: Mapping[str, Tensor], *, pooling: Pooling = "max", padding: Padding = "zero"
+        self,
+        weights: Mapping[str, Tensor],
+        *,
+        pooling: Pooling = "max",
+        padding: Padding = "zero",
+        partial_windows: PartialWindows = "count",
     ) -> None:
         super().__init__()
         self.pooling = pooling
+        self.partial_windows = partial_windows
         self.padding = padding
         self.preprocessing: Preprocessing = getattr(weights, "preprocessing", ORIGINAL)
         for name in ("mean", "std"):
@@ -136,20 +142,22 @@ class VGG19(nn.Module):
         if layer.startswith("relu"):
             # In place saves memory; not where the convolution's own output is returned, too.
             return functional.relu(hidden, inplace=not keep_input)
-        return pool(hidden, self.pooling)
+        return pool(hidden, self.pooling, self.partial_windows)
 
 
-def pool(hidden: Tensor, pooling: Pooling) -> Tensor:
-    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, H // 2, W // 2).
+def pool(hidden: Tensor, pooling: Pooling, windows: PartialWindows) -> Tensor:
+    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, h, w).
 
-    `l2` is the root of the mean square of the four values (a soft maximum).
+    `l2` is the root of the mean square of the four values (a soft maximum). Windows that reach over the
+    border have two values or one.
     """
+    partial = windows == "count"
     if pooling == "max":
-        return functional.max_pool2d(hidden, 2)
+        return functional.max_pool2d(hidden, 2, ceil_mode=partial)
     if pooling == "average":
-        return functional.avg_pool2d(hidden, 2)
+        return functional.avg_pool2d(hidden, 2, ceil_mode=partial)
     # The small constant keeps the root's gradient finite where all four values are zero.
-    return functional.avg_pool2d(hidden.square(), 2).add(1e-12).sqrt()
+    return functional.avg_pool2d(hidden.square(), 2, ceil_mode=partial).add(1e-12).sqrt()
 
 
 def narrow_weights(seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)) -> dict[str, Tensor]:
