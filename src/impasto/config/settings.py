@@ -184,8 +184,9 @@ class Settings(Model):
     )
     partial_windows: PartialWindows = option(
         "count",
-        "Pooling windows that reach over the border: count them with the values they have, or drop them, as "
-        "other programs do; the last rows and columns are then hardly painted.",
+        "Pooling windows that reach over the border: count them with the values they have, or drop them as "
+        "most programs do. Dropped, the last rows and columns are hardly painted unless the size is a "
+        "multiple of 16.",
         "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(

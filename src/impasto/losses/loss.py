@@ -182,7 +182,7 @@ def number_of_positions(features: Tensor) -> Tensor:
     return torch.tensor(float(features.shape[-2] * features.shape[-1]), device=features.device)
 
 
-def at_layer(mask: Tensor, layer: str, partial: PartialWindows) -> Tensor:
+def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "count") -> Tensor:
     """Return a mask at a layer's size: of each position, the mean over the pixels it stands for."""
     cell = stride(layer)
     return mask if cell == 1 else functional.avg_pool2d(mask, cell, ceil_mode=partial == "count")

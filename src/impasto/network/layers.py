@@ -127,12 +127,12 @@ def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]
     incoming = 3
     for name in (layer for layer in LAYERS if not layer.startswith("relu")):
         channels = CHANNELS[block_of(name) - 1]
-        columns, rows = width // stride(name), height // stride(name)
-        positions = columns * rows
+        columns, rows = (positions(n, stride(name), "count") for n in (width, height))
+        cells = columns * rows
         convolution = name.startswith("conv")
         parameters = (KERNEL * incoming + 1) * channels if convolution else 0
-        operations = KERNEL * incoming * channels * positions if convolution else 0
-        activation = channels * positions * FLOAT
+        operations = KERNEL * incoming * channels * cells if convolution else 0
+        activation = channels * cells * FLOAT
         layers.append(Part(name, channels, columns, rows, parameters, operations, activation))
         incoming = channels
     return tuple(layers)

@@ -1,7 +1,8 @@
 """2 x 2 pooling and its backward pass, alone or with the convolution before it.
 
-`pooled(features (1, C, H, W), ...) -> (features (1, C, H // 2, W // 2), undo)`, all channels last. `undo` is
-the backward pass: gradient for the output -> gradient for the input. It may change its argument in place.
+`pooled(features (1, C, H, W), ...) -> (features (1, C, h, w), undo)`, all channels last; h and w are half of
+H and W, rounded up where windows that reach over the border count, else down. `undo` is the backward pass:
+gradient for the output -> gradient for the input. It may change its argument in place.
 
 The output of a convolution right before max pooling is four times as large as the pooled layer, and not used
 elsewhere. So both are computed a strip of rows at a time, forward and backward.

@@ -49,6 +49,9 @@ class VGG19(nn.Module):
             The weights were trained with `max`; the other two change the size of the features.
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
             position cannot be reflected and is replicated instead.
+        partial_windows: What pooling does with windows of 2 x 2 that reach over the right or lower border:
+            `count` them with the values they have, or `drop` them (as PyTorch's pooling does). Dropped, the
+            last rows and columns are not seen by deep layers.
     """
 
     mean: Tensor
@@ -64,8 +67,8 @@ class VGG19(nn.Module):
     ) -> None:
         super().__init__()
         self.pooling = pooling
-        self.partial_windows = partial_windows
         self.padding = padding
+        self.partial_windows = partial_windows
         self.preprocessing: Preprocessing = getattr(weights, "preprocessing", ORIGINAL)
         for name in ("mean", "std"):
             values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1)
@@ -80,8 +83,9 @@ class VGG19(nn.Module):
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Return the features of some layers, such as `relu4_2`, and the image itself as `"image"`.
 
-        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H // s, W // s), s
-        being the layer's stride, in the kernels' precision; the network runs up to the deepest layer.
+        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H / s, W / s), rounded up
+        or, where partial windows are dropped, down; s is the layer's stride. They are in the kernels'
+        precision; the network runs up to the deepest layer.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -145,7 +149,7 @@ class VGG19(nn.Module):
         return pool(hidden, self.pooling, self.partial_windows)
 
 
-def pool(hidden: Tensor, pooling: Pooling, windows: PartialWindows) -> Tensor:
+def pool(hidden: Tensor, pooling: Pooling, windows: PartialWindows = "count") -> Tensor:
     """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, h, w).
 
     `l2` is the root of the mean square of the four values (a soft maximum). Windows that reach over the
