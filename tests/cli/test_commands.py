@@ -282,7 +282,7 @@ def test_presets_are_listed_with_their_limits(capsys) -> None:
 
 def test_like_says_what_it_cannot_do(capsys) -> None:
     assert paint("--like", "crowsonkb") == 0
-    assert "not as in crowsonkb: " in capsys.readouterr().err
+    assert "limits of crowsonkb: " in capsys.readouterr().err
     assert read_recipe("photo-painting.png").settings.convention == "crowsonkb"
 
 

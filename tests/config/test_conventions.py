@@ -76,7 +76,14 @@ def test_objective_is_the_programs(weights, random_image, name, size, painting) 
     if not settings.total_variation:  # off by default there: its form is tested all the same
         settings, numbers = settings.changed(total_variation=0.7), {"tv": 0.7}
     content, canvas, style = (random_image(*one, seed) for seed, one in enumerate((size, size, painting)))
-    network = prepare(weights, pooling="max", padding="zero", precision="fp32", device="cpu")
+    network = prepare(
+        weights,
+        pooling="max",
+        padding="zero",
+        precision="fp32",
+        device="cpu",
+        partial_windows=settings.partial_windows,
+    )
     targets = ScaledInputs(content, (style,), torch.ones(1), None)
     objective = Objective(network, build_losses(network, targets, settings))
     found = named(objective(canvas), objective.scale)

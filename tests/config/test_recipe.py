@@ -71,3 +71,11 @@ def test_wrong_values_are_refused() -> None:
         values = json.loads(recipe().to_json()) | {field: value}
         with pytest.raises(SettingsError, match="not a recipe of this version"):
             Recipe.from_json(json.dumps(values))
+
+
+def test_a_recipe_from_before_partial_windows_repeats_its_picture() -> None:
+    values = json.loads(recipe(settings=Settings()).to_json())
+    assert values["settings"]["partial_windows"] == "count"
+    assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "count"
+    del values["settings"]["partial_windows"]
+    assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "drop"

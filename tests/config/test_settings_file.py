@@ -91,3 +91,12 @@ def test_strange_values_say_so_in_one_line(mine, text, words) -> None:
         Settings.preset("bad")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["paper", *settings_file.PEERS])
+def test_published_methods_drop_partial_windows_and_say_so(name) -> None:
+    sheet = settings_file.read_preset(name)
+    assert sheet.settings["partial_windows"] == "drop"
+    assert any("multiple of 16" in limit for limit in sheet.limits)
+    assert Settings.preset(name).partial_windows == "drop"
+    assert Settings().partial_windows == "count"

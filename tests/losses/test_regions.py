@@ -123,11 +123,12 @@ def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_im
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_tiles_equal_the_whole(weights, random_image, precision) -> None:
-    content, canvas = random_image(104, 128, 1), random_image(104, 128, 2)
-    sources = [soft(96, 128, 5), None]
-    styles = [random_image(96, 128, 3), random_image(128, 90, 4)]
-    targets = targets_of(content, styles, [soft(104, 128), None], sources)
+@pytest.mark.parametrize("size", [(104, 128), (107, 121)])
+def test_tiles_equal_the_whole(weights, random_image, precision, size) -> None:
+    content, canvas = random_image(*size, 1), random_image(*size, 2)
+    sources = [soft(97, 128, 5), None]
+    styles = [random_image(97, 128, 3), random_image(128, 90, 4)]
+    targets = targets_of(content, styles, [soft(*size), None], sources)
     network = prepare(weights, pooling="max", padding="zero", precision=precision, device="cpu")
     whole = Objective(network, build_losses(network, targets, Settings()))(canvas)
     parts = Objective(network, build_losses(network, targets, Settings(), tile=48), 48)
@@ -159,11 +160,15 @@ def test_a_guide_has_the_layers_size_and_the_means_of_its_cells() -> None:
     mask = torch.arange(6 * 5, dtype=torch.float32).view(1, 1, 6, 5) / 30
     assert at_layer(mask, "relu1_2") is mask
     found = at_layer(mask, "relu2_1")
-    assert found.shape == (1, 1, 3, 2)  # pooling drops what fills no cell
+    assert found.shape == (1, 1, 3, 3)
     assert found[0, 0, 1, 0].item() == pytest.approx((10 + 11 + 15 + 16) / 4 / 30)
-    (part,) = tiles(70, 53, 100, ["relu5_1"])
-    rows, columns = part.windows["relu5_1"].outer
-    assert at_layer(torch.ones(1, 1, 70, 53), "relu5_1").shape[-2:] == (rows.stop, columns.stop)
+    assert found[0, 0, 1, 2].item() == pytest.approx((14 + 19) / 2 / 30)  # of the pixels that there are
+    for partial in ("count", "drop"):
+        (part,) = tiles(70, 53, 100, ["relu5_1"], partial=partial)
+        rows, columns = part.windows["relu5_1"].outer
+        found = at_layer(torch.ones(1, 1, 70, 53), "relu5_1", partial)
+        assert found.shape[-2:] == (rows.stop, columns.stop)
+        assert found.min() == found.max() == 1
 
 
 # --- who is compared where -----------------------------------------------------------------------

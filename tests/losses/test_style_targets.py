@@ -20,6 +20,8 @@ from impasto.losses.moments import WassersteinLoss, first_and_second, first_and_
 from impasto.losses.objective import Objective, prepare
 from impasto.losses.regions import StyleTerm
 from impasto.losses.sliced import _sorted, directions, quantiles
+from impasto.losses.tiled_features import TiledFeatures
+from impasto.network.backprop import FeatureExtractor
 from impasto.network.tiles import Window
 from impasto.transfer.memory import memory, plan
 
@@ -377,3 +379,29 @@ def test_memory_of_sorting_is_counted() -> None:
     values = 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256
     more = need(style_statistic="sliced") - need()
     assert more == pytest.approx(84e6 + 4 * values * 2048 * 1536, rel=1e-6)
+
+
+@pytest.mark.parametrize("tile", [0, 32])
+@pytest.mark.parametrize("statistic", ["gram", *KINDS])
+@pytest.mark.parametrize("side", ["bottom", "right"])
+def test_a_painting_counts_to_its_last_row_and_column(narrow, random_image, tile, statistic, side) -> None:
+    layers = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    painting = random_image(49, 49)
+    changed = painting.clone()
+    last = changed[..., -1, :] if side == "bottom" else changed[..., -1]
+    last.copy_(1 - last)
+    for partial in ("count", "drop"):
+        network = FeatureExtractor.of(prepare(narrow, partial_windows=partial, **OPTIONS))
+        features = TiledFeatures(network, tile)
+        before, after = (
+            made.painting_statistics(
+                features, ScaledInputs(image, (image,), SHARES[:1], None), 0, layers, statistic, 0
+            )
+            for image in (painting, changed)
+        )
+        for layer in layers:
+            moved = float((after[layer].second - before[layer].second).norm() / before[layer].second.norm())
+            if partial == "count":
+                assert moved > 1e-3, layer
+        if partial == "drop":  # as it was: what is left of the row in relu5_1 came through wider kernels
+            assert moved < 1e-3

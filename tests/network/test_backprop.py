@@ -32,9 +32,11 @@ def autograd(network, image, layers, gradients):
 @pytest.mark.parametrize("layers", SETS, ids=lambda names: names[0] + f"+{len(names) - 1}")
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
-@pytest.mark.parametrize("size", [(32, 48), (37, 45)])
-def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, size) -> None:
-    network = VGG19(narrow, pooling=pooling, padding=padding).double()
+@pytest.mark.parametrize(
+    ("size", "partial"), [((32, 48), "count"), ((37, 45), "count"), ((33, 31), "count"), ((37, 45), "drop")]
+)
+def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, size, partial) -> None:
+    network = VGG19(narrow, pooling=pooling, padding=padding, partial_windows=partial).double()
     generator = torch.Generator().manual_seed(3)
     image = torch.rand(1, 3, *size, generator=generator, dtype=torch.float64)
     with torch.no_grad():
@@ -91,7 +93,7 @@ def test_the_image_is_not_touched_and_too_small_is_refused(narrow, random_image)
 
 def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> None:
     network = VGG19(weights)
-    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 41, 55, generator=torch.Generator().manual_seed(0))
     layers = ["relu3_3", "relu4_2"]
     gradients = {name: torch.ones_like(network(image, [name])[name]) for name in layers}
     expected, gradient = autograd(network, image, layers, gradients)
@@ -108,9 +110,10 @@ def test_the_real_network_goes_through_winograd_and_equals_autograd(weights) -> 
 
 
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
-@pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16)])
-def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height, width) -> None:
-    extractor = FeatureExtractor(VGG19(narrow, padding=padding).double())
+@pytest.mark.parametrize("partial", ["count", "drop"])
+@pytest.mark.parametrize(("height", "width"), [(32, 20), (37, 21), (50, 16), (35, 18)])
+def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, partial, height, width) -> None:
+    extractor = FeatureExtractor(VGG19(narrow, padding=padding, partial_windows=partial).double())
     image = random_image(height, width).double()
     found = []
     for rows in (1000, 3, 1):  # of pooled layers in a strip
@@ -122,3 +125,57 @@ def test_strips_are_the_whole(narrow, random_image, monkeypatch, padding, height
     for features, gradient in found[1:]:
         assert torch.allclose(features, found[0][0], rtol=1e-12)
         assert torch.allclose(gradient, found[0][1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize("size", [(33, 18), (47, 31)])
+def test_gradients_at_odd_sizes_are_finite_differences(narrow, pooling, padding, size) -> None:
+    extractor = FeatureExtractor(VGG19(narrow, pooling=pooling, padding=padding).double())
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(1, 3, *size, generator=generator, dtype=torch.float64)
+
+    def loss(image: torch.Tensor) -> torch.Tensor:
+        features = extractor.forward(image, ["relu2_1", "relu5_1"], keep=False).features
+        return sum(features[name].square().sum() for name in ("relu2_1", "relu5_1"))
+
+    forward_pass = extractor.forward(image, ["relu2_1", "relu5_1"])
+    features = {name: 2 * forward_pass.features[name].clone() for name in ("relu2_1", "relu5_1")}
+    gradient = forward_pass.backward(adding(features.get))
+    step = 1e-7
+    for row, column in ((-1, -1), (-1, 3), (3, -1), (-2, -2), (0, 0), (size[0] // 2, size[1] // 2)):
+        moved = torch.zeros_like(image)
+        moved[0, 1, row, column] = step
+        slope = (loss(image + moved) - loss(image - moved)) / (2 * step)
+        torch.testing.assert_close(
+            gradient[0, 1, row, column], slope, rtol=1e-4, atol=1e-4 * gradient.abs().max()
+        )
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize("layer", ["relu4_1", "relu5_1"])
+@pytest.mark.parametrize("rest", [1, 3, 8, 15])
+def test_deep_layers_see_the_last_rows_and_columns(
+    narrow, random_image, pooling, padding, layer, rest
+) -> None:
+    """Gradients there are of the size that they have at the first ones, which no pooling ever left out."""
+    image = random_image(64 + rest, 80 + (7 * rest) % 16, dtype=torch.float64)
+
+    def sizes(partial: str) -> dict[str, float]:
+        network = VGG19(narrow, pooling=pooling, padding=padding, partial_windows=partial).double()
+        size = torch.zeros(image.shape[-2:], dtype=torch.float64)
+        for turned in (image, image.flip(2, 3)):  # the same pixels at the other sides, and the mean of both
+            forward_pass = FeatureExtractor(network).forward(turned, [layer])
+            features = forward_pass.features[layer].clone()
+            size += forward_pass.backward(adding({layer: features}.get)).square().mean((0, 1))
+        strips = {"left": size[:, :6], "right": size[:, -6:], "top": size[:6], "bottom": size[-6:]}
+        return {side: float(strip.mean().sqrt()) for side, strip in strips.items()}
+
+    found = sizes("count")
+    assert found["right"] > 0.5 * found["left"]
+    assert found["bottom"] > 0.5 * found["top"]
+    if rest < 15:
+        return
+    dropped = sizes("drop")  # as it was
+    assert dropped["bottom"] < 0.5 * found["bottom"]

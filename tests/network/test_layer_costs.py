@@ -18,8 +18,8 @@ def test_by_hand() -> None:
     first, second, pooled = parts(10, 7)[:3]
     assert (first.name, first.parameters, first.operations) == ("conv1_1", 1792, 27 * 64 * 70)
     assert (second.name, second.parameters, second.operations) == ("conv1_2", 36_928, 576 * 64 * 70)
-    assert (pooled.name, pooled.width, pooled.height, pooled.parameters) == ("pool1", 5, 3, 0)
-    assert pooled.activation == 64 * 15 * 4
+    assert (pooled.name, pooled.width, pooled.height, pooled.parameters) == ("pool1", 5, 4, 0)
+    assert pooled.activation == 64 * 20 * 4
 
 
 def test_the_real_weights_have_as_many(weights) -> None:

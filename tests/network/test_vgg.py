@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -48,11 +50,11 @@ def test_all_sixteen_convolutions_and_their_shapes(weights) -> None:
     with torch.no_grad():
         found = VGG19(weights)(torch.rand(1, 3, 33, 64), LAYERS)
     for block, (count, channels) in enumerate(zip(CONVOLUTIONS, CHANNELS, strict=True), start=1):
-        high, wide = 33 >> (block - 1), 64 >> (block - 1)
+        high, wide = math.ceil(33 / 2 ** (block - 1)), 64 >> (block - 1)
         for index in range(1, count + 1):
             assert found[f"conv{block}_{index}"].shape == (1, channels, high, wide)
             assert found[f"relu{block}_{index}"].shape == (1, channels, high, wide)
-        assert found[f"pool{block}"].shape == (1, channels, high // 2, wide // 2)
+        assert found[f"pool{block}"].shape == (1, channels, math.ceil(high / 2), wide // 2)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -110,10 +112,25 @@ def test_stops_at_the_deepest_layer(narrow, random_image, monkeypatch, wanted) -
 @pytest.mark.parametrize("size", [(8, 8), (7, 9)])
 def test_poolings_against_torch(size) -> None:
     x = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(pool(x, "max"), nn.MaxPool2d(2)(x))
-    assert torch.equal(pool(x, "average"), nn.AvgPool2d(2)(x))
+    assert torch.equal(pool(x, "max", "drop"), nn.MaxPool2d(2)(x))
+    assert torch.equal(pool(x, "average", "drop"), nn.AvgPool2d(2)(x))
     expected = nn.LPPool2d(2, 2)(x) / 2  # root of the mean, not of the sum
-    torch.testing.assert_close(pool(x, "l2"), expected, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(pool(x, "l2", "drop"), expected, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 6), (1, 1)])
+def test_windows_over_the_border_count_what_they_have(pooling, size) -> None:
+    x = torch.randn((1, 2, *size), generator=torch.Generator().manual_seed(0))
+    found = pool(x, pooling)
+    assert found.shape == (1, 2, math.ceil(size[0] / 2), math.ceil(size[1] / 2))
+    of = {"max": torch.amax, "average": torch.mean, "l2": lambda part, dims: part.square().mean(dims).sqrt()}
+    for row in range(found.shape[2]):
+        for column in range(found.shape[3]):
+            part = x[..., 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            torch.testing.assert_close(
+                found[..., row, column], of[pooling](part, (2, 3)), atol=2e-6, rtol=1e-5
+            )
 
 
 def test_l2_pooling_has_a_gradient_at_zero() -> None:

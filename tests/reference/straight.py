@@ -14,7 +14,7 @@ COUNTS = (2, 2, 4, 4, 4)
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 
-def features(weights, image):
+def features(weights, image, windows="drop"):
     red, green, blue = image[:, 0:1] * 255, image[:, 1:2] * 255, image[:, 2:3] * 255
     found = {}
     hidden = functional.pad(blue - MEAN_BGR[0], (0, 0, 0, 0, 0, 2))  # three channels, the first set
@@ -27,6 +27,8 @@ def features(weights, image):
             hidden = functional.conv2d(hidden, kernel, bias, padding=1)
             hidden = hidden * (hidden > 0)
             found[name] = hidden
+        if windows == "count":  # a window over the border has fewer values; none is below 0
+            hidden = functional.pad(hidden, (0, hidden.shape[3] % 2, 0, hidden.shape[2] % 2))
         high, wide = hidden.shape[2] // 2 * 2, hidden.shape[3] // 2 * 2
         rows = hidden[:, :, 0:high:2].maximum(hidden[:, :, 1:high:2])
         hidden = rows[:, :, :, 0:wide:2].maximum(rows[:, :, :, 1:wide:2])
@@ -39,16 +41,18 @@ def gram(found):
 
 
 def losses(weights, canvas, content, styles, shares, setting):
-    """`setting`: convention, alpha, beta, content_layers and style_layers (numbers -> weights)."""
+    """`setting`: convention, alpha, beta, content_layers and style_layers (numbers -> weights); and
+    `partial_windows`, whether pooling counts or drops windows that reach over the border."""
     paper = setting["convention"] == "paper"
-    got, photo = features(weights, canvas), features(weights, content)
+    windows = setting["partial_windows"]
+    got, photo = features(weights, canvas, windows), features(weights, content, windows)
     content_loss = 0.0
     for layer, weight in setting["content_layers"].items():
         square = (got[layer] - photo[layer]) ** 2
         content_loss = content_loss + weight * (square.sum() / 2 if paper else square.mean())
     style_loss = 0.0
     for style, share in zip(styles, shares, strict=True):
-        painting = features(weights, style)
+        painting = features(weights, style, windows)
         for layer, weight in setting["style_layers"].items():
             channels = got[layer].shape[1]
             square = (gram(got[layer]) - gram(painting[layer])) ** 2
@@ -63,6 +67,7 @@ def losses(weights, canvas, content, styles, shares, setting):
 
 PAPER = {
     "convention": "paper",
+    "partial_windows": "drop",
     "alpha": 0.025,
     "beta": 5.0,
     "content_layers": {"4_2": 1.0},
@@ -70,6 +75,7 @@ PAPER = {
 }
 MEAN = {
     "convention": "mean",
+    "partial_windows": "count",
     "alpha": 1.0,
     "beta": 1000.0,
     "content_layers": {"4_2": 1.0},

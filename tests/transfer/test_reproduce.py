@@ -47,6 +47,7 @@ def stop_at(count: int):
 CASES = {
     "default": (Settings(size=128, min_size=64, evaluations=6), {}),
     "paper": (Settings.preset("paper", size=128, evaluations=8), {}),
+    "partial windows": (Settings(size=125, min_size=60, evaluations=4, padding="reflect"), {}),
     "adam": (Settings(size=128, solver="adam", evaluations=5, init="noise", seed=4), {}),
     "every term": (
         Settings(

@@ -427,3 +427,30 @@ def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
     again = run(settings={"size": 24}, extra_losses=[failing(lambda image: False)])
     small = np.asarray(again.picture.pil().resize((48, 36), Image.Resampling.BICUBIC), float)
     assert abs(small - array(result)[..., :3]).mean() < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+def test_all_four_sides_are_painted_alike_at_any_size(images, padding) -> None:
+    """How far the outer 6 px move, over the inside; of a photo and of it turned, so each side has both."""
+    photo = Image.open(images / "tubingen.jpg").convert("RGB").crop((0, 0, 760, 760))
+
+    def moved(edge: int) -> dict[str, float]:
+        sides = dict.fromkeys(("left", "right", "top", "bottom"), 0.0)
+        for turned in (photo, photo.transpose(Image.Transpose.ROTATE_180)):
+            small = turned.resize((edge, edge), Image.Resampling.LANCZOS)
+            settings = Settings(size=edge, min_size=edge, evaluations=15, padding=padding)
+            result = stylize(small, images / "starry_night.jpg", settings, runtime=FP32, checkpoint=False)
+            away = np.abs(result.picture.array(8).astype(float) - np.asarray(small)).mean(2)
+            inside = away[16:-16, 16:-16].mean()
+            strips = away[:, :6], away[:, -6:], away[:6], away[-6:]
+            for side, strip in zip(sides, strips, strict=True):
+                sides[side] += strip.mean() / inside / 2
+        return sides
+
+    whole = moved(144)
+    for edge in (145, 151, 152, 159):
+        found = moved(edge)
+        assert max(found.values()) < 1.25 * min(found.values()), edge
+        for side, value in found.items():
+            assert value == pytest.approx(whole[side], rel=0.25), (edge, side)

@@ -173,7 +173,7 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
     notes = []
     if missing:
         notes.append(f"{label} was painted with {' and '.join(missing)}: give that again")
-    notes += [f"not as in {name}: {limit}" for limit in preset.limits]
+    notes += [f"limits of {name}: {limit}" for limit in preset.limits]
     return ResolvedSettings(settings, runtime, output, input, name, weights, origins, tuple(notes))
 
 

@@ -6,7 +6,7 @@ It is stored in the picture's file. It has names of files without folders, and t
 import json
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from impasto._version import __version__
 from impasto.config.model import Model, error_message
@@ -133,6 +133,15 @@ class Recipe(Model):
     pixels_sha256: str = ""  # of the result before it was encoded; see `Picture.pixels_sha256`
     machine: dict[str, str]
     calibration: Calibration | None = None  # only with a strength
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, values: Any) -> Any:
+        """Give a recipe from before a setting the value that repeats its picture, not the default."""
+        settings = values.get("settings") if isinstance(values, dict) else None
+        if isinstance(settings, dict) and "partial_windows" not in settings:
+            values = {**values, "settings": {**settings, "partial_windows": "drop"}}
+        return values
 
     @property
     def pictures(self) -> tuple[InputRecord, ...]:

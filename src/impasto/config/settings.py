@@ -13,7 +13,7 @@ from impasto.config import settings_file
 from impasto.config.conventions import Convention
 from impasto.config.model import LARGEST_EDGE, Model, option
 from impasto.errors import SettingsError
-from impasto.network.layers import check_layers, parse_layers
+from impasto.network.layers import PartialWindows, check_layers, parse_layers
 
 Quality = Literal["draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
@@ -181,6 +181,13 @@ class Settings(Model):
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
     padding: Literal["zero", "reflect", "replicate"] = option(
         "zero", "Padding of convolutions at the border of the picture.", "Expert"
+    )
+    partial_windows: PartialWindows = option(
+        "count",
+        "Pooling windows that reach over the border: count them with the values they have, or drop them as "
+        "most programs do. Dropped, the last rows and columns are hardly painted unless the size is a "
+        "multiple of 16.",
+        "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(
         "lbfgs",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from impasto.config.conventions import Convention, content_factor, style_factor, variation_form
+from impasto.config.conventions import content_factor, style_factor, variation_form
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.shared import Shared
@@ -18,7 +18,7 @@ from impasto.losses.smoothness import TotalVariation
 from impasto.losses.style_targets import StyleStatistics
 from impasto.losses.tiled_features import TiledFeatures
 from impasto.network.backprop import FeatureExtractor
-from impasto.network.layers import LAYERS, NEUTRAL, stride
+from impasto.network.layers import LAYERS, NEUTRAL, positions, stride
 from impasto.network.vgg import VGG19
 
 
@@ -185,7 +185,7 @@ def _style_loss(
     """Return the loss of one layer and region."""
     statistic, convention = settings.style_statistic, settings.convention
     weight = settings.style_weight * term.weight
-    factor = _style_factor(convention, term.layer, pictures, paintings.second, term.shares)
+    factor = _style_factor(settings, term.layer, pictures, paintings.second, term.shares)
     if statistic == "gram":
         return GramLoss(
             term.name,
@@ -203,11 +203,11 @@ def _style_loss(
 
 
 def _style_factor(
-    convention: Convention, layer: str, pictures: ScaledInputs, second: Tensor, shares: Tensor
+    settings: Settings, layer: str, pictures: ScaledInputs, second: Tensor, shares: Tensor
 ) -> float:
     """Return the convention's factor of a style layer for the canvas' real size at this scale."""
     height, width = pictures.content.shape[-2:]  # the canvas has the photo's size
-    positions = (height // stride(layer)) * (width // stride(layer))
+    rows, columns = (positions(n, stride(layer), settings.partial_windows) for n in (height, width))
     mean = (second * shares.view(-1, 1, 1)).sum(0)  # of several paintings, (C, C)
     trace, squares = float(mean.trace()), float(mean.square().sum())
-    return style_factor(convention, mean.shape[0], positions, height * width, trace, squares)
+    return style_factor(settings.convention, mean.shape[0], rows * columns, height * width, trace, squares)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.layers import stride
+from impasto.network.layers import PartialWindows, stride
 from impasto.network.tiles import Window
 
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
@@ -182,10 +182,10 @@ def number_of_positions(features: Tensor) -> Tensor:
     return torch.tensor(float(features.shape[-2] * features.shape[-1]), device=features.device)
 
 
-def at_layer(mask: Tensor, layer: str) -> Tensor:
+def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "count") -> Tensor:
     """Return a mask at a layer's size: of each position, the mean over the pixels it stands for."""
     cell = stride(layer)
-    return mask if cell == 1 else functional.avg_pool2d(mask, cell)
+    return mask if cell == 1 else functional.avg_pool2d(mask, cell, ceil_mode=partial == "count")
 
 
 def summed_in(features: Tensor) -> torch.dtype:

@@ -22,7 +22,7 @@ from impasto.inputs.shared import Shared
 from impasto.losses.loss import Loss, LossWithGradient, Statistics, Windows, add_statistics
 from impasto.network.backprop import FeatureExtractor, ForwardPass, add_gradients
 from impasto.network.convolution import Padding
-from impasto.network.layers import deepest
+from impasto.network.layers import PartialWindows, deepest
 from impasto.network.tiles import IMAGE, Tile, tiles
 from impasto.network.vgg import VGG19, Pooling
 from impasto.optim.evaluation import Evaluation, all_finite
@@ -36,10 +36,16 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def prepare(
-    weights: Mapping[str, Tensor], *, pooling: Pooling, padding: Padding, precision: Precision, device: str
+    weights: Mapping[str, Tensor],
+    *,
+    pooling: Pooling,
+    padding: Padding,
+    precision: Precision,
+    device: str,
+    partial_windows: PartialWindows = "count",
 ) -> FeatureExtractor:
     """Return the network on its device, in its number format."""
-    network = VGG19(weights, pooling=pooling, padding=padding).to(device)
+    network = VGG19(weights, pooling=pooling, padding=padding, partial_windows=partial_windows).to(device)
     return FeatureExtractor(network, DTYPES[precision])
 
 
@@ -48,10 +54,18 @@ def load_network(
 ) -> FeatureExtractor:
     """Return the network of a run with a resolved `runtime`; runs that share it load it once."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
-    pooling, padding, device = settings.pooling, settings.padding, runtime.device
+    pooling, padding, partial = settings.pooling, settings.padding, settings.partial_windows
+    device = runtime.device
     return shared.get(
-        (pooling, padding, precision, device),
-        lambda: prepare(weights, pooling=pooling, padding=padding, precision=precision, device=device),
+        (pooling, padding, partial, precision, device),
+        lambda: prepare(
+            weights,
+            pooling=pooling,
+            padding=padding,
+            precision=precision,
+            device=device,
+            partial_windows=partial,
+        ),
     )
 
 
@@ -190,7 +204,8 @@ class Objective:
         if self.tile is None:
             return []
         reach = max((getattr(loss, "reach", 1) for loss in self.losses), default=1)
-        return tiles(image.shape[-2], image.shape[-1], self.tile, self.layers, reach)
+        partial = self.network.network.partial_windows
+        return tiles(image.shape[-2], image.shape[-1], self.tile, self.layers, reach, partial)
 
     def _each(self, image: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, Tensor]]:
         """Yield the tiles and their pixels; give back memory between those of a large image."""

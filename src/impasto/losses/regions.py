@@ -20,6 +20,7 @@ from impasto.inputs.masks import key, label
 from impasto.inputs.pictures import ScaledInputs, StyleUse
 from impasto.losses.loss import at_layer
 from impasto.messages import printable
+from impasto.network.layers import PartialWindows
 
 LEAST = 1.0  # positions of a layer that a mask must leave for its statistics to mean anything
 
@@ -65,7 +66,7 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
     too_small: dict[str, list[str]] = {}  # layers by region
     for layer in dict.fromkeys(name for own in weights for name, weight in own.items() if weight):
         layer_weights = [own.get(layer, 0.0) for own in weights]
-        terms += _terms_of_layer(layer, pictures, layer_weights, names, too_small)
+        terms += _terms_of_layer(layer, pictures, layer_weights, names, too_small, settings.partial_windows)
     for number in numbers:
         if not any(number in term.styles for term in terms) and float(pictures.shares[number]) > 0:
             but = "" if pictures.kept is None else ", but for what is protected,"
@@ -84,6 +85,7 @@ def _terms_of_layer(
     weights: Sequence[float],
     names: Sequence[str],
     too_small: dict[str, list[str]],
+    partial: PartialWindows,
 ) -> list[StyleTerm]:
     """Return the losses of one layer, one for each mask; `weights` are those of the layer by style.
 
@@ -94,7 +96,7 @@ def _terms_of_layer(
     guides: dict[object, Tensor | None] = {}
     for number in active:
         full = pictures.guides[number]
-        guides.setdefault(regions[number], None if full is None else at_layer(full, layer))
+        guides.setdefault(regions[number], None if full is None else at_layer(full, layer, partial))
     for region in list(guides):
         guide = guides[region]
         if guide is not None and float(guide.sum()) < LEAST:

@@ -38,7 +38,7 @@ from impasto.losses.moments import LEAST, MomentsLoss, WassersteinLoss, exact, f
 from impasto.losses.regions import StyleTerm, check_source
 from impasto.losses.sliced import SlicedLoss, at_levels, directions, quantiles
 from impasto.losses.tiled_features import TiledFeatures
-from impasto.network.layers import stride
+from impasto.network.layers import positions, stride
 
 Distribution = Literal["moments", "wasserstein", "sliced"]
 StyleStatistic = Literal["gram"] | Distribution
@@ -80,7 +80,7 @@ def painting_statistics(
     """
     image = pictures.styles[number]
     mask = pictures.source_guides[number] if pictures.source_guides else None
-    guides = {} if mask is None else {name: at_layer(mask, name) for name in layers}
+    guides = {} if mask is None else {name: at_layer(mask, name, features.partial) for name in layers}
     for name, guide in guides.items():
         check_source(guide, pictures.uses[number], pictures.names[number], name)
     largest = max(pictures.content.shape[-2:])
@@ -105,8 +105,8 @@ def painting_statistics(
         return {name: statistics_of(sums[name]) for name in layers}
     normalized = {}
     for name, (gram, *weight) in sums.items():
-        cells = (image.shape[-2] // stride(name)) * (image.shape[-1] // stride(name))
-        second = gram / (weight[0] if weight else cells)
+        height, width = (positions(length, stride(name), features.partial) for length in image.shape[-2:])
+        second = gram / (weight[0] if weight else height * width)
         normalized[name] = StyleStatistics(gram.new_zeros(gram.shape[:2]), second)
     return normalized
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from impasto.losses.loss import crop
 from impasto.network.backprop import FeatureExtractor
-from impasto.network.layers import stride
+from impasto.network.layers import PartialWindows, positions, stride
 from impasto.network.tiles import Window, tiles
 
 HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 65504
@@ -22,12 +22,17 @@ class TiledFeatures:
     tile: int = 0
     on_part: Callable[[], None] | None = None
 
+    @property
+    def partial(self) -> PartialWindows:
+        """What the network's pooling does with windows that reach over the border."""
+        return self.network.network.partial_windows
+
     def parts(
         self, image: Tensor, layers: Sequence[str]
     ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
         """Yield the features of each tile of an image (1, 3, H, W), and their windows, by layer."""
         height, width = image.shape[-2:]
-        for tile in tiles(height, width, self.tile or max(height, width), layers):
+        for tile in tiles(height, width, self.tile or max(height, width), layers, partial=self.partial):
             part = image[..., tile.rows, tile.columns]
             yield self.network.forward(part, layers, keep=False).features, tile.windows
             if self.on_part is not None:
@@ -46,9 +51,9 @@ class TiledFeatures:
                     kind = inner.dtype
                     if compact and kind != torch.bfloat16:
                         kind = torch.float16 if inner.abs().max() < HALF_MAX else torch.bfloat16
-                    height, width = (length // stride(name) for length in image.shape[-2:])
+                    shape = [positions(length, stride(name), self.partial) for length in image.shape[-2:]]
                     features[name] = torch.empty(
-                        (1, inner.shape[1], height, width),
+                        (1, inner.shape[1], *shape),
                         dtype=kind,
                         device=image.device,
                         memory_format=torch.channels_last,

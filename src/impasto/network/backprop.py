@@ -70,13 +70,13 @@ class FeatureExtractor:
 
     def _forward_group(self, group: Sequence[str], hidden: Tensor, keep: bool) -> tuple[Tensor, list[Undo]]:
         """Return the output of a group of layers, and the steps of its backward pass, the first one last."""
-        first = group[0]
+        first, windows = group[0], self.network.partial_windows
         if len(group) == 3:
             convolution = self._convolution(first)
-            hidden, undo = pooling.convolved_and_pooled(convolution, hidden, keep=keep)
+            hidden, undo = pooling.convolved_and_pooled(convolution, hidden, windows, keep=keep)
             return hidden, [undo]
         if first.startswith("pool"):
-            hidden, undo = pooling.pooled(hidden, self.network.pooling)
+            hidden, undo = pooling.pooled(hidden, self.network.pooling, windows)
             return hidden, [undo]
         if first.startswith("relu"):  # its convolution's own output is used, too
             hidden = hidden.relu()

@@ -6,6 +6,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from impasto.errors import SettingsError
 from impasto.messages import did_you_mean
@@ -26,6 +27,7 @@ LAYERS: tuple[str, ...] = tuple(_names())
 # Layers of the neutral evaluator, which compares results whatever layers their runs have.
 NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
+PartialWindows = Literal["count", "drop"]  # what pooling does with windows that reach over the border
 
 
 def block_of(layer: str) -> int:
@@ -37,6 +39,11 @@ def stride(layer: str) -> int:
     """Return how many pixels of the picture one position of the layer stands for, along an edge."""
     pools = block_of(layer) - (0 if layer.startswith("pool") else 1)
     return int(2**pools)
+
+
+def positions(length: int, step: int, windows: PartialWindows) -> int:
+    """Return how many positions of a layer with a stride of `step` an edge of so many pixels has."""
+    return -(-length // step) if windows == "count" else length // step
 
 
 def deepest(layers: Iterable[str]) -> str:
@@ -120,12 +127,12 @@ def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]
     incoming = 3
     for name in (layer for layer in LAYERS if not layer.startswith("relu")):
         channels = CHANNELS[block_of(name) - 1]
-        columns, rows = width // stride(name), height // stride(name)
-        positions = columns * rows
+        columns, rows = (positions(n, stride(name), "count") for n in (width, height))
+        cells = columns * rows
         convolution = name.startswith("conv")
         parameters = (KERNEL * incoming + 1) * channels if convolution else 0
-        operations = KERNEL * incoming * channels * positions if convolution else 0
-        activation = channels * positions * FLOAT
+        operations = KERNEL * incoming * channels * cells if convolution else 0
+        activation = channels * cells * FLOAT
         layers.append(Part(name, channels, columns, rows, parameters, operations, activation))
         incoming = channels
     return tuple(layers)

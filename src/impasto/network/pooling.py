@@ -1,7 +1,8 @@
 """2 x 2 pooling and its backward pass, alone or with the convolution before it.
 
-`pooled(features (1, C, H, W), ...) -> (features (1, C, H // 2, W // 2), undo)`, all channels last. `undo` is
-the backward pass: gradient for the output -> gradient for the input. It may change its argument in place.
+`pooled(features (1, C, H, W), ...) -> (features (1, C, h, w), undo)`, all channels last; h and w are half of
+H and W, rounded up where windows that reach over the border count, else down. `undo` is the backward pass:
+gradient for the output -> gradient for the input. It may change its argument in place.
 
 The output of a convolution right before max pooling is four times as large as the pooled layer, and not used
 elsewhere. So both are computed a strip of rows at a time, forward and backward.
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.network.layers import PartialWindows, positions
 from impasto.network.vgg import pool
 from impasto.network.winograd import Convolution
 
@@ -32,20 +34,20 @@ def gate(rectified: Tensor) -> Undo:
     return undo
 
 
-def pooled(features: Tensor, pooling: str) -> tuple[Tensor, Undo]:
+def pooled(features: Tensor, pooling: str, windows: PartialWindows) -> tuple[Tensor, Undo]:
     """Pool features (1, C, H, W) by `max`, `average` or `l2`; return the result and `undo`."""
-    shape = features.shape
+    shape, partial = features.shape, windows == "count"
     if pooling == "max":
-        result, places = functional.max_pool2d(features, 2, return_indices=True)
+        result, places = functional.max_pool2d(features, 2, ceil_mode=partial, return_indices=True)
         kept = (places - _starts(places, shape[-1])).to(_places_kind(shape[-1]))
         return result, lambda gradient: _unpooled(gradient, kept, shape)
-    result = pool(features, "average" if pooling == "average" else "l2")
+    result = pool(features, "average" if pooling == "average" else "l2", windows)
     if pooling == "average":
-        return result, lambda gradient: _spread(gradient / 4, shape)
+        return result, lambda gradient: _spread(gradient, shape)
 
     def undo(gradient: Tensor) -> Tensor:
         height, width = result.shape[-2] * 2, result.shape[-1] * 2
-        inner = _spread(gradient / (4 * result), shape)
+        inner = _spread(gradient / result, shape)
         inner[..., :height, :width].mul_(features[..., :height, :width])
         return inner
 
@@ -53,41 +55,48 @@ def pooled(features: Tensor, pooling: str) -> tuple[Tensor, Undo]:
 
 
 def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Return each position's gradient at its four inputs, (1, C, H, W)."""
+    """Return the gradient for the inputs (1, C, H, W) of means, from that for the means."""
     spread = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last)
     height, width = gradient.shape[-2] * 2, gradient.shape[-1] * 2
+    gradient = gradient / 4
+    if height > shape[-2]:  # the mean of two or one
+        gradient[..., -1:, :] *= 2
+    if width > shape[-1]:
+        gradient[..., -1:] *= 2
     for row in (0, 1):
         for column in (0, 1):
-            spread[..., row:height:2, column:width:2] = gradient
+            part = spread[..., row:height:2, column:width:2]
+            part.copy_(gradient[..., : part.shape[-2], : part.shape[-1]])
     return spread
 
 
 def convolved_and_pooled(
-    convolution: Convolution, features: Tensor, *, keep: bool = True
+    convolution: Convolution, features: Tensor, windows: PartialWindows, *, keep: bool = True
 ) -> tuple[Tensor, Undo]:
     """Convolve (1, C, H, W), rectify and take the maximum; `undo`, usable if `keep`, is of all three."""
-    shape, (height, width) = features.shape, features.shape[-2:]
+    shape, (height, width), partial = features.shape, features.shape[-2:], windows == "count"
+    down, across = (positions(length, 2, windows) for length in (height, width))
     result = kept = features  # replaced at the first strip, which has the number of channels
-    for rows in _strips(features):
+    for rows in _strips(shape, down):
         first, last = 2 * rows.start, 2 * rows.stop
         top = max(0, first - AROUND)
         strip = convolution.forward(features[..., top : last + AROUND, :], rectify=True)
         strip = strip[..., first - top : last - top, :]
         if result is features:
-            small = torch.Size((1, strip.shape[1], height // 2, width // 2))
+            small = torch.Size((1, strip.shape[1], down, across))
             result = _empty(small, strip)
             kept = _empty(small, strip, _places_kind(width)) if keep else result
         if not keep:
-            result[..., rows, :] = functional.max_pool2d(strip, 2)
+            result[..., rows, :] = functional.max_pool2d(strip, 2, ceil_mode=partial)
             continue
-        values, places = functional.max_pool2d(strip, 2, return_indices=True)
+        values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
         result[..., rows, :], kept[..., rows, :] = values, places - _starts(places, width)
         del strip, values, places
 
     def undo(gradient: Tensor) -> Tensor:
         gradient = gate(result)(gradient)
         input_gradient = _empty(shape, gradient)
-        for rows in _strips(input_gradient):
+        for rows in _strips(shape, down):
             above, below = max(0, rows.start - AROUND // 2), rows.stop + AROUND // 2
             some = slice(above, below)
             tall = min(2 * below, height) if below < result.shape[-2] else height
@@ -102,10 +111,9 @@ def convolved_and_pooled(
     return result, undo
 
 
-def _strips(features: Tensor) -> list[slice]:
-    """Return strips of (1, C, H, W) as rows of the pooled layer."""
-    _, channels, height, width = features.shape
-    rows = height // 2
+def _strips(shape: torch.Size, rows: int) -> list[slice]:
+    """Return strips of (1, C, H, W) as rows of the pooled layer, which has so many."""
+    _, channels, _, width = shape
     step = max(ROWS, STRIP // (channels * max(1, width // 2)))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
@@ -123,9 +131,10 @@ def _starts(places: Tensor, width: int) -> Tensor:
 def _unpooled(gradient: Tensor, kept: Tensor, shape: torch.Size) -> Tensor:
     """Write each value of the gradient to the place of its maximum, and 0 elsewhere, (1, C, H, W)."""
     result = _empty(shape, gradient)
+    partial = 2 * gradient.shape[-2] > shape[-2] or 2 * gradient.shape[-1] > shape[-1]
     places = kept.long() + _starts(kept, shape[-1])
     torch.ops.aten.max_pool2d_with_indices_backward.grad_input(  # kernel, stride, padding, dilation
-        gradient, result, [2, 2], [2, 2], [0, 0], [1, 1], False, places, grad_input=result
+        gradient, result, [2, 2], [2, 2], [0, 0], [1, 1], partial, places, grad_input=result
     )
     return result
 

@@ -8,7 +8,7 @@ whole picture has there. All borders inside the picture lie on the grid of the d
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from impasto.network.layers import LAYERS, ORDER, deepest, stride
+from impasto.network.layers import LAYERS, ORDER, PartialWindows, deepest, positions, stride
 
 IMAGE = "image"
 
@@ -59,7 +59,14 @@ def halo(layers: Iterable[str], reach: int = 1) -> int:
     return -(-reach // cell) * cell
 
 
-def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int = 1) -> list[Tile]:
+def tiles(
+    height: int,
+    width: int,
+    edge: int,
+    layers: Iterable[str],
+    reach: int = 1,
+    partial: PartialWindows = "count",
+) -> list[Tile]:
     """Return the tiles of a picture, row by row.
 
     Lengths are in pixels. The inner part of each is at most `edge` long, rounded up to the grid. `reach` is
@@ -74,8 +81,8 @@ def tiles(height: int, width: int, edge: int, layers: Iterable[str], reach: int 
             columns = slice(max(0, left - around), min(width, right + around))
             windows = {}
             for layer in names:
-                inner_rows, outer_rows = _slices(layer, top, bottom, rows, height)
-                inner_columns, outer_columns = _slices(layer, left, right, columns, width)
+                inner_rows, outer_rows = _slices(layer, (top, bottom), rows, height, partial)
+                inner_columns, outer_columns = _slices(layer, (left, right), columns, width, partial)
                 windows[layer] = Window((inner_rows, inner_columns), (outer_rows, outer_columns))
             result.append(Tile(rows, columns, windows))
     return result
@@ -89,14 +96,16 @@ def _spans(length: int, edge: int, cell: int) -> Iterator[tuple[int, int]]:
         yield start, min(length, start + step)
 
 
-def _slices(layer: str, start: int, stop: int, read: slice, length: int) -> tuple[slice, slice]:
+def _slices(
+    layer: str, inner: tuple[int, int], read: slice, length: int, partial: PartialWindows
+) -> tuple[slice, slice]:
     """Return where positions lie in a tile, which reads the pixels `read`, and in the whole layer.
 
-    They are those whose cells begin in `start` to `stop`, the inner part, along an axis of `length` pixels.
+    They are those whose cells begin in the inner part, along an axis of `length` pixels.
     """
+    start, stop = inner
     step = stride(layer) if layer in ORDER else 1
     first = start // step
-    last = length // step if stop == length else stop // step  # pooling drops what fills no cell
-    last = max(first, last)
+    last = max(first, positions(stop, step, partial))  # only the end of the axis may lie within a cell
     offset = read.start // step
     return slice(first - offset, last - offset), slice(first, last)

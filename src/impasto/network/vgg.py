@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.convolution import Padding, pad
-from impasto.network.layers import LAYERS, block_of, check_layer, deepest, smallest_edge
+from impasto.network.layers import LAYERS, PartialWindows, block_of, check_layer, deepest, smallest_edge
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,26 @@ class VGG19(nn.Module):
             The weights were trained with `max`; the other two change the size of the features.
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
             position cannot be reflected and is replicated instead.
+        partial_windows: What pooling does with windows of 2 x 2 that reach over the right or lower border:
+            `count` them with the values they have, or `drop` them (as PyTorch's pooling does). Dropped, the
+            last rows and columns are not seen by deep layers.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, weights: Mapping[str, Tensor], *, pooling: Pooling = "max", padding: Padding = "zero"
+        self,
+        weights: Mapping[str, Tensor],
+        *,
+        pooling: Pooling = "max",
+        padding: Padding = "zero",
+        partial_windows: PartialWindows = "count",
     ) -> None:
         super().__init__()
         self.pooling = pooling
         self.padding = padding
+        self.partial_windows = partial_windows
         self.preprocessing: Preprocessing = getattr(weights, "preprocessing", ORIGINAL)
         for name in ("mean", "std"):
             values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1)
@@ -74,8 +83,9 @@ class VGG19(nn.Module):
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Return the features of some layers, such as `relu4_2`, and the image itself as `"image"`.
 
-        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H // s, W // s), s
-        being the layer's stride, in the kernels' precision; the network runs up to the deepest layer.
+        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H / s, W / s), rounded up
+        or, where partial windows are dropped, down; s is the layer's stride. They are in the kernels'
+        precision; the network runs up to the deepest layer.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -136,20 +146,22 @@ class VGG19(nn.Module):
         if layer.startswith("relu"):
             # In place saves memory; not where the convolution's own output is returned, too.
             return functional.relu(hidden, inplace=not keep_input)
-        return pool(hidden, self.pooling)
+        return pool(hidden, self.pooling, self.partial_windows)
 
 
-def pool(hidden: Tensor, pooling: Pooling) -> Tensor:
-    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, H // 2, W // 2).
+def pool(hidden: Tensor, pooling: Pooling, windows: PartialWindows = "count") -> Tensor:
+    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, h, w).
 
-    `l2` is the root of the mean square of the four values (a soft maximum).
+    `l2` is the root of the mean square of the four values (a soft maximum). Windows that reach over the
+    border have two values or one.
     """
+    partial = windows == "count"
     if pooling == "max":
-        return functional.max_pool2d(hidden, 2)
+        return functional.max_pool2d(hidden, 2, ceil_mode=partial)
     if pooling == "average":
-        return functional.avg_pool2d(hidden, 2)
+        return functional.avg_pool2d(hidden, 2, ceil_mode=partial)
     # The small constant keeps the root's gradient finite where all four values are zero.
-    return functional.avg_pool2d(hidden.square(), 2).add(1e-12).sqrt()
+    return functional.avg_pool2d(hidden.square(), 2, ceil_mode=partial).add(1e-12).sqrt()
 
 
 def narrow_weights(seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)) -> dict[str, Tensor]:

@@ -36,6 +36,7 @@ from impasto.losses.loss import Loss
 from impasto.losses.objective import Objective, Protection, load_network
 from impasto.messages import NOTE
 from impasto.network.backprop import FeatureExtractor
+from impasto.network.layers import PartialWindows
 from impasto.network.weights.load import identity, load_weights
 from impasto.transfer.callbacks.base import Callback
 from impasto.transfer.callbacks.strength_control import (
@@ -80,8 +81,9 @@ class StyleRatio:
         on_part: Callable[[], None] | None = None,
     ) -> None:
         uses = tuple(replace(use, layers=None) for use in pictures.uses)  # all five
+        settings = _neutral(network.network.partial_windows)
         losses = build_losses(
-            network, replace(pictures, uses=uses), NEUTRAL, tile=tile, compact=compact, on_part=on_part
+            network, replace(pictures, uses=uses), settings, tile=tile, compact=compact, on_part=on_part
         )
         self._objective = Objective(
             network,
@@ -97,6 +99,11 @@ class StyleRatio:
         for name, value in self._objective.values(canvas).items():
             terms[name.partition(".")[0]] += value
         return terms["content"], terms["style"]
+
+
+def _neutral(windows: PartialWindows) -> Settings:
+    """Return the neutral settings; which positions there are is left to the run."""
+    return NEUTRAL.changed(partial_windows=windows)
 
 
 def _blended(loss: Loss) -> Loss:
@@ -196,7 +203,8 @@ class StrengthControl(Callback):
             if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):
                 self._network = run.network
             else:
-                self._network = load_network(packaged, NEUTRAL, run.runtime, Shared(0))
+                neutral = _neutral(run.settings.partial_windows)
+                self._network = load_network(packaged, neutral, run.runtime, Shared(0))
         return self._network
 
     def _measure(self, run: Run, measured: StyleRatio, limit: int) -> None:
