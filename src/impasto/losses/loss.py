@@ -74,12 +74,10 @@ class Penalty:
         """Return (the function's value,); refuse what is no tensor with one number."""
         value = self.function(features)
         if not isinstance(value, Tensor) or value.numel() != 1:
-            kind = (
-                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
-            )
+            kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise InputError(
-                f"the loss {self.name} returned a value of {kind}; it must be a tensor with one number, such as "
-                "the mean of a difference"
+                f"the loss {self.name} returned {kind}; it must return a tensor with one number, such as the "
+                "mean of a difference"
             )
         return (value,)
 

@@ -14,7 +14,7 @@ _computed_in: int | None = None  # the process in which pictures were opened or 
 
 
 def limit_spinning() -> bool:
-    """Let the threads of torch sleep soon; without effect once torch is loaded. Returns whether it was set."""
+    """Let torch's threads sleep soon; without effect once it is loaded. Returns whether it was set."""
     if "torch" in sys.modules or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         return False
     os.environ["GOMP_SPINCOUNT"] = SPINS

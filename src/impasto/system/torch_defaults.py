@@ -1,14 +1,15 @@
 """`torch_defaults`: compute as if nobody had set anything in torch, so that a recipe is enough."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
 from impasto.system.process import refuse_fork
 
 # What is set for the whole process: how to read it, how to set it, and the default.
-SETTINGS = (
+SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], None], Any], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),

@@ -180,9 +180,7 @@ def changed_settings(settings: Settings | None, changes: Mapping[str, Any]) -> S
     """Return settings with changes; a `SettingsError` says where else a name belongs."""
     for name in changes:
         if name in Runtime.model_fields and name not in Settings.model_fields:
-            raise SettingsError(
-                f"{name} is no setting of the picture; give runtime=impasto.Runtime({name}=...)"
-            )
+            raise SettingsError(f"{name} belongs to the runtime; write runtime=impasto.Runtime({name}=...)")
     return Settings.of(settings, **changes)
 
 
