@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], None], Any], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (lambda: torch.backends.mkldnn.enabled, partial(setattr, torch.backends.mkldnn, "enabled"), True),
 )
 
 
@@ -35,8 +37,6 @@ def torch_defaults() -> Iterator[None]:
                 after.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             after.enter_context(torch.device("cpu"))
-        if not torch.backends.mkldnn.enabled:
-            after.enter_context(torch.backends.mkldnn.flags(enabled=True))
         for read, change, default in SETTINGS:
             before = read()
             if before != default:

@@ -107,10 +107,28 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
 
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
-    """Return weights by name or file; the packaged ones for None; a mapping unchanged."""
-    if weights is None:
-        return load_weights()
-    return weights if isinstance(weights, Mapping) else load_weights(weights)
+    """Return weights by name or file; the packaged ones for None; a mapping unchanged, once it is checked."""
+    if not isinstance(weights, Mapping):
+        return load_weights(weights)
+    if not isinstance(weights, Weights):
+        _check_tensors(weights)
+    return weights
+
+
+def _check_tensors(weights: Mapping[str, Tensor]) -> None:
+    """Refuse a mapping that is not all of a VGG-19, of any width."""
+    incoming = 3
+    for layer in (name for name in LAYERS if name.startswith("conv")):
+        kernels, bias = weights.get(f"{layer}.weight"), weights.get(f"{layer}.bias")
+        outgoing = len(kernels) if isinstance(kernels, Tensor) and kernels.ndim else 0
+        shapes = {f"{layer}.weight": (outgoing or "N", incoming, 3, 3), f"{layer}.bias": (outgoing or "N",)}
+        for name, tensor in ((f"{layer}.weight", kernels), (f"{layer}.bias", bias)):
+            if not isinstance(tensor, Tensor) or tensor.shape != shapes[name]:
+                found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                shape = ", ".join(map(str, shapes[name]))
+                found = "missing" if tensor is None else f"not {found}"
+                raise WeightsError(f"weights: {name} must be a tensor of shape ({shape}), and is {found}")
+        incoming = outgoing
 
 
 @torch_defaults()
