@@ -7,9 +7,11 @@ Names are resolved when first used (PEP 562), so that `import impasto` and `impa
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from impasto._version import __version__
+from impasto.system.process import spinning_limited
 
 if TYPE_CHECKING:
     from impasto.config.limits import Input
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         OutputError,
         PictureError,
         ResourceError,
+        RunInterrupted,
         SettingsError,
         Stop,
         WeightsError,
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
     from impasto.transfer.resume import resume
     from impasto.transfer.stylize import Stylizer, stylize
 
+if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of lines about each picture
+    logging.getLogger("pyvips").setLevel(logging.WARNING)
+
 _HOMES = {
     "Adam": "optim.adam",
     "Cell": "transfer.grids.grid",
@@ -73,6 +79,7 @@ _HOMES = {
     "Recipe": "config.recipe",
     "ResourceError": "errors",
     "Result": "transfer.result",
+    "RunInterrupted": "errors",
     "Runtime": "config.runtime",
     "ScipyLBFGSB": "optim.scipy_lbfgsb",
     "Settings": "config.settings",
@@ -123,6 +130,7 @@ __all__ = [
     "Recipe",
     "ResourceError",
     "Result",
+    "RunInterrupted",
     "Runtime",
     "ScipyLBFGSB",
     "Settings",
@@ -153,7 +161,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'impasto' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
+    with spinning_limited():
+        return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

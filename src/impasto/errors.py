@@ -10,6 +10,8 @@
     │   ├── WeightsError        VGG-19's weights are missing or not genuine  exit 4
     │   └── NumericalError      not even the start has a finite loss         exit 5
     └── Stop                    not an error: raise it in a callback to end a run cleanly
+    KeyboardInterrupt
+    └── RunInterrupted          Ctrl-C in Python; `result` is the best picture so far
 
 Every message is one line: what is wrong, in which file or field, and what to do. Typical use::
 
@@ -20,6 +22,10 @@ Every message is one line: what is wrong, in which file or field, and what to do
 """
 
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from impasto.transfer.result import Result
 
 
 class ExitCode(IntEnum):
@@ -31,6 +37,7 @@ class ExitCode(IntEnum):
     RESOURCE = 3  # memory, disk or output
     WEIGHTS = 4  # the network's weights
     NUMERICAL = 5  # numerical trouble; the best picture so far is saved
+    HUNG_UP = 129  # SIGHUP, the terminal was closed; the best picture so far, if any, is saved
     INTERRUPTED = 130  # Ctrl-C (SIGINT); the best picture so far, if any, is saved
     TERMINATED = 143  # SIGTERM; the best picture so far, if any, is saved
 
@@ -111,6 +118,17 @@ FINISHED = {
     End.STRENGTH,
 }  # another scale may follow
 REPEATABLE = {*FINISHED, End.INTERRUPTED, End.NOT_FINITE}  # counting evaluations repeats such a run
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C in Python or a notebook, after the first evaluation; `result` is the best picture so far.
+
+    It is a `KeyboardInterrupt`, so a loop over pictures ends as well.
+    """
+
+    def __init__(self, result: "Result") -> None:
+        super().__init__("interrupted; the best picture so far is the attribute `result` of this exception")
+        self.result = result
 
 
 class EndOfScale(Exception):

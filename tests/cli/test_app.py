@@ -2,13 +2,17 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import io
 import json
 import os
+import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -423,7 +427,9 @@ def started(*arguments):
             process.kill()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_saves_the_best(number, code):
     with started() as process:
         for line in process.stderr:
@@ -436,6 +442,69 @@ def test_a_signal_saves_the_best(number, code):
     assert "interrupted; the best picture so far is saved" in err
     assert "Traceback" not in err
     assert Picture.open("out.png").width == 64
+
+
+def test_a_closed_terminal_saves_the_best():
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-c", DRIVER, "photo.png", "painting.png", "-o", "out.png", "--threads", "1"]
+    command += ["--size", "64", "--evaluations", "100000"]
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    with subprocess.Popen(command, **streams, **own) as process:
+        os.close(terminal)
+        seen = b""
+        while b"evaluation" not in seen:
+            seen += os.read(master, 1000)
+        os.close(master)
+        process.wait(timeout=30)
+    assert process.returncode in (129, 3)  # 3 where the name of the file could not be written to the terminal
+    assert Picture.open("out.png").width == 64
+
+
+def test_under_nohup_a_hangup_is_ignored():
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); " + DRIVER
+    command = [
+        sys.executable,
+        "-u",
+        "-c",
+        code,
+        "photo.png",
+        "painting.png",
+        "--size",
+        "64",
+        "--threads",
+        "1",
+    ]
+    with subprocess.Popen(
+        [*command, "--evaluations", "40", "-o", "out.png"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if "evaluation" in line:
+                break
+        process.send_signal(signal.SIGHUP)
+        err = process.communicate(timeout=60)[1]
+    assert (process.returncode, "interrupted" in err) == (0, False)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_the_null_device(closed):
+    arguments = ["photo.png", "painting.png", "--size", "64", "--evaluations", "2", "--threads", "1"]
+    command = shlex.join([sys.executable, "-c", DRIVER, *arguments, "-o", "out.png", "--report", "out.html"])
+    done = subprocess.run(["bash", "-c", f"exec {command} {closed}"], capture_output=True, text=True)
+    assert done.returncode == 0
+    expected = "" if ">&-" in closed.replace("2>&-", "") else "out.png\nout.html\n"
+    assert done.stdout == expected
+    assert "Traceback" not in done.stderr
+    opened = Picture.open("out.png")
+    assert (opened.width, Picture.of(Path("out.png").read_bytes()).width) == (64, 64)
+    assert Path("out.html").read_text().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [("--version", 0), ("--hlep", 2), ("missing.png x.png", 2)])
+def test_closed_streams_keep_the_exit_code(arguments, code):
+    command = shlex.join([sys.executable, "-c", DRIVER])
+    done = subprocess.run(["bash", "-c", f"exec {command} {arguments} >&- 2>&-"], capture_output=True)
+    assert done.returncode == code
 
 
 def test_a_second_signal_ends_at_once(monkeypatch, capsys):

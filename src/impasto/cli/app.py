@@ -29,17 +29,15 @@ from impasto.cli.commands import estimate, experiment, grid, report, reproduce, 
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
 from impasto.cli.commands.weights import app as weights_app
-from impasto.cli.console import complain, escape, mute, out
+from impasto.cli.console import complain, escape, mute, open_streams, out
 from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import Interrupted, signals
 from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
+from impasto.system.process import limit_spinning
 
 HELP_WIDTH = 100  # columns of the long help
-# Rounds that a thread of GNU's OpenMP waits for others before it sleeps. By default it is a millisecond,
-# which costs other programs, such as a second impasto, half of the processor: see docs/performance.md.
-SPINS = "3000"
 OUT_OF_MEMORY = re.compile(r"allocate|out of memory", re.IGNORECASE)  # in messages of torch
 PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library in messages
 
@@ -115,8 +113,8 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, with the arguments of the process if `argv` is None; return the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    open_streams()
+    limit_spinning()
     escape()
     try:
         with signals.watched():

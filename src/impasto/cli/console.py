@@ -34,6 +34,19 @@ def out(result: str | bytes) -> None:
         raise OutputError(f"cannot write to standard output: {reason(error)}") from error
 
 
+def open_streams() -> None:
+    """Connect streams that are closed with the null device: where a daemon or `pythonw` starts the program.
+
+    Otherwise the next file that is opened would become standard output, and texts would end up in it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, errors="backslashreplace"))
+
+
 def escape() -> None:
     r"""Have characters that the terminal's encoding lacks written as escapes, such as `\u732b`."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)

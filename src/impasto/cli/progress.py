@@ -139,10 +139,11 @@ class Progress:
         """Write one line, above the bar if there is one."""
         if self._quiet:
             return
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._write(text)
+        with self._lost_stream():
+            if self._live is not None:
+                self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                self._write(text)
 
     def step(self, step: "Step") -> None:
         """Show one evaluation."""
@@ -154,6 +155,18 @@ class Progress:
         if now - self._drawn < every and not last:
             return
         self._drawn = now
+        with self._lost_stream():
+            self._show(step)
+
+    @contextlib.contextmanager
+    def _lost_stream(self) -> Iterator[None]:
+        """Go on in silence where nobody reads any more: that is no reason to lose the picture."""
+        try:
+            yield
+        except OSError:
+            self._quiet, self._live = True, None
+
+    def _show(self, step: "Step") -> None:
         if self._plain:
             words = [self._where(step), named_losses(step.losses), self.pace.summary(step)]
             self._write("  ".join(word for word in words if word))
@@ -163,7 +176,8 @@ class Progress:
     def close(self) -> None:
         """Leave the last state of the bar on the terminal."""
         if self._live is not None:
-            self._live.stop()
+            with self._lost_stream():
+                self._live.stop()
             self._live = None
 
     def _where(self, step: "Step") -> str:
@@ -183,7 +197,7 @@ class Progress:
             console = Console(file=self._stream)
             if console.is_dumb_terminal or not console.is_terminal:
                 self._plain = True
-                self.step(step)
+                self._show(step)
                 return
             self._live = Live(
                 console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -196,11 +210,8 @@ class Progress:
         self._live.update(shown, refresh=True)
 
     def _write(self, text: str) -> None:
-        try:
-            self._stream.write(text + "\n")
-            self._stream.flush()
-        except BrokenPipeError:  # nobody reads any more, which is no reason to lose the picture
-            self._quiet = True
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
 
 class LogHandler(logging.Handler):

@@ -36,7 +36,9 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Handles SIGINT and SIGTERM: the first ends a run after the evaluation at hand, the second at once.
+    """Handles SIGINT, SIGTERM and SIGHUP: the first ends a run after its evaluation, the second at once.
+
+    SIGHUP comes when the terminal is closed; where it is ignored, as under `nohup`, it stays so.
 
     Attributes:
         running: Whether a run can be ended cleanly; before that, the first signal ends at once.
@@ -59,8 +61,10 @@ class Signals:
         self.running, self.code = False, None
         before = {}
         with contextlib.suppress(ValueError):  # not the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, self._arrived)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
+                    before[number] = signal.signal(number, self._arrived)
         try:
             yield
         finally:

@@ -117,6 +117,17 @@ class Model(BaseModel):
             raise _no_text(error) from error
 
     @classmethod
+    def of(cls, value: Self | None, **changes: Any) -> Self:
+        """Return a model, for None the defaults, with some values changed; see `changed`."""
+        if value is not None and not isinstance(value, cls):
+            name, kind = cls.__name__, type(value).__name__
+            fix = f"{name}(**values)" if isinstance(value, Mapping) else f"{name}(...)"
+            raise SettingsError(f"{name.lower()}: needs a {name}, not {kind}; write impasto.{fix}")
+        if not changes:
+            return cls() if value is None else value
+        return cls(**changes) if value is None else value.changed(**changes)
+
+    @classmethod
     def with_names(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
         """Return a model; errors use other names of the fields, such as the flag `--size`."""
         try:

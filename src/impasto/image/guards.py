@@ -19,6 +19,7 @@ import pyvips
 from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
+from impasto.system.process import refuse_fork
 
 _stderr_lock = threading.RLock()  # one thread at a time may redirect standard error
 
@@ -41,6 +42,7 @@ def check_size(width: int, height: int, label: str, limits: Input) -> None:
 @contextlib.contextmanager
 def convert_errors(label: str) -> Iterator[None]:
     """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`."""
+    refuse_fork()
     _handle_log()
     try:
         yield

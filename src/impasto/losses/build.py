@@ -12,7 +12,7 @@ from impasto.inputs.shared import Shared
 from impasto.losses import smoothness, structure, style_targets
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss
-from impasto.losses.loss import Loss
+from impasto.losses.loss import Loss, check_loss
 from impasto.losses.regions import StyleTerm, style_terms
 from impasto.losses.smoothness import TotalVariation
 from impasto.losses.style_targets import StyleStatistics
@@ -28,7 +28,9 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
     Styles of the `inputs` may have layers of their own; without inputs those of the settings count.
     """
     names = set() if inputs is None else inputs.layers(settings)
-    names |= {layer for loss in extra_losses for layer in loss.layers}
+    for loss in extra_losses:
+        check_loss(loss)
+        names |= set(loss.layers)
     if settings.strength is not None:
         names.update(NEUTRAL)
     if settings.content_term or settings.self_similarity:

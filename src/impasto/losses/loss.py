@@ -6,15 +6,17 @@
 The formulas, of the paper and of other programs, and their sources: `config.conventions`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.layers import PartialWindows, stride
+from impasto.errors import InputError
+from impasto.network.layers import LAYERS, PartialWindows, stride
 from impasto.network.tiles import Window
 
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
@@ -69,8 +71,15 @@ class Penalty:
     additive: bool = False
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
-        """Return (the function's value,)."""
-        return (self.function(features),)
+        """Return (the function's value,); refuse what is no tensor with one number."""
+        value = self.function(features)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(
+                f"the loss {self.name} returned {kind}; it must return a tensor with one number, such as the "
+                "mean of a difference"
+            )
+        return (value,)
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the function's value, which must be a scalar."""
@@ -143,6 +152,39 @@ class LossWithGradient(LayerLoss):
     ) -> None:
         """Add the gradient for the features `part` of a window, (1, C, h, w), in place; see `backward`."""
         raise NotImplementedError
+
+
+def check_loss(loss: Any) -> None:
+    """Refuse what is no loss.
+
+    Raises:
+        InputError: A part of the protocol `Loss` is missing, or the weight is no finite number.
+    """
+    parts = ("name", "weight", "layers", "additive", "measure", "value")
+    missing = [name for name in parts if not hasattr(loss, name)]
+    if missing or isinstance(loss, type):
+        kind = loss.__name__ if isinstance(loss, type) else type(loss).__name__
+        raise InputError(f"extra_losses: {kind} is no loss; write impasto.Penalty(function, weight=1.0)")
+    if not isinstance(loss.weight, (int, float)) or not math.isfinite(loss.weight):
+        raise InputError(f"the loss {loss.name}: its weight must be a finite number, not {loss.weight!r}")
+    unknown = [layer for layer in loss.layers if layer not in (*LAYERS, "image")]
+    if unknown:
+        raise InputError(f"the loss {loss.name}: there is no layer '{unknown[0]}'; see `impasto layers`")
+
+
+def check_connected(name: str, statistics: Statistics) -> None:
+    """Refuse a loss that depends on the canvas in a way that torch cannot follow; zero may be constant.
+
+    Raises:
+        InputError: No gradient reaches the canvas.
+    """
+    if any(value.requires_grad for value in statistics):
+        return
+    if any(bool(value.any()) for value in statistics):
+        raise InputError(
+            f"the loss {name} has no gradient, so it would pull at nothing; compute it with torch from the "
+            "features, without detach(), item(), numpy() or no_grad()"
+        )
 
 
 def window_of(layer: str, windows: Windows | None) -> Window | None:

@@ -19,7 +19,7 @@ from impasto.config.settings import Settings
 from impasto.errors import ImpastoError, InputError
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.shared import Shared
-from impasto.losses.loss import Loss, LossWithGradient, Statistics, Windows, add_statistics
+from impasto.losses.loss import Loss, LossWithGradient, Statistics, Windows, add_statistics, check_connected
 from impasto.network.backprop import FeatureExtractor, ForwardPass, add_gradients
 from impasto.network.convolution import Padding
 from impasto.network.layers import PartialWindows, deepest
@@ -282,7 +282,9 @@ class _Measurement:
         with torch.enable_grad():
             for name in (*loss.layers, IMAGE):
                 self._leaves[name].requires_grad_()
-            return loss.measure(self._leaves, self._windows)
+            statistics = loss.measure(self._leaves, self._windows)
+            check_connected(loss.name, statistics)
+            return statistics
 
     def backward(self, gradients: Sequence[Gradients]) -> Tensor:
         """Return the gradient for the image, (1, 3, H, W), from the derivatives for the statistics."""

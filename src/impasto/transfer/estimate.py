@@ -18,6 +18,7 @@ from impasto.losses.build import build_losses, layers_of
 from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import WeightsLike, load
 from impasto.system import hardware
+from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.memory import Plan, plan_of, slowdown
 
@@ -37,6 +38,7 @@ class Estimate:
     plan: Plan  # tiles, curvature pairs and bits that fit
 
 
+@torch_defaults()
 def estimate(
     inputs: Inputs, settings: Settings, runtime: Runtime, weights: WeightsLike | None = None
 ) -> Estimate:

@@ -24,6 +24,7 @@ from impasto.messages import printable
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system import hardware
 from impasto.system.files import file_sha256
+from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.callbacks.checkpoints import Checkpoints
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
@@ -75,6 +76,7 @@ def reproduce(
     return repeat(recipe, found, weights=weights, on_step=on_step)
 
 
+@torch_defaults()
 def repeat(
     recipe: Recipe,
     found: FoundInputs,

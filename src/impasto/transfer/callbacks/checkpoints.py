@@ -185,7 +185,7 @@ def open_checkpoints(
     paths = [Path(item) for part in parts for one in part for item in _paths_of(one)]
     folders = dict.fromkeys(path.absolute() if path.is_dir() else path.absolute().parent for path in paths)
     path = None if isinstance(checkpoint, bool) else checkpoint
-    return Checkpoints(path, folders=folders, enabled=checkpoint is not False)
+    return Checkpoints(path, folders=folders, enabled=checkpoint not in (None, False))
 
 
 def _paths_of(item: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from impasto.inputs.open import StyleLike
 from impasto.inputs.shared import Shared
 from impasto.messages import printable, reason
 from impasto.system.fallback import save_or_stop
+from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer import runtime as runtime_module
 from impasto.transfer.grids import axes as varying
 from impasto.transfer.grids.axes import Axes, GridCell
@@ -173,6 +174,7 @@ def _caption(cell: Cell, between: str) -> str:
     return between.join(losses + note)
 
 
+@torch_defaults()
 def grid(
     content: PictureLike,
     style: StyleLike | Sequence[StyleLike],
@@ -206,7 +208,7 @@ def grid(
         OutputError: A cell cannot be written there; says where it is instead. Those before remain.
         WeightsError: The network's weights are not there.
     """
-    axes = varying.plan(vary, settings or Settings(), many=many)
+    axes = varying.plan(vary, Settings.of(settings), many=many)
     plan = plan_grid(axes, content, style, folder=folder, overwrite=overwrite, **options)
     return run_grid(plan, on_step=options.get("on_step"), on_cell=on_cell)
 
