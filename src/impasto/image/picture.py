@@ -31,7 +31,7 @@ from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
 from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
-from impasto.image.pixels import TOP, Pixels, from_array, over_white, shrunk, strips, to_array
+from impasto.image.pixels import TOP, Pixels, from_array, over_white, resized, shrunk, strips, to_array
 from impasto.image.xmp import forget
 from impasto.messages import as_text, printable
 from impasto.system.files import check_length, check_target, publish, read_whole
@@ -339,11 +339,8 @@ class Picture:
                 bands = [image]
                 if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
-                across, down = width / self.width, height / self.height
-                resized = [
-                    band.cast("float").resize(across, vscale=down, kernel=kernel).numpy() for band in bands
-                ]
-                array = np.concatenate([one.reshape(height, width, -1) for one in resized], axis=2)
+                parts = [resized(band.cast("float"), width, height, kernel).numpy() for band in bands]
+                array = np.concatenate([one.reshape(height, width, -1) for one in parts], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
             planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)
