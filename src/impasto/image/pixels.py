@@ -18,6 +18,7 @@ from impasto.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
@@ -26,6 +27,7 @@ _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that a
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
+VISIBLE = 0.5 / 65535  # alpha from which a pixel is not fully transparent in a file of 16 bits
 _ENLARGING = {"nearest": "nearest", "linear": "bilinear"}  # interpolators; of other kernels: bicubic
 
 
@@ -151,6 +153,16 @@ def over_white(image: pyvips.Image) -> pyvips.Image:
         return image
     top = TOP[image.format]
     return image.cast("float").flatten(background=[top] * 3, max_alpha=top)
+
+
+def without_white(page: "Tensor", alpha: "Tensor") -> "Tensor":
+    """Return the colors of what is seen on a white page: C = a F + (1 - a), so F = 1 - (1 - C) / a.
+
+    `page` is C, (1, 3, H, W), and `alpha` a, (1, 1, H, W), both in [0, 1]. F, (1, 3, H, W), is limited to
+    [0, 1]; where nothing is seen, it is C.
+    """
+    colors = (1 - page).div_(alpha.clamp_min(VISIBLE)).neg_().add_(1).clamp_(0, 1)
+    return colors.lerp_(page, (alpha < VISIBLE).to(page))
 
 
 def resized(image: pyvips.Image, width: int, height: int, kernel: str = "lanczos3") -> pyvips.Image:

@@ -219,7 +219,8 @@ class Inputs:
     def picture(self, canvas: Tensor) -> Picture:
         """Return a canvas (1, 3, H, W) as a picture, recolored, with the photo where it is protected.
 
-        It has the photo's transparency and metadata.
+        It has the photo's transparency and metadata. As the network sees the photo on white, that white is
+        taken out of the colors of half-transparent pixels; see docs/decisions.
         """
         height, width = canvas.shape[-2:]
         canvas = self.recolor.saved(canvas, self.content)
@@ -227,7 +228,7 @@ class Inputs:
             photo, kept = self.content.tensor(width, height), self.kept(width, height)
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
         alpha = self.content.alpha(width, height)
-        return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
+        return Picture.from_tensor(canvas, alpha=alpha, on_white=True, source=self.content)
 
     def recorded(self) -> dict[str, Any]:
         """Return what the recipe keeps of all inputs, by its fields."""
