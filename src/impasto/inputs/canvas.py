@@ -14,7 +14,7 @@ SQUARE = 16  # px; edge of the squares that an even area consists of
 SHARE = 0.01  # of the pixels, which even areas cover at least
 SAME = 1e-5  # difference of neighbors that only rounding makes
 TINT = 1.5 / 255  # difference of the channels of a gray picture at most: one level of 8 bits, resized
-LEVEL = 1 / 255  # the most noise that an even area gets: one level of 8 bits
+LEVEL = 0.49 / 255  # the most noise that an even area gets: a file of 8 bits does not show it
 
 
 def start(
@@ -80,7 +80,8 @@ def unevened(canvas: Tensor, seed: int, photo: Tensor | None = None) -> Tensor:
 
     In an even area all positions have the same gradient, and the pooling, which finds no largest value, takes
     the first of each square: the canvas would fill with rows and lattices. With a `photo`, of the same size,
-    only its even areas count. The noise is uniform, up to a level of 8 bits, and drawn on the CPU.
+    only its even areas count. The noise is uniform, up to half a level of 8 bits, and drawn on the CPU. How
+    faint it is does not matter: which value is the largest of a square does.
     """
     area = even(canvas) if photo is None else even(canvas) * even(photo)
     if float(area.mean()) < SHARE:
