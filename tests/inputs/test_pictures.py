@@ -96,6 +96,30 @@ def test_a_painting_enlarged_much_is_said(narrow, caplog) -> None:
     assert caplog.text == ""
 
 
+def test_a_long_painting_has_strokes_as_large_as_a_piece_of_it() -> None:
+    """A scroll of 12:1 as the network sees it; a third of it, fitted by its long edge, is the same."""
+    wide = np.asarray(Image.open("a.png").resize((1440, 120)))
+    inputs = [open_inputs("photo.png", array, Settings(), None) for array in (wide, wide[:, :480])]
+    scroll, piece = (one.at(Scale(96, 72), "cpu").styles[0] for one in inputs)
+    assert scroll.shape == (1, 3, 24, 288)
+    assert piece.shape == (1, 3, 24, 96)
+    np.testing.assert_allclose(scroll[..., :90], piece[..., :90], atol=2e-3)
+    assert inputs[0].memory_bytes(Scale(96, 72)) == inputs[0].content.nbytes + wide.nbytes
+    seen = open_inputs("photo.png", [wide, wide, wide], Settings(), None)
+    assert seen.memory_bytes(Scale(96, 72)) == seen.content.nbytes + 3 * wide.nbytes + 12 * 24 * 288
+
+
+def test_a_painting_reduced_too_much_for_strokes_is_said(narrow, caplog) -> None:
+    settings = SMALL.changed(size=80, min_size=80, evaluations=1)
+    scroll = np.asarray(Image.open("a.png").resize((1260, 60)))
+    stylize("photo.png", scroll, settings, weights=narrow, runtime=FP32)
+    assert "(1260 x 60 px) is reduced to 367 x 17 px, too small to carry strokes" in caplog.text
+    assert caplog.text.count("\n") == 1
+    caplog.clear()
+    stylize("photo.png", scroll[:, :50], settings, weights=narrow, runtime=FP32)  # enlarged
+    assert "reduced" not in caplog.text
+
+
 def test_a_larger_stroke_is_the_same_run_on_a_larger_painting(narrow) -> None:
     """Independent of our scaling: a painting twice as large beside the canvas, softened by 1, 2, 1."""
     settings = SMALL.changed(size=40, min_size=40, stroke=2)

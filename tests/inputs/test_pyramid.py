@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,7 +8,7 @@ from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import Settings
 from impasto.errors import InputError
 from impasto.image.pixels import fit
-from impasto.inputs.pyramid import PictureShape, long_edge, scales
+from impasto.inputs.pyramid import PictureShape, Scale, long_edge, scales
 from impasto.network.layers import smallest_edge
 
 LAYERS = ["relu4_2", "relu5_1"]
@@ -44,3 +46,61 @@ def test_smallest_size_that_works_is_true(width: int, height: int, size: int) ->
         sizes(width, height, size=smallest)
         with pytest.raises(InputError):
             sizes(width, height, size=smallest - 1)
+
+
+def painting(width: int, height: int, stroke: float = 1.0) -> PictureShape:
+    return PictureShape("style", width, height, stroke, painting=True)
+
+
+@pytest.mark.parametrize("edge", [100, 256, 511])
+@pytest.mark.parametrize(("width", "height"), [(100, 100), (640, 427), (300, 900), (2000, 500), (7, 28)])
+def test_a_painting_up_to_4_to_1_is_fitted_by_its_long_edge(width, height, edge) -> None:
+    found = painting(width, height).at(edge)
+    assert (found.width, found.height) == fit(width, height, edge)
+    found = painting(width, height, 0.7).at(edge)
+    assert (found.width, found.height) == fit(width, height, round(0.7 * edge))
+
+
+def test_a_longer_one_is_as_high_as_one_of_4_to_1_and_at_most_as_large_as_a_square() -> None:
+    assert painting(8000, 1000).at(400) == Scale(800, 100)
+    assert painting(1000, 16000).at(400) == Scale(100, 1600)
+    assert painting(2100, 100).at(336) == Scale(1540, 73)  # as with stroke 4.6
+    assert painting(2100, 100, 0.5).at(336) == Scale(770, 37)
+    sizes = [painting(width, 1000).at(1000) for width in range(1000, 60000, 250)]
+    edges = [size.width for size in sizes]
+    assert edges == sorted(edges)
+    assert max(after / before for before, after in itertools.pairwise(edges)) < 1.07  # no step
+    assert max(size.width * size.height for size in sizes) <= 1.01e6  # rounded to whole pixels
+    assert {size.height for size in sizes if 4000 <= size.width <= 16000} <= {249, 250, 251}
+
+
+def test_a_photo_is_fitted_by_its_long_edge_however_long() -> None:
+    assert PictureShape("photo", 2100, 100).at(420) == Scale(420, 20)
+    assert sizes(2100, 100, size=420, min_size=420) == [(420, 20)]
+
+
+@pytest.mark.parametrize(("width", "height"), [(2100, 100), (10000, 100), (90, 1100)])
+def test_the_smallest_size_for_a_long_painting_is_true(width, height) -> None:
+    pictures = [PictureShape("photo", 100, 100), painting(width, height)]
+
+    def smallest_edge_of(size: int) -> int:
+        scales(pictures, Settings(size=size, min_size=size), LAYERS)
+        return min(pictures[1].at(size).width, pictures[1].at(size).height)
+
+    try:
+        smallest_edge_of(20)
+    except InputError as error:
+        smallest = int(str(error).rpartition("--size ")[2].rstrip(")"))
+        assert smallest_edge_of(smallest) == smallest_edge(LAYERS)
+        with pytest.raises(InputError):
+            smallest_edge_of(smallest - 1)
+    else:
+        pytest.fail("it was not refused")
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(20, "too thin for any size: crop it"), (512, "30000 px; crop it")]
+)
+def test_a_painting_too_long_for_any_size_is_to_be_cropped(size, said) -> None:
+    with pytest.raises(InputError, match=said):
+        scales([PictureShape("photo", 9, 9), painting(30000, 4)], Settings(size=size), LAYERS)

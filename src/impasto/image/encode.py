@@ -20,7 +20,7 @@ from impasto.image import metadata as metadata_module
 from impasto.image import xmp
 from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
-from impasto.image.pixels import over_white, quantized
+from impasto.image.pixels import TOP, over_white, quantized
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import WRITABLE
 
@@ -47,6 +47,7 @@ def encode(
     *,
     recipe: str | None = None,
     label: str = "",
+    page: pyvips.Image | None = None,
 ) -> bytes:
     """Return the bytes of a file; see `Picture.encode`.
 
@@ -57,6 +58,7 @@ def encode(
         output: Bits, quality and metadata.
         recipe: JSON text for the XMP packet.
         label: Name of the picture in messages.
+        page: What a format without alpha shows; by default the image over white.
 
     Raises:
         InputError: The format does not exist or has no such bits, or the recipe is too long.
@@ -73,8 +75,9 @@ def encode(
     if output.metadata != "strip":
         options["profile"] = "srgb"
     try:
-        pixels = over_white(image) if suffix == ".jpg" else image
-        ready, keep = _with_metadata(quantized(pixels, bits), info, suffix, output.metadata)
+        if suffix == ".jpg" and image.bands == 4:
+            image = over_white(image) / TOP[image.format] if page is None else page
+        ready, keep = _with_metadata(quantized(image, bits), info, suffix, output.metadata)
         data = bytes(ready.write_to_buffer(suffix, keep=keep, **options))
     except pyvips.Error as error:
         what = f"{suffix} of {image.width} x {image.height} pixels"

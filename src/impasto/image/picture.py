@@ -31,7 +31,17 @@ from impasto.image.decode import decode, decode_pil
 from impasto.image.encode import check_suffix, encode
 from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
-from impasto.image.pixels import TOP, Pixels, from_array, over_white, shrunk, strips, to_array
+from impasto.image.pixels import (
+    TOP,
+    Pixels,
+    from_array,
+    over_white,
+    resized,
+    shrunk,
+    strips,
+    to_array,
+    without_white,
+)
 from impasto.image.xmp import forget
 from impasto.messages import as_text, printable
 from impasto.system.files import check_length, check_target, publish, read_whole
@@ -60,6 +70,7 @@ class Picture:
     _info: FileInfo = field(repr=False)
     _file_sha256: str = field(default="", repr=False)
     file_bytes: int = 0
+    _page: Pixels | None = field(default=None, repr=False)  # for formats without alpha
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", as_text(self.name))
@@ -135,6 +146,7 @@ class Picture:
         tensor: Tensor,
         *,
         alpha: Tensor | None = None,
+        on_white: bool = False,
         name: str = "<result>",
         source: "Picture | None" = None,
     ) -> "Picture":
@@ -143,12 +155,18 @@ class Picture:
         Args:
             tensor: The colors, not multiplied by alpha.
             alpha: (1, 1, H, W); 0 is transparent.
+            on_white: The colors are those seen on a white page. The white is taken out of them; a format
+                without alpha shows them as they are.
             name: A name for messages.
             source: The photo it was made from, whose depth, resolution, EXIF, IPTC and XMP it takes.
 
         Raises:
             PictureError: A shape is wrong, or a value is not finite.
         """
+        page = None
+        if on_white and alpha is not None:
+            page = cls.from_tensor(tensor, name=name)._pixels
+            tensor = without_white(tensor.detach().to("cpu", torch.float32).clamp(0, 1), alpha.detach().cpu())
         array = np.empty((*tensor.shape[-2:], 3 if alpha is None else 4), np.float32)
         for part, place in ((tensor, array[..., :3]), (alpha, array[..., 3:])):
             if part is None:
@@ -163,7 +181,7 @@ class Picture:
         info = source._info if source is not None else FileInfo()
         info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
-        return cls(name, "pixels", Pixels.of(image), info)
+        return cls(name, "pixels", Pixels.of(image), info, _page=page)
 
     @property
     def _image(self) -> pyvips.Image:
@@ -270,8 +288,8 @@ class Picture:
     ) -> bytes:
         """Return the bytes of a file, in sRGB.
 
-        Alpha is kept, except in JPEG, where the picture is composited over white. JPEG and AVIF
-        are written without chroma subsampling.
+        Alpha is kept, except in JPEG, where the picture is composited over white; of a result, JPEG shows
+        the canvas, which is opaque. JPEG and AVIF are written without chroma subsampling.
 
         Args:
             suffix: One of `WRITABLE`; it decides the format.
@@ -284,8 +302,9 @@ class Picture:
             OutputError: The format cannot hold this picture.
         """
         output = (output or Output()).changed(**changes)
+        page = None if self._page is None else self._page.image()
         name = printable(self.name)
-        return encode(self._image, self._info, suffix, output, recipe=recipe, label=name)
+        return encode(self._image, self._info, suffix, output, recipe=recipe, label=name, page=page)
 
     def save(
         self,
@@ -314,7 +333,7 @@ class Picture:
         size = shrunk(self.width, self.height, _NOTEBOOK_EDGE)
         if size == (self.width, self.height):
             return self.encode(".png", bits=8, metadata="strip")
-        small = Picture.from_tensor(self.tensor(*size), alpha=self.alpha(*size))
+        small = Picture.from_tensor(self.tensor(*size), alpha=self.alpha(*size), on_white=True)
         return small.encode(".png", metadata="strip")
 
     def _planes(
@@ -339,11 +358,8 @@ class Picture:
                 bands = [image]
                 if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._image)[band] for band in range(image.bands)]
-                across, down = width / self.width, height / self.height
-                resized = [
-                    band.cast("float").resize(across, vscale=down, kernel=kernel).numpy() for band in bands
-                ]
-                array = np.concatenate([one.reshape(height, width, -1) for one in resized], axis=2)
+                parts = [resized(band.cast("float"), width, height, kernel).numpy() for band in bands]
+                array = np.concatenate([one.reshape(height, width, -1) for one in parts], axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
             planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)

@@ -18,6 +18,7 @@ from impasto.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
@@ -26,6 +27,8 @@ _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that a
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
+VISIBLE = 0.5 / 65535  # alpha from which a pixel is not fully transparent in a file of 16 bits
+_ENLARGING = {"nearest": "nearest", "linear": "bilinear"}  # interpolators; of other kernels: bicubic
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,15 +155,46 @@ def over_white(image: pyvips.Image) -> pyvips.Image:
     return image.cast("float").flatten(background=[top] * 3, max_alpha=top)
 
 
+def without_white(page: "Tensor", alpha: "Tensor") -> "Tensor":
+    """Return the colors of what is seen on a white page: C = a F + (1 - a), so F = 1 - (1 - C) / a.
+
+    `page` is C, (1, 3, H, W), and `alpha` a, (1, 1, H, W), both in [0, 1]. F, (1, 3, H, W), is limited to
+    [0, 1]; where nothing is seen, it is C.
+    """
+    colors = (1 - page).div_(alpha.clamp_min(VISIBLE)).neg_().add_(1).clamp_(0, 1)
+    return colors.lerp_(page, (alpha < VISIBLE).to(page))
+
+
+def resized(image: pyvips.Image, width: int, height: int, kernel: str = "lanczos3") -> pyvips.Image:
+    """Return an image of floats at another size; the kernel is one of libvips' resize.
+
+    An edge is enlarged by libvips' affine: its resize moves the contents by half a pixel of the result there.
+    """
+    across, down = width / image.width, height / image.height
+    if across < 1 or down < 1:
+        image = image.resize(min(across, 1.0), vscale=min(down, 1.0), kernel=kernel)
+    if across <= 1 and down <= 1:
+        return image
+    nearest = kernel == "nearest"  # takes the pixel that a position lies in; the others have pixels' centers
+    return image.affine(
+        (max(across, 1.0), 0, 0, max(down, 1.0)),
+        interpolate=pyvips.Interpolate.new(_ENLARGING.get(kernel, "bicubic")),
+        idx=0.0 if nearest else 0.5,
+        idy=0.0 if nearest else 0.5,
+        odx=-0.5,
+        ody=-0.5,
+        oarea=(0, 0, width, height),
+        extend="copy",
+    )
+
+
 def strips(image: pyvips.Image, width: int, height: int) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Yield (rows, values) of an image over white at this size; values are (h, W, 3) in [0, 1].
 
     The image is read once, from top to bottom; only a few rows of the resized image are in memory.
     """
     top, step = TOP[image.format], max(1, _STRIP // width)
-    image = over_white(image).cast("float")
-    if (width, height) != (image.width, image.height):
-        image = image.resize(width / image.width, vscale=height / image.height)
+    image = resized(over_white(image).cast("float"), width, height)
     region = pyvips.Region.new(image)
     for first in range(0, height, step):
         rows = slice(first, min(first + step, height))

@@ -10,6 +10,11 @@ from torch.nn import functional
 from impasto.config.settings import Init
 
 GRAY_NOISE = 0.01  # standard deviation of the small noise around mid gray
+SQUARE = 16  # px; edge of the squares that an even area consists of
+SHARE = 0.01  # of the pixels, which even areas cover at least
+SAME = 1e-5  # difference of neighbors that only rounding makes
+TINT = 1.5 / 255  # difference of the channels of a gray picture at most: one level of 8 bits, resized
+LEVEL = 0.49 / 255  # the most noise that an even area gets: a file of 8 bits does not show it
 
 
 def start(
@@ -68,3 +73,42 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
         image, size=(height, width), mode="bicubic", align_corners=False, antialias=True
     )
     return resized.clamp(0.0, 1.0)
+
+
+def unevened(canvas: Tensor, seed: int, photo: Tensor | None = None) -> Tensor:
+    """Return a start (1, 3, H, W) with faint noise in its exactly even areas; itself where it has none.
+
+    In an even area all positions have the same gradient, and the pooling, which finds no largest value, takes
+    the first of each square: the canvas would fill with rows and lattices. With a `photo`, of the same size,
+    only its even areas count. The noise is uniform, up to half a level of 8 bits, and drawn on the CPU. How
+    faint it is does not matter: which value is the largest of a square does.
+    """
+    area = even(canvas) if photo is None else even(canvas) * even(photo)
+    if float(area.mean()) < SHARE:
+        return canvas
+    white = torch.rand(canvas.shape, generator=torch.Generator().manual_seed(seed)).to(canvas.device)
+    return (canvas + area * LEVEL * (2 * white - 1)).clamp(0.0, 1.0)
+
+
+def even(image: Tensor) -> Tensor:
+    """Return 1 where a pixel lies in a square of one color, else 0, (1, 1, H, W), of (1, 3, H, W)."""
+    if min(image.shape[-2:]) < SQUARE:
+        return torch.zeros_like(image[:, :1])
+    down, across = ((image.diff(dim=dim).abs().amax(1, keepdim=True) > SAME).float() for dim in (2, 3))
+    uneven = torch.maximum(_largest(down, SQUARE - 1, SQUARE), _largest(across, SQUARE, SQUARE - 1))
+    return _largest(functional.pad(1 - uneven, (SQUARE - 1,) * 4), SQUARE, SQUARE)
+
+
+def _largest(image: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the largest value of each rectangle of an image (1, 1, H, W)."""
+    return functional.max_pool2d(functional.max_pool2d(image, (rows, 1), 1), (1, columns), 1)
+
+
+def is_gray(image: Tensor) -> bool:
+    """Whether an image (1, 3, H, W) has no color at 8 bits."""
+    return float((image.amax(1) - image.amin(1)).max()) < TINT
+
+
+def grayed(image: Tensor) -> Tensor:
+    """Return an image (1, 3, H, W) with its green channel for all three."""
+    return image[:, 1:2].expand_as(image).contiguous()

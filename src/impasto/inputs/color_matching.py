@@ -19,6 +19,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from impasto.image.pixels import without_white
+
 Values = npt.NDArray[np.float64]
 Move = Callable[[Values], Values]  # colors (N, 3), sRGB-encoded, to colors not limited to [0, 1]
 
@@ -41,11 +43,12 @@ class Palette:
 
     @classmethod
     def of(cls, image: Tensor, alpha: Tensor | None = None) -> "Palette":
-        """Return the colors of an image (1, 3, H, W), weighted by its alpha (1, 1, H, W)."""
-        values = image[0].flatten(1).T.cpu().double().numpy()
-        counts = np.ones(len(values))
+        """Return the colors of an image on white (1, 3, H, W), weighted by its alpha (1, 1, H, W)."""
+        counts = np.ones(image.shape[-2] * image.shape[-1])
         if alpha is not None and bool(alpha.any()):  # else it is invisible: all count
             counts = alpha.flatten().cpu().double().numpy()
+            image = without_white(image, alpha)
+        values = _values(image)
         return cls(values[counts > 0], counts[counts > 0] / counts.sum())
 
     def thinned(self, most: int = MOST) -> "Palette":
@@ -149,20 +152,27 @@ def histogram(painting: Palette, photo: Palette) -> Move:
 def recolor(image: Tensor, move: Move, amount: float = 1.0, alpha: Tensor | None = None) -> Tensor:
     """Move the colors of an image on the CPU, in place, clipped to [0, 1]; return it.
 
-    The image, (1, 3, H, W), is composited over white and stays white where its alpha, (1, 1, H, W), is 0.
-    `amount` is the share of the change, 0 to 1.
+    The image, (1, 3, H, W), is composited over white and stays white where its alpha, (1, 1, H, W), is 0;
+    what moves are its colors without that white. `amount` is the share of the change, 0 to 1.
     """
     height, width = image.shape[-2:]
     rows = max(1, STRIP // width)
     for top in range(0, height, rows):
-        part = image[0, :, top : top + rows]
-        before = part.flatten(1).T.double().numpy()
-        change = move(before) - before
+        part = image[..., top : top + rows, :]
+        share = None if alpha is None else alpha[..., top : top + rows, :]
+        colors = _values(part if share is None else without_white(part, share))
+        change = move(colors) - colors
         change *= amount
-        if alpha is not None:
-            change *= alpha[0, 0, top : top + rows].flatten().double().numpy()[:, None]
-        part.copy_(torch.from_numpy((before + change).clip(0.0, 1.0).T).view(part.shape))
+        if share is not None:
+            change = _values(share) * ((colors + change).clip(0.0, 1.0) - colors)
+        part.copy_(torch.from_numpy((_values(part) + change).clip(0.0, 1.0).T).view(part.shape))
     return image
+
+
+def _values(image: Tensor) -> Values:
+    """Return an image (1, C, H, W) as rows of values, (N, C)."""
+    values: Values = image[0].flatten(1).T.cpu().double().numpy()
+    return values
 
 
 def _power(matrix: Values, power: float) -> Values:

@@ -15,12 +15,14 @@ from impasto.config.settings import Settings
 from impasto.config.styles import REST, Mask
 from impasto.image.picture import Picture
 from impasto.inputs import masks
+from impasto.inputs.canvas import grayed, is_gray
 from impasto.inputs.color_matching import Move
 from impasto.inputs.colors import AS_PAINTED, Recolor
 from impasto.inputs.pyramid import PictureShape, Scale, scales
 from impasto.inputs.shared import Shared
 from impasto.messages import NOTE, printable
 
+CARRIES = 32  # px; short edge of a painting below which it gives colors, but hardly any strokes
 ENLARGED = 2.0  # times its own size, beyond which a painting has only blurred strokes
 GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 class StyleUse:
     """Where and how a painting is used.
 
-    `stroke` is its long edge in units of the canvas'; `own_stroke` that of the `Style`, None where that of
+    `stroke` is the size of its strokes, a factor; `own_stroke` that of the `Style`, None where that of
     the settings is used. `mask` lies in the photo, `source_mask` in the painting. `layers` are its own, with
     their weights; None: those of the settings.
     """
@@ -72,6 +74,13 @@ class ScaledInputs:
     source_guides: tuple[Tensor | None, ...] = ()
     names: tuple[str, ...] = ()
     kept: Tensor | None = None
+
+    @cached_property
+    def gray(self) -> bool:
+        """Whether photo, start and all paintings that count have no colors, at 8 bits."""
+        counted = zip(self.styles, self.shares.tolist(), strict=True)
+        used = [self.content, self.picture, *(style for style, share in counted if share)]
+        return all(is_gray(image) for image in used if image is not None)
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,7 @@ class Inputs:
                 item.height,
                 use.stroke,
                 None if use.layers is None else tuple(name for name, w in use.layers if w),
+                painting=True,
             )
             for item, use in self._styles_and_uses()
         ]
@@ -161,7 +171,7 @@ class Inputs:
         return scales([*shapes, *(self.shapes if settings.style_term else [])], settings, layers)
 
     def at(self, scale: Scale, device: str, shared: Shared | None = None) -> ScaledInputs:
-        """Return all inputs at a scale; a painting's long edge becomes the canvas', times its stroke.
+        """Return all inputs at a scale; a painting's long edge becomes the canvas', times its `factor`.
 
         The photo is scaled sharply (Lanczos), the paintings softly (linear): a sharpened painting makes the
         canvas grow a fine weave. Chosen by eye; see docs/decisions. Runs share them through `shared`.
@@ -201,11 +211,11 @@ class Inputs:
 
     def _painting(self, number: int, size: Scale, device: str, shared: Shared) -> Tensor:
         """Return what the network sees of a painting, (1, 3, h, w)."""
-        (style, use), move = self._styles_and_uses()[number], self._moves[number]
+        style, move, factor = self.styles[number], self._moves[number], self.shapes[number].factor
         amount = None if move is None else self.recolor.amount
         return shared.get(
-            ("painting", style, move, amount, size, use.stroke, device),
-            lambda: self.recolor.seen(style, move, size.width, size.height, use.stroke).to(device),
+            ("painting", style, move, amount, size, factor, device),
+            lambda: self.recolor.seen(style, move, size.width, size.height, factor).to(device),
         )
 
     def kept(self, width: int, height: int) -> Tensor:
@@ -216,18 +226,21 @@ class Inputs:
             mask = masks.left_by([use.mask for use in self.uses], width, height)
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
-    def picture(self, canvas: Tensor) -> Picture:
+    def picture(self, canvas: Tensor, *, gray: bool = False) -> Picture:
         """Return a canvas (1, 3, H, W) as a picture, recolored, with the photo where it is protected.
 
-        It has the photo's transparency and metadata.
+        A `gray` one has three channels that are the same to the last digit.
+        It has the photo's transparency and metadata. As the network sees the photo on white, that white is
+        taken out of the colors of half-transparent pixels; see docs/decisions.
         """
         height, width = canvas.shape[-2:]
         canvas = self.recolor.saved(canvas, self.content)
         if self.protect is not None:
             photo, kept = self.content.tensor(width, height), self.kept(width, height)
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
+        canvas = grayed(canvas) if gray else canvas
         alpha = self.content.alpha(width, height)
-        return Picture.from_tensor(canvas, alpha=alpha, source=self.content)
+        return Picture.from_tensor(canvas, alpha=alpha, on_white=True, source=self.content)
 
     def recorded(self) -> dict[str, Any]:
         """Return what the recipe keeps of all inputs, by its fields."""
@@ -265,13 +278,21 @@ def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
     def say(level: int, message: str) -> None:
         shared.get(("logged", message), partial(log.log, level, "%s", message))
 
-    for (style, use), shape in zip(inputs._styles_and_uses(), inputs.shapes, strict=True):
-        factor = shape.at(scale.long_edge).width / style.width
-        if use.stroke > 1 and factor > ENLARGED:
+    for style, shape in zip(inputs.styles, inputs.shapes, strict=True):
+        size = shape.at(scale.long_edge)
+        factor = size.width / style.width
+        painting = f"the painting {printable(style.name)} ({style.width} x {style.height} px) is"
+        if shape.factor > 1 and factor > ENLARGED:
             say(
                 logging.WARNING,
-                f"the painting {printable(style.name)} ({style.width} x {style.height} px) is enlarged "
-                f"{factor:.1f} times for strokes of this size; a larger file of it has finer ones",
+                f"{painting} enlarged {factor:.1f} times for strokes of this size; a larger file of it has "
+                "finer ones",
+            )
+        if factor < 1 and min(size.width, size.height) < CARRIES:
+            say(
+                logging.WARNING,
+                f"{painting} reduced to {size.width} x {size.height} px, too small to carry strokes; use a "
+                "larger --size or --stroke, or crop it",
             )
     if any(use.mask is not None for use in inputs.uses):
         names = [style.name for style in inputs.styles]

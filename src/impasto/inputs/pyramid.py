@@ -14,6 +14,8 @@ from impasto.errors import InputError
 from impasto.image.pixels import fit
 from impasto.network.layers import deepest, smallest_edge
 
+LONG = 4.0  # long to short edge, beyond which a painting is not scaled by its long edge
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -37,7 +39,7 @@ def long_edge(width: int, height: int, settings: Settings) -> int:
 class PictureShape:
     """An input's own size in pixels, its name in messages, and what it is used for.
 
-    `stroke` is its long edge at a scale, in units of the canvas'; `layers` read it; None: all of the run.
+    `stroke` is the size of a painting's strokes, a factor; `layers` read it; None: all of the run.
     """
 
     name: str
@@ -45,10 +47,22 @@ class PictureShape:
     height: int
     stroke: float = 1.0
     layers: tuple[str, ...] | None = None
+    painting: bool = False
+
+    @property
+    def factor(self) -> float:
+        """Its long edge at a scale, in units of the canvas'.
+
+        It is the stroke; for a painting longer than 4:1 it is more. Its short edge is then a quarter of the
+        canvas' long edge, as that of a painting of 4:1, so that strokes are as large. From 16:1 on it has the
+        area of a square painting: it takes no more time and memory.
+        """
+        aspect = max(self.width, self.height) / min(self.width, self.height)
+        return self.stroke * (min(max(1.0, aspect / LONG), math.sqrt(aspect)) if self.painting else 1.0)
 
     def at(self, long_edge: int) -> Scale:
         """Return its size for a canvas of that long edge, in pixels."""
-        edge = long_edge if self.stroke == 1 else max(1, round(long_edge * self.stroke))
+        edge = long_edge if self.factor == 1 else max(1, round(long_edge * self.factor))
         return Scale(*fit(self.width, self.height, edge))
 
     def needs(self, layers: Sequence[str]) -> int:
@@ -89,18 +103,19 @@ def _check_size(shape: PictureShape, edge: int, layers: Sequence[str]) -> None:
     if size.long_edge > LARGEST_EDGE:
         raise InputError(
             f"the {shape.name} would be {size.width} x {size.height} px at stroke {shape.stroke:g}, but a "
-            f"picture may have {LARGEST_EDGE} px; give a smaller --stroke"
+            f"picture may have {LARGEST_EDGE} px; "
+            + ("give a smaller --stroke" if shape.factor == shape.stroke else "crop it")
         )
     if min(size.width, size.height) >= needed:
         return
     short, long = sorted((shape.width, shape.height))
-    smallest = math.ceil((needed - 0.5) * long / short / shape.stroke)
+    smallest = math.ceil((needed - 0.5) * long / short / shape.factor)
     stroke = "" if shape.stroke == 1 else f" at stroke {shape.stroke:g}"
     message = (
         f"the {shape.name} ({shape.width} x {shape.height} px) would be {size.width} x "
         f"{size.height} px{stroke}, but {deepest(shape.layers or layers)} needs {needed} px on the "
         "shorter edge"
     )
-    if smallest <= LARGEST_EDGE:
+    if max(smallest, shape.at(smallest).long_edge) <= LARGEST_EDGE:
         raise InputError(f"{message}; the smallest size that works is {smallest} (--size {smallest})")
     raise InputError(f"{message}; it is too thin for any size: crop it")

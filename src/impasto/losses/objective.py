@@ -98,8 +98,9 @@ class Objective:
 
     The network has the precision to compute in (see `prepare`). `tile` is the edge in pixels of the tiles
     that the canvas is computed in; None computes it whole, as does a loss that is not additive. With a
-    protection, losses are those of the canvas with the photo there. `on_part` is called after every tile;
-    `Stop` raised in it ends the evaluation.
+    protection, losses are those of the canvas with the photo there. With `gray`, the gradient is that of a
+    canvas whose channels are equal, so that they stay equal. `on_part` is called after every tile; `Stop`
+    raised in it ends the evaluation.
 
     Raises:
         InputError: Two losses have the same name.
@@ -112,6 +113,7 @@ class Objective:
         tile: int | None = None,
         *,
         protection: Protection | None = None,
+        gray: bool = False,
         on_part: Callable[[], None] | None = None,
     ) -> None:
         self.network = FeatureExtractor.of(network)
@@ -123,7 +125,7 @@ class Objective:
         self.layers = sorted({layer for loss in self.losses for layer in loss.layers})
         self.scale = math.fsum(abs(loss.weight) for loss in self.losses) or 1.0
         self.shares = [_rounded(loss.weight / self.scale) for loss in self.losses]
-        self.protection = protection
+        self.protection, self._gray = protection, gray
         self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
         self._settling = SETTLING
@@ -152,6 +154,8 @@ class Objective:
         total, *values, finite = torch.cat([numbers, sound]).tolist()  # the one wait for a device
         if self.protection is not None:
             self.protection.reduce(gradient)
+        if self._gray:
+            gradient.copy_(gradient.mean(1, keepdim=True))
         return Evaluation(total, gradient, self._by_name(values), bool(finite))
 
     @torch.no_grad()

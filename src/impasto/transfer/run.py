@@ -173,6 +173,10 @@ class Run:
         """Return the pictures at a scale."""
         return self.inputs.at(scale, self.runtime.device, self.shared)
 
+    def paints_gray(self, pictures: ScaledInputs) -> bool:
+        """Whether the canvas stays gray, as all inputs are; the published formulas leave it its colors."""
+        return self.settings.convention == "mean" and not self.extra_losses and pictures.gray
+
     def start_scale(self, pictures: ScaledInputs, canvas: Tensor) -> None:
         """Bind losses and objective to the pictures of a scale, and give the solver its canvas, (1, 3, H, W).
 
@@ -187,7 +191,7 @@ class Run:
             self._restore_solver()
         self.note_state()
         self.photo = None if state.scale == self._finest else pictures.content
-        self.protection = Protection.of(pictures)
+        self.protection, self.gray = Protection.of(pictures), self.paints_gray(pictures)
         losses = build_losses(
             self.network, pictures, self.settings, self.shared,
             tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
@@ -210,7 +214,7 @@ class Run:
         """Make the objective of losses with their weights."""
         tile = self.state.tile or None
         self.objective = Objective(
-            self.network, losses, tile, protection=self.protection, on_part=self.on_part
+            self.network, losses, tile, protection=self.protection, gray=self.gray, on_part=self.on_part
         )
         if tile and self.objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
@@ -384,7 +388,8 @@ class Run:
         if not self.kept_memory:
             hardware.give_back_freed_memory()
         full = self.schedule[-1]
-        picture = self.inputs.picture(canvases.resize(canvas, full.height, full.width))
+        canvas = canvases.resize(canvas, full.height, full.width)
+        picture = self.inputs.picture(canvas, gray=self.gray)
         again = not self.extra_losses and self.reason in REPEATABLE
         again = again and all(scale.reason != End.OUT_OF_MEMORY for scale in self.state.scales)
         recipe = self.recipe(pixels=picture.pixels_sha256(), reproducible=again)

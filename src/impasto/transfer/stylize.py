@@ -3,7 +3,8 @@
 At each scale, coarse to fine, the photo's features and the paintings' Gram matrices become targets, the
 canvas goes through the network, and a solver moves its pixels until both fit.
 Source: Gatys, Ecker and Bethge 2016. Departures of the defaults from the paper: mean losses, the photo as
-start, coarse to fine, pixels kept in the range of a file; `Settings.preset("paper")` has none of them.
+start, coarse to fine, pixels kept in the range of a file, faint noise where the start is exactly even, a gray
+result of gray pictures; `Settings.preset("paper")` has none of them.
 """
 
 import threading
@@ -264,8 +265,9 @@ def next_canvas(run: Run, pictures: ScaledInputs) -> Tensor:
     if run.state.solver:
         canvas: Tensor = run.state.solver["canvas"].to(pictures.content.device)
         return canvas
+    photo = None
     if run.canvas is None or run.photo is None:
-        return canvases.start(
+        canvas = canvases.start(
             settings.init,
             noise=settings.init_noise,
             seed=settings.seed,
@@ -273,6 +275,11 @@ def next_canvas(run: Run, pictures: ScaledInputs) -> Tensor:
             style=pictures.styles[0],
             picture=pictures.picture,
         )
-    # Detail of the photo only helps where the photo has any say at all.
-    detail = settings.detail if settings.content_term else 0.0
-    return canvases.grow(run.canvas, run.photo, pictures.content, detail)
+    else:
+        # Detail of the photo only helps where the photo has any say at all.
+        detail = settings.detail if settings.content_term else 0.0
+        canvas, photo = canvases.grow(run.canvas, run.photo, pictures.content, detail), pictures.content
+    if settings.convention != "mean":  # the published formulas have the published start
+        return canvas
+    canvas = canvases.unevened(canvas, settings.seed, photo)
+    return canvases.grayed(canvas) if run.paints_gray(pictures) else canvas

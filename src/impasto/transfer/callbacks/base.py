@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -59,6 +60,6 @@ class OnStep(Callback):
             seconds=record.seconds,
             left=run.seconds_left(),
             _canvas=canvas,
-            _finish=run.inputs.picture,
+            _finish=partial(run.inputs.picture, gray=run.gray),
         )
         self._function(step)
