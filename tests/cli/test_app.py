@@ -338,7 +338,7 @@ BAD = [
     (["photo.png", "painting.png", "-o", "out"], 2, "suffix"),
     (["photo.png", "painting.png", "-o", "--force"], 2, "--force"),
     (["photo.png", "painting.png", "-o", "no/out.png"], 3, "the folder no does not exist"),
-    (["photo.png", "painting.png", "-o", "a-folder"], 3, "a-folder is a folder"),
+    (["photo.png", "painting.png", "-o", "no-folder/"], 3, "the folder no-folder/ does not exist"),
     (["photo.png", "painting.png", "-o", "/proc/out.png"], 3, "/proc"),
     (["photo.png", "painting.png", "-o", "-", "--recipe"], 2, "--recipe"),
     (["photo.png", "painting.png", "-o", "o.jpg", "--bits", "16"], 2, "16 bits"),

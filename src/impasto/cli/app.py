@@ -32,6 +32,7 @@ from impasto.cli.commands.weights import app as weights_app
 from impasto.cli.console import complain, escape, mute, out
 from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import Interrupted, signals
+from impasto.cli.suggestions import check_single_dashes, flag_hint
 from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
@@ -41,6 +42,7 @@ HELP_WIDTH = 100  # columns of the long help
 # which costs other programs, such as a second impasto, half of the processor: see docs/performance.md.
 SPINS = "3000"
 OUT_OF_MEMORY = re.compile(r"allocate|out of memory", re.IGNORECASE)  # in messages of torch
+HINT = re.compile("Did you mean|without a flag")  # what to do is said
 PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library in messages
 
 EXAMPLES = """\
@@ -126,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
             if {*help.FLAGS, *help.ALL_FLAGS} & set(tokens):
                 return _print_help(tokens)
+            check_single_dashes(tokens)
             code = app(hide_dashes(tokens), exit_on_error=False, print_error=False)
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
@@ -146,7 +149,7 @@ def _failed(error: BaseException) -> int:
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
         message = " ".join(_parser_message(error).replace(DASH, "-").split())
-        if "Did you mean" not in message:
+        if not HINT.search(message):
             chain = [name for name in error.command_chain or () if not name.startswith("-")]
             # A flag that is unknown is in no help; the long one has all.
             which = "--help-all" if isinstance(error, UnknownOptionError) else "--help"
@@ -173,9 +176,12 @@ def _parser_message(error: CycloptsError) -> str:
         return f"{error.argument.name.lstrip('-').upper()} is missing."
     if isinstance(error, UnknownOptionError):
         option = error.token.keyword or error.token.value
+        option = option.partition("=")[0]
         if os.path.lexists(option):
             name = printable(option)
             return f"{name} is taken for a flag; write the file as ./{name}."
+        names = [name for item in error.argument_collection for name in item.names]
+        return f"Unknown option: {printable(option)}.{flag_hint(option, names)}"
     if isinstance(error, CoercionError) and error.target_type is bool and error.token:
         flag, value = error.token.keyword or "", printable(error.token.value)
         return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."

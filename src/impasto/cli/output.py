@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Model
 from impasto.config.output import Output
-from impasto.errors import InputError
+from impasto.errors import InputError, OutputError
 from impasto.messages import printable
 from impasto.system.fallback import shortened
 from impasto.system.files import WRITABLE, check_target
@@ -81,7 +82,11 @@ def plan_output(
         OutputError: A file exists already, or cannot be written.
     """
     name, stem = flags.output, shortened(stem)
-    target = free_name(Path(f"{stem}{suffix}"), flags) if name is None else Path(name)
+    folder = named_folder(name)
+    if name is None or folder is not None:
+        target = free_name((folder or Path()) / f"{stem}{suffix}", flags)
+    else:
+        target = Path(name)
     plan = OutputPlan(
         target=None if name == "-" else target,
         stem=stem,
@@ -99,11 +104,15 @@ def plan_output(
     if plan.save_settings is not None:
         check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
     if name == "-":
+        if sys.stdout.isatty():
+            raise InputError("-o -: standard output is the terminal; write > out.png after it, or -o out.png")
         for needing in ("recipe", "report", "json", "save_every"):
             if getattr(flags, needing):
                 raise InputError(f"{flag(needing)} needs a file: give -o a name, not -")
     elif name == "":
         raise InputError("-o: the name is empty; give one such as out.png")
+    elif folder is not None:
+        check_targets(plan, plan.inputs)
     elif name is not None:
         if name.startswith("-"):
             raise InputError(
@@ -112,6 +121,21 @@ def plan_output(
         check_suffix(target, output.bits)
         check_targets(plan, plan.inputs)
     return plan
+
+
+def named_folder(name: str | None) -> Path | None:
+    """Return the folder that a name for the result means: one that is there, or that ends as one does.
+
+    Raises:
+        OutputError: It is not there.
+    """
+    if not name or name == "-":
+        return None
+    if os.path.isdir(name):  # noqa: PTH112  it does not raise for a name that is too long
+        return Path(name)
+    if name.endswith(("/", os.sep)):
+        raise OutputError(f"the folder {printable(name)} does not exist; create it first")
+    return None
 
 
 def _checkpoint(flags: Flags) -> Path | None:

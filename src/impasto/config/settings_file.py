@@ -87,6 +87,8 @@ def read_preset(name: str) -> SettingsFile:
     """
     presets = preset_paths()
     if name not in presets:
+        name = name.lower()
+    if name not in presets:
         label = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."
         raise SettingsError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
 from impasto.cli.arguments import PictureArguments, picture_arguments
-from impasto.cli.checks import check_no_budget, check_options, check_pictures, check_start, whole
+from impasto.cli.checks import check_no_budget, check_options, check_start, paintings, roles, whole
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
@@ -23,7 +23,7 @@ from impasto.cli.flags import (
     takes,
     typed,
 )
-from impasto.cli.output import OutputPlan, plan_output
+from impasto.cli.output import OutputPlan, named_folder, plan_output
 from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
@@ -69,7 +69,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
     interrupted one. Values keep their order, from left to right and from top to bottom.
     """
-    check_pictures(content, styles, flags)
+    styles = paintings(content, styles, flags)
     if flags.output == "-" and flags.pick is None:
         raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
     vary = grid_axes.parse(flags.vary)
@@ -102,7 +102,7 @@ def _paint_grid(axes: Axes, resolved: ResolvedSettings, arguments: PictureArgume
         from impasto.transfer.grids.grid import run_grid
         from impasto.transfer.grids.plan import plan_grid
 
-        for note in resolved.notes:
+        for note in filter(None, [roles(arguments.content, _names(arguments)), *resolved.notes]):
             progress.say(note)
         pictures = arguments.open(resolved.input, progress)
         plan = plan_grid(
@@ -143,7 +143,8 @@ def _paint_cell(
     limits = resolved.input
     plan = plan_output(stem, arguments.names, resolved.output, flags, limits=limits)
     arguments.read(limits)
-    return run.paint(plan, resolved, arguments, [cell.label])
+    said = filter(None, [roles(arguments.content, _names(arguments)), cell.label])
+    return run.paint(plan, resolved, arguments, list(said))
 
 
 # --- before any work -----------------------------------------------------------------------------
@@ -203,6 +204,10 @@ class GridFiles:
         return own
 
 
+def _names(arguments: PictureArguments) -> list[str]:
+    return [style.picture for style in arguments.styles]
+
+
 def _stem(arguments: PictureArguments) -> str:
     """Return how default names begin; room is left for what follows."""
     return shortened(arguments.stem)[:LONGEST_STEM]
@@ -214,7 +219,9 @@ def _plan_sheet(
     """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
     stem = _stem(arguments)
     # The same name each time, so that the same command finds its cells again.
-    name = f"{stem}-grid.png" if flags.output is None else flags.output
+    name, folder = flags.output or f"{stem}-grid.png", named_folder(flags.output)
+    if folder is not None:
+        name = str(folder / f"{stem}-grid.png")
     files = GridFiles(Path(name))
     replaces = flags.force or files.are_of(axes.places, arguments)
     flags = replace(flags, output=name, force=replaces)

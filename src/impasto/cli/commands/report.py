@@ -8,7 +8,7 @@ from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
 from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed
-from impasto.cli.output import OutputPlan
+from impasto.cli.output import OutputPlan, named_folder
 from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
@@ -28,7 +28,7 @@ QUICK = "--quick makes a page without it"
 @takes(
     [
         PICTURE,
-        parameter("output", Path, "File to write, .html. [default: PICTURE.html here]",
+        parameter("output", Path, "File to write, .html, or folder. [default: PICTURE.html here]",
             short=["-o"], allow_leading_hyphen=True, converter=typed),
         switch("quick", "Do not make the picture again: a page without losses and course, from the "
             "picture, its recipe, and those of its inputs that are found."),
@@ -79,6 +79,8 @@ def _target(picture: str, output: str | None) -> Path:
     """Return where the page goes."""
     if output is None:
         return Path(shortened(Path(picture).stem) + ".html")
+    if (folder := named_folder(output)) is not None:
+        return folder / (shortened(Path(picture).stem) + ".html")
     if output in ("", "-"):
         raise InputError("-o: a page needs a file; give a name such as out.html")
     if Path(output).suffix.lower() not in (".html", ".htm"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
-from impasto.cli.checks import check_options, check_pictures, check_start
+from impasto.cli.checks import check_options, check_start, paintings, roles
 from impasto.cli.flags import BASE, OUTPUT, PICTURES, SAVING, Flags, generated, output_flag, parameter, takes
 from impasto.cli.output import free_name, plan_output
 from impasto.cli.samples import sample
@@ -34,7 +34,7 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
 
 def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     """Paint, and write the result."""
-    check_pictures(content, styles, flags)
+    styles = paintings(content, styles, flags)
     resolved = gather(flags)
     check_start(resolved.settings, flags)
     check_options(resolved.settings, flags)
@@ -44,7 +44,8 @@ def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     arguments.read(limits)
     if plan.save_settings is not None:
         publish(plan.save_settings, to_toml(resolved).encode(), overwrite=plan.force)
-    return run.paint(plan, resolved, arguments, resolved.notes)
+    messages = filter(None, [roles(content, styles), *resolved.notes])
+    return run.paint(plan, resolved, arguments, list(messages))
 
 
 DEMO_SIZE = parameter("size", int, f"Long edge of the result. [px; default: {DEMO['size']}]", "Size")

@@ -10,8 +10,9 @@ from typing import Any
 
 from impasto.config.model import is_table
 from impasto.config.settings import Settings
+from impasto.config.synonyms import name_hint
 from impasto.errors import SettingsError
-from impasto.messages import counted, did_you_mean, printable
+from impasto.messages import counted, printable
 
 MOST_CELLS = 400  # that run without being asked for twice
 LONGEST_NAME = 120  # characters of a cell's file name, without its ending
@@ -106,7 +107,7 @@ def known(name: str, called: str = "vary") -> str:
     """Return the name of a setting, or refuse it; `called` is what the user varies settings with."""
     if name in Settings.model_fields:
         return name
-    hint = did_you_mean(name, Settings.model_fields)
+    hint = name_hint(name, Settings.model_fields)
     hint = hint or f" Known: {', '.join(Settings.model_fields)}."
     raise SettingsError(f"{called}: unknown setting '{printable(name)}'.{hint}")
 
@@ -146,7 +147,7 @@ def _axis(field: str, values: Iterable[Any], called: str) -> Axis:
     for value in values:
         if isinstance(value, str) and not value:
             raise SettingsError(f"{called}: a value is empty; give values as in {field}=1,2")
-        checked = Settings.with_names({field: value}, {field: called})
+        checked = Settings.from_texts({field: value}, {field: called})
         converted = getattr(checked, field)
         if converted in found:
             raise SettingsError(f"{called}: {worded(converted)} is given twice; leave one out")
