@@ -71,6 +71,7 @@ class Flags:
     pick: str | None = None
     yes: bool = False
     inputs: Sequence[str] = ()
+    list: bool = False
     quick: bool = False
     only: str | None = None
     rounds: str | None = None

@@ -21,7 +21,7 @@ from impasto.messages import printable
 from impasto.system.fallback import shortened
 from impasto.system.files import WRITABLE, check_target
 
-SAVED = {"target", "stem", "output", "limits", "force", "recipe", "report", "save_every"}
+SAVED = {"target", "stem", "output", "limits", "force", "recipe", "report", "save_every", "folder"}
 SWITCHES = ("force", "recipe", "report", "no_checkpoint", "quiet", "verbose")
 
 
@@ -31,6 +31,7 @@ class OutputPlan(Model):
     Attributes:
         target: The picture; None for standard output.
         stem: Of names where there is no target.
+        folder: Where the command was called.
         inputs: Files that are never written over.
         limits: Those that the inputs are read with.
         save_every: Evaluations between intermediate pictures; 0 for none.
@@ -41,6 +42,7 @@ class OutputPlan(Model):
 
     target: Path | None = None
     stem: str = ""
+    folder: Path | None = None
     inputs: tuple[Path, ...] = ()
     output: Output = Output()
     limits: Input | None = None
@@ -90,6 +92,7 @@ def plan_output(
     plan = OutputPlan(
         target=None if name == "-" else target,
         stem=stem,
+        folder=current_folder(),
         inputs=tuple(Path(item) for item in (*inputs, flags.settings or "-") if item != "-"),
         output=output,
         limits=limits,
@@ -121,6 +124,14 @@ def plan_output(
         check_suffix(target, output.bits)
         check_targets(plan, plan.inputs)
     return plan
+
+
+def current_folder() -> Path | None:
+    """Return the folder where the command is called; None where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def named_folder(name: str | None) -> Path | None:
