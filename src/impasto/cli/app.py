@@ -33,6 +33,7 @@ from impasto.cli.console import complain, escape, mute, out
 from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import Interrupted, signals
 from impasto.cli.suggestions import check_single_dashes, flag_hint
+from impasto.cli.watch import json_lines
 from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
@@ -120,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPINS
     escape()
+    json_lines.begin(None)
     try:
         with signals.watched():
             if tokens == ["help"]:
@@ -139,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line and return the exit code."""
     if isinstance(error, Interrupted):
-        return int(signals.code or ExitCode.INTERRUPTED)
+        code = int(signals.code or ExitCode.INTERRUPTED)
+        json_lines.error("interrupted; nothing is saved", code)
+        return code
     if isinstance(error, SystemExit):
         raise error
     if isinstance(error, KeyboardInterrupt):

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 
+from impasto.cli.watch import json_lines
 from impasto.errors import OutputError
 from impasto.messages import printable, reason
 
@@ -49,6 +50,8 @@ def mute() -> None:
 
 def complain(message: str, code: int) -> int:
     """Write one line of error to standard error and return the exit code."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"impasto: error: {printable(message)}\n")
+    json_lines.error(message, code)
+    if json_lines.stream is not sys.stderr:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"impasto: error: {printable(message)}\n")
     return int(code)

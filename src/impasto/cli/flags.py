@@ -45,6 +45,7 @@ class Flags:
     checkpoint: str | None = None
     no_checkpoint: bool = False
     json: bool = False
+    preview: str | None = None
     quiet: bool = False
     verbose: bool = False
     # where settings come from
@@ -267,7 +268,10 @@ SAVING = [
     parameter("checkpoint", Path, "File from which impasto resume continues after an interruption. A run of "
         "over two minutes keeps one in the cache folder by itself. [default: not set]"),
     switch("no_checkpoint", "Keep no checkpoint, however long it takes."),
-    switch("json", "Print one JSON object instead of the name of the picture."),
+    parameter("preview", Path, "Keep a small picture of the work in this file while it goes on. "
+        "[default: not set]"),
+    switch("json", "Print one JSON object a line while it works: step, scale, error; the last, done, has all "
+        "about the result. With -o - they go to standard error."),
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
     switch("verbose", "Say more.", short=["-v"]),
 ]  # fmt: skip

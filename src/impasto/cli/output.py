@@ -12,6 +12,7 @@ from pydantic import Field
 
 from impasto.cli.checks import check_suffix, whole
 from impasto.cli.flags import Flags, flag
+from impasto.cli.watch import json_lines
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Model
@@ -21,7 +22,7 @@ from impasto.messages import printable
 from impasto.system.fallback import shortened
 from impasto.system.files import WRITABLE, check_target
 
-SAVED = {"target", "stem", "output", "limits", "force", "recipe", "report", "save_every", "folder"}
+SAVED = {"target", "stem", "output", "limits", "force", "recipe", "report", "save_every", "folder", "preview"}
 SWITCHES = ("force", "recipe", "report", "no_checkpoint", "quiet", "verbose")
 
 
@@ -36,7 +37,8 @@ class OutputPlan(Model):
         limits: Those that the inputs are read with.
         save_every: Evaluations between intermediate pictures; 0 for none.
         resumed: The run was interrupted before; its own intermediate pictures are replaced.
-        print_json: Print facts as JSON instead of the name of the picture.
+        preview: A small picture that is kept fresh while it works.
+        print_json: Print JSON lines instead of the name of the picture.
         troubles: What could not be written as requested, in one line each.
     """
 
@@ -51,6 +53,7 @@ class OutputPlan(Model):
     report: bool = False
     save_every: int = 0
     save_settings: Path | None = None
+    preview: Path | None = None
     checkpoint: Path | None = None
     no_checkpoint: bool = False
     resumed: bool = False
@@ -68,6 +71,7 @@ def plan_output(
     *,
     suffix: str = ".png",
     limits: Input | None = None,
+    own_preview: bool = False,
 ) -> OutputPlan:
     """Check everything about the output that can be checked before any work.
 
@@ -78,6 +82,7 @@ def plan_output(
         flags: What was typed.
         suffix: Of the default name.
         limits: Those that the inputs are read with.
+        own_preview: Whether the preview may be there already, from the run that is resumed.
 
     Raises:
         InputError: Flags do not go together, or a name is wrong.
@@ -98,18 +103,24 @@ def plan_output(
         limits=limits,
         save_every=0 if flags.save_every is None else whole("--save-every", flags.save_every, 1),
         save_settings=None if flags.save_settings is None else settings_target(flags.save_settings),
+        preview=None if flags.preview is None else Path(flags.preview),
         checkpoint=_checkpoint(flags),
         print_json=flags.json,
         **{switch: getattr(flags, switch) for switch in SWITCHES},
     )
     if plan.checkpoint is not None:
         check_target(plan.checkpoint, inputs=plan.inputs, overwrite=True)
+    if plan.preview is not None:
+        check_suffix(plan.preview, None)
+        check_target(plan.preview, inputs=plan.inputs, overwrite=plan.force or own_preview)
+        if plan.target is not None and plan.preview.absolute() == plan.target.absolute():
+            raise InputError(f"--preview {printable(plan.preview)} is also the picture; give another name")
     if plan.save_settings is not None:
         check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
     if name == "-":
         if sys.stdout.isatty():
             raise InputError("-o -: standard output is the terminal; write > out.png after it, or -o out.png")
-        for needing in ("recipe", "report", "json", "save_every"):
+        for needing in ("recipe", "report", "save_every"):
             if getattr(flags, needing):
                 raise InputError(f"{flag(needing)} needs a file: give -o a name, not -")
     elif name == "":
@@ -124,6 +135,12 @@ def plan_output(
         check_suffix(target, output.bits)
         check_targets(plan, plan.inputs)
     return plan
+
+
+def begin_lines(flags: Flags) -> None:
+    """Begin with JSON lines if they are requested: on standard output, unless that is the picture's."""
+    if flags.json:
+        json_lines.begin(sys.stderr if flags.output == "-" else sys.stdout)
 
 
 def current_folder() -> Path | None:
@@ -200,8 +217,8 @@ def numbered(target: Path, evaluations: int) -> Path:
 
 def saved_output(plan: OutputPlan) -> dict[str, Any]:
     """Return what a checkpoint keeps of a plan, as JSON has it."""
-    target = None if plan.target is None else plan.target.absolute()
-    return plan.changed(target=target).model_dump(mode="json", include=SAVED)
+    target, preview = (path and path.absolute() for path in (plan.target, plan.preview))
+    return plan.changed(target=target, preview=preview).model_dump(mode="json", include=SAVED)
 
 
 def settings_target(name: str) -> Path:

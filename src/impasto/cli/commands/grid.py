@@ -1,6 +1,5 @@
 """`impasto grid`: the same pictures with many settings, on one sheet. torch comes late."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,10 +22,11 @@ from impasto.cli.flags import (
     takes,
     typed,
 )
-from impasto.cli.output import OutputPlan, named_folder, plan_output
+from impasto.cli.output import OutputPlan, begin_lines, named_folder, plan_output
 from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
+from impasto.cli.watch import json_lines
 from impasto.config.output import Output
 from impasto.errors import End, ExitCode, ImpastoError, InputError, OutputError, SettingsError
 from impasto.image.xmp import read_recipe
@@ -69,6 +69,7 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
     interrupted one. Values keep their order, from left to right and from top to bottom.
     """
+    begin_lines(flags)
     styles = paintings(content, styles, flags)
     if flags.output == "-" and flags.pick is None:
         raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
@@ -256,7 +257,10 @@ def _callbacks(
 
     def on_step(step: "Step") -> None:
         signals.running = True  # from now on a signal ends the grid cleanly
+        place = plan.axes.places[pace.index]
+        json_lines.cell = {"row": place.row, "column": place.column}
         progress.step(step)
+        json_lines.step(step, pace)
         stop()
 
     def on_cell(cell: "Cell") -> None:
@@ -286,6 +290,12 @@ def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, 
     table = grid.to_csv().encode()
     csv_path, more_trouble = save_or_fall_back(files.csv, table, overwrite=force, what="table")
     troubles = "; ".join(filter(None, [trouble, more_trouble]))
+    if not plan.print_json:
+        out(printable(path))
+    spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
+    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
+    progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
+    code = _report(grid, progress, troubles, code)
     facts = {
         "path": str(path),
         "csv_path": str(csv_path),
@@ -293,13 +303,16 @@ def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, 
         "stopped": grid.stopped or None,
         "cells": list(map(_as_json, grid.cells)),
     }
-    out(json.dumps(facts) if plan.print_json else printable(path))
-    spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
-    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
-    progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
+    json_lines.write("done", facts)
+    return code
+
+
+def _report(grid: "Grid", progress: Progress, troubles: str, code: int) -> int:
+    """Say which cells are missing or failed, and return the exit code."""
     if grid.missing:
         verb = "is" if len(grid.missing) == 1 else "are"
         of_all = f"{len(grid.missing)} of {counted(len(grid.cells), 'cell')}"
+        again = "; the same command again continues" if grid.stopped else ""
         progress.say(f"{of_all} {verb} missing and left blank{again}")
     if troubles:
         return complain(troubles, ExitCode.RESOURCE)

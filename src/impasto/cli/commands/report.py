@@ -144,7 +144,7 @@ def _replayed(
     progress.say(f"making the picture again for its losses; the first time took {took}")
     styles = [style.picture for style in inputs.styles]
     capture = RunCapture(inputs.content, styles)
-    on_step = run.step_callback(plan, progress, "the same run again", capture)
+    on_step = run.step_callback(plan, progress, run.and_time("the same run again"), capture)
     result = repeat(recipe, inputs, weights=weights, on_step=on_step)
     if run.signals.code is not None:
         note = "The run was made again only in part: course and losses end where Ctrl-C ended it."

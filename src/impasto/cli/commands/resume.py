@@ -10,7 +10,7 @@ from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, WEIGHTS
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import SAVING, Flags, argument, generated, output_flag, switch, takes
-from impasto.cli.output import OutputPlan, check_targets, current_folder, free_name, plan_output
+from impasto.cli.output import OutputPlan, begin_lines, check_targets, current_folder, free_name, plan_output
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
@@ -46,6 +46,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
     from impasto.system import hardware
     from impasto.transfer import resume as resume_module
 
+    begin_lines(flags)
     if flags.list:
         return _list(json=flags.json)
     with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
@@ -61,7 +62,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
             inputs = unfinished.inputs(flags.inputs, plan.limits)
             check_targets(plan, inputs.paths)
             capture = run.run_capture(plan, inputs.content, [style.picture for style in inputs.styles])
-            message = f"continuing after {unfinished.evaluations} evaluations"
+            message = run.and_time(f"continuing after {unfinished.evaluations} evaluations")
             result = unfinished.complete(
                 inputs,
                 weights=flags.weights,
@@ -80,7 +81,10 @@ def _choose() -> "UnfinishedRun":
     from impasto.transfer.callbacks import checkpoint_folder
     from impasto.transfer.callbacks.unfinished_runs import known_runs
 
-    runs, folder = [found for found in known_runs() if not checkpoint_folder.at_work(found.path)], current_folder()
+    runs, folder = (
+        [found for found in known_runs() if not checkpoint_folder.at_work(found.path)],
+        current_folder(),
+    )
     for found in runs:
         if found.belongs_to(folder):
             return found
@@ -133,7 +137,7 @@ def _as_json(run: "UnfinishedRun") -> dict[str, Any]:
         "seconds_old": round(run.age, 1),
         "folder": str(run.folder) if run.folder else None,
         "target": run.target,
-        "at_work": checkpoint_folder.at_work(found.path),
+        "at_work": checkpoint_folder.at_work(run.path),
         "problem": run.problem or None,
     }
 
@@ -146,6 +150,7 @@ def _plan(unfinished: "Unfinished", flags: Flags) -> OutputPlan:
         flags,
         recipe=flags.recipe or saved.recipe,
         report=flags.report or saved.report,
+        preview=flags.preview or (str(saved.preview) if saved.preview else None),
         save_every=flags.save_every or (str(saved.save_every) if saved.save_every else None),
     )
     force = flags.force or saved.force
@@ -157,7 +162,8 @@ def _plan(unfinished: "Unfinished", flags: Flags) -> OutputPlan:
         flags, force = replace(flags, output=str(target)), force or replaces
     stem = saved.stem or "-".join(Path(item.name).stem for item in (recipe.content, *recipe.styles))
     limits = limits_of(flags, saved.limits)
-    plan = plan_output(stem, [], saved.output, replace(flags, force=force), limits=limits)
+    own = saved.preview is not None and flags.preview == str(saved.preview)
+    plan = plan_output(stem, [], saved.output, replace(flags, force=force), limits=limits, own_preview=own)
     return plan.changed(resumed=True)
 
 

@@ -8,7 +8,7 @@ from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.checks import check_options, check_start, paintings, roles
 from impasto.cli.flags import BASE, OUTPUT, PICTURES, SAVING, Flags, generated, output_flag, parameter, takes
-from impasto.cli.output import free_name, plan_output
+from impasto.cli.output import begin_lines, free_name, plan_output
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather, to_toml
 from impasto.config.output import Output
@@ -34,6 +34,7 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
 
 def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     """Paint, and write the result."""
+    begin_lines(flags)
     styles = paintings(content, styles, flags)
     resolved = gather(flags)
     check_start(resolved.settings, flags)
