@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from impasto._version import __version__
 from impasto.cli import help
 from impasto.cli.commands import doctor as doctor_command
-from impasto.cli.commands import estimate, experiment, grid, report, reproduce, resume, show
+from impasto.cli.commands import estimate, experiment, grid, looks, report, reproduce, resume, show
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
 from impasto.cli.commands.weights import app as weights_app
@@ -51,7 +51,7 @@ Examples:
   impasto photo.jpg painting.jpg             paint; writes photo-painting.png
   impasto photo.jpg painting.jpg -o out.tif --bits 16
   impasto photo.jpg painting.jpg --size 1024 --style-weight 300
-  impasto photo.jpg a.jpg b.jpg --style-weights 0.7,0.3
+  impasto photo.jpg --style a.jpg --style b.jpg
   impasto photo.jpg painting.jpg --preset paper
   impasto other.jpg painting.jpg --settings out.png   as an earlier picture
   impasto show out.png                       how a picture was made
@@ -82,7 +82,7 @@ app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTION
 app.command(resume.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
 app.command(report.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
-app.command(settings_commands.presets, **PLAIN)
+app.command(settings_commands.presets, usage="Usage: impasto presets [NAME] [OPTIONS]", **PLAIN)
 app.command(estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
 app.command(
     experiment.experiment,
@@ -92,6 +92,7 @@ app.command(
 app.command(
     grid.grid, usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]", **PLAIN
 )
+app.command(looks.looks, usage="Usage: impasto looks CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
 weights_app.help_epilogue = ""
 app.command(weights_app)
 app.command(doctor_command.layers, **PLAIN)

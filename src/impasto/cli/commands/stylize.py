@@ -19,7 +19,7 @@ from impasto.system.files import publish
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
-    "grid", "weights", "layers", "doctor", "demo", "completion",
+    "grid", "looks", "weights", "layers", "doctor", "demo", "completion",
 )  # fmt: skip
 
 
