@@ -57,9 +57,9 @@ def test_values(value, allowed, hint) -> None:
 
 
 def test_the_library_and_settings_files_suggest_the_same() -> None:
-    with pytest.raises(SettingsError, match="'iterations'. Did you mean evaluations"):
+    with pytest.raises(SettingsError, match=r"'iterations'\. Did you mean evaluations"):
         Settings(iterations=3)
-    with pytest.raises(SettingsError, match="'tv_weight'. Did you mean total_variation"):
+    with pytest.raises(SettingsError, match=r"'tv_weight'\. Did you mean total_variation"):
         Settings.check_types({"tv_weight": 3.0})
     with pytest.raises(SettingsError, match="Did you mean average"):
         Settings(pooling="avg")

@@ -10,8 +10,8 @@ from impasto.messages import did_you_mean
 
 _NAMES = {  # ours -> what it is called elsewhere
     "evaluations": "iterations iters iter n_iter num_iter num_iters num_iterations max_iter max_iterations "
-    "niter steps n_steps num_steps max_steps epochs n_epochs num_epochs rounds passes initial_iterations",
-    "size": "width height image_size img_size imsize image_width image_height max_size max_dim max_side "
+    "niter steps n_steps num_steps max_steps epochs n_epochs num_epochs passes initial_iterations",
+    "size": "width height image_size img_size imsize image_width image_height max_size max_dim "
     "resolution res output_size out_size result_size target_size end_scale end_size resize scale dimension "
     "long_edge dimensions",
     "min_size": "min_scale start_size start_scale min_width coarsest",
@@ -33,7 +33,7 @@ _NAMES = {  # ours -> what it is called elsewhere
     "stroke": "style_scale style_size brush brush_size stroke_size brush_stroke style_scales strokes_size",
     "output": "out output_image output_file output_path output_dir outdir out_dir output_folder result dest "
     "destination save save_path outfile result_prefix to folder target",
-    "force": "overwrite replace yes clobber f",
+    "force": "overwrite replace clobber f",
     "solver": "optimizer optimiser optim method algorithm",
     "init": "initial start initialization initialisation init_type start_from",
     "init noise": "random random_init init_random noise_init from_noise white_noise",
