@@ -35,6 +35,16 @@ def out(result: str | bytes) -> None:
         raise OutputError(f"cannot write to standard output: {reason(error)}") from error
 
 
+def begin_json_lines(*, beside_a_picture: bool) -> None:
+    """Write JSON lines from now on: to standard output, or standard error where a picture goes there."""
+    json_lines.begin(sys.stderr if beside_a_picture else sys.stdout)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
 def escape() -> None:
     r"""Have characters that the terminal's encoding lacks written as escapes, such as `\u732b`."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from pydantic import Field
 
 from impasto.cli.checks import check_suffix, whole
+from impasto.cli.console import begin_json_lines, is_terminal
 from impasto.cli.flags import Flags, flag
-from impasto.cli.watch import json_lines
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Model
@@ -118,7 +117,7 @@ def plan_output(
     if plan.save_settings is not None:
         check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
     if name == "-":
-        if sys.stdout.isatty():
+        if is_terminal():
             raise InputError("-o -: standard output is the terminal; write > out.png after it, or -o out.png")
         for needing in ("recipe", "report", "save_every"):
             if getattr(flags, needing):
@@ -140,7 +139,7 @@ def plan_output(
 def begin_lines(flags: Flags) -> None:
     """Begin with JSON lines if they are requested: on standard output, unless that is the picture's."""
     if flags.json:
-        json_lines.begin(sys.stderr if flags.output == "-" else sys.stdout)
+        begin_json_lines(beside_a_picture=flags.output == "-")
 
 
 def current_folder() -> Path | None:

@@ -145,9 +145,9 @@ def _stylize(
         time = "" if seconds is None else f", about {duration(seconds)}"
         full_size = ""
         if factor is not None:
-            times = (
-                f"{factor:.0f} times as long" if seconds is None else f"about {duration(factor * seconds)}"
-            )
+            times = f"{factor:.0f} times as long"
+            if seconds is not None:
+                times = f"about {duration(factor * seconds)}"
             full_size = f"; --size {long} for all of it takes {times}"
         return f"{width} x {height} px{time} (the photo is {photo.width} x {photo.height}{full_size}){how}"
 
@@ -248,13 +248,6 @@ def save_result(
 
     The page shows the captured run, with notes at its top.
     """
-    from impasto.transfer import speed
-
-    speed.note(result.recipe)
-    if plan.preview is not None:
-        preview = Preview(plan.preview, plan.output)
-        preview.write(result.picture)
-        plan.troubles.extend(filter(None, [preview.trouble]))
     target, written = None, {}
     if plan.target is None:
         _print_picture(plan, result)
@@ -280,6 +273,7 @@ def save_result(
             out(printable(target))
         if ".html" in written:
             progress.say(f"the page about it: {printable(written['.html'])}")
+    _note_end(plan, result)
     code = _report(plan, progress, result, checkpoints)
     facts = {
         "path": None if target is None else str(target),
@@ -296,6 +290,18 @@ def save_result(
     }
     json_lines.write("done", facts)
     return code
+
+
+def _note_end(plan: OutputPlan, result: "Result") -> None:
+    """Keep the speed of the run for the next one, and let the preview be the result."""
+    from impasto.transfer import speed
+
+    speed.note(result.recipe)
+    if plan.preview is not None:
+        preview = Preview(plan.preview, plan.output)
+        preview.write(result.picture)
+        if preview.trouble:
+            plan.troubles.append(preview.trouble)
 
 
 def _report(plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints") -> int:

@@ -57,8 +57,8 @@ def whole_photo(width: int, height: int, settings: Settings, runtime: Runtime) -
     """Return how many times as long a result in the photo's own size takes; None where it does not fit."""
     photo = [PictureShape("photo", width, height)]
     layers = layers_of(settings, ())
-    full = settings.changed(size=max(width, height))
     try:
+        full = settings.changed(size=max(width, height))
         ours, theirs = scales(photo, settings, layers), scales(photo, full, layers)
         found, limit = memory.plan_of(runtime, full, theirs, layers, 0)
     except ImpastoError:
