@@ -2,8 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+NEAR = 0.7  # how similar two words are at least, 0 to 1, to be taken for each other
 NOTE = 25  # level of the log between INFO and WARNING
 
 
@@ -12,9 +13,16 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean X?"` for the most similar known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def did_you_mean(word: str, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
+    """Return `" Did you mean X?"` for what a word means or the most similar known word, or an empty string.
+
+    `meant` has what other words mean: a known word, which may have more words after it.
+    """
+    words = list(known)
+    found = (meant or {}).get(word.lower().replace("-", "_"), "")
+    if found.partition(" ")[0] in words:
+        return f" Did you mean {found}?"
+    near = difflib.get_close_matches(word, words, n=1, cutoff=NEAR)
     return f" Did you mean {near[0]}?" if near else ""
 
 

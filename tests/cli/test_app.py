@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -22,7 +23,7 @@ import pyvips
 
 import impasto.network.weights.load
 import impasto.transfer.stylize
-from impasto.cli import app
+from impasto.cli import app, watch
 from impasto.cli.app import main
 from impasto.cli.flags import Flags, describe
 from impasto.cli.settings_sources import gather
@@ -30,9 +31,11 @@ from impasto.config.output import Output
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import ExitCode
+from impasto.errors import ExitCode, OutputError
 from impasto.image.picture import Picture
+from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
+from impasto.transfer import speed
 
 SMALL = ["--size", "48", "--evaluations", "2", "--threads", "1"]
 
@@ -145,7 +148,8 @@ def test_a_picture_is_made_and_its_name_printed(capsys, verb):
     assert main([*verb, "photo.png", "painting.png", *SMALL]) == 0
     said = capsys.readouterr()
     assert said.out == "photo-painting.png\n"
-    assert "48 x 36 px (the photo is 64 x 48; --size 64 for all of it)" in said.err
+    first = r"48 x 36 px, about \d+ s \(the photo is 64 x 48; --size 64 for all of it takes about \d+ s\)"
+    assert re.search(first, said.err)
     made = Picture.open("photo-painting.png")
     assert (made.width, made.height) == (48, 36)
 
@@ -198,9 +202,74 @@ def test_quality_overrides_the_evaluations_of_a_preset():
     assert resolved.settings.evaluations_per_scale == 25
 
 
-def test_json_is_one_object_on_standard_output(capsys):
+def events(text):
+    """The JSON lines of a run; each says its event and the version of the form."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["version"] for line in lines} == {1}
+    return lines
+
+
+def test_json_is_a_line_while_it_works_and_the_result_at_the_end(capsys):
+    more = ["--size", "64", "--min-size", "32", "--evaluations", "2", "--threads", "1"]
+    assert main(["photo.png", "painting.png", *more, "--json", "-q"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = events(said.out)
+    assert [line["event"] for line in lines] == ["scale", "step", "step", "scale", "step", "step", "done"]
+    assert [(line["width"], line["height"]) for line in lines if line["event"] == "scale"] == [
+        (32, 24), (64, 48)
+    ]  # fmt: skip
+    steps = [line for line in lines if line["event"] == "step"]
+    assert [step["evaluations"] for step in steps] == [1, 2, 3, 4]
+    assert [step["percent"] for step in steps] == [10.0, 20.0, 60.0, 100.0]
+    assert all({"total", "content", "style"} <= set(step["losses"]) for step in steps)
+    assert lines[-1]["path"] == "photo-painting.png"
+
+
+def test_json_with_the_picture_on_standard_output_goes_to_standard_error(monkeypatch, capsys):
+    result = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(result))
+    assert run("-o", "-", "--json") == 0
+    assert Picture.open(result.getvalue()).width == 48
+    lines = events(capsys.readouterr().err)
+    assert [line["event"] for line in lines] == ["scale", "step", "step", "done"]
+    assert lines[-1]["path"] is None
+
+
+@pytest.mark.parametrize("place", [[], ["-o", "-"]])
+def test_errors_are_lines_of_json_too(capsys, place):
+    assert main(["photo.png", "missing.png", "--json", *place]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    (line,) = events(said.err if place else said.out)
+    assert (line["event"], line["code"]) == ("error", ExitCode.USAGE)
+    assert "missing.png does not exist" in line["message"]
+    assert ("impasto: error: missing.png" in said.err) == (not place)
+
+
+def test_what_nobody_reads_does_not_end_the_run(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    assert run("--json", "-q") == 0
+    assert Picture.open("photo-painting.png").width == 48
+
+
+def test_numbers_that_json_does_not_have(capsys):
+    lines = watch.JsonLines()
+    stream = io.StringIO()
+    lines.begin(stream)
+    lines.write("step", {"losses": {"total": float("nan")}, "several": [float("inf"), 1.5]})
+    (line,) = events(stream.getvalue())
+    assert line["losses"] == {"total": None}
+    assert line["several"] == [None, 1.5]
+
+
+def test_json_has_all_about_the_result(capsys):
     assert run("--json", "--recipe") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = events(capsys.readouterr().out)[-1]
+    assert told["event"] == "done"
     assert told["path"] == "photo-painting.png"
     assert told["recipe_path"] == "photo-painting.json"
     assert told["evaluations"] == 2
@@ -259,7 +328,11 @@ def test_quiet_and_verbose(capsys):
 def test_plain_lines_have_no_escapes(capsys):
     assert run() == 0
     said = capsys.readouterr().err
-    assert "scale 1/1  48 x 36 px  evaluation 2/2  total " in said
+    assert re.search(r"^100 %  0 s left$", said, re.MULTILINE)
+    assert "total" not in said
+    assert run("-v") == 0
+    said = capsys.readouterr().err
+    assert re.search(r"^100 %  0 s left .*scale 1/1  48 x 36 px  evaluation 2/2  total ", said, re.MULTILINE)
     assert "\x1b" not in said
 
 
@@ -298,6 +371,159 @@ def test_demo(capsys, monkeypatch):
     assert capsys.readouterr().out == "demo-2.png\n"
     assert main(["demo", "--size", "48", "--force"]) == 0
     assert capsys.readouterr().out == "demo.png\n"
+
+
+# --- which picture is what ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders():
+    """Three photos in a folder, two paintings in another."""
+    for number, name in enumerate(("photos/1", "photos/2", "photos/3", "paintings/a", "paintings/b")):
+        Path(name).parent.mkdir(exist_ok=True)
+        picture(f"{name}.png", seed=number)
+
+
+def said_of(capsys, *arguments, code=0):
+    assert main([*arguments, *SMALL]) == code
+    return capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["photos/1.png", "photos/2.png", "photos/3.png", "paintings/a.png"],  # photos/*.png painting
+        ["photos/1.png", "paintings/a.png", "photos/2.png", "photos/3.png"],
+        ["photos/1.png", "./photos/2.png", "photos/../photos/3.png"],
+        ["photo.png", "painting.png", "photo.png"],
+    ],
+)
+@pytest.mark.parametrize("command", [[], ["estimate"], ["grid", "--vary", "seed=1,2"]])
+def test_pictures_of_the_photos_folder_are_not_taken_for_paintings(capsys, folders, command, names):
+    before = files()
+    line = said_of(capsys, *command, *names, code=ExitCode.USAGE).err
+    assert f"{names[0]} would be the photo" in line
+    assert f"impasto {names[0]} --style " in line
+    assert 'for photo in photos/*.jpg; do impasto "$photo"' in line
+    assert f"-o {names[-1]}" in line
+    assert files() == before
+
+
+def test_the_explicit_form_and_lists_for_each_painting_say_that_they_are_meant(capsys, folders):
+    paintings = ["photos/2.png", "photos/3.png"]
+    flags = [word for name in paintings for word in ("--style", name)]
+    said_of(capsys, "photos/1.png", *flags, "-o", "a.png")
+    said_of(capsys, "photos/1.png", *paintings, "--style-weights", "1,1", "-o", "b.png")
+    for name in ("a.png", "b.png"):
+        assert [style.name for style in read_recipe(name).styles] == ["2.png", "3.png"]
+    assert read_recipe("a.png").pixels_sha256 == read_recipe("b.png").pixels_sha256
+
+
+def test_several_paintings_are_said_first(capsys, folders):
+    said = said_of(capsys, "photos/1.png", "paintings/a.png", "paintings/b.png").err
+    first = said.splitlines()[0]
+    assert first.startswith("photo: photos/1.png; paintings: paintings/a.png, paintings/b.png")
+    assert "-o" in first
+    assert "paintings:" not in said_of(capsys, "photos/1.png", "paintings/a.png").err
+    loop = said_of(capsys, "photos/1.png", "photos/2.png", "--style", "paintings/a.png", code=2).err
+    assert "photos/2.png is too much" in loop
+
+
+def test_an_output_that_is_there_is_named_as_a_painting(capsys, folders):
+    picture("paintings/out.png", seed=9)
+    said = said_of(capsys, "photos/1.png", "paintings/a.png", "paintings/out.png").err
+    assert "paintings: paintings/a.png, paintings/out.png" in said.splitlines()[0]
+    line = said_of(capsys, "photos/1.png", "paintings/a.png", "nowhere.png", code=2).err
+    assert "nowhere.png does not exist, and would be a painting" in line
+    assert "-o nowhere.png" in line
+
+
+@pytest.mark.parametrize("folder_name", ["made", "made/"])
+def test_a_folder_as_output_gets_the_default_name(capsys, folder_name):
+    Path("made").mkdir()
+    assert run("-o", folder_name) == 0
+    assert run("-o", folder_name, "--recipe") == 0
+    assert capsys.readouterr().out == "made/photo-painting.png\nmade/photo-painting-2.png\n"
+    assert main(["reproduce", "made/photo-painting.png", "-o", folder_name, "--inputs", "."]) == 0
+    assert main(["demo", "--size", "32", "-o", folder_name, "--quality", "draft"]) == 0
+    assert main(["report", "made/photo-painting.png", "--quick", "-o", folder_name]) == 0
+    assert main(["grid", "photo.png", "painting.png", "--vary", "seed=1", *SMALL, "-o", folder_name]) == 0
+    made = {path.name for path in Path("made").iterdir()}
+    assert {"photo-painting-again.png", "photo-painting.html", "photo-painting-grid.png"} <= made
+    assert files() == ["made", "painting.png", "photo.png"]
+
+
+def test_a_picture_is_not_written_to_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert run("-o", "-") == ExitCode.USAGE
+    assert "standard output is the terminal" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="this system has no /dev/fd")  # noqa: PTH110
+def test_what_the_shell_pipes_in_is_read():
+    command = 'exec "$0" -c "$1" <(cat photo.png) <(cat painting.png) "${@:2}" --mask <(cat mask.png)'
+    Path("mask.png").write_bytes(Path("photo.png").read_bytes())
+    words = ["bash", "-c", command, sys.executable, DRIVER, *SMALL]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "pipe-pipe.png\n"
+    recipe = read_recipe("pipe-pipe.png")
+    assert recipe.content.sha256 == hashlib.sha256(Path("photo.png").read_bytes()).hexdigest()
+
+
+# --- while it works ------------------------------------------------------------------------------
+
+
+def test_the_preview_is_small_and_ends_as_the_picture(monkeypatch):
+    monkeypatch.setattr(watch, "FRESH", 0.0)
+    monkeypatch.setattr(watch, "SHARE", 1e9)
+    monkeypatch.setattr(watch, "PREVIEW", 24)
+    written = []
+    real = watch.Preview.write
+    monkeypatch.setattr(watch.Preview, "write", lambda self, made: written.append(made) or real(self, made))
+    assert run("--preview", "p.png", "-o", "out.png") == 0
+    assert len(written) == 3  # two evaluations and the result
+    assert Picture.open("p.png").width == 24
+    small = Picture.open("out.png").thumbnail(24)
+    assert (Picture.open("p.png").array(8) == small.array(8)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("photo.png", 3, "exists already"),
+        ("p.gif", 2, "Did you mean .png?"),
+        ("out.png", 2, "also the picture"),
+    ],
+)
+def test_a_preview_never_replaces_what_is_there(capsys, name, code, words):
+    kept = Path("photo.png").read_bytes()
+    assert run("--preview", name, "-o", "out.png") == code
+    assert words in capsys.readouterr().err
+    assert Path("photo.png").read_bytes() == kept
+
+
+def test_a_preview_that_cannot_be_written_does_not_end_the_run(monkeypatch, capsys):
+    def full(self, path, *arguments, **options):
+        raise OutputError(f"cannot write {path}: no space left on device")
+
+    monkeypatch.setattr(Picture, "save", full)
+    assert run("--preview", "p.png", "-o", "out.png") == ExitCode.RESOURCE
+    assert "p.png: no space left" in capsys.readouterr().err
+    assert Picture.open("out.png").width == 48
+
+
+def test_the_first_line_knows_the_speed_of_earlier_runs(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(speed, "LEAST", 1)
+    assert run() == 0
+    entries = json.loads((tmp_path / "cache" / "speed.json").read_text())
+    (tmp_path / "cache" / "speed.json").write_text(json.dumps(dict.fromkeys(entries, 100 / (48 * 36 * 2))))
+    capsys.readouterr()
+    assert run() == 0
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("48 x 36 px, about 1:40 min (the photo is 64 x 48; --size 64 for all of it takes")
+    assert "about 2:58 min)" in line  # (64 x 48) / (48 x 36) times as long
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -342,7 +568,7 @@ BAD = [
     (["photo.png", "painting.png", "-o", "out"], 2, "suffix"),
     (["photo.png", "painting.png", "-o", "--force"], 2, "--force"),
     (["photo.png", "painting.png", "-o", "no/out.png"], 3, "the folder no does not exist"),
-    (["photo.png", "painting.png", "-o", "a-folder"], 3, "a-folder is a folder"),
+    (["photo.png", "painting.png", "-o", "no-folder/"], 3, "the folder no-folder/ does not exist"),
     (["photo.png", "painting.png", "-o", "/proc/out.png"], 3, "/proc"),
     (["photo.png", "painting.png", "-o", "-", "--recipe"], 2, "--recipe"),
     (["photo.png", "painting.png", "-o", "o.jpg", "--bits", "16"], 2, "16 bits"),
@@ -433,7 +659,7 @@ def started(*arguments):
 def test_a_signal_saves_the_best(number, code):
     with started() as process:
         for line in process.stderr:
-            if "evaluation" in line:
+            if " % " in line:
                 break
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -453,7 +679,7 @@ def test_a_closed_terminal_saves_the_best():
     with subprocess.Popen(command, **streams, **own) as process:
         os.close(terminal)
         seen = b""
-        while b"evaluation" not in seen:
+        while b"%" not in seen:
             seen += os.read(master, 1000)
         os.close(master)
         process.wait(timeout=30)
@@ -479,7 +705,7 @@ def test_under_nohup_a_hangup_is_ignored():
         [*command, "--evaluations", "40", "-o", "out.png"], stderr=subprocess.PIPE, text=True
     ) as process:
         for line in process.stderr:
-            if "evaluation" in line:
+            if "%" in line:
                 break
         process.send_signal(signal.SIGHUP)
         err = process.communicate(timeout=60)[1]

@@ -190,7 +190,7 @@ def test_a_picture_that_ctrl_c_ended_is_made_again(capsys) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([*command, "-o", "out.png"], stdout=pipe, stderr=pipe, text=True) as run:
         for line in run.stderr:
-            if "evaluation" in line:
+            if " % " in line:
                 break
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)

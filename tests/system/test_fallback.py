@@ -174,7 +174,7 @@ def test_a_folder_that_vanishes_while_running(places, capsys, monkeypatch):
     monkeypatch.setattr(impasto.transfer.stylize, "stylize", vanish)
     assert run("-o", str(places / "full" / "out.png"), "--json") == ExitCode.RESOURCE
     out, line = error_line(capsys)
-    assert json.loads(out)["path"] == "out.png"
+    assert json.loads(out.splitlines()[-1])["path"] == "out.png"
     assert "no such file or directory" in line
     assert Picture.open("out.png").width == 48
 
@@ -207,7 +207,7 @@ def test_recipe_and_page_that_fail_do_not_take_the_picture_along(places, capsys,
     monkeypatch.setattr(fallback, "publish", no_text)
     assert run("-o", "out.png", "--recipe", "--report", "--json") == ExitCode.RESOURCE
     out, line = error_line(capsys)
-    told = json.loads(out)
+    told = json.loads(out.splitlines()[-1])
     assert (told["path"], told["recipe_path"], told["report_path"]) == ("out.png", None, None)
     assert "out.json" in line
     assert "out.html" in line

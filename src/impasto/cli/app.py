@@ -25,13 +25,15 @@ from pydantic import ValidationError
 from impasto._version import __version__
 from impasto.cli import help
 from impasto.cli.commands import doctor as doctor_command
-from impasto.cli.commands import estimate, experiment, grid, report, reproduce, resume, show
+from impasto.cli.commands import estimate, experiment, grid, looks, report, reproduce, resume, show
 from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
 from impasto.cli.commands.weights import app as weights_app
 from impasto.cli.console import complain, escape, mute, open_streams, out
 from impasto.cli.flags import DASH, hide_dashes
 from impasto.cli.run import Interrupted, signals
+from impasto.cli.suggestions import check_single_dashes, flag_hint
+from impasto.cli.watch import json_lines
 from impasto.config.model import error_text
 from impasto.errors import ExitCode, ImpastoError, InputError
 from impasto.messages import did_you_mean, printable
@@ -39,6 +41,7 @@ from impasto.system.process import limit_spinning
 
 HELP_WIDTH = 100  # columns of the long help
 OUT_OF_MEMORY = re.compile(r"allocate|out of memory", re.IGNORECASE)  # in messages of torch
+HINT = re.compile("Did you mean|without a flag")  # what to do is said
 PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library in messages
 
 EXAMPLES = """\
@@ -46,7 +49,7 @@ Examples:
   impasto photo.jpg painting.jpg             paint; writes photo-painting.png
   impasto photo.jpg painting.jpg -o out.tif --bits 16
   impasto photo.jpg painting.jpg --size 1024 --style-weight 300
-  impasto photo.jpg a.jpg b.jpg --style-weights 0.7,0.3
+  impasto photo.jpg --style a.jpg --style b.jpg
   impasto photo.jpg painting.jpg --preset paper
   impasto other.jpg painting.jpg --settings out.png   as an earlier picture
   impasto show out.png                       how a picture was made
@@ -77,7 +80,7 @@ app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTION
 app.command(resume.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
 app.command(report.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
 app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
-app.command(settings_commands.presets, **PLAIN)
+app.command(settings_commands.presets, usage="Usage: impasto presets [NAME] [OPTIONS]", **PLAIN)
 app.command(estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
 app.command(
     experiment.experiment,
@@ -87,6 +90,7 @@ app.command(
 app.command(
     grid.grid, usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]", **PLAIN
 )
+app.command(looks.looks, usage="Usage: impasto looks CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
 weights_app.help_epilogue = ""
 app.command(weights_app)
 app.command(doctor_command.layers, **PLAIN)
@@ -116,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     limit_spinning()
     escape()
+    json_lines.begin(None)
     try:
         with signals.watched():
             if tokens == ["help"]:
@@ -124,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise InputError("no photo given: impasto CONTENT STYLE [STYLE ...], or --help")
             if {*help.FLAGS, *help.ALL_FLAGS} & set(tokens):
                 return _print_help(tokens)
+            check_single_dashes(tokens)
             code = app(hide_dashes(tokens), exit_on_error=False, print_error=False)
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
@@ -134,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line and return the exit code."""
     if isinstance(error, Interrupted):
-        return int(signals.code or ExitCode.INTERRUPTED)
+        code = int(signals.code or ExitCode.INTERRUPTED)
+        json_lines.error("interrupted; nothing is saved", code)
+        return code
     if isinstance(error, SystemExit):
         raise error
     if isinstance(error, KeyboardInterrupt):
@@ -144,7 +152,7 @@ def _failed(error: BaseException) -> int:
         return int(ExitCode.RESOURCE)
     if isinstance(error, CycloptsError):
         message = " ".join(_parser_message(error).replace(DASH, "-").split())
-        if "Did you mean" not in message:
+        if not HINT.search(message):
             chain = [name for name in error.command_chain or () if not name.startswith("-")]
             # A flag that is unknown is in no help; the long one has all.
             which = "--help-all" if isinstance(error, UnknownOptionError) else "--help"
@@ -171,9 +179,12 @@ def _parser_message(error: CycloptsError) -> str:
         return f"{error.argument.name.lstrip('-').upper()} is missing."
     if isinstance(error, UnknownOptionError):
         option = error.token.keyword or error.token.value
+        option = option.partition("=")[0]
         if os.path.lexists(option):
             name = printable(option)
             return f"{name} is taken for a flag; write the file as ./{name}."
+        names = [name for item in error.argument_collection for name in item.names]
+        return f"Unknown option: {printable(option)}.{flag_hint(option, names)}"
     if isinstance(error, CoercionError) and error.target_type is bool and error.token:
         flag, value = error.token.keyword or "", printable(error.token.value)
         return f"{flag}={value}: give {flag} or --no-{flag.removeprefix('--')}, without a value."

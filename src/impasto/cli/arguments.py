@@ -19,7 +19,7 @@ from impasto.config.styles import REST, Mask, Style
 from impasto.errors import InputError, PictureError, SettingsError
 from impasto.inputs.picture_folder import files_in, is_folder
 from impasto.messages import counted, did_you_mean, printable
-from impasto.system.files import check_length, read_whole
+from impasto.system.files import check_length, is_pipe, read_whole
 
 if TYPE_CHECKING:
     from impasto.image.picture import Picture
@@ -75,8 +75,8 @@ class PictureArguments:
     @property
     def stem(self) -> str:
         """How default names of results begin: CONTENT-STYLE."""
-        photo = "stdin" if self.content == "-" else Path(self.content).stem
-        return "-".join([photo, *(Path(style.picture).stem for style in self.styles)])
+        photo = "stdin" if self.content == "-" else _stem(self.content)
+        return "-".join([photo, *(_stem(style.picture) for style in self.styles)])
 
     def read(self, limits: Input) -> None:
         """Read all files.
@@ -136,10 +136,15 @@ class PictureArguments:
         return seen
 
 
+def _stem(name: str) -> str:
+    """Return what a picture is called in the names of results; a pipe has only a number."""
+    return "pipe" if is_pipe(name) else Path(name).stem
+
+
 def read(name: str, limits: Input) -> tuple[str, bytes]:
     """Return an input's name for messages and all its bytes; `-` is standard input."""
     if name != "-":
-        return Path(name).name, read_whole(name, limits.max_bytes)
+        return ("pipe" if is_pipe(name) else Path(name).name), read_whole(name, limits.max_bytes)
     data = sys.stdin.buffer.read(limits.max_bytes + 1)
     check_length(data, limits.max_bytes, "standard input")
     return "stdin", data

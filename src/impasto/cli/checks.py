@@ -1,6 +1,7 @@
 """Checks of flags that need no file and no torch: numbers, suffixes, and flags that do not go together."""
 
 import os
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from impasto.cli.flags import Flags, flag
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
-from impasto.errors import InputError, OutputError, SettingsError
+from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
-from impasto.system.files import WRITABLE
+from impasto.system.files import MEANT, WRITABLE, is_pipe
 
+LOOP = 'for photo in photos/*.jpg; do impasto "$photo" painting.jpg -o results/; done'
+LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
 NEEDS = {  # what an option needs: another field, the value of it that is not enough, and what to give instead
     "color_amount": ("color", "style", "--color luminance, match or histogram"),
@@ -47,12 +50,74 @@ def check_no_budget(runtime: Runtime) -> None:
         raise InputError("--budget is for a single picture; here give evaluations or a smaller --size")
 
 
-def check_pictures(content: str, styles: Sequence[str], flags: Flags) -> None:
-    """Refuse a call without a painting, and one that reads more than the photo from standard input."""
+def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, ...]:
+    """Return the paintings that a call names: those after the photo, or those of `--style`.
+
+    Raises:
+        InputError: There is none, more than the photo comes from standard input, or names after the first
+            photo may be photos, or the picture to write.
+    """
+    if flags.style:
+        if styles:
+            more = printable(styles[0])
+            raise InputError(
+                f"with --style, {printable(content)} is the photo, and {more} is too much: give one photo "
+                f"at a time, {LOOP}; or all paintings with --style"
+            )
+        styles = flags.style
     if not styles:
         raise InputError(f"no painting given after {printable(content)}; name a style picture")
     if "-" in (*styles, flags.init_picture):
         raise InputError("only the photo can come from standard input (-)")
+    last = styles[-1]
+    if len(styles) > 1 and Path(last).suffix.lower() in WRITABLE and not os.path.lexists(last):
+        raise InputError(
+            f"{printable(last)} does not exist, and would be a painting; if it is the picture to write: "
+            f"-o {printable(last)}"
+        )
+    # A list with an entry for each painting says that they are meant.
+    lists = (flags.style, flags.style_weights, flags.strokes, flags.style_layers_of, flags.segment_colors)
+    if not any(lists) and max(len(flags.mask), len(flags.source_mask)) < 2:
+        _check_folder(content, styles)
+    return tuple(styles)
+
+
+def _check_folder(content: str, styles: Sequence[str]) -> None:
+    """Refuse two or more paintings from the photo's own folder, as of `photos/*.jpg painting.jpg`."""
+    folder = _folder(content)
+    beside = [name for name in styles if folder is not None and _folder(name) == folder]
+    if len(beside) < 2:
+        return
+    names = [printable(name) for name in styles]
+    form = " ".join(f"--style {shlex.quote(name)}" for name in names[:3]) + (" ..." if names[3:] else "")
+    raise InputError(
+        f"{printable(content)} would be the photo and {_listed(names)} paintings, but {len(beside)} of them "
+        f"are from the photo's folder. If they are paintings: "
+        f"impasto {shlex.quote(printable(content))} {form}. "
+        f"If they are photos: {LOOP}. If the last is the picture to write: -o {shlex.quote(names[-1])}"
+    )
+
+
+def _folder(name: str) -> str | None:
+    """Return the folder of a picture; None for standard input, pipes and folders of pictures."""
+    if name == "-" or is_pipe(name) or os.path.isdir(name):  # noqa: PTH112
+        return None
+    return os.path.dirname(os.path.realpath(name))  # noqa: PTH120
+
+
+def roles(content: str, styles: Sequence[str]) -> str:
+    """Return what is the photo and what the paintings, in one line; empty where there is one painting."""
+    if len(styles) < 2:
+        return ""
+    names = _listed([printable(name) for name in styles])
+    return f"photo: {printable(content)}; paintings: {names} (the picture to write is named with -o)"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names by commas; of many, the first and the last."""
+    if len(names) <= LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[: LISTED - 1])}, ... {names[-1]} ({len(names)} pictures)"
 
 
 def check_start(settings: Settings, flags: Flags) -> None:
@@ -116,10 +181,8 @@ def shares_of(text: str | None, count: int) -> list[float]:
 def check_suffix(target: Path, bits: int | None) -> None:
     """Refuse a name for the result whose format or depth cannot be written."""
     suffix, name = target.suffix.lower(), printable(target)
-    if os.path.isdir(target):  # noqa: PTH112  it does not raise for a name that is too long
-        raise OutputError(f"{name} is a folder; give the name of a file")
     if suffix not in WRITABLE:
-        hint = did_you_mean(suffix, WRITABLE)
+        hint = did_you_mean(suffix, WRITABLE, MEANT)
         raise InputError(f"{name}: the suffix must be one of {', '.join(WRITABLE)}.{hint}")
     if bits == 16 and suffix not in DEEP:
         raise InputError(f"{name}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")

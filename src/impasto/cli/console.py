@@ -5,6 +5,7 @@ import json
 import os
 import sys
 
+from impasto.cli.watch import json_lines
 from impasto.errors import OutputError
 from impasto.messages import printable, reason
 
@@ -47,6 +48,16 @@ def open_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False, errors="backslashreplace"))
 
 
+def begin_json_lines(*, beside_a_picture: bool) -> None:
+    """Write JSON lines from now on: to standard output, or standard error where a picture goes there."""
+    json_lines.begin(sys.stderr if beside_a_picture else sys.stdout)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
 def escape() -> None:
     r"""Have characters that the terminal's encoding lacks written as escapes, such as `\u732b`."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
@@ -62,6 +73,8 @@ def mute() -> None:
 
 def complain(message: str, code: int) -> int:
     """Write one line of error to standard error and return the exit code."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"impasto: error: {printable(message)}\n")
+    json_lines.error(message, code)
+    if json_lines.stream is not sys.stderr:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"impasto: error: {printable(message)}\n")
     return int(code)

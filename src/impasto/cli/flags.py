@@ -17,10 +17,11 @@ from pydantic.fields import FieldInfo
 
 from impasto.config import settings_file
 from impasto.config.limits import Input
-from impasto.config.model import Groups, Model, choices, format_value, is_table
+from impasto.config.model import Groups, Model, choices, format_value, is_table, short_repr, understood
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
+from impasto.config.synonyms import value_hint
 from impasto.errors import InputError
 
 DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
@@ -44,6 +45,7 @@ class Flags:
     checkpoint: str | None = None
     no_checkpoint: bool = False
     json: bool = False
+    preview: str | None = None
     quiet: bool = False
     verbose: bool = False
     # where settings come from
@@ -53,6 +55,7 @@ class Flags:
     weights: str | None = None
     save_settings: str | None = None
     # paintings, masks and the start
+    style: Sequence[str] = ()
     style_weights: str | None = None
     init_picture: str | None = None
     strokes: str | None = None
@@ -69,6 +72,7 @@ class Flags:
     pick: str | None = None
     yes: bool = False
     inputs: Sequence[str] = ()
+    list: bool = False
     quick: bool = False
     only: str | None = None
     rounds: str | None = None
@@ -146,6 +150,31 @@ def typed_name(kind: Any, tokens: Sequence[Any]) -> str:
     return text
 
 
+def _understood(name: str, info: FieldInfo, kind: Any, tokens: Sequence[Any]) -> Any:
+    """Convert a value of a setting to text as its field reads it, or to one of its choices."""
+    text = typed_name(kind, tokens)
+    try:
+        text = understood(info, text)
+    except ValueError as error:
+        raise InputError(f"{flag(name)}: {error}") from error
+    return one_of(name, choices(info), text) if choices(info) else text
+
+
+def one_of(name: str, allowed: Sequence[Any], text: str) -> Any:
+    """Return the choice that a text means, large letters or small.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    for choice in allowed:
+        if str(choice) == text.lower():
+            return choice
+    hint = value_hint(text, allowed)
+    raise InputError(
+        f"{flag(name)}: must be one of {', '.join(map(str, allowed))}, not {short_repr(text)}.{hint}"
+    )
+
+
 def parameter(
     name: str, kind: Any, help: str, group: str = "Output", *, common: bool = False, **more: Any
 ) -> Any:
@@ -192,9 +221,11 @@ def generated(*models: type[Model], common: frozenset[str] = COMMON_FIELDS) -> l
             assert isinstance(extra, dict)
             kind = str if is_table(info) or name in WITH_UNITS else info.annotation
             # -3s is a wrong value, and would be taken for a flag, unlike -3
-            more = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
+            more: dict[str, Any] = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
             group = str(extra["group"])
             help = describe(info)
+            if choices(info) or extra["unit"]:
+                more["converter"] = functools.partial(_understood, name, info)
             parameters.append(parameter(name, kind, help, group, common=name in common, **more))
     return parameters
 
@@ -223,8 +254,8 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
 
 def output_flag(default: str) -> Any:
     """Return `--output`, saying what it is by default."""
-    return parameter("output", Path, "File to write; - writes PNG to standard output. The suffix decides the "
-        f"format. [default: {default} here, a new name]", common=True, short=["-o"],
+    return parameter("output", Path, "File to write, or folder; - writes PNG to standard output. The suffix "
+        f"decides the format. [default: {default} here, a new name]", common=True, short=["-o"],
         allow_leading_hyphen=True, converter=typed)  # fmt: skip
 
 
@@ -237,7 +268,10 @@ SAVING = [
     parameter("checkpoint", Path, "File from which impasto resume continues after an interruption. A run of "
         "over two minutes keeps one in the cache folder by itself. [default: not set]"),
     switch("no_checkpoint", "Keep no checkpoint, however long it takes."),
-    switch("json", "Print one JSON object instead of the name of the picture."),
+    parameter("preview", Path, "Keep a small picture of the work in this file while it goes on. "
+        "[default: not set]"),
+    switch("json", "Print one JSON object a line while it works: step, scale, error; the last, done, has all "
+        "about the result. With -o - they go to standard error."),
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
     switch("verbose", "Say more.", short=["-v"]),
 ]  # fmt: skip
@@ -248,7 +282,8 @@ SOURCES = [
         "single flags go before. [default: default]", "Look", common=True),
     parameter("like", Literal[settings_file.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "
-        f"[{', '.join(settings_file.PEERS)}; default: not set]", "Look"),
+        f"[{', '.join(settings_file.PEERS)}; default: not set]", "Look",
+        converter=lambda kind, tokens: one_of("like", settings_file.PEERS, typed_name(kind, tokens))),
     parameter("settings", Path, "Settings from a TOML file, or from a picture made earlier. Single flags go "
         "before. [default: not set]", "Look", common=True),
     parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
@@ -258,6 +293,8 @@ SOURCES = [
 ]  # fmt: skip
 BASE = [
     *SOURCES,
+    parameter("style", list[str], "A painting, in place of the names after the photo; once for each. "
+        "[default: the names after the photo]", "Styles", common=True, negative=""),
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look", common=True),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",

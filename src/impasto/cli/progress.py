@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from impasto.cli.watch import json_lines
 from impasto.messages import NOTE, duration
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ class Pace:
         done, planned = self.work(step)
         return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
 
-    def summary(self, step: "Step") -> str:
-        """Return speed and remaining time in words, as far as they are measured."""
+    def summary(self, step: "Step", *, speed: bool = False) -> str:
+        """Return the remaining time in words, and the speed, as far as they are measured."""
         rate, left = self.per_evaluation, self.seconds_left(step)
         if left is None:
             return ""
-        speed = "" if not rate else f"{1 / rate:.1f}/s  " if rate < 1 else f"{rate:.1f} s each  "
-        return f"{speed}{duration(left)} left"
+        each = "" if not rate else f"  {1 / rate:.1f}/s" if rate < 1 else f"  {rate:.1f} s each"
+        return f"{duration(left)} left{each if speed else ''}"
 
     def prefix(self) -> str:
         """Return what a line of progress begins with."""
@@ -85,12 +86,12 @@ class PaceOfSeries(Pace):
     def __init__(self, costs: Sequence[float]) -> None:
         super().__init__()
         self._costs = list(costs)
-        self._index = 0
+        self.index = 0  # of the present run
         self._began: tuple[float, float] | None = None  # time and work done at the first step
 
     def next_run(self) -> None:
         """Begin the next run."""
-        self._index += 1
+        self.index += 1
 
     def update(self, step: "Step") -> None:
         """Measure with one more evaluation."""
@@ -100,8 +101,8 @@ class PaceOfSeries(Pace):
     def work(self, step: "Step") -> tuple[float, float]:
         """Return work done and work planned, of all runs."""
         done, planned = super().work(step)
-        current = self._costs[self._index] * done / planned
-        return sum(self._costs[: self._index]) + current, sum(self._costs)
+        current = self._costs[self.index] * done / planned
+        return sum(self._costs[: self.index]) + current, sum(self._costs)
 
     def seconds_left(self, step: "Step") -> float | None:
         """Return the seconds that all runs will still take, or None before anything was measured."""
@@ -113,7 +114,7 @@ class PaceOfSeries(Pace):
 
     def prefix(self) -> str:
         """Return which of the runs this is."""
-        return f"cell {self._index + 1}/{len(self._costs)}  "
+        return f"cell {self.index + 1}/{len(self._costs)}  "
 
 
 class Progress:
@@ -122,14 +123,15 @@ class Progress:
     Args:
         stream: Where to write.
         quiet: Write nothing but errors.
+        verbose: Also write sizes, evaluations, speed and losses.
 
     Attributes:
         pace: What measures the remaining time; another one for several runs in a row.
     """
 
-    def __init__(self, stream: IO[str], *, quiet: bool = False) -> None:
+    def __init__(self, stream: IO[str], *, quiet: bool = False, verbose: bool = False) -> None:
         self._stream = stream
-        self._quiet = quiet
+        self._quiet, self._verbose = quiet, verbose
         self.pace: Pace = Pace()
         self._live: Any = None
         self._plain = not stream.isatty()
@@ -168,8 +170,8 @@ class Progress:
 
     def _show(self, step: "Step") -> None:
         if self._plain:
-            words = [self._where(step), named_losses(step.losses), self.pace.summary(step)]
-            self._write("  ".join(word for word in words if word))
+            words = [self._summary(step), *([named_losses(step.losses)] if self._verbose else [])]
+            self._write("  ".join(words))
         else:
             self._draw(step)
 
@@ -180,10 +182,19 @@ class Progress:
                 self._live.stop()
             self._live = None
 
+    def _summary(self, step: "Step") -> str:
+        """Return how far the run is, and how long it will still take."""
+        done, planned = self.pace.work(step)
+        share = min(100, int(100 * done / planned)) if planned else 0
+        words = [f"{self.pace.prefix()}{share} %", self.pace.summary(step, speed=self._verbose)]
+        if self._verbose:
+            words.append(self._where(step))
+        return "  ".join(filter(None, words))
+
     def _where(self, step: "Step") -> str:
         planned = f"/{step.planned // step.scales}" if step.left is None else ""
         return (
-            f"{self.pace.prefix()}scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
+            f"scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
             f"  evaluation {step.iteration}{planned}"
         )
 
@@ -204,9 +215,9 @@ class Progress:
             )
             self._live.start()
         done, planned = self.pace.work(step)
-        words = "  ".join(filter(None, [self._where(step), self.pace.summary(step)]))
         bar = ProgressBar(total=planned, completed=done)
-        shown = Group(Text(words), Text(named_losses(step.losses), style="dim"), bar)
+        losses = [Text(named_losses(step.losses), style="dim")] if self._verbose else []
+        shown = Group(Text(self._summary(step)), *losses, bar)
         self._live.update(shown, refresh=True)
 
     def _write(self, text: str) -> None:
@@ -230,7 +241,9 @@ class LogHandler(logging.Handler):
 @contextlib.contextmanager
 def show_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
     """Show progress and the library's log on standard error while the block runs."""
-    progress = Progress(sys.stderr, quiet=quiet)
+    # Where programs read JSON lines, there is nothing between them.
+    quiet = quiet or json_lines.stream is sys.stderr
+    progress = Progress(sys.stderr, quiet=quiet, verbose=verbose)
     logger, handler = logging.getLogger("impasto"), LogHandler(progress)
     before = logger.level
     logger.addHandler(handler)

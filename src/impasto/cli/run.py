@@ -18,6 +18,7 @@ from impasto.cli.console import complain, out
 from impasto.cli.output import OutputPlan, files_beside, free_name, numbered, saved_output
 from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import ResolvedSettings
+from impasto.cli.watch import FirstLine, Preview, json_lines
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back
@@ -121,9 +122,10 @@ def _stylize(
 ) -> "Result":
     from impasto.image import pixels
     from impasto.inputs import pyramid
+    from impasto.network.weights.load import NAME
     from impasto.system import hardware
     from impasto.transfer import runtime as runtime_module
-    from impasto.transfer import stylize
+    from impasto.transfer import speed, stylize
 
     hardware.keep_no_pictures()
     runtime = runtime_module.resolve(resolved.runtime, resolved.settings)
@@ -135,26 +137,42 @@ def _stylize(
     edge = pyramid.long_edge(photo.width, photo.height, resolved.settings)
     width, height = pixels.fit(photo.width, photo.height, edge)
     long = max(photo.width, photo.height)
-    full_size = f"; --size {long} for all of it" if edge < long else ""
-    message = f"{width} x {height} px (the photo is {photo.width} x {photo.height}{full_size})"
+    factor = speed.whole_photo(photo.width, photo.height, resolved.settings, runtime) if edge < long else None
     suffix = plan.target.suffix.lower() if plan.target else ".png"
     if suffix in LONGEST and max(width, height) > LONGEST[suffix]:
         longest = f"a {suffix} is at most {LONGEST[suffix]} px on a side"
         raise InputError(f"{longest}; write .png or .tif")
-    if plan.verbose:
-        message += f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}"
+    how = f"; {runtime.device}, {runtime.threads} threads, {runtime.precision}" if plan.verbose else ""
+
+    def message(seconds: float | None) -> str:
+        """Return the first line: the size, how long it takes, and how long all of the photo would take."""
+        time = "" if seconds is None else f", about {duration(seconds)}"
+        full_size = ""
+        if factor is not None:
+            times = f"{factor:.0f} times as long"
+            if seconds is not None:
+                times = f"about {duration(factor * seconds)}"
+            full_size = f"; --size {long} for all of it takes {times}"
+        return f"{width} x {height} px{time} (the photo is {photo.width} x {photo.height}{full_size}){how}"
+
+    rate = speed.seconds_per_pixel(resolved.settings, runtime, resolved.weights or NAME, edge)
     return stylize.stylize(
         photo,
         pictures.styles,
         resolved.settings,
         runtime=runtime,
-        on_step=step_callback(plan, progress, message, capture),
+        on_step=step_callback(plan, progress, message, capture, rate),
         init_picture=pictures.start,
         protect=pictures.protect,
         weights=resolved.weights,
         checkpoint=checkpoints,
         on_part=stop_at_signal(progress),
     )
+
+
+def and_time(text: str) -> Callable[[float | None], str]:
+    """Return a first line that says how long the run will take, once that is known."""
+    return lambda seconds: text if seconds is None else f"{text}: about {duration(seconds)}"
 
 
 def stop_at_signal(progress: Progress, loss: str = " and saves nothing") -> Callable[[], None]:
@@ -182,20 +200,29 @@ def run_capture(plan: OutputPlan, photo: "Picture", styles: "Sequence[Picture]")
 
 
 def step_callback(
-    plan: OutputPlan, progress: Progress, message: str, capture: "RunCapture | None" = None
+    plan: OutputPlan,
+    progress: Progress,
+    message: Callable[[float | None], str],
+    capture: "RunCapture | None" = None,
+    per_pixel: float | None = None,
 ) -> "Callable[[Step], None]":
     """Return an `on_step` that shows each step, saves intermediate pictures, and stops at a signal.
 
-    The message is shown before the first step, when it is certain that the pictures can be used. A picture
-    that cannot be saved does not end the run.
+    The message, which gets the seconds that the run will take, is shown first, when it is certain that the
+    pictures can be used. A picture that cannot be saved does not end the run.
     """
-    stop = stop_at_signal(progress)
+    stop, first = stop_at_signal(progress), FirstLine(progress.say, message, per_pixel)
+    preview = None if plan.preview is None else Preview(plan.preview, plan.output)
 
     def on_step(step: "Step") -> None:
-        if not signals.running:
-            progress.say(message)
         signals.running = True
-        progress.step(step)
+        progress.pace.update(step)
+        first.step(step, progress.pace)
+        if first.shown:
+            progress.step(step)
+        json_lines.step(step, progress.pace)
+        if preview is not None:
+            preview.step(step)
         if capture is not None:
             capture.step(step)
         if plan.save_every and plan.target and step.evaluations % plan.save_every == 0:
@@ -225,6 +252,7 @@ def save_result(
 
     The page shows the captured run, with notes at its top.
     """
+    target, written = None, {}
     if plan.target is None:
         _print_picture(plan, result)
     else:
@@ -245,23 +273,39 @@ def save_result(
             if trouble:
                 plan.troubles.append(trouble)
         written = {path.suffix: str(path) for path in files}
-        facts = {
-            "path": str(target),
-            "recipe_path": written.get(".json"),
-            "report_path": written.get(".html"),
-            "width": result.picture.width,
-            "height": result.picture.height,
-            "seconds": round(result.seconds, 3),
-            "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
-            "stopped": result.stopped,
-            "losses": result.recipe.losses,
-            "recipe": json.loads(result.recipe.to_json()),
-            "checkpoint": str(checkpoints.path) if checkpoints.left else None,
-        }
-        out(json.dumps(facts) if plan.print_json else printable(target))
+        if not plan.print_json:
+            out(printable(target))
         if ".html" in written:
             progress.say(f"the page about it: {printable(written['.html'])}")
-    return _report(plan, progress, result, checkpoints)
+    _note_end(plan, result)
+    code = _report(plan, progress, result, checkpoints)
+    facts = {
+        "path": None if target is None else str(target),
+        "recipe_path": written.get(".json"),
+        "report_path": written.get(".html"),
+        "width": result.picture.width,
+        "height": result.picture.height,
+        "seconds": round(result.seconds, 3),
+        "evaluations": sum(scale.evaluations for scale in result.recipe.scales),
+        "stopped": result.stopped,
+        "losses": result.recipe.losses,
+        "recipe": json.loads(result.recipe.to_json()),
+        "checkpoint": str(checkpoints.path) if checkpoints.left else None,
+    }
+    json_lines.write("done", facts)
+    return code
+
+
+def _note_end(plan: OutputPlan, result: "Result") -> None:
+    """Keep the speed of the run for the next one, and let the preview be the result."""
+    from impasto.transfer import speed
+
+    speed.note(result.recipe)
+    if plan.preview is not None:
+        preview = Preview(plan.preview, plan.output)
+        preview.write(result.picture)
+        if preview.trouble:
+            plan.troubles.append(preview.trouble)
 
 
 def _report(plan: OutputPlan, progress: Progress, result: "Result", checkpoints: "Checkpoints") -> int:

@@ -4,12 +4,13 @@ No torch here. A file is a settings file in TOML, a picture made earlier, or the
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.flags import Flags, flag
+from impasto.cli.flags import Flags, flag, one_of
 from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import PREFIX, Model
@@ -18,9 +19,10 @@ from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.settings_file import TABLES, SettingsFile
+from impasto.config.synonyms import name_hint
 from impasto.errors import InputError, SettingsError
 from impasto.image.xmp import read_recipe
-from impasto.messages import did_you_mean, printable
+from impasto.messages import printable
 
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
 FIELDS = [name for model in MODELS for name in model.model_fields]
@@ -110,7 +112,7 @@ class _Layers:
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
         known = model.model_fields
-        return model.with_names({n: v for n, v in self.values.items() if n in known}, self.names)
+        return model.from_texts({n: v for n, v in self.values.items() if n in known}, self.names)
 
 
 def limits_of(flags: Flags, before: Input | None = None) -> Input:
@@ -121,7 +123,7 @@ def limits_of(flags: Flags, before: Input | None = None) -> Input:
     """
     values = dict(before or Input.from_environment())
     values |= {name: flags.changes[name] for name in Input.model_fields if name in flags.changes}
-    return Input.with_names(values, {name: flag(name) for name in Input.model_fields})
+    return Input.from_texts(values, {name: flag(name) for name in Input.model_fields})
 
 
 def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> ResolvedSettings:
@@ -215,10 +217,7 @@ def _preset(flags: Flags, variables: Mapping[str, Any], file: SettingsFile, labe
     if flags.like is not None:
         if flags.preset is not None:
             raise InputError("--like and --preset are both what the rest starts from; give one")
-        if flags.like not in settings_file.PEERS:
-            hint = did_you_mean(flags.like, settings_file.PEERS)
-            raise InputError(f"--like: must be one of {', '.join(settings_file.PEERS)}.{hint}")
-        return flags.like, flag("like")
+        return one_of("like", settings_file.PEERS, flags.like), flag("like")
     if flags.preset is not None:
         return flags.preset, flag("preset")
     if "preset" in variables:
@@ -244,8 +243,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         if variable not in known:
             words = [name.removeprefix(PREFIX) for name in (*known, *others)]
-            near = did_you_mean(variable.removeprefix(PREFIX), words)
-            hint = near.replace("mean ", f"mean {PREFIX}") or " docs/cli.md lists those there are."
+            known_fields = {word.lower(): word for word in words}
+            near = name_hint(variable.removeprefix(PREFIX).lower(), known_fields)
+            hint = (
+                re.sub(r"mean (\w+)", lambda m: f"mean {PREFIX}{m[1].upper()}", near)
+                or " docs/cli.md lists those there are."
+            )
             raise SettingsError(f"unknown environment variable {printable(variable)}.{hint}")
         values[known[variable]] = value
     return values

@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import ValidationInfo, field_validator
 
 from impasto.config.model import BYTES, COUNTS, PREFIX, Model, option, parse_quantity
-from impasto.messages import did_you_mean
+from impasto.config.synonyms import value_hint
 from impasto.system.files import MAX_BYTES
 
 FORMATS = (  # recognized by content, not by name
@@ -60,7 +60,7 @@ class Input(Model):
         names = [name for name in value.lower().replace(",", " ").split() if name]
         for name in names or [value]:
             if name not in FORMATS:
-                hint = did_you_mean(name, FORMATS) or f" Known: {', '.join(FORMATS)}."
+                hint = value_hint(name, FORMATS) or f" Known: {', '.join(FORMATS)}."
                 raise ValueError(f"unknown format '{name}'.{hint}")
         return ",".join(names)
 
@@ -82,4 +82,4 @@ class Input(Model):
         """
         names = {name: cls.variable(name) for name in cls.model_fields}
         values = {name: os.environ.get(variable) for name, variable in names.items()}
-        return cls.with_names({name: value for name, value in values.items() if value}, names)
+        return cls.from_texts({name: value for name, value in values.items() if value}, names)

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from impasto.config.synonyms import name_hint, value_hint
 from impasto.errors import SettingsError
-from impasto.messages import did_you_mean
 
 Groups = Literal[
     "Output", "Look", "Color", "Styles", "Regions", "Size", "Speed", "Start", "Expert", "Machine", "Input"
@@ -20,7 +20,10 @@ LONGEST = 120  # characters of a value in a message
 BYTES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
 BYTES |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4}
 COUNTS = {"": 1, "px": 1, "kp": 1000, "mp": 1000**2, "gp": 1000**3}  # pixels
-SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+SECONDS = {"": 1}
+SECONDS |= dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1)
+SECONDS |= dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60)
+SECONDS |= dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600)
 _ERROR_TEXTS = {  # text -> types of pydantic's errors
     "must be a whole number": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
     "must be a number": ("float_parsing", "float_type"),
@@ -58,11 +61,15 @@ def error_message(
         field = str(item["loc"][0]) if item["loc"] else model
         name = (names or {}).get(field, field)
         if item["type"] == "extra_forbidden":
-            hint = did_you_mean(field, known) or f" Known: {', '.join(known)}."
+            hint = name_hint(field, known) or f" Known: {', '.join(known)}."
             lines.append(f"unknown setting {short_repr(name)}.{hint}")
             continue
         message = error_text(item, known.get(field))
         instead = "" if item["type"] == "value_error" else f", not {short_repr(item['input'])}"
+        if item["type"] in ("literal_error", "string_pattern_mismatch"):
+            words = re.findall(r"\w+", known[field].description or "")
+            hint = value_hint(item["input"], choices(known[field]) or words)
+            instead += f".{hint}" if hint else ""
         lines.append(f"{name}: {message}{instead}" if item["loc"] else f"{message}{instead}")
     return "; ".join(lines)
 
@@ -139,6 +146,20 @@ class Model(BaseModel):
             raise
 
     @classmethod
+    def from_texts(cls, values: Mapping[str, Any], names: Mapping[str, str]) -> Self:
+        """Return a model of values some of which are texts as people type them; see `understood`.
+
+        Errors use other names of the fields, such as the flag `--size`.
+        """
+        plain = {}
+        for name, value in values.items():
+            try:
+                plain[name] = understood(cls.model_fields[name], value) if isinstance(value, str) else value
+            except ValueError as error:
+                raise SettingsError(f"{names.get(name, name)}: {error}") from error
+        return cls.with_names(plain, names)
+
+    @classmethod
     def check_types(cls, values: Mapping[str, Any]) -> None:
         """Refuse values whose type is not exactly that of the field, such as a number as text.
 
@@ -147,7 +168,7 @@ class Model(BaseModel):
         """
         for name, value in values.items():
             if name not in cls.model_fields:
-                hint = did_you_mean(name, cls.model_fields) or f" Known: {', '.join(cls.model_fields)}."
+                hint = name_hint(name, cls.model_fields) or f" Known: {', '.join(cls.model_fields)}."
                 raise SettingsError(f"unknown setting {short_repr(name)}.{hint}")
             kind: Any = cls.model_fields[name].annotation
             if is_table(cls.model_fields[name]) and isinstance(value, (str, list)):
@@ -174,6 +195,26 @@ def choices(field: FieldInfo) -> tuple[Any, ...]:
     """Return the values of a field with a Literal type; empty for others."""
     kinds = [field.annotation, *get_args(field.annotation)]
     return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+def understood(field: FieldInfo, text: str) -> str:
+    """Return a text that somebody typed as the field reads it: without its unit, choices in small letters.
+
+    Raises:
+        ValueError: It is a width and a height where one number is needed.
+    """
+    extra = field.json_schema_extra
+    unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+    small = text.strip().lower()
+    if small in map(str, choices(field)) or any(hasattr(item, "pattern") for item in field.metadata):
+        return small
+    if unit == "px" and (both := re.fullmatch(r"(\d+)\s*(?:px)?\s*[x*\u00d7,]\s*(\d+)\s*(?:px)?", small)):
+        longer = max(int(both[1]), int(both[2]))
+        raise ValueError(f"is one number, such as {longer}, not '{text}'; a picture's size is its long edge")
+    for word in filter(None, (unit, unit.removesuffix("s"))):
+        if small.endswith(word) and re.fullmatch(r"[\d.]+", number := small.removesuffix(word).strip()):
+            return number
+    return text
 
 
 def format_value(value: object) -> str:

@@ -6,6 +6,8 @@ from pydantic import field_validator
 
 from impasto.config.model import BYTES, LARGEST_EDGE, SECONDS, Model, option, parse_quantity
 
+SMALLEST = 1_000_000  # bytes of a memory limit below which a number without a unit is none
+
 
 class Runtime(Model):
     """How a picture is computed: may change the last digits of the result, but not its look.
@@ -60,9 +62,12 @@ class Runtime(Model):
     @field_validator("memory_limit", mode="before")
     @classmethod
     def _parse_bytes(cls, value: object) -> object:
-        if isinstance(value, str):
-            return parse_quantity(value, BYTES, "such as 4GB or 800MB")
-        return value
+        if not isinstance(value, str):
+            return value
+        size = parse_quantity(value, BYTES, "such as 4GB or 800MB")
+        if value.strip().replace(".", "", 1).isdecimal() and size < SMALLEST:
+            raise ValueError(f"needs its unit, such as {value.strip()}GB or 800MB: {value.strip()} are bytes")
+        return size
 
     @field_validator("budget", mode="before")
     @classmethod

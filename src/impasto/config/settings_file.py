@@ -26,6 +26,7 @@ from impasto.system.files import read_whole
 TABLES = ("runtime", "output", "input")  # of the models beside `Settings`
 SHIPPED = Path(__file__).parent / "presets"
 LARGEST_FILE = 1_000_000  # bytes of a settings file
+LOOKS = ("sketchy", "balanced", "default", "bold", "tinted", "wild")  # for --preset, from the gentlest
 PEERS = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")  # other programs, for --like
 
 
@@ -71,6 +72,13 @@ def preset_paths() -> dict[str, Path]:
     return {**shipped, **{path.stem: path for path in user_presets() if path.stem not in shipped}}
 
 
+def kind_of(name: str) -> str:
+    """Return what a preset is: `look`, `paper`, `program` (another one's settings) or `own`."""
+    if not (SHIPPED / f"{name}.toml").is_file():
+        return "own"
+    return "look" if name in LOOKS else "program" if name in PEERS else "paper"
+
+
 def user_presets() -> list[Path]:
     """Return the files of the user's presets; one with the name of a shipped preset is not used."""
     try:
@@ -86,6 +94,8 @@ def read_preset(name: str) -> SettingsFile:
         SettingsError: It is unknown or cannot be read.
     """
     presets = preset_paths()
+    if name not in presets:
+        name = name.lower()
     if name not in presets:
         label = printable(name) if name else ""
         hint = did_you_mean(name, presets) or f" Known: {', '.join(presets)}."

@@ -22,7 +22,7 @@ from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, over_white, quantized
 from impasto.messages import did_you_mean, printable
-from impasto.system.files import WRITABLE
+from impasto.system.files import MEANT, WRITABLE
 
 DEEP = (".png", ".tif")  # can hold 16 bits
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
@@ -98,7 +98,7 @@ def check_suffix(suffix: str, where: str = "") -> str:
     if suffix.lower() in WRITABLE:
         return suffix.lower()
     what = f"{printable(suffix)} files cannot be written" if suffix else "the name has no suffix"
-    hint = did_you_mean(suffix.lower(), WRITABLE)
+    hint = did_you_mean(suffix.lower(), WRITABLE, MEANT)
     raise InputError(f"{where}{what}; use one of {', '.join(WRITABLE)}.{hint}")
 
 

@@ -22,12 +22,24 @@ from impasto.messages import printable, reason
 
 # Here, without torch or libvips, so that the command line can check names before it imports them.
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif")  # formats of a result
+# Endings that mean one of these, or for which one of these is the nearest.
+MEANT = dict.fromkeys((".jfif", ".jif", ".jpe", ".jfi", ".pjpeg", ".pjp", ".mpo"), ".jpg")
+MEANT |= dict.fromkeys((".gif", ".bmp", ".tga", ".apng", ".ppm", ".pnm", ".qoi", ".ico", ".jp2"), ".png")
+MEANT |= dict.fromkeys((".heic", ".heif", ".hif", ".avifs"), ".avif")
+MEANT |= dict.fromkeys((".psd", ".dng", ".exr", ".btf", ".tf8", ".raw"), ".tif")
 MAX_BYTES = 200_000_000  # of a file that is read
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 
 
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a name stands for what a program writes to this one, as the shell's `<(program)` does."""
+    return os.fspath(path).startswith(("/dev/fd/", "/proc/self/fd/")) or os.fspath(path) == "/dev/stdin"
+
+
 def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return all bytes of an ordinary file; pipes and devices are refused.
+    """Return all bytes of an ordinary file, or of a pipe that the shell opened, `<(program)`.
+
+    Named pipes and devices are refused.
 
     Raises:
         InputError: It is missing, a folder, a device, empty, larger than `limit` bytes, or
@@ -37,9 +49,10 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
     if not os.fspath(path):
         raise InputError("the name of a file to read is empty (''); check the path")
     try:
-        info = check_ordinary(path)
+        piped = is_pipe(path) and stat.S_ISFIFO(Path(path).stat().st_mode)
+        size = limit if piped else min(check_ordinary(path).st_size, limit)
         with Path(path).open("rb") as file:
-            data = file.read(min(info.st_size, limit) + 1)
+            data = file.read(size + 1)
     except FileNotFoundError as error:
         raise InputError(f"{label} does not exist; check the path") from error
     except (OSError, ValueError) as error:

@@ -360,6 +360,14 @@ class Run:
             vars(self).pop(name, None)
         self.state.tracking = Tracking()
 
+    def finished_as(self, inputs: Inputs, settings: Settings) -> Result:
+        """Return the result of this finished run with other settings for what happens after painting."""
+        assert self.canvas is not None
+        seconds, began = sum(scale.seconds for scale in self.state.scales), time.perf_counter()
+        self.inputs, self.settings, self.callbacks = inputs, settings, ()
+        self.state.seconds, self._began = seconds, began
+        return self.result(self.canvas)
+
     def recipe(self, *, pixels: str = "", reproducible: bool = False) -> Recipe:
         """Return the recipe of the run so far; `pixels` is the SHA-256 of the result's pixels."""
         name, digest = identity(self.weights)

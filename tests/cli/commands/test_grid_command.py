@@ -66,7 +66,7 @@ def test_a_grid_is_a_sheet_cells_and_numbers(capsys) -> None:
     said = capsys.readouterr()
     assert said.out == "grid.png\n"
     assert "4 cells" in said.err
-    assert "cell 4/4  scale 1/1  48 x 36 px  evaluation 2/2" in said.err
+    assert "cell 4/4  100 %" in said.err
     assert " left" in said.err
     assert cells() == CELLS
     with Path("grid.csv").open() as file:
@@ -109,7 +109,13 @@ def test_json_tells_everything(capsys) -> None:
     assert grid("-o", "grid.jpg", "--json", "--quiet") == 0
     said = capsys.readouterr()
     assert said.err == ""
-    told = json.loads(said.out)
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert {line["version"] for line in lines} == {1}
+    assert [line["event"] for line in lines] == ["scale", "step", "step"] * 4 + ["done"]
+    assert [line["cell"] for line in lines if line["event"] == "scale"] == [
+        {"row": row, "column": column} for row in (1, 2) for column in (1, 2)
+    ]
+    told = lines[-1]
     assert (told["path"], told["csv_path"], told["folder"]) == ("grid.jpg", "grid.csv", "grid-cells")
     assert told["stopped"] is None
     assert [(cell["row"], cell["column"]) for cell in told["cells"]] == [
@@ -382,7 +388,7 @@ def test_bad_input_is_one_line_before_anything_runs(capsys, arguments, code, wor
     last = said.err.splitlines()[-1]
     assert last.startswith("impasto: error: ")
     assert words in last
-    assert "evaluation 1" not in said.err
+    assert " % " not in said.err
     assert "Traceback" not in said.err
     assert sorted(str(path) for path in Path().rglob("*")) == before
 

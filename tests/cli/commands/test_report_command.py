@@ -36,7 +36,7 @@ def page(name: str) -> str:
 def test_the_switch_writes_a_page_beside_the_picture(capsys) -> None:
     Path("deep").mkdir()
     assert paint("-o", "deep/out.png", "--report", "--recipe", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
     written = ("deep/out.png", "deep/out.json", "deep/out.html")
     assert (told["path"], told["recipe_path"], told["report_path"]) == written
     text = page("deep/out.html")

@@ -1,6 +1,7 @@
 """`impasto resume`, `--checkpoint`, and what the command line does when it is interrupted."""
 
 import contextlib
+import io
 import json
 import signal
 import subprocess
@@ -87,7 +88,7 @@ def test_a_file_of_its_own(capsys) -> None:
     assert main([*RUN, "-o", "other.png", "--checkpoint", NAME]) == ExitCode.USAGE
     assert "exists already: impasto resume continues it" in capsys.readouterr().err
     assert main(["resume", NAME, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["checkpoint"] is None
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["checkpoint"] is None
     assert pixels("out.png") == pixels("whole.png")
     assert main([*RUN, "-o", "other.png", "--checkpoint", NAME, "--force"]) == 0
     assert pixels("other.png") == pixels("whole.png")
@@ -225,3 +226,88 @@ def test_a_second_signal_while_a_checkpoint_is_written_tears_nothing(capsys, mon
     left = sorted(path.suffix for path in checkpoint_folder.folder().iterdir())
     assert left == [".safetensors"]
     assert main(["resume"]) == 0
+
+
+# --- without a file ------------------------------------------------------------------------------
+
+
+def elsewhere(place: Path, monkeypatch, name: str = "elsewhere") -> None:
+    (place / name).mkdir(exist_ok=True)
+    monkeypatch.chdir(place / name)
+
+
+def test_resume_says_which_run_and_how_old(capsys, monkeypatch) -> None:
+    interrupted(*RUN, "-o", "out.png")
+    capsys.readouterr()
+    monkeypatch.setattr(checkpoint_folder, "age", lambda path: 125.0)
+    assert main(["resume"]) == 0
+    said = capsys.readouterr().err
+    assert "resuming photo.png in the style of painting.png: 8 evaluations done, saved 2:05 min ago" in said
+    assert f"started in {Path.cwd()}, for {Path('out.png').absolute()}" in said
+
+
+def test_a_run_of_another_folder_is_refused_where_nobody_can_be_asked(place, capsys, monkeypatch) -> None:
+    interrupted(*RUN, "-o", "out.png")
+    kept = Path("out.png").read_bytes()
+    (checkpoint,) = checkpoint_folder.unfinished()
+    capsys.readouterr()
+    elsewhere(place, monkeypatch)
+    assert main(["resume"]) == ExitCode.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no unfinished run belongs to this folder" in line
+    assert "photo.png in the style of painting.png" in line
+    assert f"impasto resume {checkpoint}" in line
+    assert (place / "out.png").read_bytes() == kept
+    assert main(["resume", str(checkpoint)]) == 0
+    assert (place / "out.png").read_bytes() != kept
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", ExitCode.USAGE), ("no\n", ExitCode.USAGE)])
+def test_a_terminal_is_asked_about_a_run_of_another_folder(place, monkeypatch, answer, code) -> None:
+    interrupted(*RUN, "-o", "out.png")
+    elsewhere(place, monkeypatch)
+    for name, text in (("stdin", answer), ("stderr", "")):
+        stream = io.StringIO(text)
+        stream.isatty = lambda: True
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["resume"]) == code
+    said = sys.stderr.getvalue()
+    assert "belongs to another folder: photo.png in the style of painting.png" in said
+    assert said.count("resume it? [y/N]") == 1
+
+
+def test_the_run_of_this_folder_goes_before_a_later_one_of_another(place, capsys, monkeypatch) -> None:
+    interrupted(*RUN, "-o", "out.png")
+    elsewhere(place, monkeypatch)
+    for name in ("photo.png", "painting.png"):
+        Path(name).write_bytes((place / name).read_bytes())
+    interrupted(*RUN, "-o", "theirs.png")
+    theirs = Path("theirs.png").read_bytes()
+    monkeypatch.chdir(place)
+    capsys.readouterr()
+    assert main(["resume"]) == 0
+    assert capsys.readouterr().out.strip() == str(place / "out.png")
+    assert (place / "elsewhere" / "theirs.png").read_bytes() == theirs
+
+
+def test_list_has_all_unfinished_runs_and_resumes_none(place, capsys, monkeypatch) -> None:
+    assert main(["resume", "--list"]) == 0
+    assert capsys.readouterr().out == "no unfinished runs\n"
+    interrupted(*RUN, "-o", "out.png")
+    interrupted(*RUN, "-o", "second.png", "--checkpoint", NAME)
+    checkpoint_folder.folder().joinpath("torn.safetensors").write_bytes(b"nothing")
+    capsys.readouterr()
+    elsewhere(place, monkeypatch)
+    assert main(["resume", "--list"]) == 0
+    said = capsys.readouterr().out
+    for words in (str(place / NAME), str(place / "out.png"), str(place / "second.png"), "torn.safetensors"):
+        assert words in said
+    assert main(["resume", "--list", "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert len(runs) == 3
+    assert runs[0]["problem"]
+    assert runs[1]["checkpoint"] == str(place / NAME)
+    assert [run["evaluations"] for run in runs[1:]] == [8, 8]
+    assert runs[1]["folder"] == str(place)
+    assert len(checkpoint_folder.unfinished()) == 3

@@ -52,6 +52,9 @@ def files(tmp_path, monkeypatch):
         {"convention": ["mean", "paper", "jcjohnson"], "total_variation": [0, 10]},
         {"evaluations": [1, 3], "detail": [0, 1]},
         {"quality": ["draft"], "history": [5]},
+        {"color": ["luminance", "style", "match"], "color_amount": [1, 0.5, 0]},
+        {"color": ["style", "luminance"], "strength": [None, 1]},
+        {"preset": ["default", "tinted", "paper"], "seed": [0, 1]},
     ],
     ids=lambda vary: "+".join(vary),
 )
@@ -63,6 +66,36 @@ def test_every_cell_is_what_a_run_alone_makes(files, narrow, vary) -> None:
         alone = stylize(*files, cell.settings, **options)
         assert cell.recipe.pixels_sha256 == alone.recipe.pixels_sha256, cell.varied
         assert cell.recipe.losses == alone.recipe.losses
+
+
+def test_cells_that_differ_after_painting_only_share_the_run(files, narrow) -> None:
+    steps = []
+    vary = {"color": ["style", "luminance", "match"], "color_amount": [1, 0.5]}
+    found = grid(*files, vary, BASE, runtime=ONE, weights=narrow, on_step=steps.append)
+    # One run for style and luminance at any amount, and one for each amount of match; two evaluations each.
+    assert len([step for step in steps if step.scale == step.scales]) == 2 * 3
+    shades = {cell.recipe.pixels_sha256 for cell in found.cells}
+    assert len(shades) == 5  # style is the same at both amounts
+    assert [cell.recipe.settings for cell in found.cells] == [cell.settings for cell in found.cells]
+
+
+def test_paintings_vary_by_their_paths(files, narrow) -> None:
+    options = {"runtime": ONE, "weights": narrow}
+    found = grid("photo.png", [], {"style": ["painting.png", "start.png"], "seed": [1]}, BASE, **options)
+    for cell, name in zip(found.cells, ("painting.png", "start.png"), strict=True):
+        alone = stylize("photo.png", name, cell.settings, **options)
+        assert cell.recipe.pixels_sha256 == alone.recipe.pixels_sha256
+    assert [row["painting"] for row in found.table()] == ["painting.png", "start.png"]
+    with pytest.raises(InputError, match="the paintings vary"):
+        grid("photo.png", "painting.png", {"style": ["painting.png"]}, BASE, **options)
+    with pytest.raises(SettingsError, match="names of files"):
+        grid("photo.png", [], {"style": [3]}, BASE, **options)
+
+
+def test_what_was_set_goes_before_a_varied_preset(files, narrow) -> None:
+    found = grid(*files, {"preset": ["bold", "paper"]}, BASE, runtime=ONE, weights=narrow)
+    expected = [Settings.preset(name, size=48, min_size=24, evaluations=2) for name in ("bold", "paper")]
+    assert [cell.settings for cell in found.cells] == expected
 
 
 def test_shares_and_precision_too(files, narrow) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from impasto.cli.arguments import picture_arguments
-from impasto.cli.checks import check_pictures
+from impasto.cli.checks import paintings
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import BASE, OUTPUT, PICTURES, Flags, generated, takes
 from impasto.cli.settings_sources import gather
@@ -19,7 +19,7 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
     no effect. --json prints JSON.
     """
     flags = replace(flags, init_picture=None)
-    check_pictures(content, styles, flags)
+    styles = paintings(content, styles, flags)
     resolved = gather(flags)
     settings = resolved.settings
     if settings.init == "picture":

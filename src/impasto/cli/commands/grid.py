@@ -1,6 +1,5 @@
 """`impasto grid`: the same pictures with many settings, on one sheet. torch comes late."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli import run
-from impasto.cli.arguments import PictureArguments, picture_arguments
-from impasto.cli.checks import check_no_budget, check_options, check_pictures, check_start, whole
+from impasto.cli.arguments import OpenedPictures, PictureArguments, picture_arguments
+from impasto.cli.checks import check_no_budget, check_options, check_start, paintings, roles, whole
 from impasto.cli.console import complain, out
 from impasto.cli.flags import (
     BASE,
@@ -23,11 +22,13 @@ from impasto.cli.flags import (
     takes,
     typed,
 )
-from impasto.cli.output import OutputPlan, plan_output
+from impasto.cli.output import OutputPlan, begin_lines, named_folder, plan_output
 from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
+from impasto.cli.watch import json_lines
 from impasto.config.output import Output
+from impasto.config.styles import Style
 from impasto.errors import End, ExitCode, ImpastoError, InputError, OutputError, SettingsError
 from impasto.image.xmp import read_recipe
 from impasto.messages import counted, duration, printable
@@ -45,8 +46,10 @@ CELL = 256  # px
 LONGEST_STEM = 100  # characters of a default name
 
 VARY = parameter("vary", list[str], "A setting and its values, such as style_weight=1,10,100; once or "
-    "twice: the first goes along the columns, the second along the rows. Layers stand between ; as in "
-    '"style_layers=relu1_1;relu1_1,relu2_1". [any setting]', "Look", common=True, negative="")  # fmt: skip
+    "twice: the first goes along the columns, the second along the rows. Also preset=NAMES, and "
+    "style=FILES, the paintings. Layers stand between ; as in "
+    '"style_layers=relu1_1;relu1_1,relu2_1". [any setting, preset, style]', "Look", common=True,
+    negative="")  # fmt: skip
 SHEET = parameter("output", Path, "The sheet; the suffix decides the format. The cells go into a folder "
     "beside it, NAME-cells, their numbers into NAME.csv, losses with and without weights. "
     "With --pick, the picture. [default: CONTENT-STYLE-grid.png here]", common=True, short=["-o"],
@@ -69,46 +72,64 @@ def grid(content: str, *styles: str, flags: Flags) -> int:
     Every cell is a whole run, kept as a picture with its recipe: the same command again continues an
     interrupted one. Values keep their order, from left to right and from top to bottom.
     """
-    check_pictures(content, styles, flags)
+    return compare(content, styles, flags)
+
+
+def compare(content: str, styles: tuple[str, ...], flags: Flags, name: str = "grid") -> int:
+    """Paint all cells, or the one of `--pick`; `name` ends the name of the sheet."""
+    begin_lines(flags)
     if flags.output == "-" and flags.pick is None:
         raise InputError("-o -: a sheet needs the name of a file, for its cells stand beside it")
     vary = grid_axes.parse(flags.vary)
+    varied_styles = tuple(vary.get("style", ()))
+    if varied_styles and (styles or flags.style):
+        raise InputError(f"--vary style has the paintings: leave out {printable((*styles, *flags.style)[0])}")
+    if varied_styles and any((flags.mask, flags.source_mask, flags.segments, flags.style_weights)):
+        raise InputError("--vary style has one painting in each cell: leave out masks and --style-weights")
+    styles = varied_styles or paintings(content, styles, flags)
     if not vary:
         raise InputError("nothing varies: give --vary, such as --vary style_weight=1,10,100")
+    if "preset" in vary and (flags.preset or flags.like):
+        raise InputError("--vary preset has the presets: leave out --preset and --like")
     if "quality" in vary and "evaluations" in flags.changes:
         raise InputError("--evaluations goes before every quality: leave it out, or vary it instead")
     resolved = gather(flags)
     check_no_budget(resolved.runtime)
     check_options(resolved.settings, flags, vary)
     many = flags.yes or flags.pick is not None
-    axes = grid_axes.plan(vary, resolved.settings, many=many, called="--vary")
+    axes = grid_axes.plan(
+        vary, resolved.settings, many=many, called="--vary",
+        of_preset=lambda preset: gather(replace(flags, preset=preset)).settings,
+    )  # fmt: skip
     for cell in axes.places:
         if "init" not in vary or cell.settings.init == "picture":
             check_start(cell.settings, flags)
     arguments = picture_arguments(content, styles, flags)
     if flags.pick is not None:
         return _paint_cell(flags.pick, axes, resolved, arguments, flags)
-    return _paint_grid(axes, resolved, arguments, flags)
+    return _paint_grid(axes, resolved, arguments, flags, name)
 
 
-def _paint_grid(axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags) -> int:
+def _paint_grid(
+    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags, name: str
+) -> int:
     """Make all cells and the sheet."""
     if resolved.output.metadata == "strip":
         raise InputError("--metadata strip: the cells need their recipes; give minimal or keep")
     size = CELL if flags.cell is None else whole("--cell", flags.cell, 16)
     arguments.read(resolved.input)
-    output_plan, files = _plan_sheet(axes, resolved, arguments, flags)
+    output_plan, files = _plan_sheet(axes, resolved, arguments, flags, name)
     with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
         from impasto.transfer.grids.grid import run_grid
         from impasto.transfer.grids.plan import plan_grid
 
-        for note in resolved.notes:
+        for note in filter(None, [_roles(arguments, axes), *resolved.notes]):
             progress.say(note)
-        pictures = arguments.open(resolved.input, progress)
+        pictures, styles = _open(axes, arguments, resolved, progress)
         plan = plan_grid(
             axes,
             pictures.photo,
-            pictures.styles,
+            styles,
             runtime=resolved.runtime,
             weights=resolved.weights,
             folder=files.folder,
@@ -143,7 +164,11 @@ def _paint_cell(
     limits = resolved.input
     plan = plan_output(stem, arguments.names, resolved.output, flags, limits=limits)
     arguments.read(limits)
-    return run.paint(plan, resolved, arguments, [cell.label])
+    if "style" in cell.varied:
+        only = [style for style in arguments.styles if style.picture == cell.varied["style"]]
+        arguments = replace(arguments, styles=tuple(only))
+    said = filter(None, [_roles(arguments, axes), cell.label])
+    return run.paint(plan, resolved, arguments, list(said))
 
 
 # --- before any work -----------------------------------------------------------------------------
@@ -203,18 +228,43 @@ class GridFiles:
         return own
 
 
+def _roles(arguments: PictureArguments, axes: Axes) -> str:
+    """Return what is the photo and what the paintings; empty where the paintings vary, or there is one."""
+    names = [style.picture for style in arguments.styles]
+    return "" if axes.values_of("style") else roles(arguments.content, names)
+
+
+def _open(
+    axes: Axes, arguments: PictureArguments, resolved: ResolvedSettings, progress: Progress
+) -> "tuple[OpenedPictures, list[Style] | dict[str, list[Style]]]":
+    """Open the pictures; return them, and the paintings: by name where they vary."""
+    if not axes.values_of("style"):
+        pictures = arguments.open(resolved.input, progress)
+        return pictures, pictures.styles
+    opened, files = {}, dict(arguments.files)
+    for style in arguments.styles:
+        one = replace(arguments, styles=(style,), files=dict(files))
+        pictures = one.open(resolved.input, progress)
+        opened[style.picture] = pictures.styles
+    return pictures, opened
+
+
 def _stem(arguments: PictureArguments) -> str:
     """Return how default names begin; room is left for what follows."""
     return shortened(arguments.stem)[:LONGEST_STEM]
 
 
 def _plan_sheet(
-    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags
+    axes: Axes, resolved: ResolvedSettings, arguments: PictureArguments, flags: Flags, ending: str
 ) -> tuple[OutputPlan, GridFiles]:
     """Refuse what cannot be written; sheet and table of this very grid may be replaced."""
     stem = _stem(arguments)
+    if axes.values_of("style"):
+        stem = shortened(Path(arguments.content).stem)[:LONGEST_STEM]
     # The same name each time, so that the same command finds its cells again.
-    name = f"{stem}-grid.png" if flags.output is None else flags.output
+    name, folder = flags.output or f"{stem}-{ending}.png", named_folder(flags.output)
+    if folder is not None:
+        name = str(folder / f"{stem}-{ending}.png")
     files = GridFiles(Path(name))
     replaces = flags.force or files.are_of(axes.places, arguments)
     flags = replace(flags, output=name, force=replaces)
@@ -249,7 +299,10 @@ def _callbacks(
 
     def on_step(step: "Step") -> None:
         signals.running = True  # from now on a signal ends the grid cleanly
+        place = plan.axes.places[pace.index]
+        json_lines.cell = {"row": place.row, "column": place.column}
         progress.step(step)
+        json_lines.step(step, pace)
         stop()
 
     def on_cell(cell: "Cell") -> None:
@@ -279,6 +332,12 @@ def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, 
     table = grid.to_csv().encode()
     csv_path, more_trouble = save_or_fall_back(files.csv, table, overwrite=force, what="table")
     troubles = "; ".join(filter(None, [trouble, more_trouble]))
+    if not plan.print_json:
+        out(printable(path))
+    spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
+    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
+    progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
+    code = _report(grid, progress, troubles, code)
     facts = {
         "path": str(path),
         "csv_path": str(csv_path),
@@ -286,13 +345,16 @@ def _save(plan: OutputPlan, files: GridFiles, grid: "Grid", progress: Progress, 
         "stopped": grid.stopped or None,
         "cells": list(map(_as_json, grid.cells)),
     }
-    out(json.dumps(facts) if plan.print_json else printable(path))
-    spent = duration(sum(cell.seconds or 0 for cell in grid.cells if not cell.reused))
-    where = f"cells in {printable(files.folder)}, numbers in {printable(csv_path)}"
-    progress.say(f"{counted(finished, 'cell')} in {spent}; {where}")
+    json_lines.write("done", facts)
+    return code
+
+
+def _report(grid: "Grid", progress: Progress, troubles: str, code: int) -> int:
+    """Say which cells are missing or failed, and return the exit code."""
     if grid.missing:
         verb = "is" if len(grid.missing) == 1 else "are"
         of_all = f"{len(grid.missing)} of {counted(len(grid.cells), 'cell')}"
+        again = "; the same command again continues" if grid.stopped else ""
         progress.say(f"{of_all} {verb} missing and left blank{again}")
     if troubles:
         return complain(troubles, ExitCode.RESOURCE)

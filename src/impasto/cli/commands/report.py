@@ -8,7 +8,7 @@ from impasto.cli import run
 from impasto.cli.commands.reproduce import INPUTS, PICTURE, WEIGHTS
 from impasto.cli.console import complain, out
 from impasto.cli.flags import Flags, generated, parameter, switch, takes, typed
-from impasto.cli.output import OutputPlan
+from impasto.cli.output import OutputPlan, named_folder
 from impasto.cli.progress import Progress, show_progress
 from impasto.cli.settings_sources import limits_of
 from impasto.config.limits import Input
@@ -28,7 +28,7 @@ QUICK = "--quick makes a page without it"
 @takes(
     [
         PICTURE,
-        parameter("output", Path, "File to write, .html. [default: PICTURE.html here]",
+        parameter("output", Path, "File to write, .html, or folder. [default: PICTURE.html here]",
             short=["-o"], allow_leading_hyphen=True, converter=typed),
         switch("quick", "Do not make the picture again: a page without losses and course, from the "
             "picture, its recipe, and those of its inputs that are found."),
@@ -79,6 +79,8 @@ def _target(picture: str, output: str | None) -> Path:
     """Return where the page goes."""
     if output is None:
         return Path(shortened(Path(picture).stem) + ".html")
+    if (folder := named_folder(output)) is not None:
+        return folder / (shortened(Path(picture).stem) + ".html")
     if output in ("", "-"):
         raise InputError("-o: a page needs a file; give a name such as out.html")
     if Path(output).suffix.lower() not in (".html", ".htm"):
@@ -142,7 +144,7 @@ def _replayed(
     progress.say(f"making the picture again for its losses; the first time took {took}")
     styles = [style.picture for style in inputs.styles]
     capture = RunCapture(inputs.content, styles)
-    on_step = run.step_callback(plan, progress, "the same run again", capture)
+    on_step = run.step_callback(plan, progress, run.and_time("the same run again"), capture)
     result = repeat(recipe, inputs, weights=weights, on_step=on_step)
     if run.signals.code is not None:
         note = "The run was made again only in part: course and losses end where Ctrl-C ended it."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from impasto.cli import run
 from impasto.cli.checks import DEEP
 from impasto.cli.flags import SAVING, Flags, argument, generated, output_flag, parameter, takes
-from impasto.cli.output import check_targets, plan_output, saved_output
+from impasto.cli.output import begin_lines, check_targets, plan_output, saved_output
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather, limits_of
 from impasto.config.limits import Input
@@ -33,6 +33,7 @@ def reproduce(picture: str, *, flags: Flags) -> int:
 
     The same machine is needed for that; another gives nearly the same.
     """
+    begin_lines(flags)
     recipe = read_recipe(picture)
     output = gather(flags, environment={}).output
     path = Path(picture)
@@ -61,7 +62,7 @@ def reproduce(picture: str, *, flags: Flags) -> int:
                 recipe,
                 inputs,
                 weights=flags.weights,
-                on_step=run.step_callback(plan, progress, "the same run again", capture),
+                on_step=run.step_callback(plan, progress, run.and_time("the same run again"), capture),
                 checkpoints=checkpoints,
                 on_part=run.stop_at_signal(progress),
             )

@@ -1,9 +1,12 @@
 """`impasto settings` and `impasto presets`: all settings with where each value came from; named ones."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import SOURCES, Flags, Switch, generated, switch, takes
+from impasto.cli.flags import SOURCES, Flags, Switch, generated, switch, takes, typed_name
 from impasto.cli.output import settings_target
 from impasto.cli.settings_sources import gather, to_toml
 from impasto.config import settings_file
@@ -46,17 +49,33 @@ def settings(*, flags: Flags) -> int:
     return ExitCode.DONE
 
 
-def presets(*, json: Switch = False) -> int:
-    """List the presets, and say where your own go.
+HEADS = {  # of `presets`, by kind
+    "look": "Looks, for --preset NAME (impasto looks PHOTO PAINTING paints them all):",
+    "paper": "The paper, for --preset NAME:",
+    "program": "Other programs' published settings, for --like NAME:",
+    "own": "Your own, for --preset NAME:",
+}
+
+
+def presets(
+    name: Annotated[str | None, Parameter(converter=typed_name, show_default=False)] = None,
+    /,
+    *,
+    json: Switch = False,
+) -> int:
+    """List the presets, or show one; say where your own go.
 
     Args:
+        name: A preset: its title, its settings and what it cannot do.
         json: Print JSON.
     """
+    if name is not None:
+        return _preset(name, json=json)
     usable, bad = {}, []
-    for name in settings_file.preset_paths():
+    for known in settings_file.preset_paths():
         try:
-            Settings.preset(name)
-            usable[name] = settings_file.read_preset(name)
+            Settings.preset(known)
+            usable[known] = settings_file.read_preset(known)
         except ImpastoError as error:
             bad.append(str(error))
     for path in settings_file.user_presets():
@@ -64,16 +83,51 @@ def presets(*, json: Switch = False) -> int:
             bad.append(f"{path}: the name {path.stem} is taken")
     folder = settings_file.preset_folder()
     if json:
-        about = {name: {"title": file.title, "limits": file.limits} for name, file in usable.items()}
+        about = {
+            known: {"title": file.title, "kind": settings_file.kind_of(known), "limits": file.limits}
+            for known, file in usable.items()
+        }
         out(dumps({"folder": str(folder), "presets": about, "not used": bad}))
         return ExitCode.DONE
     width = max(map(len, usable))
-    for name, file in usable.items():
-        out(f"{name:{width}}  {printable(file.title or 'your own')}")
-        for limit in file.limits:
-            out(f"{'':{width}}  - {printable(limit)}")
+    for kind, head in HEADS.items():
+        names = [known for known in usable if settings_file.kind_of(known) == kind]
+        if kind == "look":
+            names.sort(key=settings_file.LOOKS.index)
+        if names:
+            out(head)
+        for known in names:
+            out(f"  {known:{width}}  {printable(usable[known].title or 'your own')}")
     for message in bad:
         out(f"not used: {printable(message)}")
     where = f"{printable(folder)}/NAME.toml"
-    out(f"Your own: save with --save-settings {where}, use with --preset NAME.")
+    out(
+        f"impasto presets NAME shows one. Your own: save with --save-settings {where}, use with --preset "
+        "NAME."
+    )
+    return ExitCode.DONE
+
+
+def _preset(name: str, *, json: bool) -> int:
+    """Show one preset: its title, what it sets, and what it cannot express."""
+    file = settings_file.resolve_preset(name)
+    chosen, standard = Settings.preset(name), Settings()
+    tables = zip(settings_file.TABLES, file.tables()[1:], strict=True)
+    others = {f"{title}.{field}": value for title, table in tables for field, value in table.items()}
+    if json:
+        values = {"settings": chosen.model_dump(), "others": others, "weights": file.weights}
+        about = {"title": file.title, "kind": settings_file.kind_of(name), "limits": file.limits}
+        out(dumps({"name": name, **about, **values}))
+        return ExitCode.DONE
+    out(f"{printable(name)}: {printable(file.title or 'your own')}")
+    changed = {field: value for field, value in chosen if value != getattr(standard, field)}
+    rows = {**changed, **others} | ({"weights": file.weights} if file.weights else {})
+    width = max(map(len, rows), default=0)
+    for field, value in rows.items():
+        note = f"   (default: {format_value(getattr(standard, field))})" if field in changed else ""
+        out(f"  {field:{width}}  {printable(format_value(value))}{note}")
+    if not rows:
+        out("  all settings have their defaults")
+    for limit in file.limits:
+        out(f"  - {printable(limit)}")
     return ExitCode.DONE

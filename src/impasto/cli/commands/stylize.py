@@ -6,9 +6,9 @@ from pathlib import Path
 
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
-from impasto.cli.checks import check_options, check_pictures, check_start
+from impasto.cli.checks import check_options, check_start, paintings, roles
 from impasto.cli.flags import BASE, OUTPUT, PICTURES, SAVING, Flags, generated, output_flag, parameter, takes
-from impasto.cli.output import free_name, plan_output
+from impasto.cli.output import begin_lines, free_name, plan_output
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather, to_toml
 from impasto.config.output import Output
@@ -19,7 +19,7 @@ from impasto.system.files import publish
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
-    "grid", "weights", "layers", "doctor", "demo", "completion",
+    "grid", "looks", "weights", "layers", "doctor", "demo", "completion",
 )  # fmt: skip
 
 
@@ -34,7 +34,8 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
 
 def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     """Paint, and write the result."""
-    check_pictures(content, styles, flags)
+    begin_lines(flags)
+    styles = paintings(content, styles, flags)
     resolved = gather(flags)
     check_start(resolved.settings, flags)
     check_options(resolved.settings, flags)
@@ -44,7 +45,8 @@ def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     arguments.read(limits)
     if plan.save_settings is not None:
         publish(plan.save_settings, to_toml(resolved).encode(), overwrite=plan.force)
-    return run.paint(plan, resolved, arguments, resolved.notes)
+    messages = filter(None, [roles(content, styles), *resolved.notes])
+    return run.paint(plan, resolved, arguments, list(messages))
 
 
 DEMO_SIZE = parameter("size", int, f"Long edge of the result. [px; default: {DEMO['size']}]", "Size")

@@ -250,6 +250,24 @@ def read(path: Path) -> Checkpoint:
     return _checked(header, tensors, shown)
 
 
+def read_header(path: Path) -> CheckpointHeader:
+    """Read what a checkpoint says of its run, without the tensors, which are not checked.
+
+    Raises:
+        InputError: It is missing, damaged, no checkpoint, or of another version.
+    """
+    shown = printable(path)
+    try:
+        check_ordinary(path)
+        with safe_open(path, "pt") as file:
+            text = dict(file.metadata() or {}).get(HEAD, "")
+    except OSError as error:
+        raise TornError(f"cannot read {shown}: {reason(error)}{REMEDY}") from error
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise _torn(shown) from error
+    return _header_of(text, shown)
+
+
 def _torn(shown: str) -> TornError:
     return TornError(f"{shown} is cut off or damaged, or no checkpoint of impasto's{REMEDY}")
 

@@ -73,6 +73,11 @@ def unfinished() -> list[Path]:
     return sorted(found, key=lambda path: found[path])
 
 
+def age(path: Path) -> float:
+    """Return the seconds since a checkpoint was written."""
+    return max(0.0, time.time() - _time_and_size(path)[0])
+
+
 def _time_and_size(path: Path) -> tuple[float, int]:
     try:
         info = path.stat()

@@ -140,8 +140,10 @@ class Grid:
         """
         rows = []
         for cell in self.cells:
-            varied = {
-                name: varying.worded(value) if isinstance(value, Mapping) else value
+            varied = {  # `style` is a loss
+                "painting" if name == varying.STYLE else name: (
+                    varying.worded(value) if isinstance(value, Mapping) else value
+                )
                 for name, value in cell.varied.items()
             }
             row = {"row": cell.row, "column": cell.column, **varied}
@@ -193,7 +195,8 @@ def grid(
         content: The photo, as for `stylize`.
         style: The painting or paintings, as for `stylize`.
         vary: Values by setting, such as `{"content_weight": [0.1, 1], "size": [256, 512]}`: the first goes
-            along the columns, the second along the rows.
+            along the columns, the second along the rows. `preset` varies named settings, `style` paintings by
+            their paths; `style` is then an empty list.
         settings: All other settings; the defaults if None.
         folder: Where finished cells are kept, each a PNG file with its recipe. Those that are there
             already are not made again. None keeps the results in memory.
@@ -232,9 +235,10 @@ def run_grid(
         for index, place in enumerate(plan.axes.places)
     ]
     shared, stopped = Shared(), ""
+    finished: dict[int, Run] = {}  # runs that later cells share
     for index in range(len(cells)):
         if index not in plan.done:
-            cells[index], stopped = _run_cell(plan, index, on_step, shared)
+            cells[index], stopped = _run_cell(plan, index, on_step, shared, finished)
         if on_cell is not None and (cells[index].recipe or not stopped):
             try:
                 on_cell(cells[index])
@@ -244,14 +248,22 @@ def run_grid(
             break
     first = plan.inputs[0]
     styles = ", ".join(style.name for style in first.styles)
-    title = f"{first.content.name} in the style of {styles}"
+    style = "several paintings" if plan.axes.values_of(varying.STYLE) else styles
+    title = f"{first.content.name} in the style of {style}"
     return Grid(tuple(cells), plan.axes, title, stopped)
 
 
 def _run_cell(
-    plan: GridPlan, index: int, on_step: Callable[[Step], None] | None, shared: Shared
+    plan: GridPlan,
+    index: int,
+    on_step: Callable[[Step], None] | None,
+    shared: Shared,
+    finished: dict[int, Run],
 ) -> tuple[Cell, str]:
-    """Make one cell; return it, and why the grid ends here if it does."""
+    """Make one cell; return it, and why the grid ends here if it does.
+
+    `finished` has the runs of earlier cells that later ones share.
+    """
     place = plan.axes.places[index]
     path = plan.path(place)
     runtime = runtime_module.resolve(plan.runtime, place.settings)
@@ -268,8 +280,13 @@ def _run_cell(
             late = stop.reason  # all that was planned is done: the cell is kept
 
     try:
-        run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
-        result = complete(run, on_step=watched)
+        if (earlier := plan.painted_by(index)) in finished:
+            result = finished[earlier].finished_as(plan.inputs[index], place.settings)
+        else:
+            run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
+            result = complete(run, on_step=watched)
+            if any(plan.painted_by(later) == index for later in range(index + 1, len(plan.inputs))):
+                finished[index] = run
     except NumericalError as error:
         return Cell.of(place, path=path, problem=str(error)), late
     if result.stopped not in ENDED:

@@ -16,6 +16,7 @@ from impasto.config.output import Output
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
+from impasto.config.styles import Style
 from impasto.errors import FINISHED, End, InputError, OutputError, PictureError
 from impasto.image.picture import Picture, PictureLike
 from impasto.image.xmp import read_recipe
@@ -28,7 +29,7 @@ from impasto.network.weights import load
 from impasto.network.weights.load import WeightsLike, identity
 from impasto.system.files import check_target
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.grids.axes import Axes, GridCell
+from impasto.transfer.grids.axes import STYLE, Axes, GridCell
 from impasto.transfer.result import Step
 
 ENDED = {*FINISHED, End.NOT_FINITE}  # a run that will not get any further
@@ -68,18 +69,38 @@ class GridPlan:
         for index, (place, scales) in enumerate(pairs):
             pixels = sum(scale.width * scale.height for scale in scales)
             cost = float(pixels * place.settings.evaluations_per_scale)
-            work.append(0.0 if index in self.done else cost)
+            work.append(0.0 if index in self.done or self.painted_by(index) is not None else cost)
         return work
+
+    def painted_by(self, index: int) -> int | None:
+        """Return the earlier cell that is made now and whose run this one shares; None if there is none.
+
+        Two cells share a run if they differ only in what happens after painting.
+        """
+        place = self.axes.places[index]
+        for earlier in range(index):
+            other = self.axes.places[earlier]
+            same_style = place.varied.get(STYLE) == other.varied.get(STYLE)
+            if earlier not in self.done and same_style and painted(place.settings) == painted(other.settings):
+                return earlier
+        return None
 
     def path(self, place: GridCell) -> Path | None:
         """Return the file of a cell."""
         return None if self.folder is None else self.folder / (place.stem + SUFFIX)
 
 
+def painted(settings: Settings) -> Settings:
+    """Return settings without what happens after painting: the photo's colors by luminance."""
+    if settings.color in ("style", "luminance") or not settings.color_amount:
+        return settings.changed(color="style", color_amount=1.0)
+    return settings
+
+
 def plan_grid(
     axes: Axes,
     content: PictureLike,
-    style: StyleLike | Sequence[StyleLike],
+    style: StyleLike | Sequence[StyleLike] | Mapping[str, Sequence[Style]],
     *,
     folder: str | os.PathLike[str] | None = None,
     output: Output | None = None,
@@ -88,14 +109,16 @@ def plan_grid(
 ) -> GridPlan:
     """Open the pictures and the weights, and check every cell, before anything is computed.
 
-    See `grid` for the arguments and errors; `output` says how the cells are written.
+    See `grid` for the arguments and errors; `output` says how the cells are written. Where the painting
+    varies, `style` may have the opened paintings by name.
     """
     runtime, start = options.get("runtime") or Runtime(), options.get("init_picture")
     photo, start = Picture.of(content), None if start is None else Picture.of(start)
-    styles, kept = open_styles(style), Opener().mask(options.get("protect"))
+    opened, kept = _paintings(axes, style), Opener().mask(options.get("protect"))
     inputs, scales = [], []
     for place in axes.places:
         runtime_module.resolve(runtime, place.settings)
+        styles = opened[place.varied.get(STYLE)]
         inputs.append(open_inputs(photo, styles, place.settings, start, kept))
         try:
             wanted = build.layers_of(place.settings, (), inputs[-1])
@@ -116,6 +139,20 @@ def plan_grid(
     if not os.path.exists(where):  # noqa: PTH110  it does not raise for a name that is too long
         check_target(where)  # whether a name can be made there
     return replace(plan, done=_finished(plan))
+
+
+def _paintings(
+    axes: Axes, style: StyleLike | Sequence[StyleLike] | Mapping[str, Sequence[Style]]
+) -> Mapping[str | None, Sequence[Style]]:
+    """Return the opened paintings by name where they vary, else those of all cells, by None."""
+    names = axes.values_of(STYLE)
+    if isinstance(style, Mapping):
+        return {name: styles for name, styles in style.items()}
+    if names and style:
+        raise InputError("the paintings vary: give none beside them")
+    if not names:
+        return {None: open_styles(style)}
+    return {name: open_styles(name) for name in names}
 
 
 def _finished(plan: GridPlan) -> dict[int, Recipe]:
