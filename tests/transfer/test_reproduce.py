@@ -99,7 +99,7 @@ def test_the_same_pixels_from_every_format(case, inputs, narrow) -> None:
 def test_the_same_pixels_with_the_real_network(case, inputs, weights) -> None:
     settings = {
         "default": Settings(size=128, min_size=64, quality="draft"),
-        "paper": Settings.preset("paper", size=128),
+        "paper": Settings.preset("paper", size=128, evaluations=100),
         "interrupted": Settings(size=128, min_size=64),
         "interrupted paper": Settings.preset("paper", size=128),
     }[case]
