@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from impasto.optim.lbfgs import LBFGS
     from impasto.optim.minimize import minimize
     from impasto.optim.scipy_lbfgsb import ScipyLBFGSB
+    from impasto.reports.notebook import LivePreview
     from impasto.transfer.grids.grid import Cell, Grid, grid
     from impasto.transfer.reproduce import reproduce
     from impasto.transfer.result import Result, Step
@@ -69,6 +70,7 @@ _HOMES = {
     "Input": "config.limits",
     "InputError": "errors",
     "LBFGS": "optim.lbfgs",
+    "LivePreview": "reports.notebook",
     "Mask": "config.styles",
     "NumericalError": "errors",
     "Output": "config.output",
@@ -120,6 +122,7 @@ __all__ = [
     "ImpastoError",
     "Input",
     "InputError",
+    "LivePreview",
     "Mask",
     "NumericalError",
     "Output",

@@ -93,6 +93,11 @@ def encode(
     return data
 
 
+def with_dot(suffix: str) -> str:
+    """Return the ending of a name with its dot, in small letters: `.jpg` for `JPG`."""
+    return f".{suffix.lower().lstrip('.')}" if suffix else ""
+
+
 def check_suffix(suffix: str, where: str = "") -> str:
     """Return the suffix in lower case, if it can be written."""
     if suffix.lower() in WRITABLE:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from impasto.config.model import LARGEST_EDGE
 from impasto.config.output import Output
 from impasto.errors import InputError, PictureError
 from impasto.image.decode import decode, decode_pil
-from impasto.image.encode import check_suffix, encode
+from impasto.image.encode import check_suffix, encode, with_dot
 from impasto.image.guards import check_size, convert_errors
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import (
@@ -42,6 +42,7 @@ from impasto.image.pixels import (
     to_array,
     without_white,
 )
+from impasto.image.sources import as_array, contents, is_file, is_pil
 from impasto.image.xmp import forget
 from impasto.messages import as_text, printable
 from impasto.system.files import check_length, check_target, publish, read_whole
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Source = str | os.PathLike[str] | bytes  # a path, or the bytes of a picture file
-PictureLike: TypeAlias = Union[Source, "Picture", npt.NDArray[Any], Tensor, "Image"]
+PictureLike: TypeAlias = Union[
+    Source, bytearray, memoryview, IO[bytes], "Picture", npt.NDArray[Any], Tensor, "Image"
+]
 _NOTEBOOK_EDGE = 1024  # px; long edge in a notebook
 
 
@@ -104,11 +107,12 @@ class Picture:
         """Make a picture from anything that holds one.
 
         Args:
-            source: A path; the bytes of a file; a picture of Pillow (which is turned upright and
-                converted to sRGB); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool
-                or floats in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels of
-                uint8 or floats in [0, 1]; or a `Picture`, which is returned unchanged. Values are
-                sRGB-encoded, a fourth channel is alpha. They are copied.
+            source: A path; the bytes of a file, also in a buffer or an open file; a picture of Pillow (which
+                is turned upright and converted to sRGB); an array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) of
+                uint8, uint16, bool or floats in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with 1, 3 or 4
+                channels of uint8 or floats in [0, 1]; or a `Picture`, which is returned unchanged. Values are
+                sRGB-encoded, a fourth channel is alpha. They are copied. Floats that miss [0, 1] by at most
+                half of 1/255 are clamped.
             name: A name for messages.
             limits: As for `open`.
 
@@ -118,23 +122,18 @@ class Picture:
         """
         if isinstance(source, Picture):
             return source
-        if isinstance(source, (str, os.PathLike, bytes)):
-            return cls.open(source, name=name, limits=limits)
         limits = limits or Input.from_environment()
-        if any(f"{c.__module__}.{c.__name__}" == "PIL.Image.Image" for c in type(source).__mro__):
+        if is_file(source):
+            data, label = contents(source, limits, name)
+            return cls.open(data, name=label, limits=limits)
+        if is_pil(source):
             name = name or Path(getattr(source, "filename", "") or "<image>").name
-            label = printable(name)
-            pixels, info = decode_pil(source, label, limits)  # type: ignore[arg-type]
+            pixels, info = decode_pil(source, printable(name), limits)  # type: ignore[arg-type]
             return cls(name, "pixels", pixels, info)
         name = name or ("<tensor>" if isinstance(source, Tensor) else "<array>")
         label = printable(name)
-        if not isinstance(source, (Tensor, np.ndarray)):
-            kind = f"{type(source).__module__}.{type(source).__name__}"
-            raise PictureError(
-                f"a picture cannot be made of {kind}; give a path, bytes, an array, a tensor or a PIL image"
-            )
         with convert_errors(label):
-            array = _channels_last(source, label) if isinstance(source, Tensor) else source
+            array = as_array(source, label)
             if array.ndim >= 2:
                 check_size(array.shape[1], array.shape[0], label, limits)
             image = from_array(array, label)
@@ -182,6 +181,13 @@ class Picture:
         info = replace(info, notes=(), xmp=forget(info.xmp))
         image = pyvips.Image.new_from_array(array, interpretation="srgb")
         return cls(name, "pixels", Pixels.of(image), info, _page=page)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return `array()` for NumPy: `np.asarray(picture)` is (H, W, 3) or (H, W, 4)."""
+        if copy is False:
+            raise ValueError("the pixels of a Picture are always copied; leave out copy=False")
+        array = self.array()
+        return array if dtype is None else array.astype(dtype)
 
     @property
     def _image(self) -> pyvips.Image:
@@ -292,7 +298,7 @@ class Picture:
         the canvas, which is opaque. JPEG and AVIF are written without chroma subsampling.
 
         Args:
-            suffix: One of `WRITABLE`; it decides the format.
+            suffix: One of `WRITABLE`, with or without its dot; it decides the format.
             output: Bits, quality and metadata; the defaults if None.
             recipe: JSON text that goes into the file as XMP; it is read back to be sure.
             changes: Fields of `output` by name, such as `bits=16` or `jpeg_quality=80`.
@@ -301,29 +307,44 @@ class Picture:
             InputError: The suffix, a field of `output` or the recipe is not possible.
             OutputError: The format cannot hold this picture.
         """
-        output = (output or Output()).changed(**changes)
+        output, suffix = (output or Output()).changed(**changes), with_dot(suffix)
         page = None if self._page is None else self._page.image()
         name = printable(self.name)
         return encode(self._image, self._info, suffix, output, recipe=recipe, label=name, page=page)
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | IO[bytes],
         output: Output | None = None,
         *,
         recipe: str | None = None,
         overwrite: bool = False,
+        format: str | None = None,
         **changes: Any,
     ) -> Path:
         """Write the picture to a file, completely or not at all, and return the path.
 
         The suffix decides the format; the other arguments are those of `encode`. An existing file
-        is kept unless `overwrite` is set, and stays untouched if an error is raised.
+        is kept unless `overwrite` is set, and stays untouched if an error is raised. An open file, such as
+        `io.BytesIO`, needs a `format` ("png") where it has no name; then the path is empty.
 
         Raises:
-            InputError: As `encode` does.
+            InputError: As `encode` does; or no format is known.
             OutputError: As `encode` does; or the file exists or cannot be written.
         """
+        if hasattr(path, "write"):
+            name = str(getattr(path, "name", ""))
+            suffix = format or Path(name).suffix
+            if not suffix:
+                raise InputError(
+                    'an open file without a name needs a format, such as save(file, format="png")'
+                )
+            path.write(self.encode(suffix, output, recipe=recipe, **changes))
+            return Path(name)
+        if format is not None and with_dot(format) != Path(path).suffix.lower():
+            raise InputError(
+                f"{printable(path)} does not end in {with_dot(format)}; the name decides the format"
+            )
         check_output(path, overwrite=overwrite)
         data = self.encode(Path(path).suffix, output, recipe=recipe, **changes)
         return publish(path, data, overwrite=overwrite)
@@ -374,18 +395,3 @@ def check_output(
     """
     check_suffix(Path(path).suffix, f"{printable(path)}: ")
     return check_target(path, inputs=inputs, overwrite=overwrite)
-
-
-def _channels_last(tensor: Tensor, label: str) -> npt.NDArray[Any]:
-    """Return (C, H, W) or (1, C, H, W) values as an array (H, W, C)."""
-    planes = tensor.detach()
-    planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
-    if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
-        expected = "(C, H, W) or (1, C, H, W) with 1, 3 or 4 channels"
-        raise PictureError(f"{label} has the shape {tuple(tensor.shape)}; give {expected}")
-    if not (planes.is_floating_point() or planes.dtype == torch.uint8):
-        raise PictureError(f"{label} has values of the type {planes.dtype}; give uint8 or floats from 0 to 1")
-    if planes.is_floating_point():
-        planes = planes.float()
-    array: npt.NDArray[Any] = planes.cpu().permute(1, 2, 0).numpy()
-    return array

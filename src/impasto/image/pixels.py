@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
 _BYTES = {"uchar": 1, "ushort": 2, "float": 4}  # of a sample
-_DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
+_DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
+HAIR = 0.5 / 255  # beyond 0 or 1 that a float may lie, and is clamped
 VISIBLE = 0.5 / 65535  # alpha from which a pixel is not fully transparent in a file of 16 bits
 _ENLARGING = {"nearest": "nearest", "linear": "bilinear"}  # interpolators; of other kernels: bicubic
 
@@ -57,6 +58,9 @@ class Pixels:
         size, read = (image.width, image.height, image.bands), make or (lambda: image)
         return cls(*size, image.format, read, streamed=make is not None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (self.image().numpy(), self.image().interpretation)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the unpacked pixels."""
@@ -70,6 +74,11 @@ class Pixels:
             part = values[row : row + _ROWS].astype(np.float32) / top
             result.update(np.ascontiguousarray(part, "<f4").data)
         return result.hexdigest()
+
+
+def _unpacked(values: npt.NDArray[Any], interpretation: str) -> Pixels:
+    """Return pixels that were pickled."""
+    return Pixels.of(pyvips.Image.new_from_array(values, interpretation=interpretation))
 
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:
@@ -103,9 +112,9 @@ def from_array(array: npt.NDArray[Any], label: str) -> pyvips.Image:
         values = values.astype(np.uint8) * 255
     elif values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
-        if not (low >= 0 and high <= 1):  # also where one is not a number
-            raise PictureError(f"{label} has values from {low:g} to {high:g}; floats lie in 0 to 1")
-        values = values.astype(np.float32)
+        if not (low >= -HAIR and high <= 1 + HAIR):  # also where one is not a number
+            raise PictureError(f"{label} has values from {low:.9g} to {high:.9g}; floats lie in 0 to 1")
+        values = values.astype(np.float32).clip(0, 1)
     elif values.dtype.kind != "u" or values.dtype.itemsize > 2:
         raise PictureError(
             f"{label} has values of the type {values.dtype}; give uint8, uint16, bool or floats from 0 to 1"
@@ -122,7 +131,11 @@ def from_pil(image: "Image") -> pyvips.Image:
     orientation, profile = image.getexif().get(274, 1), image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         array, space = np.asarray(image).astype(np.uint16), "grey16"
+    elif image.mode in ("I", "F"):
+        array, space = _numbers(np.asarray(image), image.mode)
     else:
+        if image.mode == "LAB":
+            image = _from_lab(image)
         if image.mode in _ALPHA or "transparency" in image.info:
             image = image.convert("RGBA")
         elif image.mode == "1":
@@ -137,6 +150,33 @@ def from_pil(image: "Image") -> pyvips.Image:
     if orientation in range(2, 9):
         result.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     return result
+
+
+def _numbers(values: npt.NDArray[Any], mode: str) -> tuple[npt.NDArray[Any], str]:
+    """Return the gray values of a picture of mode I or F, by the range that they have, and their kind.
+
+    Pillow does not say that range. It reads a PNG of 16 bits as I; what it converts from 8 bits ends at 255.
+
+    Raises:
+        PictureError: They lie in none of the usual ranges.
+    """
+    low, high = float(values.min()), float(values.max())
+    if mode == "F" and low >= -HAIR and high <= 1 + HAIR:
+        return (values.clip(0, 1) * 65535 + 0.5).astype(np.uint16), "grey16"
+    top = 255 if high <= 255.5 else 65535
+    if not (low >= 0 and high <= 65535):
+        found = f"values from {low:.9g} to {high:.9g}"
+        raise PictureError(f"the picture of mode {mode} has {found}; give 0 to 1 (F), to 255 or to 65535")
+    return (values * (65535.0 / top) + 0.5).astype(np.uint16), "grey16"
+
+
+def _from_lab(image: "Image") -> "Image":
+    from PIL import ImageCms
+
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    assert converted is not None  # not in place
+    return converted
 
 
 def quantized(image: pyvips.Image, bits: int) -> pyvips.Image:

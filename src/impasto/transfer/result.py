@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.config.output import Output
 from impasto.config.recipe import Recipe
@@ -33,6 +34,8 @@ class Step:
     of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
     terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start;
     `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
+    `remaining` are the seconds that the rest of the run will take, by the evaluations so far; None before the
+    second one.
     """
 
     scale: int
@@ -45,6 +48,7 @@ class Step:
     losses: Mapping[str, float]
     seconds: float
     left: float | None
+    remaining: float | None
     _canvas: Tensor = field(repr=False)
     _finish: Callable[[Tensor], Picture] = field(repr=False)
 
@@ -56,6 +60,14 @@ class Step:
     def picture(self) -> Picture:
         """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
         return self._finish(self._canvas)
+
+    def preview(self, edge: int = 256) -> Picture:
+        """Return this evaluation's canvas with a long edge of at most `edge` px, on white: quick to make."""
+        height, width = self._canvas.shape[-2:]
+        factor = min(1.0, edge / max(height, width))
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        small = functional.interpolate(self._canvas.detach().float(), size, mode="area")
+        return Picture.from_tensor(small.clamp(0, 1), name="<preview>")
 
     def kept(self) -> "Step":
         """Return this step with a canvas of its own, to be used later: solvers change theirs in place."""
@@ -117,23 +129,30 @@ class Result:
     stopped: str
     fault: str = ""
 
+    def __repr__(self) -> str:
+        size = f"{self.picture.width} x {self.picture.height} px"
+        spent = f"{len(self.history)} evaluations in {self.seconds:.1f} s"
+        return f"<Result: {size}, {spent}, ended: {self.stopped}>"
+
     def encode(self, suffix: str = ".png", output: Output | None = None, **changes: Any) -> bytes:
         """Return the bytes of a file with the recipe in it; see `Picture.encode`."""
         return self.picture.encode(suffix, output, recipe=self._line(), **changes)
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | IO[bytes],
         output: Output | None = None,
         *,
         overwrite: bool = False,
+        format: str | None = None,
         **changes: Any,
     ) -> Path:
         """Write the picture with its recipe, atomically, in the format of the name's ending.
 
         See `Picture.save` for the arguments and errors.
         """
-        return self.picture.save(path, output, recipe=self._line(), overwrite=overwrite, **changes)
+        recipe = self._line()
+        return self.picture.save(path, output, recipe=recipe, overwrite=overwrite, format=format, **changes)
 
     def save_recipe(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the recipe as JSON, atomically."""

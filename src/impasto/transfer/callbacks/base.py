@@ -44,6 +44,19 @@ class OnStep(Callback):
 
     def __init__(self, function: Callable[[Step], None]) -> None:
         self._function = function
+        self._first: tuple[float, float] | None = None  # seconds, and the work done, at the first evaluation
+
+    def _remaining(self, run: Run) -> float | None:
+        """Return the seconds that the rest will take: those of a time budget, else as fast as so far."""
+        left, seconds = run.seconds_left(), run.seconds()
+        if left is not None:
+            return max(0.0, left)
+        costs = [each * limit for each, limit in zip(run.costs, run.limits, strict=False)]
+        done = sum(costs[: run.state.scale]) + run.costs[run.state.scale] * run.state.evaluations
+        if self._first is None:
+            self._first = seconds, done
+        began, before = self._first
+        return (sum(costs) - done) * (seconds - began) / (done - before) if done > before else None
 
     def on_evaluation(self, run: Run, canvas: Tensor, evaluation: Evaluation) -> None:
         """Make the step of an evaluation, and call."""
@@ -59,6 +72,7 @@ class OnStep(Callback):
             losses=record.losses,
             seconds=record.seconds,
             left=run.seconds_left(),
+            remaining=self._remaining(run),
             _canvas=canvas,
             _finish=partial(run.inputs.picture, gray=run.gray),
         )
