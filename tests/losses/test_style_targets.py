@@ -390,6 +390,7 @@ def test_a_painting_counts_to_its_last_row_and_column(narrow, random_image, tile
     changed = painting.clone()
     last = changed[..., -1, :] if side == "bottom" else changed[..., -1]
     last.copy_(1 - last)
+    moved: dict[str, dict[str, float]] = {}
     for partial in ("count", "drop"):
         network = FeatureExtractor.of(prepare(narrow, partial_windows=partial, **OPTIONS))
         features = TiledFeatures(network, tile)
@@ -399,9 +400,9 @@ def test_a_painting_counts_to_its_last_row_and_column(narrow, random_image, tile
             )
             for image in (painting, changed)
         )
-        for layer in layers:
-            moved = float((after[layer].second - before[layer].second).norm() / before[layer].second.norm())
-            if partial == "count":
-                assert moved > 1e-3, layer
-        if partial == "drop":  # as it was: what is left of the row in relu5_1 came through wider kernels
-            assert moved < 1e-3
+        moved[partial] = {
+            name: float((after[name].second - before[name].second).norm() / before[name].second.norm())
+            for name in layers
+        }
+    for name in layers:  # dropped, it is seen only through the kernels of the convolutions before
+        assert moved["count"][name] > 1.5 * moved["drop"][name] > 0, moved

@@ -175,7 +175,7 @@ def test_deep_layers_see_the_last_rows_and_columns(
     found = sizes("count")
     assert found["right"] > 0.5 * found["left"]
     assert found["bottom"] > 0.5 * found["top"]
-    if rest < 15:
+    if rest < 15 or padding == "zero":  # zeros outside make gradients at the border that hide it
         return
     dropped = sizes("drop")  # as it was
     assert dropped["bottom"] < 0.5 * found["bottom"]
