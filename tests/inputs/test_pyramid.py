@@ -71,7 +71,7 @@ def test_a_longer_one_is_as_high_as_one_of_4_to_1_and_at_most_as_large_as_a_squa
     assert edges == sorted(edges)
     assert max(after / before for before, after in itertools.pairwise(edges)) < 1.07  # no step
     assert max(size.width * size.height for size in sizes) <= 1.01e6  # rounded to whole pixels
-    assert {size.height for size in sizes if 4000 <= size.width <= 16000} <= {249, 250, 251}
+    assert {size.height for size in sizes if 1010 <= size.width <= 3990} <= {249, 250, 251}
 
 
 def test_a_photo_is_fitted_by_its_long_edge_however_long() -> None:

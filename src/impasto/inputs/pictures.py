@@ -229,16 +229,16 @@ class Inputs:
     def picture(self, canvas: Tensor, *, gray: bool = False) -> Picture:
         """Return a canvas (1, 3, H, W) as a picture, recolored, with the photo where it is protected.
 
-        A `gray` one has three channels that are the same to the last digit.
+        The channels of a `gray` one become the same to the last digit.
         It has the photo's transparency and metadata. As the network sees the photo on white, that white is
         taken out of the colors of half-transparent pixels; see docs/decisions.
         """
         height, width = canvas.shape[-2:]
         canvas = self.recolor.saved(canvas, self.content)
+        canvas = grayed(canvas) if gray else canvas
         if self.protect is not None:
             photo, kept = self.content.tensor(width, height), self.kept(width, height)
             canvas = torch.lerp(canvas, photo.to(canvas), kept.to(canvas))
-        canvas = grayed(canvas) if gray else canvas
         alpha = self.content.alpha(width, height)
         return Picture.from_tensor(canvas, alpha=alpha, on_white=True, source=self.content)
 
