@@ -164,15 +164,14 @@ def commands(job: OutputPlan, evaluations: int) -> dict[str, list[str]]:
     }
 
 
-FIRST = {"impasto": r"evaluation 1/", "plain": r"evaluation 1,", "pastiche": r"1 "}
+FIRST = {"impasto": r'\{"event": "step"', "plain": r"evaluation 1,", "pastiche": r"1 "}
 
 
 def first_evaluation(program: str, command: list[str]) -> tuple[float, float]:
     """Run a command; return the seconds until it says that its first evaluation is done, and all."""
     found, time = None, 0.0
-    for time, line in followed(command):
-        match = re.match(FIRST[program], line) or re.search(r"\s" + FIRST["impasto"], line)
-        if found is None and match:
+    for time, line in followed([*command, "--json"] if program == "impasto" else command):
+        if found is None and re.match(FIRST[program], line):
             found = time
     assert found is not None, f"{program} did not say when its first evaluation was done"
     return found, time

@@ -52,7 +52,7 @@ FORMATS = (
 )
 HELP = (
     "", "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate",
-    "experiment", "grid", "weights", "weights list", "weights fetch", "weights import",
+    "experiment", "grid", "looks", "weights", "weights list", "weights fetch", "weights import",
     "weights verify", "weights path", "layers", "doctor", "demo", "completion",
 )  # fmt: skip
 SAID = ("layers", "layers --costs 256", "presets", "presets --json", "settings", "--version")

@@ -44,6 +44,47 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- the command line ---
+    Mutant(
+        "paintings from the photo's own folder are refused",
+        "cli/checks.py",
+        "    if len(beside) < 2:",
+        "    if True:",
+        ("tests/cli/test_app.py",),
+        "not_taken_for_paintings",
+    ),
+    Mutant(
+        "a picture is not written to a terminal",
+        "cli/output.py",
+        "        if is_terminal():",
+        "        if False:",
+        ("tests/cli/test_app.py",),
+        "not_written_to_a_terminal",
+    ),
+    Mutant(
+        "a run of another folder is not resumed in silence",
+        "cli/commands/resume.py",
+        "        if found.belongs_to(folder):",
+        "        if True:",
+        ("tests/cli/commands/test_resume_command.py",),
+        "another_folder",
+    ),
+    Mutant(
+        "a preview replaces no file of others",
+        "cli/output.py",
+        "overwrite=plan.force or own_preview",
+        "overwrite=True",
+        ("tests/cli/test_app.py",),
+        "preview_never_replaces",
+    ),
+    Mutant(
+        "JSON lines hold no infinite numbers",
+        "cli/watch.py",
+        "    return None if isinstance(value, float) and not math.isfinite(value) else value",
+        "    return value",
+        ("tests/cli/test_app.py",),
+        "numbers_that_json",
+    ),
     # --- regions ---
     Mutant(
         "a mask of another shape is refused",

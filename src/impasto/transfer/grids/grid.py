@@ -280,12 +280,15 @@ def _run_cell(
             late = stop.reason  # all that was planned is done: the cell is kept
 
     try:
-        if (earlier := plan.painted_by(index)) in finished:
+        earlier = plan.sharers.get(index, index)
+        if earlier in finished:
             result = finished[earlier].finished_as(plan.inputs[index], place.settings)
+            if index == max(later for later, first in plan.sharers.items() if first == earlier):
+                del finished[earlier]
         else:
             run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
             result = complete(run, on_step=watched)
-            if any(plan.painted_by(later) == index for later in range(index + 1, len(plan.inputs))):
+            if index in plan.sharers.values():
                 finished[index] = run
     except NumericalError as error:
         return Cell.of(place, path=path, problem=str(error)), late

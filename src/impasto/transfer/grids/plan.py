@@ -7,6 +7,7 @@ its end. Any other file of that name is somebody else's, and left alone.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -69,21 +70,24 @@ class GridPlan:
         for index, (place, scales) in enumerate(pairs):
             pixels = sum(scale.width * scale.height for scale in scales)
             cost = float(pixels * place.settings.evaluations_per_scale)
-            work.append(0.0 if index in self.done or self.painted_by(index) is not None else cost)
+            work.append(0.0 if index in self.done or index in self.sharers else cost)
         return work
 
-    def painted_by(self, index: int) -> int | None:
-        """Return the earlier cell that is made now and whose run this one shares; None if there is none.
+    @cached_property
+    def sharers(self) -> Mapping[int, int]:
+        """The cells that share the run of an earlier cell, which is made now: their numbers -> its number.
 
         Two cells share a run if they differ only in what happens after painting.
         """
-        place = self.axes.places[index]
-        for earlier in range(index):
-            other = self.axes.places[earlier]
-            same_style = place.varied.get(STYLE) == other.varied.get(STYLE)
-            if earlier not in self.done and same_style and painted(place.settings) == painted(other.settings):
-                return earlier
-        return None
+        first: dict[tuple[str, str], int] = {}
+        found = {}
+        for index, place in enumerate(self.axes.places):
+            key = (str(place.varied.get(STYLE)), painted(place.settings).model_dump_json())
+            if key in first:
+                found[index] = first[key]
+            elif index not in self.done:
+                first[key] = index
+        return found
 
     def path(self, place: GridCell) -> Path | None:
         """Return the file of a cell."""
