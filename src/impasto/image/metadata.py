@@ -19,7 +19,7 @@ DPI = tuple[float, float]  # dots per inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
 _LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
 _X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
-_CAMERA, _PLACE, _MAKER_NOTE, _COLORS = 34665, 34853, 37500, 40961
+_CAMERA, _PLACE, _MAKER_NOTE, _COLORS, _RULES = 34665, 34853, 37500, 40961, 40965
 _OF_PIXELS = (40962, 40963, 40965)  # sizes and interoperability of the file it came from
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _IPTC = 33723
@@ -76,6 +76,24 @@ def orientation(data: bytes, xmp: bytes) -> int:
                 return turn if turn in range(1, 9) else 1
     match = _TURN.search(xmp)
     return int(match[1]) if match else 1
+
+
+def color_space(data: bytes) -> tuple[int, bytes]:
+    """Return the color space in EXIF or a whole TIFF file, 0 if absent, and its rule of interoperability."""
+    data = data.removeprefix(_MARK)
+    number, rule, order = 0, b"", _order(data)
+    with contextlib.suppress(struct.error):
+        places = {tag: raw for tag, *_, raw in _entries(data)}
+        if _CAMERA not in places:
+            return 0, b""
+        at = struct.unpack_from(f"{order}I", places[_CAMERA], 8)[0]
+        inner = {tag: raw for tag, *_, raw in _entries(data, at)}
+        if _COLORS in inner:
+            number = struct.unpack_from(f"{order}H", inner[_COLORS], 8)[0]
+        if _RULES in inner:
+            at = struct.unpack_from(f"{order}I", inner[_RULES], 8)[0]
+            rule = next((raw[8:11] for tag, *_, raw in _entries(data, at) if tag == 1), b"")
+    return number, rule
 
 
 def sensible_dpi(across: float, down: float) -> DPI | None:
