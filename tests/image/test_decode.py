@@ -235,6 +235,11 @@ def test_several_images_in_a_heic_are_said():
     picture = Picture.open(buffer.getvalue(), name="cat.heic")
     assert picture.notes == ("cat.heic: 2 images; only the first is used",)
     assert error_of(picture, quadrants()) < 4
+    buffer = io.BytesIO()
+    file.save(buffer, quality=95, primary_index=1)
+    picture = Picture.open(buffer.getvalue(), name="cat.heic")
+    assert picture.notes == ("cat.heic: 2 images; only number 2, the main one, is used",)
+    assert picture.array()[0, 0, 1] > 240
 
 
 def test_a_broken_profile_is_said():

@@ -98,7 +98,9 @@ def _decode_jpeg(file: _File) -> tuple[Pixels, FileInfo]:
         warnings = str(error.detail)
     if not jpeg.is_damage(warnings):  # libjpeg says only its first warning, which may be harmless
         try:
-            _load("jpeg", jpeg.bare(file.data), strict=True).avg()
+            image = _load("jpeg", jpeg.bare(file.data), strict=True)
+            check_size(image.width, image.height, file.label, file.limits)
+            image.avg()
         except pyvips.Error as error:
             warnings += str(error.detail)
     if jpeg.is_damage(warnings):
@@ -173,9 +175,8 @@ def _decode_streamed(file: _File, info: FileInfo) -> tuple[Pixels, FileInfo]:
         return srgb(_vips(file)[0], file.label, file.stated)[0]
 
     image, notes = srgb(_vips(file)[0], file.label, file.stated)
-    if image.bands < 4:
-        image.avg()
-    elif image[3].max() == 0:
+    most = image.stats().crop(1, 1, 1, image.bands).numpy()  # of each band, once all is read
+    if image.bands == 4 and most[3] == 0:
         notes = (*notes, f"{file.label}: {_ZERO}{_UNSEEN}")
     return Pixels.of(image, make), replace(info, notes=(*info.notes, *notes))
 

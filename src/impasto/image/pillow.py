@@ -67,7 +67,7 @@ def heif_image(data: bytes) -> Any:
 
     file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
     main = file[file.primary_index]
-    main.info["count"] = len(file)
+    main.info["count"], main.info["number"] = len(file), file.primary_index + 1
     return main
 
 
@@ -135,5 +135,7 @@ def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInf
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
     dpi = metadata.stated_dpi(described)
-    info = FileInfo(16 if deep else 8, dpi=dpi, exif=described, xmp=xmp)
-    return image, info, main.info["count"]
+    count, number = main.info["count"], main.info["number"]
+    notes = (f"{label}: {count} images; only number {number}, the main one, is used",) if number > 1 else ()
+    info = FileInfo(16 if deep else 8, dpi=dpi, notes=notes, exif=described, xmp=xmp)
+    return image, info, 1 if notes else count
