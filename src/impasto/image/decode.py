@@ -54,6 +54,7 @@ class _File:
     label: str
     limits: Input
     stated: Stated = field(default_factory=Stated)
+    above: bytes = field(default=b"", repr=False)  # the same TIFF; first is what states the orientation
     strict: bool = False  # whether warnings of libvips are errors
 
     @property
@@ -77,10 +78,8 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     with convert_errors(label):
         kind = format_of(data, label, limits)
         check_headers(kind, data, label, limits)
-        notes: tuple[str, ...] = ()
-        if kind == "tiff":
-            data, notes = tiff.largest(data, label)
-        file = _File(kind, data, label, limits)
+        data, above, notes = tiff.largest(data, label) if kind == "tiff" else (data, b"", ())
+        file = _File(kind, data, label, limits, above=above)
         pixels, info = _decode_jpeg(file) if kind == "jpeg" else _decode(file, notes)
     for note in info.notes:
         _log.warning("%s", note)
@@ -188,7 +187,7 @@ def _vips(file: _File) -> tuple[pyvips.Image, FileInfo]:
     check_size(image.width, image.height, file.label, file.limits)
     bits = 8 if image.format == "uchar" else 16
     if kind == "tiff":
-        dpi, described = metadata.stated_dpi(data), metadata.described(data)
+        dpi, described = metadata.stated_dpi(data), metadata.described(data) or metadata.described(file.above)
     else:
         described = _blob(image, "exif-data") or (png.exif(data) if kind == "png" else b"")
         dpi = _head_dpi(data) or metadata.stated_dpi(described)
@@ -202,7 +201,7 @@ def _vips(file: _File) -> tuple[pyvips.Image, FileInfo]:
         image = _stated_samples(image, data)
     if kind == "gif":
         image = _on_canvas(image, data)
-    stated = data if kind == "tiff" else described
+    stated = file.above if kind == "tiff" else described
     applied = kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536])  # by libheif
     turn = 1 if applied else metadata.orientation(stated, xmp)
     image = image.copy()  # libvips misses it in XMP or a profile of ImageMagick, and has others than 1 to 8

@@ -90,6 +90,8 @@ def test_the_orientation_of_the_large_picture_counts():
     turned = [(274, 3, 1, 6, True)]
     data = pages((SMALL, {"subfiletype": 1}), (LARGE, {"extratags": turned}))
     assert (Picture.open(data).width, Picture.open(data).height) == (120, 160)
+    above = {"subfiletype": 1, "subifds": 1, "extratags": turned}  # cameras state it only there
+    assert np.array_equal(Picture.open(pages((SMALL, above), (LARGE, {}))).array(), np.rot90(LARGE, -1))
 
 
 @pytest.mark.parametrize("space", ["cfa", "linear_raw"])

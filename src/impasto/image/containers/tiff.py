@@ -143,18 +143,21 @@ def directory_at(data: bytes, at: int) -> Directory | None:
     return Directory(at, data, order, entries)
 
 
-def largest(data: bytes, label: str) -> tuple[bytes, tuple[str, ...]]:
+def largest(data: bytes, label: str) -> tuple[bytes, bytes, tuple[str, ...]]:
     """Return the file as if the picture to use were its first, and notes that say which that is.
 
-    It is the first page, unless that is a thumbnail or a reduced copy of a larger one, which may also be
-    in a directory below the first. An orientation that there is not becomes 1.
+    Between them, the file as if the directory that states the orientation were its first: where the picture is
+    below another and does not state its own, that other one.
+
+    The picture is the first page, unless that is a thumbnail or a reduced copy of a larger one, which may also
+    be in a directory below the first. An orientation that there is not becomes 1.
 
     Raises:
         PictureError: It is the raw file of a camera.
     """
     pages = list(itertools.islice(directories(data), _MOST))
     if not pages:
-        return data, ()
+        return data, data, ()
     below = list(itertools.islice(_children(pages), _BELOW))
     chosen, notes = _chosen(pages, below), list[str]()
     if data.startswith(_CR2) or chosen.first(_SPACE) in _OF_RAW:
@@ -172,7 +175,9 @@ def largest(data: bytes, label: str) -> tuple[bytes, tuple[str, ...]]:
         number = pages.index(chosen) + 1
         which = "only the first" if number == 1 else f"only number {number}, of {size},"
         notes.append(f"{label}: {sum(1 for _ in directories(data))} pages; {which} is used")
-    return _changed(data, pages[0], chosen), tuple(notes)
+    changed = _changed(data, pages[0], chosen)
+    above = data if chosen in below and _ORIENTATION not in chosen.entries else changed
+    return changed, above, tuple(notes)
 
 
 def _check_samples(directory: Directory, label: str) -> None:
