@@ -146,11 +146,11 @@ def directory_at(data: bytes, at: int) -> Directory | None:
 def largest(data: bytes, label: str) -> tuple[bytes, bytes, tuple[str, ...]]:
     """Return the file as if the picture to use were its first, and notes that say which that is.
 
-    Between them, the file as if the directory that states the orientation were its first: where the picture is
-    below another and does not state its own, that other one.
+    Between them, the file as if the directory that states the orientation were its first: where the picture
+    is below another and does not state its own, that other one.
 
-    The picture is the first page, unless that is a thumbnail or a reduced copy of a larger one, which may also
-    be in a directory below the first. An orientation that there is not becomes 1.
+    The picture is the first page, unless that is a thumbnail or a reduced copy of a larger one, which may
+    also be in a directory below the first. An orientation that there is not becomes 1.
 
     Raises:
         PictureError: It is the raw file of a camera.
