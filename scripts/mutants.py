@@ -331,6 +331,22 @@ MUTANTS = (
         "no_reader",
     ),
     Mutant(
+        "scans of a JPEG that are missing",
+        "image/containers/jpeg.py",
+        "    if any(head.left.values()):\n",
+        "    if False:\n",
+        ("tests/image/containers/test_jpeg.py",),
+        "scans_that_are_missing",
+    ),
+    Mutant(
+        "data of a JPEG that end early",
+        "image/decode.py",
+        "    if jpeg.is_damage(warnings):\n",
+        "    if False:\n",
+        ("tests/image/containers/test_jpeg.py",),
+        "end_early and baseline and RGB",
+    ),
+    Mutant(
         "limit of a file's bytes",
         "system/files.py",
         "    if len(data) > limit:\n",

@@ -235,6 +235,11 @@ def test_several_images_in_a_heic_are_said():
     picture = Picture.open(buffer.getvalue(), name="cat.heic")
     assert picture.notes == ("cat.heic: 2 images; only the first is used",)
     assert error_of(picture, quadrants()) < 4
+    buffer = io.BytesIO()
+    file.save(buffer, quality=95, primary_index=1)
+    picture = Picture.open(buffer.getvalue(), name="cat.heic")
+    assert picture.notes == ("cat.heic: 2 images; only number 2, the main one, is used",)
+    assert picture.array()[0, 0, 1] > 240
 
 
 def test_a_broken_profile_is_said():
@@ -242,6 +247,33 @@ def test_a_broken_profile_is_said():
     data = pil_bytes(quadrants(), "TIFF", icc_profile=good[:16] + b"CMYK" + good[20:])
     (note,) = Picture.open(data, name="cat.tif").notes
     assert note.startswith("cat.tif: its color profile is ignored (")
+
+
+@pytest.mark.parametrize("format", ["BMP", "TGA", "PNG", "WEBP", "TIFF", "GIF"])
+def test_alpha_that_is_zero_everywhere(format):
+    rgba = np.dstack([quadrants(), np.zeros((40, 64), np.uint8)])
+    if format == "BMP":
+        masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        info = struct.pack("<IiiHHIIiiII", 56, 64, -40, 1, 32, 3, rgba.size, 0, 0, 0, 0) + masks
+        head = struct.pack("<2sIII", b"BM", 14 + len(info) + rgba.size, 0, 14 + len(info))
+        data = head + info + rgba[..., [2, 1, 0, 3]].tobytes()
+    else:
+        options = {"WEBP": {"lossless": True, "exact": True}, "TGA": {"compression": "tga_rle"}}
+        data = pil_bytes(rgba, format, **options.get(format, {}))
+    picture = Picture.open(data, name="cat.x")
+    opaque = format in ("BMP", "TGA")
+    meaning = "which counts as opaque in this format" if opaque else "so nothing of it can be seen"
+    assert picture.notes == (f"cat.x: its alpha is zero everywhere, {meaning}",)
+    assert picture.has_alpha != opaque
+    if opaque:
+        assert np.array_equal(picture.array(), quadrants())
+    else:
+        assert not picture.array()[..., 3].any()
+    rgba[3, 5, 3] = 1  # one value is enough to be alpha
+    if format != "BMP" and format != "GIF":
+        seen = Picture.open(pil_bytes(rgba, format, **options.get(format, {})))
+        assert seen.has_alpha
+        assert seen.notes == ()
 
 
 # ---- resolution

@@ -9,7 +9,8 @@ import tifffile
 from PIL import Image
 
 from impasto.errors import PictureError
-from impasto.image.headers import frames, tiff_directories
+from impasto.image.containers.tiff import directories
+from impasto.image.headers import frames
 from impasto.image.picture import Picture
 from reference.files import pil_bytes, quadrants
 
@@ -36,8 +37,8 @@ def test_pages_of_both_kinds_of_tiff(big):
     with tifffile.TiffWriter(buffer, bigtiff=big) as file:
         for _ in range(3):
             file.write(np.zeros((4, 5, 3), np.uint8), photometric="rgb", contiguous=False)
-    found = list(tiff_directories(buffer.getvalue()))
-    assert [one[262] for one in found] == [2, 2, 2]
+    found = list(directories(buffer.getvalue()))
+    assert [one.first(262) for one in found] == [2, 2, 2]
     assert frames("tiff", buffer.getvalue(), 9) == 3
 
 
@@ -54,7 +55,7 @@ def test_pages_of_both_kinds_of_tiff(big):
     ],
 )
 def test_senseless_directories_end(data):
-    assert len(list(tiff_directories(data))) <= 1
+    assert len(list(directories(data))) <= 1
     with pytest.raises(PictureError, match="damaged"):
         Picture.open(data)
 

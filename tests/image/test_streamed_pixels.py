@@ -9,6 +9,7 @@ from PIL import Image
 from impasto.errors import PictureError
 from impasto.image import pixels
 from impasto.image.picture import Picture
+from reference.colors import with_chunks
 from reference.files import UNDO, pil_bytes
 
 RNG = np.random.default_rng(3)
@@ -33,6 +34,7 @@ FILES = {
     "alpha": pil_bytes(smooth(4), "PNG"),
     "16 bits": pyvips.Image.new_from_array(smooth(4, 65535), interpretation="rgb16").pngsave_buffer(),
     "profile": p3(),
+    "gamma": with_chunks(pil_bytes(smooth(3), "PNG"), (b"gAMA", (100_000).to_bytes(4, "big"))),
     "cmyk": pil_bytes(Image.fromarray(smooth(4), "CMYK"), "JPEG"),
     "tiff": pil_bytes(smooth(3), "TIFF", compression="tiff_deflate"),
 }

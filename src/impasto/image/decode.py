@@ -9,21 +9,22 @@ All limits are checked before anything is unpacked.
 import contextlib
 import logging
 import struct
-import zlib
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
+from impasto.image.color.srgb import srgb, upright
+from impasto.image.color.stated import Stated, colors_of
+from impasto.image.containers import jpeg, png, tiff
 from impasto.image.formats import format_of
 from impasto.image.guards import check_size, convert_errors, convert_pillow_errors
-from impasto.image.headers import PARTS, check_headers, frames, packed_text, png_chunks
+from impasto.image.headers import PARTS, check_headers, frames
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
 from impasto.image.pixels import Pixels, from_pil, is_large
-from impasto.image.srgb import srgb, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,9 +38,29 @@ _LOADERS = {  # no other loader of libvips is ever reached, so no other needs to
     "avif": "heifload_buffer",
 }
 _STREAMABLE = ("jpeg", "png", "tiff")  # unpacked row by row: a large file needs little memory
-_MAX_XMP = 4_000_000  # bytes that a compressed packet may unpack to
+_OPAQUE = ("bmp", "tga")  # programs leave zeros where they have no alpha
+_ZERO = "its alpha is zero everywhere"
+_COUNTS, _UNSEEN = ", which counts as opaque in this format", ", so nothing of it can be seen"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file to be decoded: its format, bytes, name in messages, limits, and what it states about colors."""
+
+    kind: str
+    data: bytes = field(repr=False)
+    label: str
+    limits: Input
+    stated: Stated = field(default_factory=Stated)
+    above: bytes = field(default=b"", repr=False)  # the same TIFF; first is what states the orientation
+    strict: bool = False  # whether warnings of libvips are errors
+
+    @property
+    def rare(self) -> bool:
+        """Whether it is not read by libvips."""
+        return self.kind in RARE or (self.kind == "tiff" and is_rare_tiff(self.data))
 
 
 def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
@@ -57,24 +78,52 @@ def decode(data: bytes, label: str, limits: Input) -> tuple[Pixels, FileInfo]:
     with convert_errors(label):
         kind = format_of(data, label, limits)
         check_headers(kind, data, label, limits)
-        rare = kind in RARE or (kind == "tiff" and is_rare_tiff(data))
-        if rare:
-            image, info, count = read_rare(kind, data, label, limits)
-        else:
-            image, info = _vips(kind, data, label, limits)
-            count = frames(kind, data, limits.max_frames)
-        if count > 1:
-            part = PARTS.get(kind, "frames")
-            note = f"{label}: {count} {part}; only the first is used"
-            info = replace(info, notes=(*info.notes, note))
-        turned = image.get_typeof("orientation") and image.get("orientation") > 1
-        if kind in _STREAMABLE and not (rare or turned) and is_large(image, len(data)):
-            pixels, info = _decode_streamed(kind, data, label, limits, info)
-        else:
-            pixels, info = _finish_decoding(image, info, label)
+        data, above, notes = tiff.largest(data, label) if kind == "tiff" else (data, b"", ())
+        file = _File(kind, data, label, limits, above=above)
+        pixels, info = _decode_jpeg(file) if kind == "jpeg" else _decode(file, notes)
     for note in info.notes:
         _log.warning("%s", note)
     return pixels, info
+
+
+def _decode_jpeg(file: _File) -> tuple[Pixels, FileInfo]:
+    """Return pixels and metadata; refuse a JPEG of which a part is missing, which libjpeg only warns of."""
+    jpeg.check_whole(file.data, file.label)
+    file = replace(file, data=jpeg.ended(file.data))
+    warnings = ""
+    try:
+        return _decode(replace(file, strict=True), ())
+    except pyvips.Error as error:
+        warnings = str(error.detail)
+    if not jpeg.is_damage(warnings):  # libjpeg says only its first warning, which may be harmless
+        try:
+            image = _load("jpeg", jpeg.bare(file.data), strict=True)
+            check_size(image.width, image.height, file.label, file.limits)
+            image.avg()
+        except pyvips.Error as error:
+            warnings += str(error.detail)
+    if jpeg.is_damage(warnings):
+        raise jpeg.damaged(file.label)
+    doubt = f"{file.label}: its data are damaged in places; some of its pixels may be wrong"
+    return _decode(file, (doubt,) if jpeg.is_doubt(warnings) else ())
+
+
+def _decode(file: _File, notes: tuple[str, ...]) -> tuple[Pixels, FileInfo]:
+    """Return pixels and metadata, with these notes and further ones."""
+    kind, data, label = file.kind, file.data, file.label
+    if file.rare:
+        image, info, count = read_rare(kind, data, label, file.limits)
+    else:
+        image, info = _vips(file)
+        count = frames(kind, data, file.limits.max_frames)
+    if count > 1 and kind != "tiff":
+        notes = (*notes, f"{label}: {count} {PARTS.get(kind, 'frames')}; only the first is used")
+    info = replace(info, notes=(*info.notes, *notes))
+    file = replace(file, stated=colors_of(kind, data, info.exif))
+    turned = image.get_typeof("orientation") and image.get("orientation") > 1
+    if kind in _STREAMABLE and not (file.rare or turned) and is_large(image, len(data)):
+        return _decode_streamed(file, info)
+    return _finish_decoding(image, info, file)
 
 
 def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, FileInfo]:
@@ -85,7 +134,8 @@ def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, Fil
             picture.load()
             image = from_pil(picture)
             info = FileInfo(8 if image.format == "uchar" else 16, dpi=pil_dpi(picture))
-        return _finish_decoding(image, info, label)
+            stated = colors_of("", b"", bytes(picture.info.get("exif") or b""))
+        return _finish_decoding(image, info, _File("", b"", label, limits, stated))
 
 
 def xmp_in(data: bytes, label: str) -> bytes:
@@ -101,55 +151,71 @@ def xmp_in(data: bytes, label: str) -> bytes:
         if kind in RARE:
             return b""
         image = _load(kind, data)
-        return _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
+        return png.xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
-def _finish_decoding(image: pyvips.Image, info: FileInfo, label: str) -> tuple[Pixels, FileInfo]:
+def _finish_decoding(image: pyvips.Image, info: FileInfo, file: _File) -> tuple[Pixels, FileInfo]:
     """Return the upright sRGB pixels, and the metadata with notes; dpi is swapped for a quarter turn."""
     quarter_turn = image.get_typeof("orientation") and image.get("orientation") > 4
-    image, notes = srgb(image, label)
+    image, notes = srgb(image, file.label, file.stated)
     dpi = info.dpi[::-1] if info.dpi and quarter_turn else info.dpi
-    return Pixels.of(upright(image)), replace(info, dpi=dpi, notes=(*info.notes, *notes))
+    image = upright(image)
+    if image.bands == 4 and image[3].max() == 0:
+        if file.kind in _OPAQUE:
+            image = image.extract_band(0, n=3).copy_memory()
+        notes = (*notes, f"{file.label}: {_ZERO}{_COUNTS if file.kind in _OPAQUE else _UNSEEN}")
+    return Pixels.of(image), replace(info, dpi=dpi, notes=(*info.notes, *notes))
 
 
-def _decode_streamed(
-    kind: str, data: bytes, label: str, limits: Input, info: FileInfo
-) -> tuple[Pixels, FileInfo]:
+def _decode_streamed(file: _File, info: FileInfo) -> tuple[Pixels, FileInfo]:
     """Return pixels that are unpacked for each reading; they are read once now to find damage."""
 
     def make() -> pyvips.Image:
-        return srgb(_vips(kind, data, label, limits)[0], label)[0]
+        return srgb(_vips(file)[0], file.label, file.stated)[0]
 
-    image, notes = srgb(_vips(kind, data, label, limits)[0], label)
-    image.avg()
+    image, notes = srgb(_vips(file)[0], file.label, file.stated)
+    most = image.stats().crop(1, 1, 1, image.bands).numpy()  # of each band, once all is read
+    if image.bands == 4 and most[3] == 0:
+        notes = (*notes, f"{file.label}: {_ZERO}{_UNSEEN}")
     return Pixels.of(image, make), replace(info, notes=(*info.notes, *notes))
 
 
-def _vips(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+def _vips(file: _File) -> tuple[pyvips.Image, FileInfo]:
     """Return the image as libvips opens it, with only the header read, and its metadata."""
-    image = _load(kind, data)
-    check_size(image.width, image.height, label, limits)
+    kind, data = file.kind, file.data
+    image = _load(kind, data, strict=file.strict)
+    check_size(image.width, image.height, file.label, file.limits)
     bits = 8 if image.format == "uchar" else 16
     if kind == "tiff":
-        dpi, described = metadata.stated_dpi(data), metadata.described(data)
+        dpi, described = metadata.stated_dpi(data), metadata.described(data) or metadata.described(file.above)
     else:
-        described = _blob(image, "exif-data") or (_png_exif(data) if kind == "png" else b"")
+        described = _blob(image, "exif-data") or (png.exif(data) if kind == "png" else b"")
         dpi = _head_dpi(data) or metadata.stated_dpi(described)
-    xmp = _png_xmp(data) if kind == "png" else _blob(image, "xmp-data")
+    xmp = png.xmp(data) if kind == "png" else _blob(image, "xmp-data")
     iptc = metadata.iptc_records(_blob(image, "iptc-data"))
     if kind == "png" and bits == 16:
-        image = _keyed(image, data)
+        image = png.keyed(image, data)
     if kind == "avif" and bits == 16:
         image = full_range(image, image.get("bits-per-sample"))
+    if kind == "tiff":
+        image = _stated_samples(image, data)
     if kind == "gif":
         image = _on_canvas(image, data)
-    stated = data if kind == "tiff" else described
+    stated = file.above if kind == "tiff" else described
     applied = kind == "avif" and (b"irot" in data[:65_536] or b"imir" in data[:65_536])  # by libheif
     turn = 1 if applied else metadata.orientation(stated, xmp)
-    if turn > 1:  # libvips misses it in XMP or a profile of ImageMagick
-        image = image.copy()
-        image.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    image = image.copy()  # libvips misses it in XMP or a profile of ImageMagick, and has others than 1 to 8
+    image.set_type(pyvips.GValue.gint_type, "orientation", turn)
     return image, FileInfo(bits, dpi=dpi, exif=described, iptc=iptc, xmp=xmp)
+
+
+def _stated_samples(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """Return a TIFF without samples of which it does not say what they are; libvips takes one as alpha."""
+    first = next(tiff.directories(data), None)
+    if first is None or first.unstated <= 0 or image.bands != first.samples:
+        return image
+    colors = image.extract_band(0, n=first.colors)
+    return colors if first.alpha is None else colors.bandjoin(image[first.alpha])
 
 
 def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
@@ -162,9 +228,9 @@ def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
     return image.embed(0, 0, width, height)
 
 
-def _load(kind: str, data: bytes) -> pyvips.Image:
+def _load(kind: str, data: bytes, *, strict: bool = False) -> pyvips.Image:
     """Open with libvips; TIFFs of 8-bit Lab samples, which version 8.18 refuses, need help."""
-    options = {"fail_on": "error", "access": "sequential"}
+    options = {"fail_on": "warning" if strict else "error", "access": "sequential"}
     try:
         return pyvips.Operation.call(_LOADERS[kind], data, **options)
     except pyvips.Error as error:
@@ -194,49 +260,10 @@ def _head_dpi(data: bytes) -> metadata.DPI | None:
     """Return the resolution in the header of a PNG or JPEG; libvips does not tell it from a default."""
     across, down, scale = 0, 0, 0.0
     if data.startswith(b"\x89PNG"):
-        body = next((body for kind, body in png_chunks(data) if kind == b"pHYs"), b"")
+        body = next((body for kind, body in png.chunks(data) if kind == b"pHYs"), b"")
         if len(body) == 9 and body[8] == 1:  # dots per meter; else only the aspect ratio of a pixel
             (across, down), scale = struct.unpack_from(">II", body), 0.0254
     elif data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0" and len(data) > 17:
         across, down = struct.unpack_from(">HH", data, 14)
         scale = {1: 1.0, 2: 2.54}.get(data[13], 0.0)
     return metadata.sensible_dpi(across * scale, down * scale)
-
-
-def _png_exif(data: bytes) -> bytes:
-    """Return the EXIF that ImageMagick writes into a text chunk of a PNG, in hexadecimal."""
-    for kind, body in png_chunks(data):
-        name, _, text = body.partition(b"\0")
-        if name not in (b"Raw profile type exif", b"Raw profile type APP1"):
-            continue
-        with contextlib.suppress(ValueError, zlib.error):
-            packed = packed_text(kind, body)
-            text = zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
-            digits = b"".join(text.split()[2:])  # after a word and the number of bytes
-            return bytes.fromhex(digits.decode("ascii"))
-    return b""
-
-
-def _png_xmp(data: bytes) -> bytes:
-    """Return the XMP packet of a PNG, also behind the pixels, where libvips does not look."""
-    for kind, body in png_chunks(data):
-        name, _, rest = body.partition(b"\0")
-        if name != b"XML:com.adobe.xmp" or kind not in (b"iTXt", b"zTXt", b"tEXt"):
-            continue
-        packed = packed_text(kind, body)
-        text = rest if kind == b"tEXt" else rest[2:].split(b"\0", 2)[-1]  # after language and name
-        try:
-            return zlib.decompressobj().decompress(packed, _MAX_XMP) if packed else text
-        except zlib.error:
-            return b""
-    return b""
-
-
-def _keyed(image: pyvips.Image, data: bytes) -> pyvips.Image:
-    """Add the alpha of a 16-bit PNG with one transparent color, which libvips ignores."""
-    body = next((body for kind, body in png_chunks(data) if kind == b"tRNS"), b"")
-    if not body or len(body) != 2 * image.bands:
-        return image
-    key = list(struct.unpack(f">{image.bands}H", body))
-    opaque = (image != key).bandor() if image.bands > 1 else image != key
-    return image.bandjoin(opaque.cast("ushort") * 257).cast("ushort")

@@ -23,8 +23,12 @@ _MAGIC = {
 }
 _AVIF = {b"avif", b"avis"}  # brands in the first box of a file
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_RAW, _CANON = "a camera raw (develop it first)", b"crx "
 _OTHERS = {  # only for messages
     "a PDF or PostScript document": (b"%PDF", b"%!PS"),
+    _RAW: (  # those that are no TIFF: of Olympus, Panasonic, Fujifilm, Minolta, Sigma
+        *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb"),
+    ),
     "a ZIP archive": (b"PK\x03\x04",),
     "an SVG or XML document": (b"<svg", b"<?xml"),
 }
@@ -58,6 +62,8 @@ def _recognize(data: bytes) -> str:
         starts = (0, *range(8, len(box), 4))  # position 4 holds a version
         brands = {box[at : at + 4] for at in starts}
         video = "a video file" if len(data) >= 16 else ""
+        if _CANON in brands:
+            return _RAW
         return "avif" if brands & _AVIF else "heic" if brands & _HEIC else video
     if data[:1] == b"P" and data[1:2] in b"123456fF" and data[2:3] in b" \t\r\n#" and data[2:3]:
         return "pnm"

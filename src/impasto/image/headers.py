@@ -7,18 +7,17 @@ They serve to refuse the file, or to count what is ignored::
 """
 
 import itertools
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 
 from impasto.config.limits import Input
 from impasto.errors import PictureError
+from impasto.image.containers import jpeg, png, tiff
 from impasto.image.guards import check_size
 
-PARTS = {"tiff": "pages", "heic": "images"}  # names for messages; else frames
+PARTS = {"tiff": "pages", "heic": "images", "jpeg": "pictures"}  # names for messages; else frames
 _STEP = 65_536  # bytes unpacked at once, to be counted
-_PACKED = re.compile(rb"^[^\0]{1,79}\0", re.DOTALL)  # the keyword before the packed data
 
 
 def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
@@ -42,43 +41,24 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
 def frames(kind: str, data: bytes, most: int) -> int:
     """Return the number of frames, pages or images in the headers, counted up to `most` + 1."""
     if kind == "png":
-        control = next((body for name, body in png_chunks(data) if name == b"acTL"), b"")
+        control = next((body for name, body in png.chunks(data) if name == b"acTL"), b"")
         return int.from_bytes(control[:4], "big") or 1
+    if kind == "jpeg":
+        return min(jpeg.pictures(data), most + 1)
     if kind == "avif" and (at := data.find(b"stsz")) > 0:  # samples of a sequence
         return int.from_bytes(data[at + 12 : at + 16], "big")
-    walks = {"gif": _gif_frames, "tiff": tiff_directories, "webp": _webp_frames}
+    walks = {"gif": _gif_frames, "tiff": tiff.directories, "webp": _webp_frames}
     walk: Callable[[bytes], Iterator[object]] | None = walks.get(kind)
     if walk is None:
         return 1
     return sum(1 for _ in itertools.islice(walk(data), most + 1))
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (type, body) of the chunks of a PNG, except those of pixels."""
-    at = 8
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind != b"IDAT" and at + 8 + size <= len(data):
-            yield kind, data[at + 8 : at + 8 + size]
-        at += 12 + size
-
-
-def packed_text(kind: bytes, body: bytes) -> bytes:
-    """Return the compressed data in a chunk of a PNG; empty if there are none."""
-    name = _PACKED.match(body)
-    if name is None or kind not in (b"zTXt", b"iCCP", b"iTXt"):
-        return b""
-    rest = body[name.end() :]
-    if kind != b"iTXt":
-        return rest[1:]
-    return rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""  # language, translated name
-
-
 def _check_text(data: bytes, label: str, most: int) -> None:
     """Refuse texts and profiles that unpack to more than `most` bytes together; they are not kept."""
     left = most
-    for kind, body in png_chunks(data):
-        packed, unpacker = packed_text(kind, body), zlib.decompressobj()
+    for kind, body in png.chunks(data):
+        packed, unpacker = png.packed_text(kind, body), zlib.decompressobj()
         try:
             while packed and not unpacker.eof:
                 part = unpacker.decompress(packed, _STEP)
@@ -88,33 +68,6 @@ def _check_text(data: bytes, label: str, most: int) -> None:
                     raise PictureError(f"{label} has texts that unpack to {limit}; save it without")
         except zlib.error:
             continue  # damaged, so it is not used later
-
-
-def tiff_directories(data: bytes) -> Iterator[dict[int, int]]:
-    """Yield the directories of a TIFF or BigTIFF: for each tag its first value, if it is a whole number.
-
-    Stops at an offset outside the file, and at a directory already seen.
-    """
-    order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    count, entry, link = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
-    seen: set[int] = set()
-    try:
-        at = struct.unpack_from(order + link, data, 8 if big else 4)[0]
-        while 0 < at < len(data) and at not in seen:
-            seen.add(at)
-            number = struct.unpack_from(order + count, data, at)[0]
-            start, size = at + struct.calcsize(order + count), struct.calcsize(order + entry)
-            if start + number * size > len(data):
-                return
-            at = struct.unpack_from(order + link, data, start + number * size)[0]
-            tags, directory = {}, data[start : start + number * size]
-            for tag, kind, _, value in struct.iter_unpack(order + entry, directory):
-                if code := {1: "B", 3: "H", 4: "I"}.get(kind):  # stored in the directory itself
-                    tags[tag] = struct.unpack_from(order + code, value)[0]
-            yield tags
-    except struct.error:
-        return
 
 
 def _webp_frames(data: bytes) -> Iterator[object]:

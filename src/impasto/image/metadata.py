@@ -19,8 +19,12 @@ DPI = tuple[float, float]  # dots per inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
 _LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
 _X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
-_CAMERA, _PLACE, _MAKER_NOTE, _COLORS = 34665, 34853, 37500, 40961
-_OF_PIXELS = (40962, 40963, 40965)  # sizes and interoperability of the file it came from
+_CAMERA, _PLACE, _COLORS, _RULES = 34665, 34853, 40961, 40965
+_OF_SHOT = (  # exposure, dates, sensitivity, weather, lens, owner; all else is about the file, or unknown
+    *(33434, 33437, 34850, 34855, *range(34864, 34870), 36864, 36867, 36868, *range(36880, 36883)),
+    *(*range(37377, 37387), 37510, *range(37520, 37523), *range(37888, 37894), 40960, 41493, 41495),
+    *(*range(41986, 41992), 41996, *range(42032, 42042)),
+)
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 _IPTC = 33723
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -78,6 +82,24 @@ def orientation(data: bytes, xmp: bytes) -> int:
     return int(match[1]) if match else 1
 
 
+def color_space(data: bytes) -> tuple[int, bytes]:
+    """Return the color space in EXIF or a whole TIFF file, 0 if absent, and its rule of interoperability."""
+    data = data.removeprefix(_MARK)
+    number, rule, order = 0, b"", _order(data)
+    with contextlib.suppress(struct.error):
+        places = {tag: raw for tag, *_, raw in _entries(data)}
+        if _CAMERA not in places:
+            return 0, b""
+        at = struct.unpack_from(f"{order}I", places[_CAMERA], 8)[0]
+        inner = {tag: raw for tag, *_, raw in _entries(data, at)}
+        if _COLORS in inner:
+            number = struct.unpack_from(f"{order}H", inner[_COLORS], 8)[0]
+        if _RULES in inner:
+            at = struct.unpack_from(f"{order}I", inner[_RULES], 8)[0]
+            rule = next((raw[8:11] for tag, *_, raw in _entries(data, at) if tag == 1), b"")
+    return number, rule
+
+
 def sensible_dpi(across: float, down: float) -> DPI | None:
     """Return the resolution rounded to hundredths, or None if it cannot be one.
 
@@ -102,7 +124,9 @@ def described(data: bytes) -> bytes:
 
 
 def kept(data: bytes, dpi: DPI | None) -> bytes:
-    """Return EXIF for a picture made from this one: upright, without thumbnail and sizes.
+    """Return EXIF for a picture made from this one: upright, in sRGB, without what is about the old file.
+
+    That is its thumbnail, sizes, colors and the note of the camera's maker, which nobody can check.
 
     Empty where it cannot be read or is too large for a JPEG segment.
     """
@@ -117,8 +141,7 @@ def kept(data: bytes, dpi: DPI | None) -> bytes:
                 if tag in old:
                     new[tag] = old[tag]
             camera, place = dict(old.get_ifd(_CAMERA)), dict(old.get_ifd(_PLACE))
-            for tag in _OF_PIXELS:
-                camera.pop(tag, None)
+            camera = {tag: value for tag, value in camera.items() if tag in _OF_SHOT}
             if camera:
                 new[_CAMERA] = camera | {_COLORS: 1}  # sRGB
             if place:
@@ -126,9 +149,6 @@ def kept(data: bytes, dpi: DPI | None) -> bytes:
             _set_dpi(new, dpi)
             new[_ORIENTATION] = 1
             data = new.tobytes()
-            if len(data) > _LARGEST and camera.pop(_MAKER_NOTE, None):
-                new[_CAMERA] = camera | {_COLORS: 1}
-                data = new.tobytes()
     except MemoryError:
         raise
     except Exception:  # Pillow raises nearly anything on odd values

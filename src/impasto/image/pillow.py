@@ -12,8 +12,8 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
+from impasto.image.containers import tiff
 from impasto.image.guards import check_size, convert_pillow_errors
-from impasto.image.headers import tiff_directories
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import from_pil
 
@@ -52,11 +52,13 @@ def read_rare(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips
 
 def is_rare_tiff(data: bytes) -> bool:
     """Whether libvips would refuse this TIFF, or misread its samples."""
-    tags = next(tiff_directories(data), {})
-    compression, space = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
-    planar_tiles = tags.get(_PLANAR) == 2 and _TILE in tags
+    first = next(tiff.directories(data), None)
+    if first is None:
+        return False
+    compression, space = first.first(_COMPRESSION, 1), first.first(_PHOTOMETRIC, -1)
+    planar_tiles = first.first(_PLANAR) == 2 and _TILE in first.entries
     unknown = space not in _KNOWN and (space, compression) != (_YCBCR, _JPEG)
-    return bool(tags) and (compression in (_OLD_JPEG, _LZMA) or planar_tiles or unknown)
+    return compression in (_OLD_JPEG, _LZMA) or planar_tiles or unknown
 
 
 def heif_image(data: bytes) -> Any:
@@ -65,7 +67,7 @@ def heif_image(data: bytes) -> Any:
 
     file = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=False)
     main = file[file.primary_index]
-    main.info["count"] = len(file)
+    main.info["count"], main.info["number"] = len(file), file.primary_index + 1
     return main
 
 
@@ -133,5 +135,7 @@ def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInf
     described = bytes(main.info.get("exif") or b"")
     xmp = bytes(main.info.get("xmp") or b"")
     dpi = metadata.stated_dpi(described)
-    info = FileInfo(16 if deep else 8, dpi=dpi, exif=described, xmp=xmp)
-    return image, info, main.info["count"]
+    count, number = main.info["count"], main.info["number"]
+    notes = (f"{label}: {count} images; only number {number}, the main one, is used",) if number > 1 else ()
+    info = FileInfo(16 if deep else 8, dpi=dpi, notes=notes, exif=described, xmp=xmp)
+    return image, info, 1 if notes else count

@@ -11,6 +11,7 @@ expand without end, is refused.
 import base64
 import os
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree as Tree
 
 from impasto._version import __version__
@@ -28,17 +29,41 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _META = "adobe:ns:meta/"
+_EXIF, _EXIF_EX = "http://ns.adobe.com/exif/1.0/", "http://cipa.jp/exif/1.0/"
+_DC, _PHOTOSHOP = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/photoshop/1.0/"
 _PREFIXES = {  # the usual ones; some programs compare them instead of the namespaces
     "x": _META,
     "rdf": _RDF,
     "xmp": _XMP,
     "tiff": _TIFF,
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "exif": _EXIF,
+    "dc": _DC,
+    "photoshop": _PHOTOSHOP,
     "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
     "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
     "aux": "http://ns.adobe.com/exif/1.0/aux/",
+    "exifEX": _EXIF_EX,
+    "stEvt": "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#",
+    "stRef": "http://ns.adobe.com/xap/1.0/sType/ResourceRef#",
+    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
+    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
+    "xmpBJ": "http://ns.adobe.com/xap/1.0/bj/",
+    "xmpDM": "http://ns.adobe.com/xmp/1.0/DynamicMedia/",
+    "pdf": "http://ns.adobe.com/pdf/1.3/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "Iptc4xmpCore": "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "plus": "http://ns.useplus.org/ldf/xmp/1.0/",
+    "cc": "http://creativecommons.org/ns#",
+    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "mwg-kw": "http://www.metadataworkinggroup.com/schemas/keywords/",
+    "MicrosoftPhoto": "http://ns.microsoft.com/photo/1.0/",
+    "MP": "http://ns.microsoft.com/photo/1.2/",
+    "MPRI": "http://ns.microsoft.com/photo/1.2/t/RegionInfo#",
+    "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "acdsee": "http://ns.acdsee.com/iptc/1.0/",
+    "GettyImagesGIFT": "http://xmp.gettyimages.com/gift/1.0/",
     "impasto": NAMESPACE,
 }
 for _prefix, _uri in _PREFIXES.items():
@@ -46,7 +71,24 @@ for _prefix, _uri in _PREFIXES.items():
 _RECIPE = f"{{{NAMESPACE}}}recipe"
 _CODED = f"{{{NAMESPACE}}}base64"  # for text that XML cannot hold
 _CREATOR = f"{{{_XMP}}}CreatorTool"
-_STALE = (f"{{{_TIFF}}}Orientation", f"{{{_XMP}}}Thumbnails")  # the result is upright and new
+_FOREIGN = (  # namespaces of what only the old file has: motion, maps of gains, panorama, depth, development
+    *("http://ns.google.com/", "http://ns.apple.com/", "http://ns.oplus.com/", "http://ns.xiaomi.com/"),
+    *("http://ns.samsung.com/", "http://ns.huawei.com/", "http://ns.honor.com/", "http://ns.vivo.com/"),
+    *("http://ns.adobe.com/hdr-", "http://ns.adobe.com/camera-raw-", "http://ns.adobe.com/xmp/note/"),
+    *("http://ns.adobe.com/xap/1.0/g/img/", "http://ns.adobe.com/xap/1.0/t/pg/"),
+)
+_OF_TIFF = re.compile(r"Make|Model|Artist|Copyright|ImageDescription|DateTime|Software")  # all that is kept
+_CLAIMS = {  # namespace -> names in it that are about the old file: thumbnails, sizes, colors, its history
+    _XMP: r"Thumbnails|PageInfo|BaseURL",
+    _DC: r"format",
+    _PHOTOSHOP: r"ICCProfile|ColorMode|DocumentAncestors|History|TextLayers|SidecarForExtension|\w+Digest",
+    _EXIF: r"ColorSpace|Pixel[XY]Dimension|ComponentsConfiguration|CompressedBitsPerPixel|Gamma|NativeDigest"
+    r"|MakerNote|CFAPattern|OECF|SpatialFrequencyResponse|FocalPlane\w+|Subject(Area|Location)|CustomRendered"
+    r"|Contrast|Saturation|Sharpness|DeviceSettingDescription|SceneType|FileSource|RelatedSoundFile|ImageUniqueID",
+    _EXIF_EX: r"InteroperabilityIndex|Gamma|\w*Composite\w*",
+    _PREFIXES["mwg-rs"]: r"AppliedToDimensions",
+}
+_ANYWHERE = re.compile(r"(?i)\w*(motion_?photo|micro_?video|gain_?map|panorama|thumbnail)\w*")  # by any maker
 _PLAIN = re.compile("[\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _END = '\n<?xpacket end="w"?>'
@@ -57,7 +99,7 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
 
     Args:
         recipe: Its JSON text; None leaves a recipe in `base` unchanged.
-        base: The packet of the photo, which is kept without orientation and thumbnails.
+        base: The packet of the photo, which is kept without what is about its file: see `_is_claim`.
 
     Raises:
         InputError: The recipe is larger than `MAX_RECIPE` bytes.
@@ -73,9 +115,9 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
     rdf = next(root.iter(f"{{{_RDF}}}RDF"), None)
     if rdf is None:
         rdf = Tree.SubElement(root, f"{{{_RDF}}}RDF")
-    _remove(root, _STALE)
+    _remove(root, _is_claim)
     if recipe is not None:
-        _remove(root, (_RECIPE, _CODED, _CREATOR))
+        _remove(root, {_RECIPE, _CODED, _CREATOR}.__contains__)
         ours = Tree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
         Tree.SubElement(ours, _CREATOR).text = f"impasto {__version__}"
         if _PLAIN.fullmatch(recipe):
@@ -121,7 +163,7 @@ def forget(packet: bytes) -> bytes:
         root = _parsed(packet)
     except PictureError:
         return packet  # unreadable, so no recipe is in it
-    return _serialize(root) if _remove(root, (_RECIPE, _CODED)) else packet
+    return _serialize(root) if _remove(root, {_RECIPE, _CODED}.__contains__) else packet
 
 
 def recipe_in(data: bytes, label: str) -> str | None:
@@ -168,15 +210,26 @@ def _serialize(root: Tree.Element) -> bytes:
     return f"{_BEGIN}{body}{_END}".encode()
 
 
-def _remove(root: Tree.Element, names: tuple[str, ...]) -> bool:
+def _is_claim(name: str) -> bool:
+    """Whether an element or attribute is about the file from which a picture was made, and not about it."""
+    space, _, local = name.removeprefix("{").rpartition("}")
+    if space == _TIFF:
+        return _OF_TIFF.fullmatch(local) is None
+    known = _CLAIMS.get(space)
+    named = known is not None and re.fullmatch(known, local) is not None
+    return named or space.startswith(_FOREIGN) or (bool(space) and _ANYWHERE.fullmatch(local) is not None)
+
+
+def _remove(root: Tree.Element, unwanted: Callable[[str], bool]) -> bool:
     """Remove all elements and attributes of these names; return whether there were any."""
     removed = False
     for element in root.iter():
-        for name in names:
-            removed |= element.attrib.pop(name, None) is not None
-            for child in element.findall(name):
-                element.remove(child)
-                removed = True
+        for name in [name for name in element.attrib if unwanted(name)]:
+            del element.attrib[name]
+            removed = True
+        for child in [child for child in element if isinstance(child.tag, str) and unwanted(child.tag)]:
+            element.remove(child)
+            removed = True
     return removed
 
 

@@ -1,0 +1,1 @@
+"""Colors: what a file states about them, and their conversion to sRGB."""
