@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from impasto.image.picture import Picture
-from impasto.image.xmp import pack
+from impasto.image.xmp import pack, unpack
 from reference.files import pil_bytes, quadrants
 
 STAYS = {  # name -> namespace; written as attributes
@@ -94,6 +94,12 @@ def test_structures_of_claims_go_with_all_that_is_inside():
     kept = pack(None, base.replace(b"</rdf:Description>", inside + b"</rdf:Description>"))
     assert b"secret" not in kept
     assert b"value of dc:source" in kept
+
+
+def test_a_packet_inside_a_claim_does_not_take_the_recipe_with_it():
+    inner = packet({"dc:source": "http://purl.org/dc/elements/1.1/"}, elements=True)
+    base = b'<a><hdrgm:all xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/">' + inner + b"</hdrgm:all></a>"
+    assert unpack(pack("{}", base)) == "{}"
 
 
 def exif() -> Image.Exif:
