@@ -112,10 +112,10 @@ def pack(recipe: str | None, base: bytes | None = None) -> bytes:
             "write it to a file of its own"
         )
     root = _parsed(base) if base else Tree.Element(f"{{{_META}}}xmpmeta")
+    _remove(root, _is_claim)
     rdf = next(root.iter(f"{{{_RDF}}}RDF"), None)
     if rdf is None:
         rdf = Tree.SubElement(root, f"{{{_RDF}}}RDF")
-    _remove(root, _is_claim)
     if recipe is not None:
         _remove(root, {_RECIPE, _CODED, _CREATOR}.__contains__)
         ours = Tree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
