@@ -254,8 +254,8 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
 
 def output_flag(default: str) -> Any:
     """Return `--output`, saying what it is by default."""
-    return parameter("output", Path, "File to write, or folder; - writes PNG to standard output. The suffix "
-        f"decides the format. [default: {default} here, a new name]", common=True, short=["-o"],
+    return parameter("output", Path, "File or folder to write; - is standard output. The suffix decides the "
+        f"format, which is PNG there. [default: {default} here, a new name]", common=True, short=["-o"],
         allow_leading_hyphen=True, converter=typed)  # fmt: skip
 
 
@@ -294,7 +294,7 @@ SOURCES = [
 BASE = [
     *SOURCES,
     parameter("style", list[str], "A painting, in place of the names after the photo; once for each. "
-        "[default: the names after the photo]", "Styles", common=True, negative=""),
+        "[default: the names after the photo]", "Styles", negative=""),
     parameter("style_weights", str, "Shares of several paintings, by commas, such as 0.7,0.3. "
         "[0 or more; default: equal]", "Look", common=True),
     parameter("init_picture", Path, "Picture to start from; means --init picture. [default: not set]",

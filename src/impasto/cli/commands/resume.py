@@ -38,7 +38,7 @@ LIST = switch("list", "List the unfinished runs, and resume none.", common=True)
 
 @takes([CHECKPOINT, LIST, AT_ITS_NAME, *WITHOUT_CHECKPOINT, INPUTS, WEIGHTS, *generated(Input)])
 def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
-    """Continue a run that was interrupted or killed: the last one that was started in this folder.
+    """Continue a run of this folder that was interrupted or killed.
 
     The pixels are those of an uninterrupted run. The picture is written where and how the run was to write
     it, unless flags say otherwise. What the interrupted run left there is replaced; other files are not.
