@@ -81,7 +81,8 @@ def encode(
         data = bytes(ready.write_to_buffer(suffix, keep=keep, **options))
     except pyvips.Error as error:
         what = f"{suffix} of {image.width} x {image.height} pixels"
-        raise OutputError(f"cannot make a {what}: {detail(error)}; try .png") from error
+        _log.info("%s: %s", label, detail(error))
+        raise OutputError(f"cannot make a {what}; try .png") from error
     data = _corrected(data, info, suffix)
     if recipe is not None and output.metadata != "strip":
         try:

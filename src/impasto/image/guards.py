@@ -21,6 +21,7 @@ from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
 from impasto.system.process import refuse_fork
 
+_log = logging.getLogger(__name__)
 _stderr_lock = threading.RLock()  # one thread at a time may redirect standard error
 
 
@@ -41,9 +42,13 @@ def check_size(width: int, height: int, label: str, limits: Input) -> None:
 
 @contextlib.contextmanager
 def convert_errors(label: str) -> Iterator[None]:
-    """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`."""
+    """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`.
+
+    What a library says goes to the log, which the command line shows with `-v`.
+    """
     refuse_fork()
     _handle_log()
+    pyvips.vips_lib.vips_error_clear()  # else a refusal would carry what was said of another file
     try:
         yield
     except (pyvips.Error, UnicodeError) as error:
@@ -107,7 +112,8 @@ def _handle_log() -> Any:
 
 
 def _damaged(label: str, why: str) -> PictureError:
-    return PictureError(f"{label} is damaged or of an unknown kind ({why}); export it anew as PNG")
+    _log.info("%s: %s", label, why)
+    return PictureError(f"{label} is damaged, or of a kind that cannot be read; export it anew as PNG")
 
 
 def detail(error: pyvips.Error | UnicodeError) -> str:

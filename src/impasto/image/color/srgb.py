@@ -12,7 +12,6 @@ import pyvips
 from impasto.errors import PictureError
 from impasto.image.color.space import to_srgb
 from impasto.image.color.stated import Stated, of_profile
-from impasto.image.guards import detail
 
 _PROFILE = "icc-profile-data"
 _TONED = "its high dynamic range is reduced to that of sRGB; what is brighter than white is compressed"
@@ -110,11 +109,11 @@ def _through_profile(color: pyvips.Image, notes: list[str]) -> pyvips.Image:
         color = color.copy(interpretation="grey16" if color.bands == 1 else "rgb16")
     try:  # libvips ignores most unsuitable profiles silently
         return color.icc_transform("srgb", intent="perceptual", **options)
-    except pyvips.Error as error:
+    except pyvips.Error:
         if cmyk:
             raise
         if not notes:
-            notes.append(f"its color profile is ignored ({detail(error)})")
+            notes.append("its color profile does not fit, and is ignored")
         return color
 
 
