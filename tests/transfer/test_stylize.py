@@ -433,7 +433,7 @@ def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
 
 @pytest.mark.slow
 def test_all_four_sides_are_painted_alike_at_any_size() -> None:
-    """How far the outer 6 px move, over the inside; of a photo and of it turned, so opposite sides have both."""
+    """How far the outer 6 px move, over the inside; of a photo and of it turned: opposite sides have both."""
     if not CASES.exists():
         pytest.skip(f"no pictures in {CASES}: they belong to the workplace, not to this repository")
     photo = Image.open(CASES / "photo.jpg").convert("RGB")
