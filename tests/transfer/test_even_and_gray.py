@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from impasto import Output, Picture, Runtime, Settings, Stop, reproduce, stylize
+from impasto.inputs import canvas
 from impasto.transfer.result import Step
 
 CPU = Runtime(device="cpu", threads=1, precision="fp32")
@@ -164,3 +165,23 @@ def test_a_gray_run_is_reproduced_even_if_it_was_stopped(narrow, tmp_path, monke
     again = reproduce("out.png", weights=narrow)
     assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
     assert is_gray(again.picture)
+
+
+def repetition(picture: Picture) -> float:
+    """Return how alike the middle of a picture and the same 16 px below are; 1: exactly."""
+    values = picture.array(16)[..., :3].astype(float)
+    one, other = (part - part.mean((0, 1)) for part in (values[64:112, 64:112], values[80:128, 64:112]))
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def test_an_even_picture_is_painted_without_a_lattice(narrow, monkeypatch) -> None:
+    plain = np.full((192, 192, 3), (200, 140, 90), np.uint8)
+    plain[:8, :8] = 0
+    settings = SMALL.changed(size=192, min_size=192)
+
+    def painted() -> Picture:
+        return stylize(plain, colors(2), settings, weights=narrow, runtime=CPU, checkpoint=False).picture
+
+    assert repetition(painted()) < 0.5
+    monkeypatch.setattr(canvas, "LEVEL", 0.0)
+    assert repetition(painted()) > 0.9  # the cells of four poolings
