@@ -207,6 +207,7 @@ FAMILIES = {  # folder/name of files that are one picture -> mean difference all
     r"valid/depth16/thumbor__gradient_[lm]sb_16bperchannel\.tif": 0,
     r"valid/depth16/thumbor__gradient_(msb_16bperchannel|8bit)\.tif": 2,
     r"valid/depth16/pillow__hopper_16bit(_plain)?\.pgm": 0,
+    r"valid/alpha_palette/pillow__pil123rgba\.(png|qoi)": 0,
     r"valid/alpha_palette/pillow__tga_common_200x32_la(_..)?(_...)?\.(png|tga)": 0,
     r"valid/alpha_palette/pillow__tga_common_200x32_rgba(_..)?(_...)?\.(png|tga)": 0,
     r"valid/cmyk/pillow__tiff_(strip|tiled)_cmyk_jpeg\.tif": 2,

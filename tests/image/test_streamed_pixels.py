@@ -1,5 +1,7 @@
 """The pixels of a large file are streamed from it; they are the same, and damage is found at once."""
 
+import struct
+
 import numpy as np
 import pytest
 import pyvips
@@ -28,13 +30,16 @@ def p3() -> bytes:
     return image.icc_transform("p3", input_profile="srgb", depth=8).pngsave_buffer(keep="icc")
 
 
+POINTS = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)  # of Adobe RGB
 FILES = {
     "jpeg": pil_bytes(smooth(3), "JPEG", quality=95),
     "gray": pil_bytes(smooth(1)[..., 0], "PNG"),
     "alpha": pil_bytes(smooth(4), "PNG"),
     "16 bits": pyvips.Image.new_from_array(smooth(4, 65535), interpretation="rgb16").pngsave_buffer(),
     "profile": p3(),
-    "gamma": with_chunks(pil_bytes(smooth(3), "PNG"), (b"gAMA", (100_000).to_bytes(4, "big"))),
+    "gamma": with_chunks(
+        pil_bytes(smooth(3), "PNG"), (b"gAMA", struct.pack(">I", 100_000)), (b"cHRM", POINTS)
+    ),
     "cmyk": pil_bytes(Image.fromarray(smooth(4), "CMYK"), "JPEG"),
     "tiff": pil_bytes(smooth(3), "TIFF", compression="tiff_deflate"),
 }

@@ -15,11 +15,12 @@ def read(path) -> np.ndarray:
         warnings.simplefilter("ignore")
         image = Image.open(path)
         image.load()
+        gamma = _gamma(image)
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64) / (1 if image.mode == "F" else 65535)
         key = image.info.get("transparency")
-        values = _by_gamma(values, image)
+        values = _by_gamma(values, gamma)
         values = np.where(np.asarray(image) == key, 1, values) if isinstance(key, int) else values
         return values[..., None].repeat(3, 2)
     if image.mode == "LAB":
@@ -34,18 +35,18 @@ def read(path) -> np.ndarray:
         colors = Image.fromarray(np.asarray(whole)[..., :3].copy())
     if profile:
         colors = _through(colors, profile)
-    return _by_gamma(_rgb(colors), image) * alpha + 1 - alpha
+    return _by_gamma(_rgb(colors), gamma) * alpha + 1 - alpha
 
 
-def _by_gamma(values: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Apply the gamma that a PNG states without a profile; 0.45455 means the curve of sRGB."""
-    gamma = image.info.get("gamma", 0.45455)
-    if (
-        image.format != "PNG"
-        or "srgb" in image.info
-        or "icc_profile" in image.info
-        or abs(gamma - 0.45455) < 0.005
-    ):
+def _gamma(image: Image.Image) -> float | None:
+    """The gamma that a PNG states with primaries; 0.45455 means the curve of sRGB."""
+    gamma = image.info.get("gamma", 0.45455) if "chromaticity" in image.info else 0.45455
+    known = "srgb" in image.info or "icc_profile" in image.info or abs(gamma - 0.45455) < 0.005
+    return None if known else gamma
+
+
+def _by_gamma(values: np.ndarray, gamma: float | None) -> np.ndarray:
+    if gamma is None:
         return values
     light = values ** (1 / gamma)
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -142,25 +142,27 @@ def test_gamma_and_primaries_of_a_png(bits):
     adobe = encoded("Adobe", ADOBE, bits)
     assert worst(adobe) > 40
     assert worst(opened(png(adobe, gama(256 / 563), (b"cHRM", ADOBE_POINTS))).array()) < 4
-    assert worst(opened(png(encoded("sRGB", power(1.8), bits), gama(1 / 1.8))).array()) < 2
-    assert (
-        worst(opened(png(encoded("sRGB", power(1.8), bits), gama(1 / 1.8), (b"cHRM", SRGB_POINTS))).array())
-        < 2
-    )
-    linear = png(encoded("sRGB", power(1.0), 16), gama(1.0))
-    assert worst(opened(linear).array()) < 1
+    points = (b"cHRM", SRGB_POINTS)
+    assert worst(opened(png(encoded("sRGB", power(1.8), bits), gama(1 / 1.8), points)).array()) < 2
+    assert worst(opened(png(encoded("sRGB", power(1.0), 16), gama(1.0), points)).array()) < 1
     assert worst(opened(png(encoded("Adobe", srgb, bits), (b"cHRM", ADOBE_POINTS))).array()) < 3
 
 
 def test_gray_and_alpha_of_a_png_with_gamma():
     gray = encoded("sRGB", power(1.0), 16)[..., 0]
     expected = opened(png(colors.chart()[..., 0].copy())).array().astype(int)
-    got = opened(png(gray, gama(1.0)))
+    got = opened(png(gray, gama(1.0), (b"cHRM", SRGB_POINTS)))
     assert np.abs(got.array(8).astype(int) - expected).max() <= 1
     rgba = np.dstack([encoded("sRGB", power(1.0), 16), np.full((48, 120), 20_000, np.uint16)])
-    picture = opened(png(rgba, gama(1.0)))
+    picture = opened(png(rgba, gama(1.0), (b"cHRM", SRGB_POINTS)))
     assert worst(picture.array()) < 1
     assert (picture.array()[..., 3] == 20_000).all()
+
+
+def test_a_gamma_without_primaries_is_said():
+    picture = opened(png(colors.chart(), gama(1.0)))
+    assert np.array_equal(picture.array(), colors.chart())
+    assert picture.notes == ("chart.x: it states a gamma of 1 without primaries, which is not applied",)
 
 
 def test_the_gamma_of_srgb_changes_nothing():

@@ -173,7 +173,7 @@ def test_signed_samples(bands):
     with pytest.raises(PictureError, match="has signed samples of 8 bits; export it"):
         Picture.open(tiff(values.astype(np.int8), photometric=space))
     for kind in (np.int16, np.int32):
-        with pytest.raises(PictureError, match="has negative values; export it"):
+        with pytest.raises(PictureError, match="negative ones of signed samples; export it"):
             Picture.open(tiff((values - 1).astype(kind), photometric=space))
         positive = (values + 200).astype(kind)
         assert np.array_equal(Picture.open(tiff(positive, photometric=space)).array().max(), positive.max())

@@ -92,7 +92,8 @@ def _samples(image: pyvips.Image, label: str) -> pyvips.Image:
     whole = image.format in ("char", "short", "int", "uint")
     top = 65535 if whole else 1
     if whole and values.min() < 0:
-        raise PictureError(f"{label} has negative values; export it with 8 or 16 bits, without a sign")
+        values_are = "values outside 0 to 65535, negative ones of signed samples"
+        raise PictureError(f"{label} has {values_are}; export it with 8 or 16 bits, without a sign")
     if np.iscomplexobj(values) or values.min() < 0 or values.max() > top:
         raise PictureError(f"{label} has values outside 0 to {top}; export it with 8 or 16 bits")
     return image.cast("ushort" if whole else "float")

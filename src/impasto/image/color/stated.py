@@ -94,13 +94,19 @@ def _png(data: bytes) -> Stated | None:
     if len(points) == 32:
         white_x, white_y, *rest = (value / 100_000 for value in struct.unpack(">8I", points))
         primaries = (*rest, white_x, white_y)
-    return _space(primaries, exponent) if gamma or points else None
+    elif exponent and not _is_gamma_of_srgb(exponent):  # often wrong, so browsers ignore it, too
+        return Stated(note=f"it states a gamma of {exponent:g} without primaries, which is not applied")
+    return _space(primaries, exponent) if points else None
+
+
+def _is_gamma_of_srgb(exponent: float) -> bool:
+    return abs(exponent - _GAMMA_OF_SRGB) < 0.005
 
 
 def _space(primaries: Primaries, exponent: float) -> Stated:
     """Return the space of these primaries and of values that are light to this power; 0 if not stated."""
     plain = Space(primaries if is_sensible(primaries) else SRGB)
-    near = abs(exponent - _GAMMA_OF_SRGB) < 0.005 and Space(plain.primaries).is_srgb
+    near = _is_gamma_of_srgb(exponent) and Space(plain.primaries).is_srgb
     if 0.05 <= exponent <= 5 and not near:
         plain = Space(plain.primaries, power(1 / exponent))
     return Stated(None if plain.is_srgb else plain)
