@@ -64,7 +64,7 @@ class Directory:
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return the first value of a tag as a whole number."""
-        value = next(iter(self.values(tag)), default)
+        value = next(iter(self.values(tag, 1_000)), default)
         return int(value) if abs(value) < 2**63 else default
 
     @property
