@@ -113,7 +113,8 @@ def test_color_modes_of_pillow_are_converted(mode) -> None:
         image = image.convert(mode)
     assert image.mode == mode
     apart = np.abs(Picture.of(image).array(8).astype(int) - pixels)
-    assert apart.max() <= {"RGBX": 0, "P": 12, "CMYK": 60}.get(mode, 4)
+    assert apart.mean() <= 3  # 8 bits of LAB are coarse where a channel is dark
+    assert apart.max() <= {"RGBX": 0, "P": 12, "CMYK": 60, "LAB": 20}.get(mode, 4)
 
 
 # --- back to the user's program --------------------------------------------------------------------

@@ -30,7 +30,7 @@ from impasto.optim.minimize import restarted
 from impasto.optim.tracking import Tracking
 from impasto.system import hardware
 from impasto.transfer import memory
-from impasto.transfer.callbacks.time_budget import MOST, TimeBudget
+from impasto.transfer.callbacks.time_budget import MOST, time_budget_of
 from impasto.transfer.result import Record, Result, named
 from impasto.transfer.run_state import RunState
 from impasto.transfer.solver import make_solver
@@ -94,7 +94,7 @@ class Run:
             self.runtime = memory.with_memory_plan(runtime, settings, self.schedule, self.layers, opened)
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
         self.repeats = self.state.limits is not None
-        self.time_budget = None if self.repeats else self._time_budget(runtime)
+        self.time_budget = None if self.repeats else time_budget_of(self, runtime)
         most = settings.evaluations_per_scale if self.time_budget is None else MOST
         self.limits = self.state.limits or [most] * len(self.schedule)
         self._finest = len(self.schedule) - 1
@@ -107,17 +107,6 @@ class Run:
         self.reason, self.stopped, self.interrupted, self.fault = "", False, False, ""
         self.photo: Tensor | None = None
         self._began = self._scale_began = time.perf_counter()
-
-    def _time_budget(self, runtime: Runtime) -> TimeBudget | None:
-        seconds = self.state.seconds_left
-        if seconds is None and runtime.budget is not None:
-            full = self.schedule[-1]  # the file has to be written, and the program has to end
-            seconds = runtime.budget - (0.9 + 0.5e-6 * full.width * full.height)
-        if seconds is None:
-            return None
-        shapes = self.inputs.shapes
-        before = [memory.targets_cost(scale, shapes, self.layers, self.runtime) for scale in self.schedule]
-        return TimeBudget(seconds, self.costs, before)
 
     @cached_property
     def network(self) -> FeatureExtractor:

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from impasto.errors import End, EndOfScale
 from impasto.optim.evaluation import Evaluation
+from impasto.transfer import memory
 from impasto.transfer.callbacks.base import Callback
 
 if TYPE_CHECKING:
+    from impasto.config.runtime import Runtime
     from impasto.transfer.run import Run
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
@@ -132,3 +134,16 @@ class TimeBudget(Callback):
             return start + equal * self._seconds(number)
         coarse = min(ENOUGH * sum(rest[:-1]) * self._unit, COARSE * left)
         return start + max(coarse * rest[0] / sum(rest[:-1]), equal * self._seconds(number))
+
+
+def time_budget_of(run: Run, runtime: Runtime) -> TimeBudget | None:
+    """Return the time budget of a run that begins or is resumed; None without one."""
+    seconds = run.state.seconds_left
+    if seconds is None and runtime.budget is not None:
+        full = run.schedule[-1]  # the file has to be written, and the program has to end
+        seconds = runtime.budget - (0.9 + 0.5e-6 * full.width * full.height)
+    if seconds is None:
+        return None
+    shapes = run.inputs.shapes
+    before = [memory.targets_cost(scale, shapes, run.layers, run.runtime) for scale in run.schedule]
+    return TimeBudget(seconds, run.costs, before)
