@@ -20,7 +20,7 @@ from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, s
 from impasto.network.tiles import tiles
 from impasto.system import hardware
 from impasto.system.hardware import no_memory
-from impasto.transfer.callbacks.time_budget import MOST
+from impasto.transfer.run_state import MOST
 
 PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import

@@ -30,9 +30,9 @@ from impasto.optim.minimize import restarted
 from impasto.optim.tracking import Tracking
 from impasto.system import hardware
 from impasto.transfer import memory
-from impasto.transfer.callbacks.time_budget import MOST, time_budget_of
+from impasto.transfer.callbacks.time_budget import time_budget_of
 from impasto.transfer.result import Record, Result, named
-from impasto.transfer.run_state import RunState
+from impasto.transfer.run_state import MOST, RunState
 from impasto.transfer.solver import make_solver
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ from impasto.optim.evaluation import StateDict
 from impasto.optim.tracking import Tracking
 from impasto.transfer.result import Record
 
+MOST = 100_000  # evaluations of a scale under a time budget, which ends it before
+
 
 @dataclass
 class RunState:

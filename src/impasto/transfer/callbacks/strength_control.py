@@ -5,7 +5,7 @@ The constants were measured, at 128 to 1024 px; see docs/decisions/0016.
 
 import math
 
-from impasto.transfer.callbacks.time_budget import MOST
+from impasto.transfer.run_state import MOST
 
 # Of the course of the ratio.
 ELASTICITY = 3.4  # at ratio 1, by how many percent style is worse where content is better by one

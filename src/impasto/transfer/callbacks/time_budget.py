@@ -29,7 +29,6 @@ ENOUGH = 40  # evaluations of a scale after which finer ones gain more
 WORTH = 3  # evaluations below which a finer scale is not begun; the first only measures its start
 SLACK = 0.05  # share of a budget by which a run may exceed it without a warning
 COARSE = 0.5  # share of the time that coarse scales may take where it is short
-MOST = 100_000  # evaluations of a scale under a budget; time ends it before
 log = logging.getLogger(__name__)
 
 
