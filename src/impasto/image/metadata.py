@@ -20,6 +20,7 @@ _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips ta
 _LARGEST = 60_000  # a segment of a JPEG holds 65,533 bytes
 _X, _Y, _UNIT, _ORIENTATION = 282, 283, 296, 274
 _CAMERA, _PLACE, _COLORS, _RULES = 34665, 34853, 40961, 40965
+_MAKE = 271  # who made the camera
 _OF_SHOT = (  # exposure, dates, sensitivity, weather, lens, owner; all else is about the file, or unknown
     *(33434, 33437, 34850, 34855, *range(34864, 34870), 36864, 36867, 36868, *range(36880, 36883)),
     *(*range(37377, 37387), 37510, *range(37520, 37523), *range(37888, 37894), 40960, 41493, 41495),
@@ -83,7 +84,10 @@ def orientation(data: bytes, xmp: bytes) -> int:
 
 
 def color_space(data: bytes) -> tuple[int, bytes]:
-    """Return the color space in EXIF or a whole TIFF file, 0 if absent, and its rule of interoperability."""
+    """Return the color space in EXIF or a whole TIFF file, 0 if absent, and its rule of interoperability.
+
+    "Uncalibrated" (65535) counts as absent without a camera's name: libvips writes it into all its files.
+    """
     data = data.removeprefix(_MARK)
     number, rule, order = 0, b"", _order(data)
     with contextlib.suppress(struct.error):
@@ -97,6 +101,8 @@ def color_space(data: bytes) -> tuple[int, bytes]:
         if _RULES in inner:
             at = struct.unpack_from(f"{order}I", inner[_RULES], 8)[0]
             rule = next((raw[8:11] for tag, *_, raw in _entries(data, at) if tag == 1), b"")
+        if number == 0xFFFF and _MAKE not in places:
+            number = 0
     return number, rule
 
 

@@ -108,6 +108,8 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
 
 def load(weights: WeightsLike | None) -> Mapping[str, Tensor]:
     """Return weights by name or file; the packaged ones for None; a mapping unchanged, once it is checked."""
+    if weights is None:
+        return load_weights()
     if not isinstance(weights, Mapping):
         return load_weights(weights)
     if not isinstance(weights, Weights):
