@@ -15,7 +15,7 @@ _computed_in: int | None = None  # the process in which pictures were opened or 
 
 def limit_spinning() -> bool:
     """Let torch's threads sleep soon; without effect once it is loaded. Returns whether it was set."""
-    if "torch" in sys.modules or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         return False
     os.environ["GOMP_SPINCOUNT"] = SPINS
     return True
@@ -24,7 +24,7 @@ def limit_spinning() -> bool:
 @contextlib.contextmanager
 def spinning_limited() -> Iterator[None]:
     """Let the threads of torch sleep soon if the block loads it; the environment stays as it was."""
-    was_set = limit_spinning()
+    was_set = "torch" not in sys.modules and limit_spinning()
     try:
         yield
     finally:
