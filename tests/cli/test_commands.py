@@ -411,7 +411,7 @@ BAD = [
     (["settings", "--settings", "photo.png"], 2, "photo.png holds no recipe"),
     (["settings", "--settings", "missing.toml"], 2, "missing.toml does not exist"),
     (["settings", "--preset", "papr"], 2, "Did you mean paper?"),
-    (["settings", "--like", "gatis"], 2, 'Did you mean "gatys"?'),
+    (["settings", "--like", "gatis"], 2, "Did you mean gatys?"),
     (["settings", "--like", "gatys", "--preset", "paper"], 2, "give one"),
     (["photo.png", "painting.png", "--settings", "key.toml"], 2, "Did you mean size?"),
     (["photo.png", "painting.png", "--metadata", "all"], 2, "metadata"),

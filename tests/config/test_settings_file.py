@@ -72,8 +72,8 @@ def test_a_preset_with_a_wrong_value_is_named(mine) -> None:
     (mine / "bad.toml").write_text('size = "big"\n')
     with pytest.raises(SettingsError, match=r"preset bad: size: .*not 'big'"):
         Settings.preset("bad")
-    with pytest.raises(SettingsError, match=r"unknown preset 'bda'\. Did you mean bad\?"):
-        Settings.preset("bda")
+    with pytest.raises(SettingsError, match=r"unknown preset 'badd'\. Did you mean bad\?"):
+        Settings.preset("badd")
 
 
 @pytest.mark.parametrize(

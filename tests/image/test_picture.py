@@ -372,7 +372,7 @@ def test_undecodable_messages_of_libvips(monkeypatch):
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
     monkeypatch.setattr(module, "decode", unreadable)
-    refused(b"x", "unreadable text")
+    refused(b"x", "of a kind that cannot be read")
 
 
 def test_the_terminal_stays_clean(tmp_path):

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from impasto.errors import InputError
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_matrix
 from impasto.losses.loss import Penalty, add_statistics
@@ -182,7 +183,7 @@ def test_penalty_takes_one_value_of_any_shape_only() -> None:
     loss = Penalty(lambda features: features["image"].sum().view(1))
     assert loss.value(loss.measure({"image": torch.ones(1, 3, 1, 1)})).shape == ()
     wrong = Penalty(lambda features: features["image"])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match=r"the loss penalty returned \(1, 3, 2, 2\)"):
         wrong.value(wrong.measure({"image": torch.ones(1, 3, 2, 2)}))
 
 

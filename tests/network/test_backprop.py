@@ -33,7 +33,7 @@ def autograd(network, image, layers, gradients):
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
 @pytest.mark.parametrize(
-    ("size", "partial"), [((32, 48), "count"), ((37, 45), "count"), ((33, 31), "count"), ((37, 45), "drop")]
+    ("size", "partial"), [((32, 48), "count"), ((37, 45), "count"), ((33, 35), "count"), ((37, 45), "drop")]
 )
 def test_features_and_way_back_equal_autograd(narrow, layers, pooling, padding, size, partial) -> None:
     network = VGG19(narrow, pooling=pooling, padding=padding, partial_windows=partial).double()

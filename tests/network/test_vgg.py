@@ -20,7 +20,7 @@ def plain(weights, *, relu: bool = True) -> list[tuple[str, nn.Module]]:
             conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
             conv.weight.data, conv.bias.data = kernel, weights[f"conv{block}_{index}.bias"]
             modules += [(f"conv{block}_{index}", conv), (f"relu{block}_{index}", nn.ReLU())]
-        modules.append((f"pool{block}", nn.MaxPool2d(2)))
+        modules.append((f"pool{block}", nn.MaxPool2d(2, ceil_mode=True)))
     return modules
 
 

@@ -177,7 +177,7 @@ def test_automatic_and_the_last(run, narrow, monkeypatch) -> None:
     whole = run()
     monkeypatch.setattr(checkpoints_module, "LONG", 0.0)
     with contextlib.suppress(KilledError):
-        run(on_step=killed_at(9))
+        run(on_step=killed_at(9), checkpoint=True)
     assert len(list(checkpoint_folder.folder().glob("*.safetensors"))) == 1
     same(resume(weights=narrow), whole)
     assert list(checkpoint_folder.folder().glob("*")) == []

@@ -24,7 +24,7 @@ from impasto.image.guards import check_size, convert_errors, convert_pillow_erro
 from impasto.image.headers import PARTS, check_headers, frames
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
-from impasto.image.pixels import Pixels, from_pil, is_large
+from impasto.image.pixels import Pixels, from_pil, is_large, with_usual_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,7 +132,7 @@ def decode_pil(picture: "Image", label: str, limits: Input) -> tuple[Pixels, Fil
     with convert_errors(label):
         with convert_pillow_errors(label):
             picture.load()
-            image = from_pil(picture)
+            image = from_pil(with_usual_range(picture))
             info = FileInfo(8 if image.format == "uchar" else 16, dpi=pil_dpi(picture))
             stated = colors_of("", b"", bytes(picture.info.get("exif") or b""))
         return _finish_decoding(image, info, _File("", b"", label, limits, stated))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
 _BYTES = {"uchar": 1, "ushort": 2, "float": 4}  # of a sample
-_DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA")  # modes of Pillow that are taken as they are
+_DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
 _STRIP = 1 << 18  # pixels of a strip
@@ -131,8 +131,6 @@ def from_pil(image: "Image") -> pyvips.Image:
     orientation, profile = image.getexif().get(274, 1), image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         array, space = np.asarray(image).astype(np.uint16), "grey16"
-    elif image.mode in ("I", "F"):
-        array, space = _numbers(np.asarray(image), image.mode)
     else:
         if image.mode == "LAB":
             image = _from_lab(image)
@@ -152,22 +150,23 @@ def from_pil(image: "Image") -> pyvips.Image:
     return result
 
 
-def _numbers(values: npt.NDArray[Any], mode: str) -> tuple[npt.NDArray[Any], str]:
-    """Return the gray values of a picture of mode I or F, by the range that they have, and their kind.
+def with_usual_range(image: "Image") -> "Image":
+    """Return a picture of Pillow whose values, of mode I or F, end at 1 (F) or 65535 (I).
 
-    Pillow does not say that range. It reads a PNG of 16 bits as I; what it converts from 8 bits ends at 255.
-
-    Raises:
-        PictureError: They lie in none of the usual ranges.
+    Pillow does not say the range. What it converts from 8 bits ends at 255, in both modes.
     """
+    if image.mode not in ("I", "F"):
+        return image
+    values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
-    if mode == "F" and low >= -HAIR and high <= 1 + HAIR:
-        return (values.clip(0, 1) * 65535 + 0.5).astype(np.uint16), "grey16"
-    top = 255 if high <= 255.5 else 65535
-    if not (low >= 0 and high <= 65535):
-        found = f"values from {low:.9g} to {high:.9g}"
-        raise PictureError(f"the picture of mode {mode} has {found}; give 0 to 1 (F), to 255 or to 65535")
-    return (values * (65535.0 / top) + 0.5).astype(np.uint16), "grey16"
+    if not (low >= 0 and (1 + HAIR if image.mode == "F" else 0) < high <= 255.5):
+        return image
+    changed = values / np.float32(255) if image.mode == "F" else values * np.int32(257)
+    from PIL import Image
+
+    result = Image.fromarray(changed)
+    result.info.update(image.info)
+    return result
 
 
 def _from_lab(image: "Image") -> "Image":
