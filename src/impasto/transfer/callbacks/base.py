@@ -39,6 +39,12 @@ class Callback:
         """No scale is left, or the run was ended."""
 
 
+def work_of(run: Run) -> tuple[float, float]:
+    """Return the work that a run has done and all that it has to do, in the unit of `run.costs`."""
+    costs = [each * limit for each, limit in zip(run.costs, run.limits, strict=False)]
+    return sum(costs[: run.state.scale]) + run.costs[run.state.scale] * run.state.evaluations, sum(costs)
+
+
 class OnStep(Callback):
     """Calls a function with a `Step` after every evaluation."""
 
@@ -51,12 +57,11 @@ class OnStep(Callback):
         left, seconds = run.seconds_left(), run.seconds()
         if left is not None:
             return max(0.0, left)
-        costs = [each * limit for each, limit in zip(run.costs, run.limits, strict=False)]
-        done = sum(costs[: run.state.scale]) + run.costs[run.state.scale] * run.state.evaluations
+        done, total = work_of(run)
         if self._first is None:
             self._first = seconds, done
         began, before = self._first
-        return (sum(costs) - done) * (seconds - began) / (done - before) if done > before else None
+        return (total - done) * (seconds - began) / (done - before) if done > before else None
 
     def on_evaluation(self, run: Run, canvas: Tensor, evaluation: Evaluation) -> None:
         """Make the step of an evaluation, and call."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from impasto.errors import End, ImpastoError
 from impasto.messages import printable
 from impasto.transfer.callbacks import checkpoint_folder as folder_
-from impasto.transfer.callbacks.base import Callback
+from impasto.transfer.callbacks.base import Callback, work_of
 from impasto.transfer.callbacks.checkpoint_file import checkpoint_of, write
 
 if TYPE_CHECKING:
@@ -137,14 +137,12 @@ class Checkpoints(Callback):
         left = run.seconds_left()
         if left is not None:
             return now - self._since + left
-        state = run.state
-        costs = [each * limit for each, limit in zip(run.costs, run.limits, strict=False)]
-        done = sum(costs[: state.scale]) + run.costs[state.scale] * state.evaluations
+        done, total = work_of(run)
         if self._first is None:
-            self._first = (now, done) if state.tracking.count else None
+            self._first = (now, done) if run.state.tracking.count else None
             return 0.0
         began, before = self._first
-        return (now - began) / (done - before) * sum(costs) if done > before else 0.0
+        return (now - began) / (done - before) * total if done > before else 0.0
 
     def _write(self, run: Run) -> None:
         """Write a checkpoint. If that fails the run continues, unless it is the first one of a named file."""
