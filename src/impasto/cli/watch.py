@@ -28,32 +28,27 @@ class JsonLines:
     """
 
     def __init__(self) -> None:
-        self._stream: IO[str] | None = None
+        self.stream: IO[str] | None = None  # where lines are written
         self._scale: tuple[object, ...] = ()
         self.cell: Mapping[str, Any] | None = None  # of a grid: which one is at work
 
     def begin(self, stream: IO[str] | None) -> None:
         """Write to a stream from now on; to none if it is None."""
-        self._stream, self._scale, self.cell = stream, (), None
-
-    @property
-    def stream(self) -> IO[str] | None:
-        """Where lines are written; None if nowhere."""
-        return self._stream
+        self.stream, self._scale, self.cell = stream, (), None
 
     def write(self, event: str, facts: Mapping[str, Any]) -> None:
         """Write one line. A stream that nobody reads any more is no reason to end a run."""
-        if self._stream is None:
+        if self.stream is None:
             return
         try:
-            self._stream.write(json.dumps({"event": event, "version": VERSION, **_finite(facts)}) + "\n")
-            self._stream.flush()
+            self.stream.write(json.dumps({"event": event, "version": VERSION, **_finite(facts)}) + "\n")
+            self.stream.flush()
         except OSError:
-            self._stream = None
+            self.stream = None
 
     def step(self, step: "Step", pace: "Pace") -> None:
         """Write a line for one evaluation, and one before it where a scale begins."""
-        if self._stream is None:
+        if self.stream is None:
             return
         cell = {} if self.cell is None else {"cell": self.cell}
         size = {"scale": step.scale, "scales": step.scales, "width": step.width, "height": step.height}
