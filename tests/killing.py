@@ -199,7 +199,10 @@ def main() -> None:
         assert status == 0, Path("said.txt").read_text()
         references[solver] = plan, pixels(Path("out.png")), seconds
     trial = 0
-    while counts["kills"] < options.kills and trial < 3 * options.kills:
+    resumed = 0 if options.calls else 2 * options.kills // 5  # kills that leave something to resume, at least
+    while (
+        counts["kills"] < options.kills or counts["after the first checkpoint"] < resumed
+    ) and trial < 3 * options.kills:
         plan, expected, seconds = references[SOLVERS[trial % 3]]
         os.chdir(new_folder(options.folder, f"trial-{trial}"))
         if options.calls:
