@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from impasto.errors import InputError
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_matrix
-from impasto.losses.loss import Penalty, add_statistics
+from impasto.losses.loss import Penalty, add_statistics, border_weights
 from impasto.losses.objective import Objective
 from impasto.losses.smoothness import TotalVariation, total_variation
 from impasto.network.tiles import Window
@@ -42,6 +42,42 @@ def test_content_by_hand(convention, expected) -> None:
     target = TWO - torch.tensor([[[[1.0, 2.0], [3.0, 0.0]], [[0.0, 0.0], [2.0, 0.0]]]])
     loss = ContentLoss("content.relu1_1", 1.0, "relu1_1", target, convention)
     assert evaluated(loss, {"relu1_1": TWO}) == expected
+
+
+def test_border_weights_by_hand() -> None:
+    """5 x 8 px at stride 2: the third row stands for one row of pixels, all columns for two."""
+    weights = border_weights(5, 8, "relu2_1")
+    assert weights is not None
+    assert weights[0, 0].tolist() == [[1.0] * 4, [1.0] * 4, [0.5] * 4]
+    corner = border_weights(17, 18, "relu5_1")
+    assert corner is not None
+    assert corner[0, 0].tolist() == [[1.0, 2 / 16], [1 / 16, 2 / 256]]
+    assert border_weights(48, 32, "relu5_1") is None
+    assert border_weights(5, 7, "relu1_2") is None
+
+
+def test_a_weighted_content_loss_and_its_gradient() -> None:
+    """1/2 sum t (F - P)^2 by hand, and t (F - P); in two tiles as in one."""
+    generator = torch.Generator().manual_seed(3)
+    features, target = torch.rand(2, 1, 3, 5, 4, generator=generator, dtype=torch.float64)
+    weights = torch.tensor([1, 1, 1, 0.25], dtype=torch.float64).expand(1, 1, 5, 4)
+    loss = ContentLoss("content.relu1_1", 1.0, "relu1_1", target, "paper", guide=weights)
+    statistics = loss.measure({"relu1_1": features})
+    far = (features - target).square()
+    expected = (far[..., :3].sum() + 0.25 * far[..., 3].sum()) / 2
+    assert loss.value(statistics).item() == pytest.approx(expected.item(), rel=1e-12)
+    half = torch.tensor(0.5, dtype=torch.float64)
+    gradient = loss.backward({"relu1_1": features}, None, [half], None)
+    torch.testing.assert_close(gradient, (features - target) * weights)
+    top, bottom = slice(0, 2), slice(2, 5)
+    parts = [
+        loss.measure(
+            {"relu1_1": features[..., rows, :]},
+            {"relu1_1": Window((slice(0, 5), slice(0, 4)), (rows, slice(0, 4)))},
+        )
+        for rows in (top, bottom)
+    ]
+    torch.testing.assert_close(parts[0][0] + parts[1][0], statistics[0])
 
 
 @pytest.mark.parametrize("convention", ["paper", "mean"])

@@ -432,7 +432,17 @@ def test_a_scale_that_cannot_begin_leaves_what_was_made_before_it(run) -> None:
 
 
 @pytest.mark.slow
-def test_all_four_sides_are_painted_alike_at_any_size() -> None:
+@pytest.mark.parametrize(
+    ("options", "edges"),
+    [
+        ({}, (152, 159)),
+        ({"pooling": "average"}, (145, 159)),
+        ({"padding": "replicate"}, (145, 159)),
+        ({"padding": "reflect"}, (152, 159)),
+    ],
+    ids=["zero", "average", "replicate", "reflect"],
+)
+def test_all_four_sides_are_painted_alike_at_any_size(options, edges) -> None:
     """How far the outer 6 px move, over the inside; of a photo and of it turned: opposite sides have both."""
     if not CASES.exists():
         pytest.skip(f"no pictures in {CASES}: they belong to the workplace, not to this repository")
@@ -443,7 +453,7 @@ def test_all_four_sides_are_painted_alike_at_any_size() -> None:
         sides = dict.fromkeys(("left", "right", "top", "bottom"), 0.0)
         for turned in (photo, photo.transpose(Image.Transpose.ROTATE_180)):
             small = turned.resize((edge, edge), Image.Resampling.LANCZOS)
-            settings = Settings(size=edge, min_size=edge, evaluations=15)
+            settings = Settings(size=edge, min_size=edge, evaluations=15, **options)
             result = stylize(small, CASES / "painting.jpg", settings, runtime=FP32, checkpoint=False)
             away = np.abs(result.picture.array(8).astype(float) - np.asarray(small)).mean(2)
             inside = away[16:-16, 16:-16].mean()
@@ -453,7 +463,7 @@ def test_all_four_sides_are_painted_alike_at_any_size() -> None:
         return sides
 
     whole = moved(144)
-    for edge in (152, 159):
+    for edge in edges:
         found = moved(edge)
         assert found["right"] == pytest.approx(found["left"], rel=0.25), edge
         assert found["bottom"] == pytest.approx(found["top"], rel=0.25), edge

@@ -1,6 +1,7 @@
 """Builds the losses of a run at one scale: total = alpha L_content + beta L_style + ..."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from impasto.inputs.shared import Shared
 from impasto.losses import smoothness, structure, style_targets
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss
-from impasto.losses.loss import Loss, check_loss
+from impasto.losses.loss import Loss, border_weights, check_loss
 from impasto.losses.regions import StyleTerm, style_terms
 from impasto.losses.smoothness import TotalVariation
 from impasto.losses.style_targets import StyleStatistics
@@ -90,9 +91,23 @@ def _content_losses(
             target,
             convention,
             factor=content_factor(convention, target.shape[1], target[0, 0].numel()),
+            guide=_border_weights(pictures, settings, name),
         )
         for name, target in photo.items()
     ]
+
+
+def _border_weights(pictures: ScaledInputs, settings: Settings, layer: str) -> Tensor | None:
+    """Return the weights of a layer's positions by the pixels that they stand for; None: all count alike.
+
+    With zero padding and max pooling the outermost positions are so weak that none is weighed.
+    """
+    weak = settings.padding == "zero" and settings.pooling == "max"
+    if weak or settings.partial_windows == "drop":
+        return None
+    height, width = pictures.content.shape[-2:]
+    weights = border_weights(height, width, layer)
+    return None if weights is None else weights.to(pictures.content)
 
 
 def _structure_losses(features: TiledFeatures, pictures: ScaledInputs, settings: Settings) -> list[Loss]:
@@ -188,6 +203,9 @@ def _style_loss(
     statistic, convention = settings.style_statistic, settings.convention
     weight = settings.style_weight * term.weight
     factor = _style_factor(settings, term.layer, pictures, paintings.second, term.shares)
+    weights = _border_weights(pictures, settings, term.layer)
+    if weights is not None:
+        term = replace(term, guide=weights if term.guide is None else term.guide * weights)
     if statistic == "gram":
         return GramLoss(
             term.name,

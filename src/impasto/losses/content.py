@@ -23,7 +23,7 @@ class ContentLoss(LossWithGradient):
     """The squared distance from the photo's features: equation 1 of Gatys et al. 2016, or its mean.
 
     `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
-    form; the paper's form does not use it. There is no guide.
+    form; the paper's form does not use it. With a guide t the sum is that of t (F - P)^2.
     """
 
     target: Tensor
@@ -31,8 +31,12 @@ class ContentLoss(LossWithGradient):
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
         """Return (sum (F - P)^2,)."""
-        part, _ = self.features_and_guide(features, windows)
-        return (squared_distance(part, crop_whole(self.target, window_of(self.layer, windows))),)
+        part, guide = self.features_and_guide(features, windows)
+        target = crop_whole(self.target, window_of(self.layer, windows))
+        if guide is not None:
+            root = guide.sqrt()
+            part, target = part * root, target * root
+        return (squared_distance(part, target),)
 
     def add_gradient(
         self,
@@ -43,7 +47,8 @@ class ContentLoss(LossWithGradient):
         slopes: Sequence[Tensor],
     ) -> None:
         """Add 2 (F - P) times the derivative for the sum."""
-        gradient.add_((part - crop_whole(self.target, window)).mul_(2 * slopes[0]))
+        slope = (part - crop_whole(self.target, window)).mul_(2 * slopes[0])
+        gradient.add_(slope if guide is None else slope.mul_(guide))
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""

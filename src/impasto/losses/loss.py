@@ -230,6 +230,22 @@ def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "count") -> Ten
     return mask if cell == 1 else functional.avg_pool2d(mask, cell, ceil_mode=partial == "count")
 
 
+def border_weights(height: int, width: int, layer: str) -> Tensor | None:
+    """Return the shares of each position's pixels that lie in a canvas of so many px, (1, 1, h, w).
+
+    The last row and column of a layer stand for fewer pixels where the canvas is no multiple of the layer's
+    stride. None where all positions are whole.
+    """
+    cell = stride(layer)
+    if height % cell == 0 and width % cell == 0:
+        return None
+    rows, columns = (
+        (torch.arange(cell, length + cell, cell).clamp(max=length) - torch.arange(0, length, cell)) / cell
+        for length in (height, width)
+    )
+    return (rows.view(-1, 1) * columns).view(1, 1, len(rows), len(columns))
+
+
 def summed_in(features: Tensor) -> torch.dtype:
     """Return the number format that sums over features are computed in: float32 or better."""
     return torch.float32 if features.dtype == torch.bfloat16 else features.dtype
