@@ -49,13 +49,20 @@ def commands_of(text: str) -> list[str]:
     return re.findall(r"^(?:\.venv/bin/)?(impasto .*)$", blocks, re.MULTILINE)
 
 
+def quick(line: str) -> str:
+    """Return a command with an eighth of its size in px; of looks, which set their own, two evaluations."""
+    line = re.sub(r"--size (\d+)", lambda size: f"--size {max(48, int(size[1]) // 8)}", line)
+    return line.replace("--quality draft", "--evaluations 2")
+
+
 @pytest.mark.parametrize("page", GUIDES)
 def test_commands_and_snippets_of_a_guide_run(page, tmp_path, monkeypatch, capsys):
-    """All of them, in their order, on a narrow network; only downloads and the experiment are left out."""
+    """All of them, in their order, small, on a narrow network; downloads and the experiment are left out."""
     monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
+    monkeypatch.setenv("IMPASTO_SIZE", "64")
     monkeypatch.chdir(tmp_path)
     for name, file in (("photo", "photo"), ("other", "photo"), ("painting", "swirl")):
         shutil.copy(sample(file), f"{name}.jpg")
@@ -66,13 +73,13 @@ def test_commands_and_snippets_of_a_guide_run(page, tmp_path, monkeypatch, capsy
     if page == "README.md":
         lines += ["impasto " + line for line in re.findall(r"`impasto (estimate [^`]+)`", text)]
     for line in lines:
-        words = shlex.split(line.replace("~/Pictures", "."), comments=True)[1:]
+        words = shlex.split(quick(line).replace("~/Pictures", "."), comments=True)[1:]
         code = main(words)
         assert code == 0, (line, capsys.readouterr().err)
     snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     for snippet in snippets:
-        quick = snippet.replace("size=384", "size=48, evaluations=2")
-        exec(compile(quick, page, "exec"), {})
+        small = snippet.replace("size=384", "size=48, evaluations=2")
+        exec(compile(small, page, "exec"), {})
     assert commands_of(text) or snippets
 
 
@@ -180,6 +187,8 @@ def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypa
     assert lines
     for line in lines:
         words = shlex.split(re.sub(r"--size \d+", "", line), comments=True)[1:]
+        if "--preset" in words:  # which has evaluations of its own
+            words += ["--evaluations", "2"]
         assert main([*words, "--size", "48"]) == 0, (line, capsys.readouterr().err)
     for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         quick = snippet.replace("size=384", "size=48, evaluations=2")
@@ -198,6 +207,8 @@ def test_the_settings_file_of_the_page_of_settings_is_one(tmp_path):
 
 @pytest.mark.parametrize("name", ["simple", "own_loss"])
 def test_examples_run(name, tmp_path, monkeypatch):
+    """On a narrow network."""
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     output = tmp_path / "out.png"
     monkeypatch.setattr(sys, "argv", [name, str(output)])
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")

@@ -106,7 +106,12 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("file", MAKERS)
+QUICK = ("torchvision.pth", "notop.h5", "keras.safetensors")  # one of each reader, in its own layout
+
+
+@pytest.mark.parametrize(
+    "file", [file if file in QUICK else pytest.param(file, marks=pytest.mark.slow) for file in MAKERS]
+)
 def test_the_original_in_every_layout(tmp_path, weights, random_image, file) -> None:
     found = load_weights(write(tmp_path / file, MAKERS[file](dict(weights))))
     assert isinstance(found, Weights)

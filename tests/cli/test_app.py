@@ -719,7 +719,9 @@ def test_under_nohup_a_hangup_is_ignored():
     assert (process.returncode, "interrupted" in err) == (0, False)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.slow) for one in (">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_closed_streams_are_as_the_null_device(closed):
     arguments = ["photo.png", "painting.png", "--size", "64", "--evaluations", "2", "--threads", "1"]
     command = shlex.join([sys.executable, "-c", DRIVER, *arguments, "-o", "out.png", "--report"])

@@ -45,14 +45,14 @@ def stop_at(count: int):
 
 
 CASES = {
-    "default": (Settings(size=128, min_size=64, evaluations=6), {}),
-    "paper": (Settings.preset("paper", size=128, evaluations=8), {}),
-    "partial windows": (Settings(size=125, min_size=60, evaluations=4, padding="reflect"), {}),
-    "adam": (Settings(size=128, solver="adam", evaluations=5, init="noise", seed=4), {}),
+    "default": (Settings(size=64, min_size=32, evaluations=6), {}),
+    "paper": (Settings.preset("paper", size=64, evaluations=8), {}),
+    "partial windows": (Settings(size=61, min_size=30, evaluations=4, padding="reflect"), {}),
+    "adam": (Settings(size=64, solver="adam", evaluations=5, init="noise", seed=4), {}),
     "every term": (
         Settings(
-            size=128,
-            min_size=64,
+            size=64,
+            min_size=32,
             evaluations=4,
             style_statistic="sliced",
             seed=3,
@@ -64,11 +64,11 @@ CASES = {
         ),
         {},
     ),
-    "wasserstein": (Settings(size=128, evaluations=4, style_statistic="wasserstein"), {}),
-    "tolerance": (Settings(size=128, min_size=64, evaluations=90, tolerance=0.9), {}),
-    "interrupted": (Settings(size=128, min_size=64, evaluations=6), {"on_step": stop_at(9)}),
-    "interrupted at once": (Settings(size=128, min_size=64), {"on_step": stop_at(1)}),
-    "interrupted paper": (Settings.preset("paper", size=128), {"on_step": stop_at(5)}),
+    "wasserstein": (Settings(size=64, evaluations=4, style_statistic="wasserstein"), {}),
+    "tolerance": (Settings(size=64, min_size=32, evaluations=90, tolerance=0.9), {}),
+    "interrupted": (Settings(size=64, min_size=32, evaluations=6), {"on_step": stop_at(9)}),
+    "interrupted at once": (Settings(size=64, min_size=32), {"on_step": stop_at(1)}),
+    "interrupted paper": (Settings.preset("paper", size=64), {"on_step": stop_at(5)}),
 }
 
 

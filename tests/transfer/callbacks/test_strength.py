@@ -366,7 +366,15 @@ def killed_and_resumed(small, narrow, solver, number, *, stop=False):
 
 @pytest.mark.parametrize("stop", [False, True])
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-@pytest.mark.parametrize("numbers", [range(8, 18), range(18, 25), (30, 31, 32, 39, 40)])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (11, 21, 31),
+        pytest.param(range(8, 18), marks=pytest.mark.slow),
+        pytest.param(range(18, 25), marks=pytest.mark.slow),
+        pytest.param((30, 31, 32, 39, 40), marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, numbers, stop) -> None:
     """Through the checkpoint of the last iteration, and through that which a `Stop` writes."""
     whole = small({"solver": solver})
