@@ -315,6 +315,14 @@ MUTANTS = (
         "beyond",
     ),
     Mutant(
+        "limit of memory and time",
+        "image/guards.py",
+        "    if part > factor:\n",
+        "    if False:\n",
+        ("tests/image/test_cost.py",),
+        "limit",
+    ),
+    Mutant(
         "limit of frames",
         "image/headers.py",
         "    if frames(kind, data, limits.max_frames) > limits.max_frames:\n",

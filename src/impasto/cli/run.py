@@ -127,7 +127,6 @@ def _stylize(
     from impasto.transfer import runtime as runtime_module
     from impasto.transfer import speed, stylize
 
-    hardware.keep_no_pictures()
     runtime = runtime_module.resolve(resolved.runtime, resolved.settings)
     if runtime.budget is not None:  # of the whole command, not only of the computation
         runtime = runtime.changed(budget=max(0.001, runtime.budget - hardware.process_age()))

@@ -1,9 +1,9 @@
 """`Input`: limits for files that are read as pictures, with defaults. No torch here.
 
 They are checked before anything is unpacked. Without an `Input` of the caller, the environment counts, such
-as `IMPASTO_MAX_PIXELS=200MP`, then the defaults::
+as `IMPASTO_MAX_PIXELS=400MP`, then the defaults::
 
-    Picture.open("map.png", limits=Input(max_pixels="200MP"))
+    Picture.open("map.png", limits=Input(max_pixels="400MP"))
 """
 
 import os
@@ -28,7 +28,7 @@ class Input(Model):
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
     """
 
-    max_pixels: int = option(100_000_000, "Most pixels of a picture, such as 200MP.", "Input", "px", ge=1)
+    max_pixels: int = option(200_000_000, "Most pixels of a picture, such as 400MP.", "Input", "px", ge=1)
     max_side: int = option(30_000, "Longest side of a picture.", "Input", "px", ge=1, le=2**31 - 1)
     max_bytes: int = option(MAX_BYTES, "Largest file of a picture, such as 500MB.", "Input", "bytes", ge=1)
     max_frames: int = option(
@@ -49,7 +49,7 @@ class Input(Model):
     @classmethod
     def _parse_units(cls, value: object, info: ValidationInfo) -> object:
         pixels = info.field_name == "max_pixels"
-        units, example = (COUNTS, "such as 200MP") if pixels else (BYTES, "such as 500MB")
+        units, example = (COUNTS, "such as 400MP") if pixels else (BYTES, "such as 500MB")
         return parse_quantity(value, units, example) if isinstance(value, str) else value
 
     @field_validator("formats")

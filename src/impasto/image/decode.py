@@ -20,25 +20,26 @@ from impasto.image.color.srgb import srgb, upright
 from impasto.image.color.stated import Stated, colors_of
 from impasto.image.containers import jpeg, png, tiff
 from impasto.image.formats import format_of
-from impasto.image.guards import check_size, convert_errors, convert_pillow_errors
-from impasto.image.headers import PARTS, check_headers, frames
+from impasto.image.guards import check_cost, check_size, convert_errors, convert_pillow_errors
+from impasto.image.headers import PARTS, check_headers, frames, unpacking
 from impasto.image.metadata import FileInfo
 from impasto.image.pillow import RARE, full_range, heif_image, is_rare_tiff, pil_dpi, read_rare
-from impasto.image.pixels import Pixels, from_pil, is_large, with_usual_range
+from impasto.image.pixels import BYTES, Pixels, from_pil, is_large, with_usual_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _LOADERS = {  # no other loader of libvips is ever reached, so no other needs to be blocked
-    "jpeg": "jpegload_buffer",
-    "png": "pngload_buffer",
-    "tiff": "tiffload_buffer",
-    "gif": "gifload_buffer",
-    "webp": "webpload_buffer",
-    "avif": "heifload_buffer",
+    "jpeg": "jpegload_source",
+    "png": "pngload_source",
+    "tiff": "tiffload_source",
+    "gif": "gifload_source",
+    "webp": "webpload_source",
+    "avif": "heifload_source",
 }
-_STREAMABLE = ("jpeg", "png", "tiff")  # unpacked row by row: a large file needs little memory
+_STREAMABLE = ("jpeg", "png", "tiff", "gif")  # unpacked row by row: a large file needs little memory
 _OPAQUE = ("bmp", "tga")  # programs leave zeros where they have no alpha
+_FLOATS = 2.5  # times its own bytes that a picture of floats takes while it is checked
 _ZERO = "its alpha is zero everywhere"
 _COUNTS, _UNSEEN = ", which counts as opaque in this format", ", so nothing of it can be seen"
 
@@ -121,7 +122,10 @@ def _decode(file: _File, notes: tuple[str, ...]) -> tuple[Pixels, FileInfo]:
     info = replace(info, notes=(*info.notes, *notes))
     file = replace(file, stated=colors_of(kind, data, info.exif))
     turned = image.get_typeof("orientation") and image.get("orientation") > 1
-    if kind in _STREAMABLE and not (file.rare or turned) and is_large(image, len(data)):
+    streamed = kind in _STREAMABLE and not (file.rare or turned) and is_large(image, len(data))
+    if not file.rare:
+        _check_cost(image, file, streamed=streamed)
+    if streamed:
         return _decode_streamed(file, info)
     return _finish_decoding(image, info, file)
 
@@ -154,12 +158,25 @@ def xmp_in(data: bytes, label: str) -> bytes:
         return png.xmp(data) if kind == "png" else _blob(image, "xmp-data")
 
 
+def _check_cost(image: pyvips.Image, file: _File, *, streamed: bool) -> None:
+    """Refuse a file of libvips, of which only the header is read, if it takes too much memory or time."""
+    size, sample = (image.width, image.height), BYTES[image.format]
+    pixel = sample * image.bands
+    cost = unpacking(file.kind, file.data, size, pixel)
+    if not streamed:  # converted, and kept in memory
+        kept = sample * max(3, image.bands) if sample < 4 else _FLOATS * pixel
+        time = 150 if file.stated.space else 80 if image.interpretation == "cmyk" else 8 * pixel
+        cost = cost.more(size[0] * size[1], kept, time)
+    check_cost(cost, file.label, file.limits)
+
+
 def _finish_decoding(image: pyvips.Image, info: FileInfo, file: _File) -> tuple[Pixels, FileInfo]:
     """Return the upright sRGB pixels, and the metadata with notes; dpi is swapped for a quarter turn."""
     quarter_turn = image.get_typeof("orientation") and image.get("orientation") > 4
     image, notes = srgb(image, file.label, file.stated)
     dpi = info.dpi[::-1] if info.dpi and quarter_turn else info.dpi
-    image = upright(image)
+    kept = file.rare and is_large(image, 0)  # as it was unpacked; a converted copy would take much more
+    image = image.autorot() if kept else upright(image)
     if image.bands == 4 and image[3].max() == 0:
         if file.kind in _OPAQUE:
             image = image.extract_band(0, n=3).copy_memory()
@@ -173,9 +190,10 @@ def _decode_streamed(file: _File, info: FileInfo) -> tuple[Pixels, FileInfo]:
     def make() -> pyvips.Image:
         return srgb(_vips(file)[0], file.label, file.stated)[0]
 
-    image, notes = srgb(_vips(file)[0], file.label, file.stated)
-    most = image.stats().crop(1, 1, 1, image.bands).numpy()  # of each band, once all is read
-    if image.bands == 4 and most[3] == 0:
+    opened = _vips(file)[0]
+    image, notes = srgb(opened, file.label, file.stated)
+    most = opened[-1].max()  # once all is read; nothing is converted for that
+    if image.bands == 4 and most == 0:
         notes = (*notes, f"{file.label}: {_ZERO}{_UNSEEN}")
     return Pixels.of(image, make), replace(info, notes=(*info.notes, *notes))
 
@@ -231,12 +249,19 @@ def _on_canvas(image: pyvips.Image, data: bytes) -> pyvips.Image:
 def _load(kind: str, data: bytes, *, strict: bool = False) -> pyvips.Image:
     """Open with libvips; TIFFs of 8-bit Lab samples, which version 8.18 refuses, need help."""
     options = {"fail_on": "warning" if strict else "error", "access": "sequential"}
+
+    def load(data: bytes) -> pyvips.Image:
+        source = pyvips.Source.new_from_memory(data)  # not a buffer, which would be copied
+        image = pyvips.Operation.call(_LOADERS[kind], source, **options)
+        image._references.append(source)  # it holds the bytes, as in `Image.new_from_source`
+        return image
+
     try:
-        return pyvips.Operation.call(_LOADERS[kind], data, **options)
+        return load(data)
     except pyvips.Error as error:
         if "bad labq format" not in str(error):
             raise
-    image = pyvips.Operation.call(_LOADERS[kind], _as_rgb(data), **options)
+    image = load(_as_rgb(data))
     ab = (image.extract_band(1, n=2) ^ 128) - 128  # two's complement
     return (image[0] * (100 / 255)).bandjoin(ab).copy(interpretation="lab")
 

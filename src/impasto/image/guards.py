@@ -8,10 +8,12 @@ import atexit
 import contextlib
 import functools
 import logging
+import math
 import os
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyvips
@@ -20,6 +22,8 @@ from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
 from impasto.system.process import refuse_fork
+
+_BYTES, _SECONDS = 1.2e9, 10.0  # that opening a picture takes at most under the default limit of pixels
 
 _log = logging.getLogger(__name__)
 _stderr_lock = threading.RLock()  # one thread at a time may redirect standard error
@@ -40,6 +44,39 @@ def check_size(width: int, height: int, label: str, limits: Input) -> None:
         raise PictureError(f"{size} {allowed}; make it smaller first, or raise the limit")
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What opening a file takes at most: bytes of memory, and seconds of one core."""
+
+    bytes: float
+    seconds: float
+
+    def more(self, pixels: int, of_pixel: float, time: float = 0) -> "Cost":
+        """Return it with further bytes, and nanoseconds, of each pixel."""
+        return Cost(self.bytes + of_pixel * pixels, self.seconds + time * pixels / 1e9)
+
+
+def check_cost(cost: Cost, label: str, limits: Input) -> None:
+    """Refuse a file that takes too much memory or time, before it is unpacked.
+
+    A higher limit of pixels raises both bounds by the same factor.
+
+    Raises:
+        PictureError: It takes more than the bounds.
+    """
+    default = Input().max_pixels
+    part = max(cost.bytes / _BYTES, cost.seconds / _SECONDS)
+    factor = max(1.0, limits.max_pixels / default)
+    if part > factor:
+        memory, seconds = cost.bytes / 1e9, cost.seconds
+        allowed = f"{_BYTES * factor / 1e9:.3g} GB and {_SECONDS * factor:.0f} s are allowed"
+        needed = f"--max-pixels {math.ceil(part * default / 1e6) + 1}MP"
+        raise PictureError(
+            f"{label} takes about {memory:.2g} GB of memory and {max(1, seconds):.0f} s to open; {allowed}; "
+            f"make it smaller first, save it as JPEG, or raise the limit ({needed})"
+        )
+
+
 @contextlib.contextmanager
 def convert_errors(label: str) -> Iterator[None]:
     """Turn errors of files, libvips and memory into `PictureError` and `ResourceError`.
@@ -48,6 +85,7 @@ def convert_errors(label: str) -> Iterator[None]:
     """
     refuse_fork()
     _handle_log()
+    pyvips.cache_set_max(0)  # it would keep pictures that are no longer used
     pyvips.vips_lib.vips_error_clear()  # else a refusal would carry what was said of another file
     try:
         yield

@@ -4,6 +4,7 @@ They serve to refuse the file, or to count what is ignored::
 
     check_headers("gif", data, "cat.gif", Input())
     frames("gif", data, 1000)                     # counts up to 1001
+    cost = unpacking("gif", data, (640, 480), 4)  # memory and time
 """
 
 import itertools
@@ -13,11 +14,33 @@ from collections.abc import Callable, Iterator
 
 from impasto.config.limits import Input
 from impasto.errors import PictureError
-from impasto.image.containers import jpeg, png, tiff
-from impasto.image.guards import check_size
+from impasto.image.containers import bmff, jpeg, png, tiff
+from impasto.image.guards import Cost, check_size
 
 PARTS = {"tiff": "pages", "heic": "images", "jpeg": "pictures"}  # names for messages; else frames
 _STEP = 65_536  # bytes unpacked at once, to be counted
+_WIDTH, _LENGTH, _ROWS, _COMPRESSION = 322, 323, 278, 259  # tags of a TIFF; the first two of a tile
+_SLOW = {34925: 40, 50001: 15}  # nanoseconds of a byte of LZMA and WebP in a TIFF
+_AT_LEAST = 60e6  # bytes of buffers that any file takes
+# At most: bytes and nanoseconds of a pixel; nanoseconds of a byte of it as unpacked, and of the file.
+_COSTS: dict[str, tuple[float, float, float, float]] = {
+    "jpeg": (0.0, 6, 2, 30),
+    "png": (0.0, 0, 5, 12),
+    "tiff": (0.0, 0, 5, 12),
+    "gif": (4.3, 20, 0, 10),
+    "webp": (5.2, 35, 0, 60),
+    "avif": (13.9, 70, 0, 60),
+    "heic": (0.0, 10, 5, 200),
+    "bmp": (0.0, 30, 4, 4),
+    "jpeg2000": (0.0, 70, 5, 180),
+    "pnm": (0.0, 30, 4, 4),
+    "tga": (0.0, 30, 4, 4),
+    "qoi": (0.0, 30, 4, 1_400),
+    "sgi": (0.0, 30, 4, 4),
+    "psd": (0.0, 60, 8, 4),
+}
+_BY_PYTHON = {"pnm": 250, "bmp": 400}  # nanoseconds of a byte where Pillow reads them without C: ASCII, RLE
+_SCAN_TIME = 2  # nanoseconds of a pixel and a scan of a JPEG
 
 
 def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
@@ -36,6 +59,38 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
     if frames(kind, data, limits.max_frames) > limits.max_frames:
         many = f"{label} has more than {limits.max_frames} {PARTS.get(kind, 'frames')}"
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
+
+
+def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float) -> Cost:
+    """Return what it takes to unpack a picture, row by row where its format allows that.
+
+    Args:
+        kind: One of `FORMATS`.
+        data: The whole file.
+        size: Width and height in pixels.
+        pixel: Bytes of a pixel as it is unpacked.
+    """
+    pixels, file_bytes = size[0] * size[1], len(data)
+    of_pixel, time, byte_time, file_time = _COSTS[kind]
+    memory = of_pixel * pixels
+    time += pixel * byte_time
+    if kind == "jpeg":
+        coefficients, scans = jpeg.kept(data)
+        memory += 2 * coefficients * pixels
+        time += 6 * coefficients + _SCAN_TIME * (scans - 1)
+    elif kind == "png" and data[28:29] == b"\1":  # interlaced
+        memory += pixel * pixels
+        time += pixel * byte_time
+    elif kind == "tiff" and (first := next(tiff.directories(data), None)):
+        rows = first.first(_LENGTH) or min(first.first(_ROWS, size[1]), size[1])
+        memory += pixel * max(size[0], first.first(_WIDTH)) * rows
+        time = max(time, pixel * _SLOW.get(first.first(_COMPRESSION), 0))
+    elif kind in ("heic", "avif"):
+        file_bytes = bmff.coded_bytes(data)
+    elif (kind == "pnm" and data[1:2] in b"123") or (kind == "bmp" and data[30:31] in b"\1\2"):
+        file_time = _BY_PYTHON[kind]
+    copies = 2 if kind in ("jpeg", "tiff") else 1  # which may be changed before they are unpacked
+    return Cost(memory + copies * len(data) + _AT_LEAST, (time * pixels + file_time * file_bytes) / 1e9)
 
 
 def frames(kind: str, data: bytes, most: int) -> int:

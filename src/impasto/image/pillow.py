@@ -13,7 +13,8 @@ import pyvips
 from impasto.config.limits import Input
 from impasto.image import metadata
 from impasto.image.containers import tiff
-from impasto.image.guards import check_size, convert_pillow_errors
+from impasto.image.guards import check_cost, check_size, convert_pillow_errors
+from impasto.image.headers import unpacking
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import from_pil
 
@@ -34,6 +35,16 @@ RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
 _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
 _YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
 _PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
+_MODES = {
+    "1": 4.1,
+    "L": 4.1,
+    "P": 11.2,
+    "RGB": 10.2,
+    "RGBA": 12.2,
+    "CMYK": 12.2,
+}  # bytes of a pixel, measured
+_MOST, _OPENJPEG, _PFM_BYTES = 14.2, 4, 40  # the same: of other modes; more of a band of JPEG 2000; of PFM
+_HALVED, _WHOLE, _WITH_ALPHA = 4.7, 9.6, 3  # the same of HEIC: with halved colors, others; more with alpha
 _KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
@@ -91,6 +102,11 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
     reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     picture: Image = reader(io.BytesIO(data))  # not Image.open, which warns of large pictures
     check_size(*picture.size, label, limits)
+    cost = unpacking(kind, data, picture.size, len(picture.getbands()))
+    pixels, unpacked = picture.width * picture.height, _MODES.get(picture.mode, _MOST)
+    if kind == "jpeg2000":
+        unpacked += _OPENJPEG * len(picture.getbands())
+    check_cost(cost.more(pixels, unpacked), label, limits)
     picture.load()
     check_size(*picture.size, label, limits)
     image = from_pil(picture)
@@ -106,6 +122,7 @@ def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Imag
         raise ValueError("no head of a PFM")
     width, height = int(head[1]), int(head[2])
     check_size(width, height, label, limits)
+    check_cost(unpacking(kind, data, (width, height), 12).more(width * height, _PFM_BYTES), label, limits)
     order = "<f4" if float(head[3]) < 0 else ">f4"
     values = np.frombuffer(data, order, width * height * 3, head.end())
     array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
@@ -116,12 +133,17 @@ def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInf
     """Read a HEIC with pi-heif, which turns it upright; the EXIF must not do so again."""
     main = heif_image(data)
     check_size(main.size[0], main.size[1], label, limits)
-    array = np.array(main, copy=True)  # the memory of pi-heif goes with its object
+    sample, bands = (1 if main.info["bit_depth"] == 8 else 2), 4 if main.has_alpha else 3
+    cost = unpacking("heic", data, main.size, bands * sample)
+    unpacked = (_HALVED if main.info.get("chroma") == 420 else _WHOLE) + (_WITH_ALPHA if bands == 4 else 0)
+    check_cost(cost.more(main.size[0] * main.size[1], unpacked * sample), label, limits)
+    array = np.asarray(main)
     check_size(array.shape[1], array.shape[0], label, limits)
     bands = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16
     gray, color = ("grey16", "rgb16") if deep else ("b-w", "srgb")
     image = pyvips.Image.new_from_array(array, interpretation=gray if bands < 3 else color)
+    image._references.append(main)  # the memory of pi-heif goes with its object
     depth = int(main.info["bit_depth"])
     if deep and not main.mode.endswith(";16"):
         image = (image * (65535 / (2**depth - 1))).rint().cast("ushort")

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 TOP = {"uchar": 255, "ushort": 65535, "float": 1}  # full intensity
 LARGE = 100_000_000  # bytes of pixels beyond which the file is kept in memory instead
-_BYTES = {"uchar": 1, "ushort": 2, "float": 4}  # of a sample
+BYTES = {  # of a sample
+    **{"uchar": 1, "char": 1, "ushort": 2, "short": 2, "uint": 4, "int": 4, "float": 4},
+    **{"double": 8, "complex": 8, "dpcomplex": 16},
+}
 _DIRECT = ("L", "RGB", "RGBA", "CMYK", "LA", "I", "F")  # modes of Pillow that are taken as they are
 _ALPHA = ("PA", "La", "RGBa")
 _ROWS = 256  # converted at once for the digest
@@ -64,7 +67,7 @@ class Pixels:
     @property
     def nbytes(self) -> int:
         """Bytes of the unpacked pixels."""
-        return self.width * self.height * self.bands * _BYTES[self.format]
+        return self.width * self.height * self.bands * BYTES[self.format]
 
     def sha256(self) -> str:
         """Return the hash of the values, which does not depend on their format; see `Picture`."""
@@ -83,8 +86,8 @@ def _unpacked(values: npt.NDArray[Any], interpretation: str) -> Pixels:
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:
     """Whether whole numbers take much memory, and their file much less; floats are always unpacked."""
-    size = image.width * image.height * max(3, image.bands) * _BYTES.get(image.format, 0)
-    return image.format != "float" and bool(size > LARGE and size > 2 * file_bytes)
+    size = image.width * image.height * max(3, image.bands) * BYTES[image.format]
+    return image.format in ("uchar", "ushort") and bool(size > LARGE and size > 2 * file_bytes)
 
 
 def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:

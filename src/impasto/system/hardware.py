@@ -130,11 +130,6 @@ def _keep_freed_memory(most: int, *, map_large: bool) -> None:
         return
 
 
-def keep_no_pictures() -> None:
-    """Turn off the cache of libvips, for a program that reads each picture once."""
-    pyvips.cache_set_max(0)
-
-
 def advise_unused(tensor: torch.Tensor) -> None:
     """Tell the system that a tensor mapped from a file need not stay in memory.
 

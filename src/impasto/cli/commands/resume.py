@@ -43,7 +43,6 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
     The pixels are those of an uninterrupted run. The picture is written where and how the run was to write
     it, unless flags say otherwise. What the interrupted run left there is replaced; other files are not.
     """
-    from impasto.system import hardware
     from impasto.transfer import resume as resume_module
 
     begin_lines(flags)
@@ -58,7 +57,6 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
     with unfinished.checkpoints:
         plan = _plan(unfinished, flags)
         with show_progress(quiet=flags.quiet, verbose=flags.verbose) as progress:
-            hardware.keep_no_pictures()
             inputs = unfinished.inputs(flags.inputs, plan.limits)
             check_targets(plan, inputs.paths)
             capture = run.run_capture(plan, inputs.content, [style.picture for style in inputs.styles])

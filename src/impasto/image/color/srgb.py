@@ -70,12 +70,15 @@ def _converted(color: pyvips.Image, stated: Stated, notes: list[str]) -> pyvips.
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:
-    """Return the image turned by its orientation, all of it read, without its metadata."""
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        image = image.copy_memory().autorot()
+    """Return the image turned by its orientation, all of it read, without its metadata.
+
+    It is turned anew at each reading, which takes time, but no memory.
+    """
+    turn = image.get("orientation") if image.get_typeof("orientation") else 1
     size, kind, space = (image.width, image.height, image.bands), image.format, image.interpretation
-    copy = pyvips.Image.new_from_memory(image.write_to_memory(), *size, kind)
-    return copy.copy(interpretation=space)
+    copy = pyvips.Image.new_from_memory(image.write_to_memory(), *size, kind).copy(interpretation=space)
+    copy.set_type(pyvips.GValue.gint_type, "orientation", turn)
+    return copy.autorot()
 
 
 def _samples(image: pyvips.Image, label: str) -> pyvips.Image:

@@ -3,6 +3,7 @@
 primaries, transfer = coded_colors(data)      # of the main picture, as H.273 numbers them
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -37,6 +38,36 @@ def coded_colors(data: bytes) -> tuple[int, int] | None:
                 primaries, transfer = struct.unpack_from(">HH", data, start + 4)
                 return primaries, transfer
     return None
+
+
+def coded_bytes(data: bytes) -> int:
+    """Return how many bytes the items of an AVIF or HEIC have, which may share them.
+
+    At least the length of the file.
+    """
+    total = 0
+    for kind, start, end in _inside(data, b"meta"):
+        if kind == b"iloc":
+            with contextlib.suppress(struct.error, IndexError):
+                for length in _extents(data[start:end]):
+                    total += length or len(data)  # 0: up to its end
+    return max(total, len(data))
+
+
+def _extents(body: bytes) -> Iterator[int]:
+    """Yield the length of each part of the items, by the box that locates them."""
+    version, sizes = body[0], struct.unpack_from(">H", body, 4)[0]
+    offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    index = index if version else 0
+    wide = 4 if version == 2 else 2  # bytes of the number of an item
+    at = 6 + wide
+    for _ in range(int.from_bytes(body[6:at], "big")):
+        at += wide + (2 if version else 0) + 2 + base
+        parts, at = struct.unpack_from(">H", body, at)[0], at + 2
+        for _ in range(parts):
+            at += index + offset
+            yield int.from_bytes(body[at : at + length], "big")
+            at += length
 
 
 def jp2_colors(data: bytes) -> tuple[bytes, int | None]:

@@ -135,6 +135,19 @@ def bare(data: bytes) -> bytes:
     return b"".join((*parts, b"\xff\xd9"))
 
 
+def kept(data: bytes) -> tuple[float, int]:
+    """Return how many coefficients of each pixel are kept until all scans are read, and the scans."""
+    head, scans = _Head(), 0
+    for marker, start, end in _segments(data):
+        if marker in _FRAMES:
+            head.note_frame(marker, data[start:end])
+        scans += marker == _SCAN
+    if head.kind not in _PROGRESSIVE and scans < 2:
+        return 0.0, scans
+    most = [max((one[axis] for one in head.sampling.values()), default=1) for axis in (0, 1)]
+    return sum(across * down for across, down in head.sampling.values()) / (most[0] * most[1]), scans
+
+
 def pictures(data: bytes) -> int:
     """Return how many pictures the file states that it holds, such as a second view or a map of gains."""
     for marker, start, end in _segments(data):
