@@ -354,7 +354,7 @@ def test_limits_hold_before_decoding():
         head = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
         return b"\x89PNG\r\n\x1a\n" + head + b"\0\0\0\x04IDATxxxx" + bytes(4)
 
-    refused(png(20_000, 20_000), "20000 x 20000 pixels, more than 200 million .--max-pixels")
+    refused(png(20_000, 20_000), "20000 x 20000 pixels, more than 202 million .--max-pixels")
     refused(png(30_001, 1), "30001 x 1 pixels, .*30000 on one side .--max-side")
     refused(png(2**31 - 1, 2**31 - 1), "pixels|damaged")
 

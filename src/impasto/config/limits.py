@@ -28,7 +28,7 @@ class Input(Model):
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
     """
 
-    max_pixels: int = option(200_000_000, "Most pixels of a picture, such as 400MP.", "Input", "px", ge=1)
+    max_pixels: int = option(202_000_000, "Most pixels of a picture, such as 400MP.", "Input", "px", ge=1)
     max_side: int = option(30_000, "Longest side of a picture.", "Input", "px", ge=1, le=2**31 - 1)
     max_bytes: int = option(MAX_BYTES, "Largest file of a picture, such as 500MB.", "Input", "bytes", ge=1)
     max_frames: int = option(
