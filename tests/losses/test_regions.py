@@ -19,7 +19,7 @@ from impasto.losses.objective import Objective, prepare
 from impasto.losses.regions import style_terms
 from impasto.messages import NOTE
 from impasto.network.tiles import tiles
-from impasto.network.vgg import VGG19, narrow_weights
+from impasto.network.vgg import VGG19
 from impasto.transfer.stylize import stylize
 from transfer.test_stylize import OTHER, PAINTING, PHOTO
 
@@ -123,17 +123,25 @@ def test_a_mask_of_ones_equals_no_mask_in_the_whole_objective(weights, random_im
 
 
 @pytest.mark.parametrize(("precision", "size"), [("fp32", (107, 121)), ("bf16", (104, 128))])
-def test_tiles_equal_the_whole(random_image, precision, size) -> None:
-    """With as many channels in its first blocks as the real network, where Winograd's transforms begin."""
-    weights = narrow_weights(channels=(64, 128, 128, 16, 16))
+def test_tiles_equal_the_whole(narrow, random_image, precision, size) -> None:
+    check_tiles(narrow, random_image, precision, size, 48)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "size"), [("fp32", (107, 121)), ("bf16", (64, 80))])
+def test_tiles_equal_the_whole_on_the_real_network(weights, random_image, precision, size) -> None:
+    check_tiles(weights, random_image, precision, size, 48)
+
+
+def check_tiles(weights, random_image, precision, size, tile) -> None:
     content, canvas = random_image(*size, 1), random_image(*size, 2)
     sources = [soft(97, 128, 5), None]
     styles = [random_image(97, 128, 3), random_image(128, 90, 4)]
     targets = targets_of(content, styles, [soft(*size), None], sources)
     network = prepare(weights, pooling="max", padding="zero", precision=precision, device="cpu")
     whole = Objective(network, build_losses(network, targets, Settings()))(canvas)
-    parts = Objective(network, build_losses(network, targets, Settings(), tile=48), 48)
-    assert parts.tile == 48
+    parts = Objective(network, build_losses(network, targets, Settings(), tile=tile), tile)
+    assert parts.tile == tile
     found = parts(canvas)
     loss, gradient = (1e-5, 1e-4) if precision == "fp32" else (1e-2, 5e-2)
     assert found.loss == pytest.approx(whole.loss, rel=loss)
