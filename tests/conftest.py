@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 import impasto
+from impasto.system import hardware
 
 IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers, each on a core
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start
+    hardware.usable_threads = lambda: 1  # the default of a run
 CACHE = Path(tempfile.gettempdir()) / f"impasto-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"
 
 
