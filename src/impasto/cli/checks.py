@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from impasto.cli.flags import Flags, flag
+from impasto.cli.suggestions import LOOP
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -13,7 +14,6 @@ from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
 
-LOOP = 'for photo in photos/*.jpg; do impasto "$photo" painting.jpg -o results/; done'
 LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
 NEEDS = {  # what an option needs: another field, the value of it that is not enough, and what to give instead

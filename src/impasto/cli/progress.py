@@ -1,6 +1,6 @@
 """Shows the progress of a run: a bar on a terminal, plain lines elsewhere. No torch here.
 
-An evaluation costs in proportion to its pixels, so work and remaining time count evaluations times pixels.
+An evaluation costs in proportion to its pixels, so work counts evaluations times pixels.
 """
 
 import contextlib
@@ -26,26 +26,19 @@ def named_losses(losses: Mapping[str, float]) -> str:
 
 
 class Pace:
-    """Speed and remaining time of a run, from the measured seconds per evaluation and pixel."""
+    """Work and remaining time of a run, and how long an evaluation takes."""
 
     def __init__(self) -> None:
-        self._scale = 0
-        self._first = (0, 0.0)  # iteration and seconds at the first evaluation of this scale
+        self._first = (0, 0, 0.0)  # scale, iteration and seconds of the first evaluation of this scale
         self.per_evaluation: float | None = None  # seconds, at this scale
-        self._per_pixel: float | None = None
 
     def update(self, step: "Step") -> None:
         """Measure with one more evaluation."""
-        pixels = step.width * step.height
-        if step.scale != self._scale:
-            self._scale, self._first = step.scale, (step.iteration, step.seconds)
-            if self._per_pixel is not None:
-                self.per_evaluation = self._per_pixel * pixels
-            return
-        count = step.iteration - self._first[0]
-        if count > 0:
-            self.per_evaluation = (step.seconds - self._first[1]) / count
-            self._per_pixel = self.per_evaluation / pixels
+        scale, iteration, seconds = self._first
+        if step.scale != scale:
+            self._first, self.per_evaluation = (step.scale, step.iteration, step.seconds), None
+        elif step.iteration > iteration:
+            self.per_evaluation = (step.seconds - seconds) / (step.iteration - iteration)
 
     def work(self, step: "Step") -> tuple[float, float]:
         """Return work done and work planned, in evaluations at this scale's size or, of a budget, seconds."""
@@ -58,10 +51,7 @@ class Pace:
 
     def seconds_left(self, step: "Step") -> float | None:
         """Return the seconds that the rest will take, or None before anything was measured."""
-        if step.left is not None:
-            return max(0.0, step.left)
-        done, planned = self.work(step)
-        return None if self.per_evaluation is None else (planned - done) * self.per_evaluation
+        return step.remaining
 
     def summary(self, step: "Step", *, speed: bool = False) -> str:
         """Return the remaining time in words, and the speed, as far as they are measured."""

@@ -14,6 +14,7 @@ PHOTO = {
 BATCH = {"contents", "photos", "images", "batch", "content_dir", "input_dir", "content_images", "folder"}
 # -image_size, -gpu: neural-style's form, which this parser would read as -o or -i with a value.
 SINGLE = re.compile(r"-([a-z]{2,}(?:_[a-z]+)*)(?:=.*)?")
+LOOP = 'for photo in photos/*.jpg; do impasto "$photo" painting.jpg -o results/; done'
 OURS = {"h", "o", "q", "v"}  # short flags
 
 
@@ -24,10 +25,7 @@ def flag_hint(option: str, names: Iterable[str]) -> str:
     if word in PHOTO and "style" in known:
         return " The photo comes first, without a flag: impasto PHOTO PAINTING."
     if word in BATCH and "style" in known:
-        return (
-            " One photo at a time, without a flag: for photo in photos/*.jpg; do impasto "
-            '"$photo" painting.jpg; done.'
-        )
+        return f" One photo at a time, without a flag: {LOOP}."
     near = name_hint(word, known)
     field, _, value = near.removeprefix(" Did you mean ").removesuffix("?").partition(" ")
     return f" Did you mean --{' '.join([field.replace('_', '-'), value]).strip()}?" if near else ""
