@@ -405,8 +405,9 @@ def test_pictures_of_the_photos_folder_are_not_taken_for_paintings(capsys, folde
     line = said_of(capsys, *command, *names, code=ExitCode.USAGE).err
     assert f"{names[0]} would be the photo" in line
     assert f"impasto {names[0]} --style " in line
-    assert 'for photo in photos/*.jpg; do impasto "$photo"' in line
-    assert f"-o {names[-1]}" in line
+    place = f"{Path(names[0]).parent}/*" if "/" in names[0] else "*"
+    assert f'for photo in {place}.png; do impasto "$photo" {names[-1]}; done' in line
+    assert (f"-o {names[-1]}" in line) == (len(names) == 3)
     assert files() == before
 
 
@@ -452,6 +453,39 @@ def test_a_folder_as_output_gets_the_default_name(capsys, folder_name):
     made = {path.name for path in Path("made").iterdir()}
     assert {"photo-painting-again.png", "photo-painting.html", "photo-painting-grid.png"} <= made
     assert files() == ["made", "painting.png", "photo.png"]
+
+
+def test_a_picture_is_not_written_to_closed_standard_output():
+    command = shlex.join([sys.executable, "-c", DRIVER, "photo.png", "painting.png", *SMALL, "-o", "-"])
+    done = subprocess.run(["bash", "-c", f"exec {command} >&-"], capture_output=True, text=True)
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith("impasto: error: -o -: standard output is closed; write > out.png")
+    assert "evaluation" not in done.stderr
+
+
+def test_where_the_path_cannot_be_printed_the_error_says_where_the_picture_is(monkeypatch, capsys):
+    def full(result):
+        raise OutputError("cannot write to standard output: no space left on device")
+
+    monkeypatch.setattr("impasto.cli.run.out", full)
+    assert run("-o", "out.png") == ExitCode.RESOURCE
+    assert "no space left on device; the picture is saved as out.png" in capsys.readouterr().err
+    assert Picture.open("out.png").width == 48
+
+
+@pytest.mark.parametrize("module", ["impasto.cli.app", "cyclopts", "impasto.cli.run"])
+def test_ctrl_c_while_the_program_is_imported_ends_quietly(module):
+    """A shell shows 130 for a process that ended by the signal."""
+    code = (
+        "import os, signal, sys, time, impasto.__main__\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == '{module}': os.kill(os.getpid(), signal.SIGINT); time.sleep(0.5)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "impasto.__main__.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_picture_is_not_written_to_a_terminal(monkeypatch, capsys):

@@ -77,8 +77,8 @@ def test_what_people_type_is_understood() -> None:
     for model, name, text, words in (
         (Settings, "size", "800x600", "one number, such as 800"),
         (Settings, "size", "600 px x 800 px", "one number, such as 800"),
-        (Runtime, "memory_limit", "4", "needs its unit, such as 4GB"),
-        (Runtime, "memory_limit", "1.5", "needs its unit"),
+        (Runtime, "memory_limit", "4", "must have a unit, such as 4GB"),
+        (Runtime, "memory_limit", "1.5", "must have a unit"),
         (Settings, "size", "512pt", "must be a whole number"),
     ):
         with pytest.raises(SettingsError, match=f"--{name}: .*{words}"):

@@ -650,8 +650,8 @@ def test_other_arrays():
         (torch.zeros(4, 4), r"shape \(4, 4\)"),
         (torch.zeros(3, 4, 4, dtype=torch.int64), "type torch.int64"),
         (torch.full((3, 4, 4), 255.0), "from 255 to 255"),
-        ([[1, 2]], "builtins.list"),
-        (None, "NoneType"),
+        ([[1, 2]], "made of a list;"),
+        (None, "made of None;"),
         (Image.new("RGB", (30_001, 1)), "30001 x 1 pixels, more than"),
     ],
 )
@@ -806,3 +806,14 @@ def test_a_run_takes_all_of_these(tmp_path):
     assert [style.width for style in inputs.styles] == [8, 8]
     deep = open_inputs(random_rgb(12, 10, top=65535), [photo], Settings(), None)
     assert deep.picture(torch.rand(1, 3, 12, 10)).bits == 16
+
+
+def test_its_repr_is_one_line() -> None:
+    assert repr(Picture.of(np.zeros((2, 3, 3), np.uint8), name="a.png")) == "<Picture a.png: 3 x 2 px>"
+
+
+def test_floats_to_255_are_refused_with_what_to_do() -> None:
+    with pytest.raises(PictureError, match="floats lie in 0 to 1, so divide by 255"):
+        Picture.of(np.full((2, 2, 3), 200.0))
+    with pytest.raises(PictureError, match=r"floats lie in 0 to 1$"):
+        Picture.of(np.full((2, 2, 3), -3.0))

@@ -276,6 +276,15 @@ def test_what_is_no_loss_is_said_in_one_line(narrow, loss, words) -> None:
         paint(narrow, extra_losses=[loss])
 
 
+def test_what_is_no_list_and_no_function_is_said_in_one_line(narrow) -> None:
+    with pytest.raises(InputError, match=r"extra_losses must be a list: extra_losses=\[impasto.Penalty"):
+        paint(narrow, extra_losses=impasto.Penalty(torch.mean))
+    with pytest.raises(InputError, match="on_step must be a function of a Step, not 5"):
+        paint(narrow, on_step=5)
+    with pytest.raises(SettingsError, match=r"impasto.Settings.preset\("):
+        paint(narrow, preset="bold")
+
+
 def test_a_loss_may_be_zero_without_a_gradient(narrow) -> None:
     none = impasto.Penalty(lambda features: torch.zeros(()))
     assert len(paint(narrow, extra_losses=[none])) == 64

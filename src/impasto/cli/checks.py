@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from impasto.cli.flags import Flags, flag
-from impasto.cli.suggestions import LOOP
+from impasto.cli.suggestions import loop
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -62,7 +62,7 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
             more = printable(styles[0])
             raise InputError(
                 f"with --style, {printable(content)} is the photo, and {more} is too much: give one photo "
-                f"at a time, {LOOP}; or all paintings with --style"
+                f"at a time, {loop()}; or all paintings with --style"
             )
         styles = flags.style
     if not styles:
@@ -88,13 +88,15 @@ def _check_folder(content: str, styles: Sequence[str]) -> None:
     beside = [name for name in styles if folder is not None and _folder(name) == folder]
     if len(beside) < 2:
         return
-    names = [printable(name) for name in styles]
-    form = " ".join(f"--style {shlex.quote(name)}" for name in names[:3]) + (" ..." if names[3:] else "")
+    names = [shlex.quote(printable(name)) for name in (content, *styles)]
+    paintings = " ".join(f"--style {name}" for name in names[1:4]) + (" --style ..." if names[4:] else "")
+    inside = os.path.dirname(printable(content))  # noqa: PTH120
+    place = f"{shlex.quote(inside)}/*" if inside else "*"
+    file = f", or, to write {names[2]}, -o {names[2]}" if len(names) == 3 else ""
     raise InputError(
-        f"{printable(content)} would be the photo and {_listed(names)} paintings, but {len(beside)} of them "
-        f"are from the photo's folder. If they are paintings: "
-        f"impasto {shlex.quote(printable(content))} {form}. "
-        f"If they are photos: {LOOP}. If the last is the picture to write: -o {shlex.quote(names[-1])}"
+        f"{names[0]} would be the photo and {_listed(names[1:])} paintings, but {len(beside)} of them "
+        f"are from the photo's folder; if they are paintings: impasto {names[0]} {paintings}; if they are "
+        f"photos: {loop(place + Path(content).suffix, names[-1])}{file}"
     )
 
 

@@ -9,6 +9,8 @@ from impasto.cli.watch import json_lines
 from impasto.errors import OutputError
 from impasto.messages import printable, reason
 
+_closed = False  # whether standard output was closed when the program began
+
 
 def dumps(value: object) -> str:
     """Return a value as indented JSON."""
@@ -40,8 +42,10 @@ def open_streams() -> None:
 
     Otherwise the next file that is opened would become standard output, and texts would end up in it.
     """
+    global _closed
+    _closed = sys.stdout is None
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+        _closed = _closed or descriptor == 1
     os.close(descriptor)
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -53,9 +57,9 @@ def begin_json_lines(*, beside_a_picture: bool) -> None:
     json_lines.begin(sys.stderr if beside_a_picture else sys.stdout)
 
 
-def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
-    return sys.stdout.isatty()
+def why_no_picture() -> str:
+    """Return why standard output cannot take the bytes of a picture; empty if it can."""
+    return "closed" if _closed else "the terminal" if sys.stdout.isatty() else ""
 
 
 def escape() -> None:

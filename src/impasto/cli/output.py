@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from impasto.cli.checks import check_suffix, whole
-from impasto.cli.console import begin_json_lines, is_terminal
+from impasto.cli.console import begin_json_lines, why_no_picture
 from impasto.cli.flags import Flags, flag
 from impasto.config import settings_file
 from impasto.config.limits import Input
@@ -117,8 +117,8 @@ def plan_output(
     if plan.save_settings is not None:
         check_target(plan.save_settings, inputs=plan.inputs, overwrite=plan.force)
     if name == "-":
-        if is_terminal():
-            raise InputError("-o -: standard output is the terminal; write > out.png after it, or -o out.png")
+        if why := why_no_picture():
+            raise InputError(f"-o -: standard output is {why}; write > out.png after it, or -o out.png")
         for needing in ("recipe", "report", "save_every"):
             if getattr(flags, needing):
                 raise InputError(f"{flag(needing)} needs a file: give -o a name, not -")

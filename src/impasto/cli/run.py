@@ -136,7 +136,9 @@ def _stylize(
     edge = pyramid.long_edge(photo.width, photo.height, resolved.settings)
     width, height = pixels.fit(photo.width, photo.height, edge)
     long = max(photo.width, photo.height)
-    factor = speed.whole_photo(photo.width, photo.height, resolved.settings, runtime) if edge < long else None
+    factor = None
+    if edge < long and runtime.budget is None:  # a budget is kept at any size
+        factor = speed.whole_photo(photo.width, photo.height, resolved.settings, runtime)
     suffix = plan.target.suffix.lower() if plan.target else ".png"
     if suffix in LONGEST and max(width, height) > LONGEST[suffix]:
         longest = f"a {suffix} is at most {LONGEST[suffix]} px on a side"
@@ -273,7 +275,10 @@ def save_result(
                 plan.troubles.append(trouble)
         written = {path.suffix: str(path) for path in files}
         if not plan.print_json:
-            out(printable(target))
+            try:
+                out(printable(target))
+            except OutputError as error:
+                plan.troubles.append(f"{error}; the picture is saved as {printable(target)}")
         if ".html" in written:
             progress.say(f"the page about it: {printable(written['.html'])}")
     _note_end(plan, result)

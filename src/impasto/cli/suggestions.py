@@ -14,8 +14,12 @@ PHOTO = {
 BATCH = {"contents", "photos", "images", "batch", "content_dir", "input_dir", "content_images", "folder"}
 # -image_size, -gpu: neural-style's form, which this parser would read as -o or -i with a value.
 SINGLE = re.compile(r"-([a-z]{2,}(?:_[a-z]+)*)(?:=.*)?")
-LOOP = 'for photo in photos/*.jpg; do impasto "$photo" painting.jpg -o results/; done'
 OURS = {"h", "o", "q", "v"}  # short flags
+
+
+def loop(photos: str = "photos/*.jpg", painting: str = "painting.jpg") -> str:
+    """Return a shell loop that paints several photos in the style of a painting."""
+    return f'for photo in {photos}; do impasto "$photo" {painting}; done'
 
 
 def flag_hint(option: str, names: Iterable[str]) -> str:
@@ -25,7 +29,7 @@ def flag_hint(option: str, names: Iterable[str]) -> str:
     if word in PHOTO and "style" in known:
         return " The photo comes first, without a flag: impasto PHOTO PAINTING."
     if word in BATCH and "style" in known:
-        return f" One photo at a time, without a flag: {LOOP}."
+        return f" One photo at a time, without a flag: {loop()}."
     near = name_hint(word, known)
     field, _, value = near.removeprefix(" Did you mean ").removesuffix("?").partition(" ")
     return f" Did you mean --{' '.join([field.replace('_', '-'), value]).strip()}?" if near else ""

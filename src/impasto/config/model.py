@@ -210,7 +210,9 @@ def understood(field: FieldInfo, text: str) -> str:
         return small
     if unit == "px" and (both := re.fullmatch(r"(\d+)\s*(?:px)?\s*[x*\u00d7,]\s*(\d+)\s*(?:px)?", small)):
         longer = max(int(both[1]), int(both[2]))
-        raise ValueError(f"is one number, such as {longer}, not '{text}'; a picture's size is its long edge")
+        raise ValueError(
+            f"must be one number, such as {longer}, not '{text}'; a picture's size is its long edge"
+        )
     for word in filter(None, (unit, unit.removesuffix("s"))):
         if small.endswith(word) and re.fullmatch(r"[\d.]+", number := small.removesuffix(word).strip()):
             return number

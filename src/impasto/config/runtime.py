@@ -66,7 +66,8 @@ class Runtime(Model):
             return value
         size = parse_quantity(value, BYTES, "such as 4GB or 800MB")
         if value.strip().replace(".", "", 1).isdecimal() and size < SMALLEST:
-            raise ValueError(f"needs its unit, such as {value.strip()}GB or 800MB: {value.strip()} are bytes")
+            number = value.strip()
+            raise ValueError(f"must have a unit, such as {number}GB or 800MB: {number} are bytes")
         return size
 
     @field_validator("budget", mode="before")

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from impasto.messages import did_you_mean
 
 _NAMES = {  # ours -> what it is called elsewhere
-    "evaluations": "iterations iters iter n_iter num_iter num_iters num_iterations max_iter max_iterations "
-    "niter steps n_steps num_steps max_steps epochs n_epochs num_epochs passes initial_iterations",
-    "size": "width height image_size img_size imsize image_width image_height max_size max_dim "
+    "evaluations": "iterations iteration iters iter n_iter num_iter num_iters num_iterations max_iter "
+    "max_iterations niter steps n_steps num_steps max_steps epochs n_epochs num_epochs passes "
+    "initial_iterations",
+    "size": "s width height image_size img_size imsize image_width image_height max_size max_dim "
     "resolution res output_size out_size result_size target_size end_scale end_size resize scale dimension "
     "long_edge dimensions",
     "min_size": "min_scale start_size start_scale min_width coarsest",

@@ -78,6 +78,9 @@ class Picture:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", as_text(self.name))
 
+    def __repr__(self) -> str:
+        return f"<Picture {self.name}: {self.width} x {self.height} px>"
+
     @classmethod
     def open(cls, source: Source, *, name: str | None = None, limits: Input | None = None) -> "Picture":
         """Read a picture: upright, converted to sRGB, its alpha kept, the first page or frame.

@@ -116,7 +116,10 @@ def from_array(array: npt.NDArray[Any], label: str) -> pyvips.Image:
     elif values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if not (low >= -HAIR and high <= 1 + HAIR):  # also where one is not a number
-            raise PictureError(f"{label} has values from {low:.9g} to {high:.9g}; floats lie in 0 to 1")
+            divide = ", so divide by 255" if 1 < high <= 255 and low >= 0 else ""
+            raise PictureError(
+                f"{label} has values from {low:.9g} to {high:.9g}; floats lie in 0 to 1{divide}"
+            )
         values = values.astype(np.float32).clip(0, 1)
     elif values.dtype.kind != "u" or values.dtype.itemsize > 2:
         raise PictureError(

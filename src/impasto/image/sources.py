@@ -53,7 +53,7 @@ def as_array(source: Any, label: str) -> npt.NDArray[Any]:
     if isinstance(source, np.ndarray):
         return source
     if not isinstance(source, Tensor):
-        kind = f"{type(source).__module__}.{type(source).__name__}"
+        kind = "None" if source is None else f"a {type(source).__name__}"
         raise PictureError(
             f"a picture cannot be made of {kind}; give a path, bytes, a file, an array, a tensor or a PIL "
             "image"

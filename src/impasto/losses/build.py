@@ -8,6 +8,7 @@ from torch import Tensor
 
 from impasto.config.conventions import content_factor, style_factor, variation_form
 from impasto.config.settings import Settings
+from impasto.errors import InputError
 from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.shared import Shared
 from impasto.losses import smoothness, structure, style_targets
@@ -29,6 +30,8 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
     Styles of the `inputs` may have layers of their own; without inputs those of the settings count.
     """
     names = set() if inputs is None else inputs.layers(settings)
+    if not isinstance(extra_losses, Sequence):
+        raise InputError("extra_losses must be a list: extra_losses=[impasto.Penalty(...)]")
     for loss in extra_losses:
         check_loss(loss)
         names |= set(loss.layers)

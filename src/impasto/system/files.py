@@ -82,7 +82,7 @@ def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
     """
     label, info = printable(path), Path(path).stat()
     if stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{label} is a folder; give one file")
+        raise InputError(f"{label} is a folder; give one file of it")
     if not stat.S_ISREG(info.st_mode):
         raise InputError(f"{label} is not an ordinary file; give one that is")
     return info

@@ -134,6 +134,10 @@ class Result:
         spent = f"{len(self.history)} evaluations in {self.seconds:.1f} s"
         return f"<Result: {size}, {spent}, ended: {self.stopped}>"
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return the picture's values; see `Picture.__array__`."""
+        return self.picture.__array__(dtype, copy)
+
     def encode(self, suffix: str = ".png", output: Output | None = None, **changes: Any) -> bytes:
         """Return the bytes of a file with the recipe in it; see `Picture.encode`."""
         return self.picture.encode(suffix, output, recipe=self._line(), **changes)

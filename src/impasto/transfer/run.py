@@ -80,8 +80,8 @@ class Run:
             raise InputError(
                 "strength: SciPy's solver cannot change weights on its way; take --solver lbfgs or adam"
             )
-        self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
         self.layers = layers_of(settings, extra_losses, inputs)
+        self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
         self.schedule = inputs.scales(settings, self.layers)
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.shared)

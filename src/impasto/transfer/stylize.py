@@ -179,6 +179,8 @@ def stylize(
 
 def changed_settings(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
     """Return settings with changes; a `SettingsError` says where else a name belongs."""
+    if "preset" in changes:
+        raise SettingsError('a preset comes first: settings=impasto.Settings.preset("bold", size=512)')
     for name in changes:
         if name in Runtime.model_fields and name not in Settings.model_fields:
             raise SettingsError(f"{name} belongs to the runtime; write runtime=impasto.Runtime({name}=...)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from impasto.errors import InputError
 from impasto.optim.evaluation import Evaluation
 from impasto.transfer.result import Step
 
@@ -49,6 +50,8 @@ class OnStep(Callback):
     """Calls a function with a `Step` after every evaluation."""
 
     def __init__(self, function: Callable[[Step], None]) -> None:
+        if not callable(function):
+            raise InputError(f"on_step must be a function of a Step, not {function!r}")
         self._function = function
         self._first: tuple[float, float] | None = None  # seconds, and the work done, at the first evaluation
 
