@@ -71,38 +71,34 @@ def run(*arguments):
 # --- without torch -------------------------------------------------------------------------------
 
 WITHOUT_TORCH = """
-import sys
+import json, sys
 from impasto.cli.app import main
-try:
-    code = main(sys.argv[1:])
-finally:
-    assert "torch" not in sys.modules, "torch was imported"
-    assert "numpy" not in sys.modules, "numpy was imported"
-sys.exit(code)
+for arguments, code in json.loads(sys.argv[1]):
+    assert main(arguments) == code, arguments
+    assert not {"torch", "numpy"} & set(sys.modules), arguments
 """
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
+def test_torch_is_not_imported():
+    """In one process: what one command imported would be found at the next as well."""
+    both = ["photo.png", "painting.png"]
+    lines = [
         (["--help"], 0),
         (["--help-all"], 0),
         (["--version"], 0),
         (["layers"], 0),
         ([], 2),
         (["photo.png"], 2),
-        (["photo.png", "painting.png", "--nonsense"], 2),
-        (["photo.png", "painting.png", "--size", "big"], 2),
-        (["photo.png", "painting.png", "--content-layers", "relu9_9"], 2),
+        ([*both, "--nonsense"], 2),
+        ([*both, "--size", "big"], 2),
+        ([*both, "--content-layers", "relu9_9"], 2),
         (["photo.png", "missing.png"], 2),
-        (["photo.png", "painting.png", "-o", "photo.png"], 2),
-        (["photo.png", "painting.png", "-o", "no/such/folder.png"], 3),
-    ],
-)
-def test_torch_is_not_imported(arguments, code):
-    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
+        ([*both, "-o", "photo.png"], 2),
+        ([*both, "-o", "no/such/folder.png"], 3),
+    ]
+    command = [sys.executable, "-c", WITHOUT_TORCH, json.dumps(lines)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -771,7 +767,7 @@ def test_closed_streams_are_as_the_null_device(closed):
 
 @pytest.mark.parametrize(("arguments", "code"), [("--version", 0), ("--hlep", 2), ("missing.png x.png", 2)])
 def test_closed_streams_keep_the_exit_code(arguments, code):
-    command = shlex.join([sys.executable, "-c", DRIVER])
+    command = shlex.join([sys.executable, "-m", "impasto"])
     done = subprocess.run(["bash", "-c", f"exec {command} {arguments} >&- 2>&-"], capture_output=True)
     assert done.returncode == code
 

@@ -239,6 +239,7 @@ def test_mosaic_of_features_changes_nothing(convention) -> None:
 # On features the mosaic changes nothing (the test above). On pixels the network's zero padding sees more or
 # less border, which shrinks with size and is smallest for the white noise that the paper starts from;
 # docs/performance.md has the figures for other canvases.
+@pytest.mark.slow
 def test_mosaic_changes_mean_terms_by_under_two_percent(weights, images) -> None:
     from impasto.image.picture import Picture
 

@@ -112,6 +112,7 @@ def test_tiled_equals_whole_in_every_network(narrow, random_image, pooling, padd
     assert (tiled.gradient - whole.gradient).norm() < 1e-4 * whole.gradient.norm()
 
 
+@pytest.mark.slow
 def test_tiled_equals_whole_on_the_real_network(weights, random_image) -> None:
     network = prepare(weights, precision="fp32", **OPTIONS)
     canvas = random_image(150, 203)

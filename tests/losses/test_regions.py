@@ -20,6 +20,7 @@ from impasto.losses.regions import style_terms
 from impasto.messages import NOTE
 from impasto.network.tiles import tiles
 from impasto.network.vgg import VGG19
+from impasto.system import hardware
 from impasto.transfer.stylize import stylize
 from transfer.test_stylize import OTHER, PAINTING, PHOTO
 
@@ -128,9 +129,11 @@ def test_tiles_equal_the_whole(narrow, random_image, precision, size) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "size"), [("fp32", (107, 121)), ("bf16", (64, 80))])
+@pytest.mark.parametrize(("precision", "size"), [("fp32", (107, 121)), ("bf16", (48, 64))])
 def test_tiles_equal_the_whole_on_the_real_network(weights, random_image, precision, size) -> None:
-    check_tiles(weights, random_image, precision, size, 48)
+    if precision == "bf16" and not hardware.fast_at_bf16("cpu"):
+        pytest.skip("this processor emulates bf16, which takes minutes; a narrow network has it above")
+    check_tiles(weights, random_image, precision, size, 32)
 
 
 def check_tiles(weights, random_image, precision, size, tile) -> None:
@@ -357,7 +360,7 @@ def test_a_quarter_comes_down_as_far_as_a_whole(weights, images) -> None:
 
     def painted(content, style, **settings):
         run = {"weights": weights, "runtime": FP32.changed(precision="auto"), "checkpoint": False}
-        return stylize(content, style, Settings(**settings), **run).picture.tensor()
+        return stylize(content, style, Settings(quality="draft", **settings), **run).picture.tensor()
 
     part = painted(photo, Style(painting, mask=(quarter.numpy() * 255).astype(np.uint8)), size=256)
     whole, alone = painted(photo, painting, size=256), painted(corner, painting, size=128, stroke=2)
