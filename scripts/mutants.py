@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a picture is not written to a terminal",
         "cli/output.py",
-        "        if is_terminal():",
+        "        if why := why_no_picture():",
         "        if False:",
         ("tests/cli/test_app.py",),
         "not_written_to_a_terminal",
