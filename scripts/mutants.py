@@ -6,10 +6,10 @@ Prints guard, the test that turned red, and seconds. Words choose the rows whose
 Exits with 1 if a guard can be removed unnoticed, or if its text is no longer found once.
 """
 
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("src", "tests", "scripts", "pyproject.toml")
 LONGEST = 300  # seconds for one row, which takes five
+PRINTED = "printed.txt"
+FORKS = multiprocessing.get_context("forkserver")  # children find slow imports done
+FORKS.set_forkserver_preload(["cyclopts", "numpy", "pydantic", "pytest", "pyvips", "torch"])
 
 
 @dataclass(frozen=True)
@@ -652,26 +657,32 @@ def changed(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int, str]:
+def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int | None, str]:
     """Run the tests of some rows in a copy; return pytest's exit status and what it printed."""
     files = list(dict.fromkeys(name for mutant in mutants for name in mutant.tests))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rf", *files]
-    command += ["-p", "no:cacheprovider"]
-    command += ["-k", " or ".join(f"({mutant.choice})" for mutant in mutants)]
-    variables = {
-        **os.environ,
-        "PYTHONPATH": str(tree / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
-    }
+    arguments = ["-x", "-q", "--tb=no", "-rf", *files, "-p", "no:cacheprovider"]
+    arguments += ["-k", " or ".join(f"({mutant.choice})" for mutant in mutants)]
     longest = LONGEST * (1 if len(mutants) == 1 else 4)
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env=variables, capture_output=True, text=True, timeout=longest
-        )
-    except subprocess.TimeoutExpired:
+    child = FORKS.Process(target=_pytest, args=(tree, arguments))
+    child.start()
+    child.join(longest)
+    if child.is_alive():
+        child.kill()
         return -1, f"no end after {longest} s"
-    return done.returncode, done.stdout + done.stderr
+    return child.exitcode, (tree / PRINTED).read_text(encoding="utf-8", errors="replace")
+
+
+def _pytest(tree: Path, arguments: list[str]) -> None:
+    """Run pytest in a copy of the tree, in this process, which has not imported impasto yet."""
+    with (tree / PRINTED).open("wb") as printed:
+        for stream in (1, 2):
+            os.dup2(printed.fileno(), stream)
+    os.environ["PYTHONPATH"] = str(tree / "src")  # of processes that tests start
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(tree / ".hypothesis")
+    sys.path.insert(0, str(tree / "src"))
+    sys.dont_write_bytecode = True  # a change within a second, of the same length, would not be noticed
+    os.chdir(tree)
+    sys.exit(pytest.main(arguments))
 
 
 def verdict(tree: Path, mutant: Mutant) -> Verdict:

@@ -2,13 +2,14 @@
 
     python tests/killing.py FOLDER --network real|narrow|stub --kills 100 [--seed 0]
 
-Children are forked from this process, which has imported everything and computed nothing. Checkpoints are
-written as often as can be, so that many kills fall into the writing of one.
+Children are forked from this process, which has imported everything, parsed their arguments, and computed
+nothing. Checkpoints are written as often as can be, so that many kills fall into the writing of one.
 """
 
 # ruff: noqa: T201
 
 import argparse
+import functools
 import io
 import json
 import os
@@ -20,11 +21,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import scipy.optimize  # noqa: F401 - imported late, as the next line: by a solver when it begins
 import torch
+import torch._dynamo
 from PIL import Image
 
 import impasto.network.weights.load
 import impasto.transfer.run
+import impasto.transfer.stylize
 from impasto.cli import app
 from impasto.network.vgg import narrow_weights
 from impasto.optim.evaluation import Evaluation
@@ -68,11 +72,20 @@ def prepare(network: str) -> None:
         impasto.transfer.run.build_losses = lambda *arguments, **options: []
 
 
+@functools.cache
+def parsed(*arguments: str):
+    """Return what the parser calls for these arguments; it takes as long as a run here."""
+    call, bound, _ = app.app.parse_args(app.hide_dashes(list(arguments)), exit_on_error=False)
+    return lambda *tokens, **options: call(*bound.args, **bound.kwargs)
+
+
 def child(arguments: list[str], after: float | None, at_call: int | None = None) -> tuple[int, float]:
     """Run the command line in a child, killed after so many seconds; return status and seconds."""
+    call = parsed(*arguments)
     began = time.perf_counter()
     pid = os.fork()
     if pid == 0:
+        app.app = call
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         if at_call is not None:

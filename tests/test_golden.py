@@ -1,23 +1,8 @@
 """What `scripts/golden` says of two sets of records; the comparison of two trees itself takes minutes."""
 
-import importlib.util
-from pathlib import Path
-
+import golden
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("golden", ROOT / "scripts" / "golden.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-golden = load()
 ROW = [1, 1, {"total": "0.1", "style": "0.05"}]
 SAME = {"plain": {"pixels": "ab", "history": [ROW, ROW]}, "help": {"out": "one\ntwo\n", "code": 0}}
 
