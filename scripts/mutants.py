@@ -680,7 +680,6 @@ def _pytest(tree: Path, arguments: list[str]) -> None:
     os.environ["PYTHONPATH"] = str(tree / "src")  # of processes that tests start
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(tree / ".hypothesis")
     sys.path.insert(0, str(tree / "src"))
-    sys.dont_write_bytecode = True  # a change within a second, of the same length, would not be noticed
     os.chdir(tree)
     sys.exit(pytest.main(arguments))
 

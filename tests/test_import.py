@@ -150,6 +150,7 @@ def test_imported_kept_and_loaded(tmp_path, precise, data_folder) -> None:
     assert (again.sha256, same.family) == (record.sha256, "original")
 
 
+@pytest.mark.slow
 def test_another_layout_has_the_same_sha256(tmp_path, precise) -> None:
     one, _ = open_file(write(tmp_path / "a.pth", dict(precise)))
     two, _ = open_file(write(tmp_path / "b.safetensors", as_torchvision(precise)))
@@ -175,6 +176,7 @@ def tiny(name: str, data: bytes, *, force: bool = False) -> store.Record:
     return record
 
 
+@pytest.mark.slow
 def test_other_weights_of_the_same_name_are_kept_without_force(tmp_path, precise) -> None:
     one = tiny("vgg19-original", b"one")
     file = write(tmp_path / "a.pth", dict(precise))
@@ -189,6 +191,7 @@ def test_other_weights_of_the_same_name_are_kept_without_force(tmp_path, precise
     assert store.installed() == ["second", "vgg19-original"]
 
 
+@pytest.mark.slow
 def test_torchvisions_are_said_to_be_unverified(tmp_path, anew, caplog, data_folder) -> None:
     record = import_weights(write(tmp_path / "x.pth", as_torchvision(anew)))
     assert (record.name, record.family) == ("vgg19-torchvision", "torchvision")
@@ -224,6 +227,7 @@ def test_the_originals_preprocessing_is_bit_for_bit_what_it_was(weights, random_
         assert torch.equal(VGG19(chosen).preprocess(image), before)
 
 
+@pytest.mark.slow
 def test_the_packaged_ones_are_not_imported_as_full_precision(tmp_path, weights) -> None:
     file = write(tmp_path / "x.pth", dict(weights))
     with pytest.raises(WeightsError, match="holds the packaged weights themselves"):

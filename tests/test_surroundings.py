@@ -136,6 +136,7 @@ PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIO
 LATIN = {"PYTHONIOENCODING": "latin-1", "HOME": None}
 
 
+@pytest.mark.slow
 def test_a_terminal_that_does_not_speak_utf_8(photo):
     done = check(FEW, photo, few=True, **LATIN)
     assert done[0][1] == b"0/new\\nline.png\n"

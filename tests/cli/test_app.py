@@ -490,6 +490,7 @@ def test_a_picture_is_not_written_to_a_terminal(monkeypatch, capsys):
     assert "standard output is the terminal" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="this system has no /dev/fd")  # noqa: PTH110
 def test_what_the_shell_pipes_in_is_read():
     command = 'exec "$0" -c "$1" <(cat photo.png) <(cat painting.png) "${@:2}" --mask <(cat mask.png)'
@@ -691,7 +692,8 @@ def started(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGHUP, 129)],
 )
 def test_a_signal_saves_the_best(number, code):
     with started() as process:
@@ -707,6 +709,7 @@ def test_a_signal_saves_the_best(number, code):
     assert Picture.open("out.png").width == 64
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_saves_the_best():
     master, terminal = pty.openpty()
     command = [sys.executable, "-c", DRIVER, "photo.png", "painting.png", "-o", "out.png", "--threads", "1"]

@@ -169,6 +169,7 @@ def test_a_huge_bmp_is_refused_without_a_warning():
     refused(head, "20000 x 20000 pixels, more than 202 million")
 
 
+@pytest.mark.slow
 def test_the_terminal_stays_clean(tmp_path):
     files = [heic(quadrants()), pil_bytes(quadrants(), "AVIF"), pil_bytes(quadrants(), "BMP")]
     for number, data in enumerate(files):

@@ -50,6 +50,7 @@ def test_a_step_knows_how_long_the_rest_takes(narrow) -> None:
     assert steps[-1].preview(500).width == 48
 
 
+@pytest.mark.slow
 def test_a_step_of_a_budget_has_what_is_left_of_it(narrow) -> None:
     steps = []
     runtime = impasto.Runtime(budget=4)

@@ -158,6 +158,7 @@ def test_python_loads_torch_with_threads_that_sleep_soon(code, environment, expe
     assert in_python(f"{SPY}{code}; print(os.environ.get('GOMP_SPINCOUNT'))", **environment) == expected
 
 
+@pytest.mark.slow
 def test_the_log_of_libvips_stays_out_unless_it_was_asked_for() -> None:
     code = (
         "import logging; logging.basicConfig(level=logging.DEBUG, format='%(name)s'); {}\n"

@@ -221,6 +221,7 @@ def test_preset_paper_is_scipy_unbounded(narrow) -> None:
     assert torch.equal(seen[0], start)
 
 
+@pytest.mark.slow
 def test_default_loss_falls_by_half(weights) -> None:
     result = stylize(PHOTO, PAINTING, Settings(size=64, evaluations=20), runtime=FP32, weights=weights)
     assert result.recipe.losses["total"] < 0.5 * result.history[0].losses["total"]

@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from impasto.optim.evaluation import Bounds, Evaluate, StateDict
 
 
 class Adam:
-    """`torch.optim.Adam` on a canvas.
+    """torch's Adam on a canvas, as a function: its class loads torch's compiler, which takes seconds.
 
     Args:
         start: Where to begin, (B, 3, H, W); copied and projected onto the bounds.
@@ -29,7 +30,7 @@ class Adam:
         bounds: Bounds | None = (0.0, 1.0),
     ) -> None:
         self._bounds, self._learning_rate = bounds, learning_rate
-        self._options = {"betas": betas, "eps": epsilon}
+        self._betas, self._epsilon = betas, epsilon
         canvas = start.detach().clone()
         if bounds is not None:
             canvas.clamp_(*bounds)
@@ -37,31 +38,31 @@ class Adam:
 
     def _begin(self, canvas: Tensor, rate: float, state: StateDict | None = None) -> None:
         """Start from rest, or with the moments of a state."""
-        self._rate = rate
-        self._parameter = torch.nn.Parameter(canvas.requires_grad_(False))
-        self._optimizer = torch.optim.Adam([self._parameter], lr=rate, **self._options)  # type: ignore[arg-type]
-        state = state or {"steps": 0.0}
-        moments = {
-            name: state[key].to(canvas).clone() if key in state else torch.zeros_like(canvas)
-            for name, key in (("exp_avg", "mean"), ("exp_avg_sq", "square"))
-        }
-        self._optimizer.state[self._parameter] = {"step": torch.tensor(state["steps"]), **moments}
+        state = state or {}
+        self._rate, self._canvas, self._steps = rate, canvas, torch.tensor(state.get("steps", 0.0))
+        self._mean, self._square = (
+            state[name].to(canvas).clone() if name in state else torch.zeros_like(canvas)
+            for name in ("mean", "square")
+        )
 
     @property
     def canvas(self) -> Tensor:
         """Where the solver stands, (B, 3, H, W)."""
-        return self._parameter.detach()
+        return self._canvas
 
     def step(self, evaluate: Evaluate) -> bool:
         """Do one step; return False where the loss is not finite."""
         evaluation = evaluate(self.canvas)
         if not evaluation.finite:
             return False
-        self._parameter.grad = evaluation.gradient.clone()
-        self._optimizer.step()
-        if self._bounds is not None:
-            with torch.no_grad():
-                self._parameter.clamp_(*self._bounds)
+        with torch.no_grad():
+            adam(
+                [self._canvas], [evaluation.gradient], [self._mean], [self._square], [], [self._steps],
+                beta1=self._betas[0], beta2=self._betas[1], eps=self._epsilon, lr=self._rate,
+                weight_decay=0.0, amsgrad=False, maximize=False,
+            )  # fmt: skip
+            if self._bounds is not None:
+                self._canvas.clamp_(*self._bounds)
         return True
 
     def restart(self, canvas: Tensor, failures: int) -> bool:
@@ -74,12 +75,10 @@ class Adam:
 
     def state_dict(self) -> StateDict:
         """Return canvas, moments, number of steps and the rate, which a restart halves."""
-        memory = self._optimizer.state[self._parameter]
-        moments = {"mean": memory["exp_avg"], "square": memory["exp_avg_sq"]}
-        return {"canvas": self.canvas, **moments, "steps": float(memory["step"]), "rate": self._rate}
+        moments = {"mean": self._mean, "square": self._square, "steps": float(self._steps)}
+        return {"canvas": self.canvas, **moments, "rate": self._rate}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Continue from what `state_dict` returned."""
         canvas = state["canvas"].to(self.canvas).clone()
-        known = "mean" in state
-        self._begin(canvas, state.get("rate", self._learning_rate), state if known else None)
+        self._begin(canvas, state.get("rate", self._learning_rate), state)

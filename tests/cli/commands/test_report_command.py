@@ -53,6 +53,7 @@ def test_the_page_is_named_and_knows_of_a_stripped_picture(capsys) -> None:
     assert "saved without its recipe" in page("out.html")
 
 
+@pytest.mark.slow
 def test_demo_and_reproduce_have_the_switch(capsys) -> None:
     assert paint("-o", "out.png") == 0
     assert main(["reproduce", "out.png", "--report"]) == 0

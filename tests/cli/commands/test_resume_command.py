@@ -194,6 +194,7 @@ def test_a_picture_that_cannot_be_saved_is_not_lost(capsys, monkeypatch) -> None
     assert read_recipe("out.png").stopped == "evaluations"
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_progress_that_goes_away_costs_nothing() -> None:
     """As in `impasto ... 2>&1 >out | head -1`."""
     command = [sys.executable, "-c", DRIVER, "photo.png", "painting.png", *LONG, "-o", "out.png"]

@@ -58,6 +58,7 @@ def test_list(capsys, kept, data_folder) -> None:
     assert "is damaged" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_import_verify_path_and_doctor(tmp_path, capsys, weights, data_folder) -> None:
     file = tmp_path / "x.safetensors"
     save_file(dict(weights), file)

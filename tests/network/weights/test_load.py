@@ -237,6 +237,7 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch) -> None:
     assert module.cache_folder().name == "impasto"
 
 
+@pytest.mark.slow
 def test_no_code_of_the_package_runs(tmp_path) -> None:
     code = (
         "import sys; from impasto.network.weights.load import load_weights; load_weights();"

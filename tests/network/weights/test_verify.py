@@ -94,6 +94,7 @@ def test_optimal_clusters_keep_the_rule() -> None:
     assert (-off <= below[codes]).all()
 
 
+@pytest.mark.slow
 def test_the_original_in_any_layout(packed, decoded) -> None:
     for name in WHAT:
         family, verified = judge(decoded, layout(name), packed, digest="0" * 64, label="f")
@@ -120,6 +121,7 @@ def test_exchanged_channels_are_found(packed, decoded) -> None:
             judge(decoded, layout(name), packed, digest="0" * 64, label="f.pth")
 
 
+@pytest.mark.slow
 def test_weights_trained_anew(packed, decoded) -> None:
     others = {name: torch.randn_like(tensor) * 0.02 for name, tensor in decoded.items()}
     family, verified = judge(others, layout("torchvision"), packed, digest="ab" * 32, label="f.pth")

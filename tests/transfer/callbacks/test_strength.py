@@ -68,6 +68,7 @@ def small(narrow, tmp_path, monkeypatch):
 # --- what is measured ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_ratio_is_the_neutral_evaluators(weights, random_image, tmp_path) -> None:
     """Of several paintings too, whole and in tiles, for a file as it was saved."""
     files = []
