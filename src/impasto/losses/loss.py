@@ -221,7 +221,12 @@ def add_statistics(first: Statistics, second: Statistics) -> Statistics:
 
 def number_of_positions(features: Tensor) -> Tensor:
     """Return h * w of features (B, C, h, w), a scalar on their device."""
-    return torch.tensor(float(features.shape[-2] * features.shape[-1]), device=features.device)
+    return scalar_like(features, features.shape[-2] * features.shape[-1])
+
+
+def scalar_like(features: Tensor, value: float) -> Tensor:
+    """Return a number as a float32 scalar on the device of features, which the host need not wait for."""
+    return torch.full((), float(value), dtype=torch.float32, device=features.device)
 
 
 def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "count") -> Tensor:

@@ -140,7 +140,8 @@ class WassersteinLoss(_MomentsOfLayer):
     def _distances(self, mean: Tensor, second: Tensor) -> Tensor:
         covariance = second - mean.mT @ mean  # (1, C, C)
         ridges = self.ridges.view(-1, 1, 1)
-        covariance = covariance + ridges * torch.eye(mean.shape[1]).to(ridges)  # (S, C, C)
+        unit = torch.eye(mean.shape[1], dtype=ridges.dtype, device=ridges.device)
+        covariance = covariance + ridges * unit  # (S, C, C)
         means, roots = self.targets[..., 0], self.targets[..., 1:]
         product = roots.mT @ covariance @ roots
         if not torch.isfinite(product).all():  # a step too far, which `eigvalsh` would not take

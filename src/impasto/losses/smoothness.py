@@ -6,13 +6,14 @@ H of the canvas, r' the largest of the photo and the paintings, and the loss (ma
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from impasto.config.conventions import Variation
-from impasto.losses.loss import Features, Statistics, Windows, window_of
+from impasto.losses.loss import Features, Statistics, Windows, scalar_like, window_of
 from impasto.network.tiles import IMAGE, Window
 
 FAINT = 1 / 2550  # a tenth of a step of 8 bits; a shorter difference counts by its square
@@ -86,7 +87,7 @@ class TotalVariation:
 
 
 def _number(values: Tensor) -> Tensor:
-    return torch.tensor(float(values.numel()))
+    return scalar_like(values, values.numel())
 
 
 def _differences(image: Tensor, window: Window | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,9 +110,15 @@ def fine_detail(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
     if min(image.shape[-2:]) <= AROUND:
         return image.new_zeros((1, 3, 0, 0))
     image = pad(image, tuple(beyond), mode="reflect")
-    taps = torch.tensor(TAPS, dtype=image.dtype, device=image.device).expand(3, 1, 1, -1)
+    taps = _taps(image.dtype, image.device).expand(3, 1, 1, -1)
     smooth = conv2d(conv2d(image, taps, groups=3), taps.mT, groups=3)
     return image[..., AROUND:-AROUND, AROUND:-AROUND] - smooth
+
+
+@cache
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `TAPS`, (7,); copied to a device once, as the host waits for that."""
+    return torch.tensor(TAPS, dtype=dtype, device=device)
 
 
 def grain_of(images: Sequence[Tensor]) -> float:

@@ -65,10 +65,12 @@ class Curvature:
                 torch.sub(after[part], before[part], out=change[part])
             pair.append(change)
         step, change = pair
-        product, steps, changes = _products(step, change, None, canvases[0].dtype)
-        # Elsewhere than on the CPU asking would be a wait, and `direction` leaves such pairs out by itself.
-        if product.device.type != "cpu" or bool(product > FLAT * steps.sqrt() * changes.sqrt()):
-            self._pairs.append((step, change))
+        # Elsewhere than on the CPU this would be a wait, and `direction` leaves such pairs out by itself.
+        if step.device.type == "cpu":
+            product, steps, changes = _products(step, change, None, canvases[0].dtype)
+            if not bool(product > FLAT * steps.sqrt() * changes.sqrt()):
+                return
+        self._pairs.append((step, change))
 
     def direction(self, gradient: Tensor, fixed: Tensor | None) -> Tensor:
         """Two-loop recursion (Nocedal 1980) on the free pixels: -H g, zero for fixed ones.
@@ -92,7 +94,9 @@ class Curvature:
         for (step, change), divisor in zip(pairs, divisors, strict=True):
             shares.append(_dot(step, vector) / divisor)
             _subtract(vector, change, shares[-1], free)
-        newest = counts.byte().argmax()  # the first of those that count
+        newest = (
+            counts.byte().argmax().view(1)
+        )  # the first that counts; the host would wait for a scalar index
         vector *= torch.where(counts[newest], (products / changes)[newest], 1.0)
         for (step, change), divisor, share in reversed(list(zip(pairs, divisors, shares, strict=True))):
             back = _dot(change, vector) / divisor

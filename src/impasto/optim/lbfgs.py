@@ -84,8 +84,9 @@ class LBFGS:
             fall = slope(here.gradient.flatten(), canvas.flatten(), after.flatten())
             if canvas.device.type == "cpu" and not float(fall) < 0:
                 return None
-            there = evaluate(after)
-            predicted = float(fall)  # read only now: before the evaluation it would stall a device
+            fall = _sent(fall)
+            there = evaluate(after)  # waits for the device, so that the slope has arrived, too
+            predicted = float(fall)
             if not predicted < 0:
                 return None
             if there.finite and there.loss <= here.loss + ARMIJO * predicted:
@@ -124,6 +125,11 @@ class LBFGS:
             self._here = Evaluation(state["loss"], state["gradient"].to(device))
             self._failures = int(state["failures"])
         self._curvature.restore(state, device)
+
+
+def _sent(value: Tensor) -> Tensor:
+    """Return a scalar that CUDA copies to the host when it gets there; a device without such copies keeps it."""
+    return value.to("cpu", non_blocking=True) if value.is_cuda else value
 
 
 def _first_step(direction: Tensor) -> float:
