@@ -128,7 +128,7 @@ class LBFGS:
 
 
 def _sent(value: Tensor) -> Tensor:
-    """Return a scalar that CUDA copies to the host when it gets there; a device without such copies keeps it."""
+    """Return a scalar on its way to the host, without a wait; only CUDA can do that, others keep it."""
     return value.to("cpu", non_blocking=True) if value.is_cuda else value
 
 
