@@ -500,8 +500,8 @@ MUTANTS = (
     ),
     Mutant(
         "the best canvas outlives a solver whose memory ran out",
-        "transfer/run.py",
-        "        self.state.tracking = Tracking(best=best, best_canvas=canvas)\n",
+        "transfer/out_of_memory.py",
+        "    run.state.tracking = Tracking(best=best, best_canvas=canvas)\n",
         "",
         ("tests/transfer/test_resume.py",),
         "twice_in_a_row",

@@ -47,3 +47,41 @@ def test_freed_memory_is_given_back_unless_it_is_to_be_kept(monkeypatch) -> None
         with hardware.threads(1, keep=keep):
             pass
         assert len(calls) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_means_that_memory_ran_out(error, expected) -> None:
+    assert hardware.no_memory(error) == expected
+
+
+def test_what_a_gpu_has_free(monkeypatch) -> None:
+    """With what this process keeps of it; nothing where CUDA itself does not fit any more."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6 * 2**30, 16 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2 * 2**30)
+    assert hardware.free_memory("cuda:0") == int(0.9 * 8 * 2**30)
+
+    def full(device):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    assert hardware.free_memory("cuda:0") == 0
+
+
+def test_a_recipe_names_the_gpu(monkeypatch) -> None:
+    assert "gpu" not in hardware.describe()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card of {device}")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert hardware.describe("cuda:1")["gpu"] == "card of cuda:1, CUDA 13.0, cuDNN 91002"

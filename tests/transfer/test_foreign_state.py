@@ -16,6 +16,7 @@ import impasto
 from impasto import Picture, Runtime, Settings
 from impasto.errors import InputError, ResourceError, SettingsError
 from impasto.system import process
+from impasto.system.torch_defaults import torch_defaults
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
 SETTINGS = Settings(size=48, min_size=24, evaluations=3, color="match", self_similarity=0.5)
@@ -51,6 +52,12 @@ STATES = {
     "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
     "matrix products": lambda: changed(torch.set_float32_matmul_precision, "medium", "highest"),
     "without oneDNN": lambda: changed(partial(setattr, torch.backends.mkldnn, "enabled"), False, True),
+    "matrix products, the newer names": lambda: changed(
+        partial(setattr, torch.backends.cuda.matmul, "fp32_precision"), "tf32", "ieee"
+    ),
+    "convolutions in bf16": lambda: changed(
+        partial(setattr, torch.backends.mkldnn.conv, "fp32_precision"), "bf16", "none"
+    ),
     "threads": lambda: changed(torch.set_num_threads, 3, torch.get_num_threads()),
 }
 
@@ -67,6 +74,21 @@ def test_the_pixels_are_the_same_whatever_is_set_in_torch(narrow, state) -> None
         tensor = seen[-1].picture().tensor()
         assert (tensor.dtype, tensor.device.type) == (torch.float32, "cpu")
     assert len(seen) == 6
+
+
+def test_what_holds_for_a_gpu_inside_and_outside() -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+
+    def now():
+        flags = cudnn.deterministic, cudnn.benchmark, matmul.allow_bf16_reduced_precision_reduction
+        return *flags, cudnn.conv.fp32_precision, torch.get_float32_matmul_precision()
+
+    before = now()
+    with changed(torch.set_float32_matmul_precision, "high", before[-1]):
+        with torch_defaults():
+            assert now() == (True, False, False, "ieee", "highest")
+        assert now() == (*before[:-1], "high")
+    assert now() == before
 
 
 @pytest.mark.parametrize("state", ["default dtype", "inference mode", "default device", "autocast"])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyvips
@@ -19,6 +20,8 @@ _CGROUP_MEMORY = (
     "/sys/fs/cgroup/memory.max",  # version 2; "max" without a limit
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",  # version 1; a huge number without one
 )
+# In messages of torch: of the CPU; of MPS, and of CUDA before any tensor; of cuBLAS and cuDNN.
+_NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 def usable_threads() -> int:
@@ -46,7 +49,12 @@ def memory() -> int:
 def free_memory(device: str = "cpu") -> int:
     """Return the bytes this process may use in total: 90 % of what is free and what it already has."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0] * 0.9)
+        try:
+            return int(0.9 * (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)))
+        except RuntimeError as error:  # where not even CUDA itself fits any more
+            if not no_memory(error):
+                raise
+            return 0
     free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
     return int(0.9 * min(free, memory()))
 
@@ -59,10 +67,25 @@ def devices() -> list[str]:
     return [*accelerators, "cpu"]
 
 
+def missing_device(device: str) -> str:
+    """Return what to do for a device that is not among `devices()`: one clause, of what torch lacks."""
+    if device == "mps":
+        return "mps is for Macs with Apple silicon"
+    if torch.cuda.device_count():
+        return "count from cuda:0"
+    if torch.version.cuda or torch.version.hip:
+        return "torch was built for it and sees none: check the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
+    return (
+        f"this torch, {torch.__version__}, was built without CUDA: with an NVIDIA card, install a torch with "
+        "CUDA in its place, by the pip command that https://pytorch.org/get-started/locally shows"
+    )
+
+
 def fast_at_bf16(device: str) -> bool:
     """Whether the hardware computes bf16 without emulation."""
     if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         cpu = torch.cpu
         return any(
@@ -146,17 +169,24 @@ def advise_unused(tensor: torch.Tensor) -> None:
             madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _PAGEOUT)
 
 
-def describe() -> dict[str, str]:
-    """Return the facts of this machine for the recipe; none identifies its owner."""
-    return {
+def describe(device: str = "cpu") -> dict[str, str]:
+    """Return the facts of this machine, and of a CUDA device, for the recipe; none identifies its owner."""
+    facts = {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),  # decodes and scales
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
+    if device.startswith("cuda"):
+        cudnn: Any = torch.backends.cudnn
+        versions = f"CUDA {torch.version.cuda}, cuDNN {cudnn.version()}"
+        facts["gpu"] = f"{torch.cuda.get_device_name(device)}, {versions}"
+    return facts
 
 
 def no_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out; torch has a class for devices, but none for the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether an error means that memory ran out; torch has a class for that, but not everywhere."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

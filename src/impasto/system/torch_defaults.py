@@ -9,21 +9,58 @@ import torch
 
 from impasto.system.process import refuse_fork
 
-# What is set for the whole process: how to read it, how to set it, and the default.
-SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], None], Any], ...] = (
+Setting = tuple[Callable[[], Any], Callable[[Any], None], Any]  # how to read it, how to set it, what it is
+
+
+def _flag(owner: Any, name: str, value: Any) -> Setting:
+    return partial(getattr, owner, name), partial(setattr, owner, name), value
+
+
+def _matrix_products() -> tuple[str | None, str, str]:
+    """Return torch's older name for the precision of matrix products, and the two newer ones.
+
+    The older one is None where the newer ones were set apart from it: then torch refuses to tell.
+    """
+    try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        older = None
+    backends: Any = torch.backends
+    return older, backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision
+
+
+def _set_matrix_products(values: tuple[str | None, str, str]) -> None:
+    older, cuda, mkldnn = values
+    backends: Any = torch.backends
+    if older is not None:
+        torch.set_float32_matmul_precision(older)  # which sets the other two
+    backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision = cuda, mkldnn
+
+
+_backends: Any = torch.backends
+# What is set for the whole process. fp32 is fp32: no TF32, whose products have 10 bits. cuDNN takes
+# no algorithm that adds in any order, and chooses none by timing, which differs from run to run.
+SETTINGS: tuple[Setting, ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0),
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-    (lambda: torch.backends.mkldnn.enabled, partial(setattr, torch.backends.mkldnn, "enabled"), True),
+    (_matrix_products, _set_matrix_products, ("highest", "ieee", "ieee")),
+    _flag(_backends.mkldnn, "enabled", True),
+    _flag(_backends.mkldnn.conv, "fp32_precision", "ieee"),
+    _flag(_backends.cudnn, "enabled", True),
+    _flag(_backends.cudnn, "deterministic", True),
+    _flag(_backends.cudnn, "benchmark", False),
+    _flag(_backends.cudnn.conv, "fp32_precision", "ieee"),
+    _flag(_backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
 )
 
 
 @contextlib.contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Compute with torch's own defaults inside the block, or in a function that this decorates.
+    """Compute with settings of our own inside the block, or in a function that this decorates.
 
     These are the default dtype and device, gradients and inference mode, autocast, deterministic algorithms,
-    the precision of matrix products, and oneDNN. The number of threads is set by `hardware.threads`.
+    the precision of matrix products and convolutions, oneDNN and cuDNN. The number of threads is set by
+    `hardware.threads`.
 
     Raises:
         ResourceError: The process was forked after impasto had been used.

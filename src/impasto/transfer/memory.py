@@ -211,7 +211,9 @@ def with_memory_plan(
     What a recipe has to repeat is in the runtime returned; limit and budget themselves are not, as the plan
     and the evaluations spent say the same.
     """
-    device = str(runtime.device)
+    device, usable = str(runtime.device), hardware.usable_threads()
+    if (runtime.threads or 1) > usable:  # kept, as the last digits depend on it
+        log.warning("%d threads on %d processors take longer than %d", runtime.threads, usable, usable)
     if runtime.precision == "bf16" and not hardware.fast_at_bf16(device):
         cost = hardware.cost_of_bf16(device)
         log.warning("bf16 is emulated here: a convolution takes %.1f times as long as in fp32", cost)

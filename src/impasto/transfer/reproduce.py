@@ -254,9 +254,15 @@ def on_this_machine(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def _present(recipe: Recipe) -> str:
+    """Return the device of a recipe where this machine has it, else the processor."""
+    device = str(recipe.runtime.device)
+    return device if device in hardware.devices() else "cpu"
+
+
 def differences(recipe: Recipe) -> list[str]:
     """Return in words what of version and machine is not as it was when the picture was made."""
-    here = {**hardware.describe(), "impasto": __version__}
+    here = {**hardware.describe(_present(recipe)), "impasto": __version__}
     then = {**recipe.machine, "impasto": recipe.impasto}
     return [
         f"{name.replace('_', ' ')} was {printable(then.get(name, 'not recorded'))}, is {here[name]}"

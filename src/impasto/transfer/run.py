@@ -48,6 +48,7 @@ class Run:
     Attributes:
         schedule: The scales, coarsest first.
         limits: Evaluations at each scale.
+        unplanned: The runtime before its memory was planned.
         costs: What an evaluation costs at each scale, in pixels computed whole.
         repeats: Whether limits and calibration are those of an earlier run.
         last_scale: Index of the finest scale to compute; a time budget may lower it.
@@ -86,13 +87,10 @@ class Run:
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.shared)
         self.state = state or RunState()
-        self.runtime = runtime
         if self.state.solver:
             self.state.check_fit(self.schedule)
-        else:
-            opened = inputs.memory_bytes(self.schedule[-1])
-            self.runtime = memory.with_memory_plan(runtime, settings, self.schedule, self.layers, opened)
-        self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
+        self.unplanned = runtime
+        self.set_runtime(runtime, plan=not self.state.solver)
         self.repeats = self.state.limits is not None
         self.time_budget = None if self.repeats else time_budget_of(self, runtime)
         most = settings.evaluations_per_scale if self.time_budget is None else MOST
@@ -107,6 +105,14 @@ class Run:
         self.reason, self.stopped, self.interrupted, self.fault = "", False, False, ""
         self.photo: Tensor | None = None
         self._began = self._scale_began = time.perf_counter()
+
+    def set_runtime(self, runtime: Runtime, *, plan: bool) -> None:
+        """Compute with this runtime from now on, or with what is planned for it."""
+        self.runtime = runtime
+        if plan:
+            opened = self.inputs.memory_bytes(self.schedule[-1])
+            self.runtime = memory.with_memory_plan(runtime, self.settings, self.schedule, self.layers, opened)
+        self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
 
     @cached_property
     def network(self) -> FeatureExtractor:
@@ -133,6 +139,10 @@ class Run:
     def scale_seconds(self) -> float:
         """Return the seconds since this scale began."""
         return self.state.scale_seconds + time.perf_counter() - self._scale_began
+
+    def begin_clock(self) -> None:
+        """Count the seconds of a scale, or of a solver at it, from now on."""
+        self._scale_began = time.perf_counter()
 
     def seconds_left(self) -> float | None:
         """Return the seconds left of a time budget, None without one."""
@@ -187,7 +197,7 @@ class Run:
         )  # fmt: skip
         self.set_losses([*losses, *self.extra_losses])
         self.notify("on_scale_start", pictures)
-        self._scale_began = time.perf_counter()
+        self.begin_clock()
 
     def _restore_solver(self) -> None:
         state, tracking = self.state, self.state.tracking
@@ -248,30 +258,6 @@ class Run:
         """Return why a solver that found no further step gave up."""
         return End.NO_DECREASE if self.state.tracking.finite else End.NOT_FINITE
 
-    def use_smaller_tiles(self) -> bool:
-        """Continue from the best canvas in smaller tiles, with a new solver; False where none are left."""
-        state, spent = self.state, self.state.evaluations
-        smaller = memory.smaller(state.tile or 0, self.schedule[state.scale])
-        additive = all(loss.additive for loss in self.objective.losses)
-        if smaller is None or not additive or spent >= self.limits[state.scale]:
-            return False
-        logger.warning("out of memory; continuing in tiles of %d px from the best so far", smaller)
-        losses, tracking = self.objective.losses, state.tracking
-        best, canvas = tracking.best, tracking.best_canvas
-        assert best is not None
-        assert canvas is not None
-        self._record_scale(End.OUT_OF_MEMORY)
-        self._free_solver()
-        self.state = state.next_solver(scale=state.scale, tile=smaller, spent=spent)
-        self.solver = make_solver(self.settings, self.runtime, canvas)
-        # The best so far is the result until the new solver has done an evaluation.
-        canvas = canvas if self.solver.overwrites else self.solver.canvas
-        best = replace(best, gradient=canvas.new_empty(0))
-        self.state.tracking = Tracking(best=best, best_canvas=canvas)
-        self.set_losses(losses)
-        self._scale_began = time.perf_counter()
-        return True
-
     def end_scale(self, reason: str) -> str:
         """Note how a scale ended; its best canvas is what the next one begins with. Returns the reason.
 
@@ -287,10 +273,11 @@ class Run:
         finest = self.state.scale == self._finest
         self.canvas = best if finest else self.objective.visible(best)
         self.notify("on_scale_end")  # where it was stopped, a checkpoint is written
-        self._record_scale(reason)
+        self.record_scale(reason)
         return reason
 
-    def _record_scale(self, reason: str) -> None:
+    def record_scale(self, reason: str) -> None:
+        """Note the evaluations of the present solver, if any, and why there are no more."""
         state, scale = self.state, self.schedule[self.state.scale]
         tracking, best = state.tracking, state.tracking.best
         assert best is not None
@@ -338,12 +325,12 @@ class Run:
             if number > self.last_scale:
                 return
             if number != self.state.scale:
-                self._free_solver()
+                self.free_solver()
                 self.state = self.state.next_solver(scale=number)
-                self._scale_began = time.perf_counter()
+                self.begin_clock()
             yield self.schedule[number]
 
-    def _free_solver(self) -> None:
+    def free_solver(self) -> None:
         """Give back the memory of a scale that is done; its canvas stays."""
         for name in ("solver", "objective", "_noted"):
             vars(self).pop(name, None)
@@ -373,7 +360,7 @@ class Run:
             seconds=round(self.seconds(), 3),
             stopped=self.reason,
             reproducible=reproducible,
-            machine=hardware.describe(),
+            machine=hardware.describe(str(self.runtime.device)),
             pixels_sha256=pixels,
             calibration=self.state.calibration,
         )
@@ -381,7 +368,7 @@ class Run:
     def result(self, canvas: Tensor) -> Result:
         """Return the canvas (1, 3, H, W) as a picture of the full size, with recipe and history."""
         self.notify("on_run_end")
-        self._free_solver()
+        self.free_solver()
         if not self.kept_memory:
             hardware.give_back_freed_memory()
         full = self.schedule[-1]

@@ -20,7 +20,8 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     if device == "cuda":
         device = "cuda:0"
     if device not in present:
-        raise SettingsError(f"device: there is no '{device}' here; this machine has {', '.join(present)}")
+        here, advice = ", ".join(present), hardware.missing_device(device)
+        raise SettingsError(f"device: there is no '{device}' here; this machine has {here}; {advice}")
     precision = runtime.precision
     if precision == "auto":
         fast = settings.convention == "mean" and hardware.fast_at_bf16(device)

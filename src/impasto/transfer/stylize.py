@@ -20,6 +20,7 @@ from impasto.image.picture import PictureLike
 from impasto.inputs import canvas as canvases
 from impasto.inputs.open import MaskLike, StyleLike, open_inputs, open_styles
 from impasto.inputs.pictures import ScaledInputs
+from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
 from impasto.losses.loss import Loss
 from impasto.network.weights.load import WeightsLike
@@ -29,6 +30,7 @@ from impasto.transfer.callbacks.base import Callback, OnStep
 from impasto.transfer.callbacks.checkpoints import CheckpointLike, Checkpoints, open_checkpoints
 from impasto.transfer.callbacks.strength import StrengthControl
 from impasto.transfer.memory import enough_memory
+from impasto.transfer.out_of_memory import leave_full_device, smaller_tile, use_smaller_tiles
 from impasto.transfer.result import Result, Step
 from impasto.transfer.run import Run
 from impasto.transfer.runtime import resolve
@@ -222,11 +224,8 @@ def paint(run: Run) -> Tensor:
     Returns the canvas, (1, 3, H, W) in [0, 1] (unbounded solvers: about that).
     """
     for scale in run.scales_left():
-        pictures = run.scaled_inputs(scale)  # photo and paintings, (1, 3, h, w), in [0, 1]
         try:
-            run.start_scale(pictures, next_canvas(run, pictures))  # their features become the targets
-            del pictures  # makes room
-            reason = optimize(run)
+            reason = paint_scale(run, scale)
         except (Stop, KeyboardInterrupt, NumericalError) as error:  # before this scale had anything to show
             if run.canvas is None:
                 raise
@@ -236,6 +235,20 @@ def paint(run: Run) -> Tensor:
             break
     assert run.canvas is not None  # a schedule has at least one scale
     return run.canvas
+
+
+def paint_scale(run: Run, scale: Scale) -> str:
+    """Paint at one scale, with less where a GPU has no memory left; return why the scale ended."""
+    while True:
+        try:
+            pictures = run.scaled_inputs(scale)  # photo and paintings, (1, 3, h, w), in [0, 1]
+            run.start_scale(pictures, next_canvas(run, pictures))  # their features become the targets
+            del pictures  # makes room
+            return optimize(run)
+        except Exception as error:
+            if run.runtime.device == "cpu" or not hardware.no_memory(error):
+                raise
+        leave_full_device(run)  # not above, where the error keeps tensors
 
 
 def optimize(run: Run) -> str:
@@ -257,7 +270,9 @@ def optimize(run: Run) -> str:
         except Exception as error:
             if run.state.tracking.best is None or not hardware.no_memory(error):
                 raise
-        if not run.use_smaller_tiles():  # else: from the best canvas, with a new solver
+            if run.runtime.device != "cpu" and smaller_tile(run) is None:
+                raise
+        if not use_smaller_tiles(run):  # else: from the best canvas, with a new solver
             return run.end_scale(End.OUT_OF_MEMORY)
 
 

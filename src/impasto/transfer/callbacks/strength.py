@@ -197,7 +197,9 @@ class StrengthControl(Callback):
 
     def _neutral_network(self, run: Run) -> FeatureExtractor:
         """Return the network that the ratio is measured with: the run's own where it is the neutral one."""
-        if self._network is None:
+        if self._network is None or self._network.network.mean.device != torch.device(
+            str(run.runtime.device)
+        ):
             packaged = load_weights()
             own = run.settings.pooling, run.settings.padding, identity(run.weights)[1]
             if own == (NEUTRAL.pooling, NEUTRAL.padding, identity(packaged)[1]):

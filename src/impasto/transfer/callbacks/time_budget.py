@@ -23,6 +23,7 @@ from impasto.transfer.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from impasto.config.runtime import Runtime
+    from impasto.inputs.pictures import ScaledInputs
     from impasto.transfer.run import Run
 
 ENOUGH = 40  # evaluations of a scale after which finer ones gain more
@@ -82,6 +83,10 @@ class TimeBudget(Callback):
         if count == self._done + 1 or not last:
             self._scale_end = self._share(self._number, self._began)
         return now + 0.5 * each > self._scale_end
+
+    def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
+        """Measure anew, as the scale may have moved to another device."""
+        self._measured = None
 
     def on_iteration(self, run: Run) -> None:
         """Begin to measure where a solver begins."""
