@@ -1,7 +1,7 @@
 """One run of impasto or of the plain implementation, in a process of its own, with its course kept.
 
     python benchmarks/runs.py impasto|plain PHOTO STYLE FOLDER --settings "init=content,evaluations=80"
-        [--precision auto] [--threads N] [--seconds S] [--only-times]
+        [--device auto] [--precision auto] [--threads N] [--seconds S] [--only-times]
 
 Writes FOLDER/course.json and FOLDER/frames.npy: for each evaluation the seconds of the program's own work,
 and what its file would be if it ended there, in 8 bits. The clock starts when the program begins to read its
@@ -83,7 +83,7 @@ def run_impasto(options: argparse.Namespace, settings: dict[str, Any]) -> Record
     from impasto.transfer import stylize  # resolved here, so that the clock does not count its imports
 
     wanted = impasto.Settings(**settings)
-    runtime = impasto.Runtime(precision=options.precision, threads=options.threads)
+    runtime = impasto.Runtime(device=options.device, precision=options.precision, threads=options.threads)
     recorder = Recorder(options.seconds, frames=not options.only_times)
     lowest, scale = math.inf, 0
 
@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("style")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--settings", type=settings_of, required=True)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seconds", type=float, default=math.inf)

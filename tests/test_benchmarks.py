@@ -181,6 +181,22 @@ def test_peak_memory_is_the_commands_own() -> None:
 
 
 @pytest.mark.slow
+def test_the_gpu_script_runs_without_one(tmp_path) -> None:
+    import json
+
+    file = tmp_path / "gpu.json"
+    small = "--device cpu --sizes 64 --race 64 --command 64 --evaluations 2"
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), *small.split(), "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = {row["what"]: row for row in json.loads(file.read_text())}
+    assert rows["values within a level of the CPU's, fp32"]["value"] == 100
+    assert rows["the same pixels twice"]["met"] == "yes"
+    assert rows["evaluation, 64 x 48, fp32"]["value"] > 0
+    assert rows["until the file is as good as that"]["value"] != "never"
+
+
+@pytest.mark.slow
 def test_the_race_runs(tmp_path) -> None:
     import json
 

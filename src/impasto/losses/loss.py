@@ -23,6 +23,7 @@ Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, 
 Statistics = tuple[Tensor, ...]
 Windows = Mapping[str, Window]  # a layer's name -> its window; a layer not named counts whole
 STRIP = 16_384  # positions of features of which there are copies at a time
+STRIP_OF_DEVICE = 1_048_576  # likewise; small kernels leave a GPU idle
 
 
 class Loss(Protocol):
@@ -204,7 +205,8 @@ def crop_whole(whole: Tensor, window: Window | None) -> Tensor:
 
 def strips(features: Tensor) -> Sequence[Tensor]:
     """Return features (B, C, h, w) in strips of rows, each of about `STRIP` positions; views."""
-    return torch.split(features, max(1, STRIP // max(1, features.shape[-1])), dim=2)
+    most = STRIP if features.device.type == "cpu" else STRIP_OF_DEVICE
+    return torch.split(features, max(1, most // max(1, features.shape[-1])), dim=2)
 
 
 def strips_like(guide: Tensor | None, features: Sequence[Tensor]) -> Sequence[Tensor | None]:

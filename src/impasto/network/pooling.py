@@ -19,7 +19,8 @@ from impasto.network.vgg import pool
 from impasto.network.winograd import Convolution
 
 Undo = Callable[[Tensor], Tensor]
-STRIP = 1_000_000  # values of the pooled layer in a strip, about
+STRIP = 1_000_000  # values of the pooled layer in a strip, about; its convolution fits into a CPU's cache
+STRIP_OF_DEVICE = 16_000_000  # likewise; small kernels leave a GPU idle, and here only memory counts
 ROWS = 32  # the fewest rows of the pooled layer in a strip: with fewer too much is computed twice
 AROUND = 2  # rows around a strip that are computed with it, so that its edges are exact
 
@@ -77,7 +78,7 @@ def convolved_and_pooled(
     shape, (height, width), partial = features.shape, features.shape[-2:], windows == "count"
     down, across = (positions(length, 2, windows) for length in (height, width))
     result = kept = features  # replaced at the first strip, which has the number of channels
-    for rows in _strips(shape, down):
+    for rows in _strips(shape, down, features.device):
         first, last = 2 * rows.start, 2 * rows.stop
         top = max(0, first - AROUND)
         strip = convolution.forward(features[..., top : last + AROUND, :], rectify=True)
@@ -96,7 +97,7 @@ def convolved_and_pooled(
     def undo(gradient: Tensor) -> Tensor:
         gradient = gate(result)(gradient)
         input_gradient = _empty(shape, gradient)
-        for rows in _strips(shape, down):
+        for rows in _strips(shape, down, features.device):
             above, below = max(0, rows.start - AROUND // 2), rows.stop + AROUND // 2
             some = slice(above, below)
             tall = min(2 * below, height) if below < result.shape[-2] else height
@@ -111,10 +112,11 @@ def convolved_and_pooled(
     return result, undo
 
 
-def _strips(shape: torch.Size, rows: int) -> list[slice]:
+def _strips(shape: torch.Size, rows: int, device: torch.device) -> list[slice]:
     """Return strips of (1, C, H, W) as rows of the pooled layer, which has so many."""
     _, channels, _, width = shape
-    step = max(ROWS, STRIP // (channels * max(1, width // 2)))
+    values = STRIP if device.type == "cpu" else STRIP_OF_DEVICE
+    step = max(ROWS, values // (channels * max(1, width // 2)))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 

@@ -1,0 +1,251 @@
+"""A GPU in one script: milliseconds, share of the matrix rate, seconds to the CPU's losses, pixels.
+
+    python benchmarks/gpu.py [--device cuda] [--sizes 512,1024,2048,4096] [--race 512] [--command 1024]
+                             [--evaluations N] [--json FILE]
+
+For a machine with a GPU that has just been started, where it is to end in under six minutes. It prints one
+table, with the goals beside the figures. With `--device cpu --sizes 64 --race 64 --command 64
+--evaluations 3` it runs anywhere.
+
+Pixels against the CPU, after ten evaluations in fp32 from the photo at 256 px, in 8 bits: at least 99.9 % of
+the values may differ by one level at most. Both compute the same formulas, but add in another order. That is
+1e-6 of a feature, and of some gradients much more, as max pooling and rectification choose; each step then
+begins from other pixels. In bf16 there is no such bound: the final loss is to be within 2 % of fp32's.
+
+Operations are those of `costs.operations`, multiplications and additions of convolutions and Gram matrices,
+forward and back. The rate is that of square bf16 products, measured here and now.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from common import Score, pairs, report, scaled, surroundings, timed
+from costs import operations
+
+from impasto import Picture, Runtime, Settings, stylize
+from impasto.inputs.canvas import start
+from impasto.inputs.open import open_inputs
+from impasto.inputs.shared import Shared
+from impasto.losses.build import build_losses, layers_of
+from impasto.losses.objective import Objective, load_network
+from impasto.network.weights.load import load
+from impasto.optim.evaluation import Evaluation
+from impasto.optim.lbfgs import LBFGS
+from impasto.system import hardware
+from impasto.system.torch_defaults import torch_defaults
+from impasto.transfer.runtime import resolve
+
+HERE = Path(__file__).resolve().parent
+NOISE = 0.2  # in the canvas of timed evaluations, so that no term is zero
+STEPS = 24  # of L-BFGS; the last half is timed, when it keeps all of its pairs
+WITHIN = 0.999  # share of the values that differ by one level of 8 bits at most
+CLOSE = 0.02  # relative difference of the losses in bf16
+Rows = list[dict[str, Any]]
+
+
+def row(what: str, value: float | str, unit: str, goal: str = "", met: bool | None = None) -> dict[str, Any]:
+    return {
+        "what": what,
+        "value": value,
+        "unit": unit,
+        "goal": goal,
+        "met": {None: "", True: "yes"}.get(met, "no"),
+    }
+
+
+def matrix_rate(device: str) -> float:
+    """Return bf16 products in operations a second, the best of five rounds."""
+    edge, products = (256, 2) if device == "cpu" else (8192, 10)
+    matrix = torch.rand((edge, edge), device=device).to(torch.bfloat16)
+    seconds = []
+    for _ in range(6):  # the first is a warm-up
+        began = time.perf_counter()
+        for _ in range(products):
+            result = matrix @ matrix
+        float(result[0, 0])  # waits
+        seconds.append(time.perf_counter() - began)
+    return 2.0 * edge**3 * products / min(seconds[1:])
+
+
+def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
+    """Return the time of an evaluation and of a step of L-BFGS at a long edge, and the peak memory."""
+    settings = Settings(size=size, min_size=size)
+    photo, painting = (Picture.open(path) for path in pairs()[0])
+    height = round(size * photo.height / photo.width)
+    photo = Picture.from_tensor(photo.tensor(size, height))  # enlarged where it is smaller
+    runtime = resolve(runtime, settings)
+    cuda = str(runtime.device).startswith("cuda")
+    inputs = open_inputs(photo, painting, settings, None)
+    (scale,) = inputs.scales(settings, layers_of(settings, ()))
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    network = load_network(load(None), settings, runtime, Shared(0))
+    pictures = inputs.at(scale, runtime.device)
+    canvas = start(
+        "content", noise=NOISE, seed=0, content=pictures.content, style=pictures.styles[0], picture=None
+    )
+    objective = Objective(network, build_losses(network, pictures, settings))
+    spent: list[tuple[float, float]] = []
+
+    def noted(image: torch.Tensor) -> Evaluation:
+        began = time.perf_counter()
+        found = objective(image)  # waits for the device
+        spent.append((began, time.perf_counter()))
+        return found
+
+    solver = LBFGS(canvas, compact=bool(runtime.compact))
+    while len(spent) < STEPS and solver.step(noted):
+        pass
+    late = spent[len(spent) // 2 :]
+    own = statistics.median(end - begin for begin, end in late)
+    whole = statistics.median(b[0] - a[0] for a, b in itertools.pairwise(late))
+    share = sum(operations(scale.width, scale.height).values()) / own / rate
+    name = f"{scale.width} x {scale.height}, {runtime.precision}"
+    goal = ("< 3", own < 0.003) if size == 512 else ("", None)
+    part = ("> 25", share > 0.25) if size == 2048 else ("", None)
+    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else "-"
+    return [
+        row(f"evaluation, {name}", own * 1e3, "ms", *goal),
+        row(f"evaluation with its step, {name}", whole * 1e3, "ms"),
+        row(f"share of the matrix rate, {name}", share * 100, "%", *part),
+        row(f"peak memory, {name}", peak, "MB"),
+    ]
+
+
+def pixels(device: str, size: int) -> Rows:
+    """Return how far the pixels and losses of short runs are from the CPU's in fp32."""
+    photo, painting = pairs()[0]
+    settings = Settings(size=size, min_size=size, evaluations=10)
+
+    def painted(where: str, precision: str) -> tuple[numpy.ndarray, float]:
+        runtime = Runtime.model_validate({"device": where, "precision": precision})
+        found = stylize(photo, painting, settings, runtime=runtime)
+        return found.picture.array(8)[..., :3].astype(int), found.recipe.losses["total"]
+
+    expected, loss = painted("cpu", "fp32")
+    got, _ = painted(device, "fp32")
+    twice, _ = painted(device, "fp32")
+    apart = numpy.abs(expected - got)
+    within = float((apart <= 1).mean())
+    fast = hardware.fast_at_bf16(device)  # emulated, it takes minutes
+    off = abs(painted(device, "bf16")[1] / loss - 1) if fast else math.nan
+    same = bool((got == twice).all())
+    return [
+        row(
+            "values within a level of the CPU's, fp32",
+            100 * within,
+            "%",
+            f">= {100 * WITHIN}",
+            within >= WITHIN,
+        ),
+        row("the farthest of them", float(apart.max()), "levels"),
+        row("the same pixels twice", "yes" if same else "no", "", "yes", same),
+        row(
+            "loss in bf16 against fp32 on the CPU",
+            100 * off if fast else "-",
+            "%",
+            f"< {100 * CLOSE:g}",
+            off < CLOSE if fast else None,
+        ),
+    ]
+
+
+def race(device: str, size: int, evaluations: int, folder: Path) -> Rows:
+    """Return the seconds until the file would be as good as the default command's on the CPU."""
+    photo, style = (scaled(path, size, folder) for path in pairs()[0])
+    score = Score(photo, style)
+    flags = ["--size", str(size), "--evaluations", str(evaluations), "-q", "--force"]
+    output = folder / "cpu.png"
+    command = [sys.executable, "-m", "impasto", str(photo), str(style), "-o", str(output), *flags]
+    seconds, _, _ = timed([*command, "--device", "cpu"])
+    goal = score(Picture.open(output).array(8)[..., :3])
+    course = folder / "course"
+    settings = ["--settings", f"size={size},evaluations={evaluations}", "--device", device]
+    timed([sys.executable, str(HERE / "runs.py"), "impasto", str(photo), str(style), str(course), *settings])
+    times = json.loads((course / "course.json").read_text())["seconds"]
+    frames = numpy.load(course / "frames.npy")
+    numbers = sorted({*range(0, len(frames), 5), len(frames) - 1})
+    reached = next((number for number in numbers if score(frames[number]) <= goal), None)
+    return [
+        row(f"the default command on the CPU at {size} px", seconds, "s"),
+        row("until the file is as good as that", times[reached] if reached is not None else "never", "s"),
+    ]
+
+
+def command(device: str, size: int, evaluations: int, folder: Path) -> Rows:
+    """Return the seconds of the default command, the second time, and its evaluations."""
+    photo, style = (scaled(path, size, folder) for path in pairs()[0])
+    words = [
+        sys.executable,
+        "-m",
+        "impasto",
+        str(photo),
+        str(style),
+        "-o",
+        str(folder / "gpu.png"),
+        "-q",
+        "--force",
+    ]
+    first, second = (
+        timed([*words, "--size", str(size), "--evaluations", str(evaluations), "--device", device])[0]
+        for _ in range(2)
+    )
+    return [
+        row(f"the default command at {size} px, the first time", first, "s"),
+        row(f"the default command at {size} px", second, "s", "< 5", second < 5),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--sizes", default="512,1024,2048,4096")
+    parser.add_argument("--race", type=int, default=512, help="long edge; 0: not")
+    parser.add_argument("--command", type=int, default=1024, help="long edge; 0: not")
+    parser.add_argument("--evaluations", type=int, default=Settings().evaluations_per_scale)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    began, sizes = time.perf_counter(), [int(part) for part in options.sizes.split(",")]
+    runtime = Runtime(device=options.device)
+    resolved = resolve(runtime, Settings())
+    print(
+        json.dumps(surroundings(resolved.threads) | {"device": hardware.describe(resolved.device)}),
+        flush=True,
+    )
+    with torch_defaults(), hardware.threads(resolved.threads or 1):
+        rate = matrix_rate(resolved.device)
+        rows = [row("bf16 matrix products", rate / 1e12, "TFLOP/s")]
+        for size in sizes:
+            try:
+                rows += evaluations(size, runtime, rate)
+            except Exception as error:
+                if not hardware.no_memory(error):
+                    raise
+                rows.append(row(f"{size} px", "memory ran out", ""))
+    with tempfile.TemporaryDirectory() as name:
+        rows += pixels(options.device, min(256, *sizes))
+        if options.command:
+            rows += command(options.device, options.command, options.evaluations, Path(name))
+        if options.race:
+            rows += race(options.device, options.race, options.evaluations, Path(name))
+    rows.append(
+        row("this script", time.perf_counter() - began, "s", "< 360", time.perf_counter() - began < 360)
+    )
+    report(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
