@@ -16,8 +16,8 @@ import pyvips
 
 from impasto.config.output import Metadata, Output
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError
+from impasto.image import libvips, xmp
 from impasto.image import metadata as metadata_module
-from impasto.image import xmp
 from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, over_white, quantized
@@ -39,6 +39,7 @@ _KEEP = {"exif": 1, "xmp": 2, "iptc": 4, "icc": 8}  # libvips' flags
 _log = logging.getLogger(__name__)
 
 
+@libvips.used()
 def encode(
     image: pyvips.Image,
     info: FileInfo,
