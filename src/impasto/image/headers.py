@@ -56,7 +56,7 @@ _MODES: dict[str, tuple[float, float]] = {  # the first two; of HEIC: bytes for 
     "P": (11.2, 70),
     "RGB": (10.2, 75),
     "RGBA": (12.2, 100),
-    "CMYK": (12.2, 105),
+    "CMYK": (12.2, 115),
     "420": (1.57, 0),  # halved colors
     "420 alpha": (1.93, 0),
     "444": (3.2, 0),

@@ -100,7 +100,7 @@ class Picture:
         name = name or "<bytes>"
         label, limits = printable(name), limits or Input.from_environment()
         with convert_errors(label):
-            data = source if isinstance(source, bytes) else read_whole(source, limits.max_bytes)
+            data = source if isinstance(source, bytes) else read_whole(source, limits.max_bytes, "a picture")
             check_length(data, limits.max_bytes, label)
             pixels, info = decode(data, label, limits)
         return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))

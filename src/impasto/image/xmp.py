@@ -263,7 +263,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         InputError: It cannot be read, or holds no recipe of this version.
     """
     label = printable(path)
-    data = read_whole(path, Input.from_environment().max_bytes)
+    data = read_whole(path, Input.from_environment().max_bytes, "a picture or a recipe")
     if data.lstrip()[:1] == b"{":
         return Recipe.from_json(data, label)
     text = recipe_in(data, label)
