@@ -36,7 +36,7 @@ from impasto.image.pixels import (
     Pixels,
     from_array,
     over_white,
-    resized,
+    resized_values,
     shrunk,
     strips,
     to_array,
@@ -382,8 +382,8 @@ class Picture:
                 bands = [image]
                 if self._pixels.streamed:  # one at a time takes a third of the memory
                     bands = [part(self._pixels.image())[band] for band in range(image.bands)]
-                parts = [resized(band.cast("float"), width, height, kernel).numpy() for band in bands]
-                array = np.concatenate([one.reshape(height, width, -1) for one in parts], axis=2)
+                parts = [resized_values(band, width, height, kernel) for band in bands]
+                array = np.concatenate(parts, axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
             planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)

@@ -243,13 +243,30 @@ def strips(image: pyvips.Image, width: int, height: int) -> Iterator[tuple[slice
 
     The image is read once, from top to bottom; only a few rows of the resized image are in memory.
     """
-    top, step = TOP[image.format], max(1, _STRIP // width)
-    image = resized(over_white(image).cast("float"), width, height)
-    region = pyvips.Region.new(image)
-    for first in range(0, height, step):
-        rows = slice(first, min(first + step, height))
+    top = TOP[image.format]
+    for rows, values in _fetched(resized(over_white(image).cast("float"), width, height)):
+        yield rows, values / np.float32(top)
+
+
+def resized_values(image: pyvips.Image, width: int, height: int, kernel: str) -> npt.NDArray[np.float32]:
+    """Return the values of an image at another size, (H, W, bands).
+
+    libvips chooses the pieces that it computes by how the image is made; which pixel `nearest` takes where two
+    are equally near depends on them. So these are always the same here.
+    """
+    image = resized(image.cast("float"), width, height, kernel)
+    if kernel == "nearest":
+        return np.concatenate([values for _, values in _fetched(image)])
+    return image.numpy().reshape(height, width, -1)  # type: ignore[no-any-return]
+
+
+def _fetched(image: pyvips.Image) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield (rows, values of (h, W, bands)) of an image of floats, from top to bottom."""
+    region, width, step = pyvips.Region.new(image), image.width, max(1, _STRIP // image.width)
+    for first in range(0, image.height, step):
+        rows = slice(first, min(first + step, image.height))
         values = np.frombuffer(region.fetch(0, first, width, rows.stop - first), np.float32)
-        yield rows, values.reshape(-1, width, image.bands) / np.float32(top)
+        yield rows, values.reshape(-1, width, image.bands)
 
 
 @libvips.used()
