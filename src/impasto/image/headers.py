@@ -35,7 +35,7 @@ _COSTS: dict[str, tuple[float, float, float, float]] = {
     "RLE": (0.0, 260, 0, 260),  # a compressed BMP, which Pillow reads without C
     "jpeg2000": (0.0, 0, 25, 180),
     "tga": (0.0, 0, 0, 4),
-    "qoi": (0.0, 0, 0, 1_900),  # the same
+    "qoi": (0.0, 0, 0, 2_000),  # the same
     "sgi": (0.0, 0, 0, 4),
     "psd": (0.0, 0, 0, 4),
     "P1": (1.1, 30, 0, 5),  # PNM, by its first bytes
@@ -51,11 +51,11 @@ _MODES: dict[str, tuple[float, float]] = {  # the first two; of HEIC: bytes for 
     "": (0.0, 0),
     "1": (4.1, 30),
     "L": (3.2, 30),
-    "I;16": (6.2, 60),
+    "I;16": (6.2, 45),
     "LA": (8.2, 60),
-    "P": (11.2, 70),
-    "RGB": (10.2, 75),
-    "RGBA": (12.2, 100),
+    "P": (11.2, 45),
+    "RGB": (10.2, 45),
+    "RGBA": (12.2, 75),
     "CMYK": (12.2, 115),
     "420": (1.57, 0),  # halved colors
     "420 alpha": (1.93, 0),
@@ -63,6 +63,7 @@ _MODES: dict[str, tuple[float, float]] = {  # the first two; of HEIC: bytes for 
     "444 alpha": (3.2, 0),
 }
 _OTHER_MODE = (14.2, 120)
+_CONVERTED = 60  # nanoseconds of a pixel, of converting colors
 _SCAN_TIME = 2  # nanoseconds of a pixel and a scan of a JPEG
 
 
@@ -84,7 +85,9 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
 
 
-def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float, mode: str = "") -> Cost:
+def unpacking(
+    kind: str, data: bytes, size: tuple[int, int], pixel: float, mode: str = "", *, converted: bool = False
+) -> Cost:
     """Return what it takes to unpack a picture, row by row where its format allows that.
 
     Args:
@@ -93,12 +96,13 @@ def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float, mode:
         size: Width and height in pixels.
         pixel: Bytes of a pixel as it is unpacked.
         mode: What Pillow calls its bands; of HEIC "444", or "420" with halved colors, and " alpha".
+        converted: Whether its colors are converted when the tensor is made, besides CMYK.
     """
     pixels, file_bytes = size[0] * size[1], len(data)
     of_pixel, time, byte_time, file_time = _COSTS[_row(kind, data)]
     of_mode, mode_time = _MODES.get(mode, _OTHER_MODE)
     memory = (of_pixel + of_mode * (pixel if kind == "heic" else 1)) * pixels
-    time += pixel * byte_time + mode_time
+    time += pixel * byte_time + mode_time + _CONVERTED * converted
     if kind == "jpeg":
         coefficients, scans = jpeg.kept(data)
         memory += 2 * coefficients * pixels
@@ -113,7 +117,7 @@ def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float, mode:
     elif kind in ("heic", "avif"):
         file_bytes = bmff.coded_bytes(data)
     elif kind == "jpeg2000":  # unpacked with 4 bytes of a sample, which are then copied
-        memory = (5 * pixel + 4) * pixels
+        memory = (4 + (2 if mode in ("L", "I;16") else 5) * pixel) * pixels
     copies = 2 if kind in ("jpeg", "tiff") else 3 if kind == "pnm" and data[1:2] in b"123" else 1
     return Cost(memory + copies * len(data) + _AT_LEAST, (time * pixels + file_time * file_bytes) / 1e9)
 

@@ -31,6 +31,7 @@ _PILLOW = {  # format -> module and class; no other plugin of Pillow is ever rea
 }
 RARE = (*_PILLOW.keys() - {"tiff"}, "heic", "pnm")
 _YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925  # a color space, and compressions, of a TIFF
+_PLAIN_BMP = 56  # bytes of the longest header that states no colors
 _KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
@@ -88,7 +89,9 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
     check_size(*picture.size, label, limits)
     lost = _is_deep(kind, data) and picture.mode != "I;16"
     pixel = len(picture.getbands()) * (2 if lost or picture.mode == "I;16" else 1)
-    check_cost(unpacking(kind, data, picture.size, pixel, picture.mode), label, limits)
+    converted = "icc_profile" in picture.info or (kind == "bmp" and data[14] > _PLAIN_BMP)
+    cost = unpacking(kind, data, picture.size, pixel, picture.mode, converted=converted)
+    check_cost(cost, label, limits)
     picture.load()
     check_size(*picture.size, label, limits)
     image = from_pil(picture)

@@ -251,8 +251,8 @@ def strips(image: pyvips.Image, width: int, height: int) -> Iterator[tuple[slice
 def resized_values(image: pyvips.Image, width: int, height: int, kernel: str) -> npt.NDArray[np.float32]:
     """Return the values of an image at another size, (H, W, bands).
 
-    libvips chooses the pieces that it computes by how the image is made; which pixel `nearest` takes where two
-    are equally near depends on them. So these are always the same here.
+    libvips chooses the pieces that it computes by how the image is made; which pixel `nearest` takes where
+    two are equally near depends on them. So these are always the same here.
     """
     image = resized(image.cast("float"), width, height, kernel)
     if kernel == "nearest":
