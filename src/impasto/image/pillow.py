@@ -11,7 +11,7 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
-from impasto.image.containers import pnm, tiff
+from impasto.image.containers import pnm, psd, tiff
 from impasto.image.guards import check_cost, check_size, convert_pillow_errors
 from impasto.image.headers import unpacking
 from impasto.image.metadata import FileInfo
@@ -94,11 +94,25 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
     check_cost(cost, label, limits)
     picture.load()
     check_size(*picture.size, label, limits)
-    image = from_pil(picture)
+    image, notes = from_pil(picture), list[str]()
+    if kind == "psd":
+        image, notes = _without_selections(image, data)
+    if lost:
+        notes.append("its samples of more than 8 bits are read as 8 bits")
     described = metadata.described(data) if kind == "tiff" else b""
     bits = 8 if image.format == "uchar" else 16
-    notes = (f"{label}: its samples of more than 8 bits are read as 8 bits",) if lost else ()
-    return image, FileInfo(bits, dpi=pil_dpi(picture), notes=notes, exif=described)
+    said = tuple(f"{label}: {note}" for note in notes)
+    return image, FileInfo(bits, dpi=pil_dpi(picture), notes=said, exif=described)
+
+
+def _without_selections(image: pyvips.Image, data: bytes) -> tuple[pyvips.Image, list[str]]:
+    """Return a PSD without a channel that Pillow takes for alpha wrongly, and notes on unused channels."""
+    colors, others, transparent = psd.channels(data)
+    alpha = colors == 3 and image.bands == 4
+    if alpha and not transparent:
+        image, alpha = image.extract_band(0, n=3), False
+    unused = others - alpha
+    return image, [f"its further channels ({unused}) are not used"] if unused else []
 
 
 def _is_deep(kind: str, data: bytes) -> bool:
