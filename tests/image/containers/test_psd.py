@@ -44,6 +44,14 @@ def test_alpha_is_what_a_negative_number_of_layers_states(mode, count, layers, b
         assert np.array_equal(array, planes[:bands].transpose(1, 2, 0))
 
 
+def test_the_smallest_one_and_a_block_without_layers() -> None:
+    one = np.full((1, 1, 1), 7, np.uint8)
+    assert Picture.open(file(1, one, None)).array().tolist() == [[[7, 7, 7]]]
+    data = bytearray(file(3, np.zeros((4, 6, 8), np.uint8), -1))
+    data[38:42] = bytes(4)  # the layers have no bytes: what follows is not their number
+    assert psd.channels(bytes(data)) == (3, 1, False)
+
+
 def test_a_damaged_head() -> None:
     data = file(3, np.zeros((4, 6, 8), np.uint8), -1)
     assert psd.channels(data) == (3, 1, True)

@@ -22,9 +22,9 @@ def channels(data: bytes) -> tuple[int, int, bool]:
         at = 26
         for _ in range(2):  # the palette, and resources such as the profile
             at += 4 + struct.unpack_from(">I", data, at)[0]
-        size, of_layers = struct.unpack_from(">II", data, at)
-        layers = struct.unpack_from(">h", data, at + 8)[0] if size >= 6 and of_layers >= 2 else 0
+        size = struct.unpack_from(">I", data, at)[0]
+        listed, layers = struct.unpack_from(">Ih", data, at + 4) if size >= 6 else (0, 0)
     except struct.error as error:
         raise ValueError("its head is damaged") from error
     colors = _COLORS.get(mode, 1)
-    return colors, max(0, count - colors), layers < 0
+    return colors, max(0, count - colors), listed > 0 > layers
