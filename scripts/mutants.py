@@ -329,10 +329,10 @@ MUTANTS = (
     ),
     Mutant(
         "the program's own cache of libvips",
-        "image/libvips.py",
+        "system/libvips.py",
         "            pyvips.cache_set_max(most)\n",
         "            pass\n",
-        ("tests/image/test_libvips.py",),
+        ("tests/system/test_libvips.py",),
         "last_block",
     ),
     Mutant(

@@ -15,8 +15,8 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from impasto.errors import PictureError
-from impasto.image import libvips
 from impasto.image.picture import Picture
+from impasto.system import libvips
 from reference.files import PHOTO_XMP, UNDO, camera_exif, pil_bytes, quadrants
 
 

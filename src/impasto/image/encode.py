@@ -16,12 +16,13 @@ import pyvips
 
 from impasto.config.output import Metadata, Output
 from impasto.errors import ImpastoError, InputError, OutputError, PictureError
-from impasto.image import libvips, xmp
 from impasto.image import metadata as metadata_module
+from impasto.image import xmp
 from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, over_white, quantized
 from impasto.messages import did_you_mean, printable
+from impasto.system import libvips
 from impasto.system.files import MEANT, WRITABLE
 
 DEEP = (".png", ".tif")  # can hold 16 bits

@@ -17,8 +17,8 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
-from impasto.image import libvips
 from impasto.messages import printable
+from impasto.system import libvips
 from impasto.system.process import refuse_fork
 
 _BYTES, _SECONDS = 1.2e9, 10.0  # that opening a picture takes at most under the default limit of pixels

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyvips
 
 from impasto.errors import PictureError
-from impasto.image import libvips
+from impasto.system import libvips
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,9 +14,10 @@ import pyvips
 from PIL import Image
 
 from impasto.errors import PictureError
-from impasto.image import libvips, pixels
+from impasto.image import pixels
 from impasto.image.guards import convert_pillow_errors
 from impasto.image.picture import Picture
+from impasto.system import libvips
 from reference.files import pil_bytes
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 4), np.uint8)
