@@ -26,8 +26,9 @@ from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
 from impasto.inputs.shared import Shared
 from impasto.losses.build import build_losses, layers_of
-from impasto.losses.objective import Objective, load_network
+from impasto.losses.objective import DTYPES, Objective, load_network
 from impasto.network import layers
+from impasto.network.convolution import Direct
 from impasto.network.layers import LAYERS
 from impasto.network.weights.load import load
 from impasto.optim.evaluation import Evaluation
@@ -105,12 +106,14 @@ def ratio(many: Sequence[float], few: Sequence[float]) -> float:
 # --- one evaluation, one step --------------------------------------------------------------------
 
 
-def objective(job: OutputPlan, precision: str) -> tuple[Objective, Tensor, Tensor, str]:
+def objective(
+    job: OutputPlan, precision: str, kernels: str = "auto"
+) -> tuple[Objective, Tensor, Tensor, str]:
     """Return impasto's objective, a canvas for timing, the photo, and the precision decided."""
     settings = Settings(**contenders.impasto_settings(job, {}))
-    runtime = runtime_module.resolve(
-        Runtime.model_validate({"threads": job.threads, "precision": precision}), settings
-    )
+    values = {"threads": job.threads, "precision": precision, "kernels": kernels}
+    runtime = runtime_module.resolve(Runtime.model_validate(values), settings)
+    runtime = runtime_module.with_kernels(runtime, load(None), layers_of(settings, ()))
     inputs = open_inputs(job.photo, job.style, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
     network = load_network(load(None), settings, runtime, Shared(0))
@@ -121,16 +124,43 @@ def objective(job: OutputPlan, precision: str) -> tuple[Objective, Tensor, Tenso
     return bound, canvas, photo, runtime.precision
 
 
+def convolutions(width: int, height: int, precision: str) -> Callable[[], None]:
+    """Return what computes the bare convolutions of one evaluation by torch, on random numbers."""
+    parts, dtype, made = {part.name: part for part in layers.parts(width, height)}, DTYPES[precision], []
+    incoming = 3
+    for name in LAYERS[: LAYERS.index(LAST)]:
+        if name.startswith("conv"):
+            part, weight = parts[name], load(None)[f"{name}.weight"].to(dtype)
+            x, gradient = (
+                torch.rand(1, channels, part.height, part.width)
+                .to(dtype)
+                .contiguous(memory_format=torch.channels_last)
+                for channels in (incoming, part.channels)
+            )
+            made.append((Direct(weight, weight[:, 0, 0, 0].clone(), "zero"), x, gradient))
+            incoming = part.channels
+
+    def compute() -> None:
+        for convolution, x, gradient in made:
+            convolution.forward(x, rectify=False)
+            convolution.backward(gradient)
+
+    return compute
+
+
 def evaluation(job: OutputPlan, rounds: int) -> Tables:
     """Return the seconds of loss and gradient, the machine's peak, and the share of it that is used."""
-    with hardware.threads(job.threads):
+    with hardware.threads(job.threads), torch.no_grad():
         resolved, canvas, _, precision = objective(job, job.precision)
         ours = {f"impasto, {precision}": (resolved, precision)}
+        for kernels in ("direct", "winograd"):
+            ours[f"--kernels {kernels}, {precision}"] = objective(job, precision, kernels)[0], precision
         if precision != "fp32":
             ours["impasto, fp32"] = (objective(job, "fp32")[0], "fp32")
         loss = plain.objective(plain.read(str(job.photo)), plain.read(str(job.style)), plain.load_weights())
         leaf = (canvas * 255).requires_grad_(True)
 
+        @torch.enable_grad()
         def theirs() -> Tensor:
             leaf.grad = None
             value = loss(leaf)
@@ -142,8 +172,13 @@ def evaluation(job: OutputPlan, rounds: int) -> Tables:
             for name, (one, _) in ours.items()
         }
         called["plain, fp32"] = functools.partial(_seconds, theirs)
+        bare = f"bare convolutions, {precision}"
+        called[bare] = functools.partial(
+            _seconds, convolutions(canvas.shape[-1], canvas.shape[-2], precision)
+        )
         values = {name: sum(one(canvas).parts.values()) for name, (one, _) in ours.items()}
         values["plain, fp32"] = theirs().item()
+        in_turn(called, 1)  # what is made on first use
         spent, limits = in_turn(called, rounds), peaks()
     count = operations(canvas.shape[-1], canvas.shape[-2])
     rows = []
@@ -154,9 +189,10 @@ def evaluation(job: OutputPlan, rounds: int) -> Tables:
                 "one evaluation": name,
                 "seconds": middle,
                 "plain / this": ratio(spent["plain, fp32"], seconds),
+                "this / bare convolutions": ratio(seconds, spent[bare]),
                 "GFLOP/s": total / middle / 1e9,
                 "share of peak": total / middle / limits[name.rpartition(" ")[2]][1],
-                "loss": values[name],
+                "loss": values.get(name, ""),
             }
         )
     counted: Rows = [{"operations": name, "GFLOP": value / 1e9} for name, value in count.items()]

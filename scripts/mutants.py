@@ -328,6 +328,14 @@ MUTANTS = (
         "limit",
     ),
     Mutant(
+        "the program's own cache of libvips",
+        "system/libvips.py",
+        "            pyvips.cache_set_max(most)\n",
+        "            pass\n",
+        ("tests/system/test_libvips.py",),
+        "last_block",
+    ),
+    Mutant(
         "limit of frames",
         "image/headers.py",
         "    if frames(kind, data, limits.max_frames) > limits.max_frames:\n",

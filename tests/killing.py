@@ -35,7 +35,7 @@ from impasto.optim.evaluation import Evaluation
 from impasto.transfer.callbacks import checkpoint_file, checkpoint_folder, checkpoints
 
 PLANS = {  # flags of a run that takes some tenths of a second
-    "real": ["--size", "48", "--min-size", "32", "--evaluations", "6"],
+    "real": ["--size", "48", "--min-size", "32", "--evaluations", "6", "--kernels", "direct"],
     "narrow": ["--size", "48", "--min-size", "24", "--evaluations", "8"],
     "stub": ["--size", "32", "--min-size", "16", "--evaluations", "12"],
 }

@@ -59,14 +59,14 @@ def test_the_contracts_on_imports_hold() -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_settings_know_of_the_network_only_the_names_of_its_layers() -> None:
+def test_settings_know_of_the_network_only_the_names_of_layers_and_kernels() -> None:
     known = {
         there
         for here, others in IMPORTS.items()
         for there in others
         if here.startswith("config.") and there.startswith("network")
     }
-    assert known == {"network.layers"}
+    assert known == {"network.kernels", "network.layers"}
 
 
 def test_packages_are_neither_tiny_nor_large() -> None:

@@ -18,6 +18,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import ImpastoError, NumericalError
+from impasto.network.kernels import WAYS
 from impasto.network.layers import LAYERS, smallest_edge
 from impasto.system import hardware
 from impasto.transfer.callbacks import strength
@@ -70,6 +71,8 @@ def drawn(draw: Draw, name: str, field: FieldInfo, layers: Sequence[str] = LAYER
         if len(kinds) < len(get_args(kind)) and name != "evaluations" and draw.random() < 0.3:
             return None
         (kind,) = kinds
+    if name == "kernels":
+        return str(draw.choice(WAYS))
     if get_origin(kind) is Literal:
         return get_args(kind)[draw.integers(len(get_args(kind)))]
     if kind is bool:

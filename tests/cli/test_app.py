@@ -407,6 +407,16 @@ def test_pictures_of_the_photos_folder_are_not_taken_for_paintings(capsys, folde
     assert files() == before
 
 
+@pytest.mark.parametrize(
+    ("photo", "files"), [("photos", "photos/*.png"), ("./photos/", "./photos/*.png"), ("o d", "'o d'/*.jpg")]
+)
+def test_a_folder_as_the_photo_is_answered_with_the_loop(capsys, folders, photo, files):
+    Path("o d").mkdir()
+    Path("o d", "a.jpg").touch()
+    line = said_of(capsys, photo, "paintings/a.png", code=ExitCode.USAGE).err
+    assert f'for photo in {files}; do impasto "$photo" paintings/a.png; done' in line
+
+
 def test_the_explicit_form_and_lists_for_each_painting_say_that_they_are_meant(capsys, folders):
     paintings = ["photos/2.png", "photos/3.png"]
     flags = [word for name in paintings for word in ("--style", name)]

@@ -96,7 +96,7 @@ STYLIZE = [
     (f"{P} --like gaty", USAGE, "gaty", "gatys"),
     (f"{P} --weights vgg19-orignal", WEIGHTS, "vgg19-orignal", "Did you mean vgg19-original"),
     (f"{P} --weights none.pth", WEIGHTS, "none.pth does not exist", "check the path"),
-    (f"{P} --weights a-folder", WEIGHTS, "a-folder is a folder", "give one file"),
+    (f"{P} --weights a-folder", WEIGHTS, "a-folder is a folder", "give one file: weights"),
     (f"{P} --weights text.jpg", WEIGHTS, "text.jpg is not a file of weights", "give a .pth"),
     (f"{P} --device tpu", USAGE, "tpu", "auto, cpu, cuda"),
     (f"{P} --device cuda:99", USAGE, "cuda:99", "this machine has"),
@@ -166,7 +166,32 @@ STYLIZE = [
     ("missing.png painting.png", USAGE, "missing.png does not exist", "check the path"),
     ("photo.png missing.png", USAGE, "missing.png does not exist", "check the path"),
     ("'' painting.png", USAGE, "is empty ('')", "check the path"),
-    ("a-folder painting.png", USAGE, "a-folder is a folder", "give one file"),
+    (
+        "a-folder painting.png",
+        USAGE,
+        "a-folder is a folder; give one file of it as the photo",
+        'paint all of it: for photo in a-folder/*; do impasto "$photo" painting.png; done',
+    ),
+    ("a-folder/ --style painting.png", USAGE, "a-folder/ is a folder", "in a-folder/*; do"),
+    ("estimate a-folder painting.png", USAGE, "a-folder is a folder", "in a-folder/*; do"),
+    ("grid a-folder painting.png --vary seed=1,2", USAGE, "a-folder is a folder", "in a-folder/*; do"),
+    ("a-folder", USAGE, "a-folder is a folder", "give one file of it as the photo"),
+    (f"{P} --mask a-folder", USAGE, "a-folder is a folder", "give one file: a picture"),
+    (f"{P} --source-mask a-folder", USAGE, "a-folder is a folder", "give one file: a picture"),
+    (f"{P} --protect a-folder", USAGE, "a-folder is a folder", "give one file: a picture"),
+    (f"{P} --segments a-folder", USAGE, "a-folder is a folder", "give one file: a picture"),
+    (
+        f"{P} --init picture --init-picture a-folder",
+        USAGE,
+        "a-folder is a folder",
+        "give one file: a picture",
+    ),
+    (f"{P} --settings a-folder", USAGE, "a-folder is a folder", "give one file: settings"),
+    ("photo.png empty-folder", USAGE, "the folder empty-folder", "a style needs at least one"),
+    ("weights import a-folder", WEIGHTS, "a-folder is a folder", "give one file: weights"),
+    ("report a-folder", USAGE, "a-folder is a folder", "give one file: a picture or a recipe"),
+    ("show a-folder", USAGE, "a-folder is a folder", "give one file: a picture or a recipe"),
+    ("experiment a-folder painting.png", USAGE, "a-folder is a folder", "give one file: a picture"),
     ("text.jpg painting.png", USAGE, "text.jpg", "give|export"),
     ("empty.png painting.png", USAGE, "empty.png is empty", "give another file"),
     ("photo.png -", USAGE, "only the photo", "standard input"),
@@ -230,7 +255,7 @@ COMMANDS = [
     ("report photo.png", USAGE, "photo.png holds no recipe", "made by impasto"),
     ("report photo.png --quik", USAGE, "--quik", "Did you mean --quick?"),
     ("reproduce", USAGE, "PICTURE is missing", "--help"),
-    ("reproduce a-folder", USAGE, "a-folder is a folder", "give one file"),
+    ("reproduce a-folder", USAGE, "a-folder is a folder", "give one file: a picture or a recipe"),
     (f"reproduce {LONG}.png", USAGE, "xxx.png: file name too long", "check the path"),
     ("reproduce photo.png", USAGE, "photo.png holds no recipe", "made by impasto"),
     ("show", USAGE, "FILE is missing", "--help"),
@@ -270,7 +295,7 @@ COMMANDS = [
     ("weights import text.jpg --name a/b", USAGE, "'a/b'", "use letters, digits"),
     ("resume nosuch.checkpoint", USAGE, "nosuch.checkpoint: no such file", "give the FILE that"),
     ("resume photo.png", USAGE, "photo.png is cut off or damaged", "give the FILE that"),
-    ("resume a-folder", USAGE, "a-folder is a folder", "give one file"),
+    ("resume a-folder", USAGE, "a-folder is a folder", "give one file: a checkpoint"),
     ("resume photo.png --size 64", USAGE, "--size", "Did you mean|--help"),
     ("layers --costs 0", USAGE, "not 0", "1 to 30000"),
     ("layers --costs x", USAGE, "not 'x'", "whole number"),
@@ -294,6 +319,7 @@ def folder(tmp_path, monkeypatch):
         pixels = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
         pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(f"./{name}")
     Path("a-folder").mkdir()
+    Path("empty-folder").mkdir()
     Path("a-folder", "x").touch()
     Path("text.jpg").write_text("not a picture at all\n")
     Path("empty.png").touch()

@@ -79,3 +79,11 @@ def test_a_recipe_from_before_partial_windows_repeats_its_picture() -> None:
     assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "count"
     del values["settings"]["partial_windows"]
     assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "drop"
+
+
+def test_a_recipe_from_before_kernels_repeats_its_picture() -> None:
+    values = json.loads(recipe().to_json())
+    values["runtime"]["kernels"] = "512-512=direct"
+    assert Recipe.from_json(json.dumps(values)).runtime.kernels == "512-512=direct"
+    del values["runtime"]["kernels"]
+    assert Recipe.from_json(json.dumps(values)).runtime.kernels == "winograd"

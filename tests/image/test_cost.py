@@ -19,6 +19,7 @@ from impasto.errors import PictureError
 from impasto.image import guards
 from impasto.image.containers import bmff, jpeg
 from impasto.image.guards import Cost, check_cost
+from impasto.image.headers import unpacking
 from impasto.image.picture import Picture
 from reference.files import pil_bytes
 
@@ -160,6 +161,51 @@ def test_what_takes_more_is_refused_before_it_is_unpacked(name) -> None:
     words = r"^a takes about \S+ GB of memory and \d+ s to open; 1.2 GB and 10 s are allowed; make it smaller"
     with pytest.raises(PictureError, match=words):
         Picture.open(LIMITED[name], name="a")
+
+
+LARGEST = [  # format, first bytes, bytes of a pixel, mode, and of the file; megapixels as in docs/files.md
+    ("tga", b"", 1, "L", 1, 200),
+    ("sgi", b"", 1, "L", 1, 200),
+    ("psd", b"", 1, "L", 1, 200),
+    ("tga", b"", 2, "LA", 0, 139),
+    ("psd", b"", 1, "P", 0, 101),
+    ("tga", b"", 3, "RGB", 0, 111),
+    ("sgi", b"", 4, "RGBA", 0, 93),
+    ("psd", b"", 4, "CMYK", 0, 86),
+    ("psd", b"", 3, "LAB", 0, 80),
+    ("bmp", b"BM".ljust(30, b"\0") + b"\0", 3, "RGB", 0, 111),
+    ("bmp", b"BM".ljust(30, b"\0") + b"\1", 1, "P", 0, 32),
+    ("bmp", b"BM".ljust(30, b"\0") + b"\2", 1, "P", 0.15, 29),
+    ("jpeg2000", b"", 1, "L", 0, 181),
+    ("jpeg2000", b"", 2, "I;16", 0, 105),
+    ("jpeg2000", b"", 3, "RGB", 0, 60),
+    ("jpeg2000", b"", 4, "RGBA", 0, 47),
+    ("qoi", b"", 3, "RGB", 0, 111),
+    ("qoi", b"", 3, "RGB", 1, 4.8),
+    ("pnm", b"P1", 1, "", 1, 200),
+    ("pnm", b"P2", 1, "", 2, 100),
+    ("pnm", b"P3", 3, "", 10.7, 18.7),
+    ("pnm", b"P4", 1, "", 0.125, 202),
+    ("pnm", b"P5", 1, "", 1, 200),
+    ("pnm", b"P5", 1, "", 2, 100),
+    ("pnm", b"P6", 3, "", 6, 33.3),
+    ("pnm", b"Pf", 1, "", 4, 46),
+    ("pnm", b"PF", 3, "", 12, 16.6),
+]
+
+
+@pytest.mark.parametrize(("kind", "head", "pixel", "mode", "of_file", "most"), LARGEST)
+def test_the_largest_that_opens(kind, head, pixel, mode, of_file, most) -> None:
+    """By the estimate, which is what was measured, and up to a quarter more."""
+
+    class File(bytes):
+        def __len__(self) -> int:
+            return int(of_file * most * 1e6)
+
+    cost = unpacking(kind, File(head), (1000, int(1000 * most)), pixel, mode)
+    check_cost(cost, "a", Input())
+    whole = most >= 200 or of_file * most >= 199  # by the limits of pixels and of the file's bytes
+    assert max(cost.bytes / guards._BYTES, cost.seconds / guards._SECONDS) > (0.3 if whole else 0.97)
 
 
 def test_the_limit_that_is_said_is_enough(monkeypatch) -> None:

@@ -66,7 +66,7 @@ def test_readers_are_named_and_never_guess():
             if called.endswith(guessing) and not named:
                 wrong.append(f"{path.name}: {called}")
     assert wrong == []
-    assert {*decode._LOADERS, *pillow._PILLOW, "heic"} == set(FORMATS)
+    assert {*decode._LOADERS, *pillow._PILLOW, "heic", "pnm"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("at", [1, 2, 16, 17])

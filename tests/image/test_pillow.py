@@ -174,3 +174,22 @@ def test_a_damaged_tiff_is_quiet(capfd):
             Picture.open(damaged)
     os.write(2, b"")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("array", [RGB, GREY])
+def test_samples_that_lose_their_lower_bits_are_said(array):
+    """Pillow reads SGI of 16 bits, and colors of JPEG 2000 of more than 8, as 8 bits."""
+    picture = Picture.open(pil_bytes(np.ascontiguousarray(array), "SGI", bpc=2), name="a.sgi")
+    assert np.array_equal(picture.array(), shown(array))
+    assert picture.notes == ("a.sgi: its samples of more than 8 bits are read as 8 bits",)
+    assert Picture.open(pil_bytes(np.ascontiguousarray(array), "SGI")).notes == ()
+
+
+def test_colors_of_16_bits_in_a_jpeg_2000_are_said():
+    data = bytearray(pil_bytes(np.ascontiguousarray(RGB), "JPEG2000", irreversible=False, no_jp2=True))
+    assert Picture.open(bytes(data)).notes == ()
+    for place in (42, 45, 48):  # the precision that the header states for each
+        data[place] = 15
+    assert Picture.open(bytes(data), name="a").notes == (
+        "a: its samples of more than 8 bits are read as 8 bits",
+    )

@@ -11,6 +11,7 @@ from impasto.losses.objective import Objective
 from impasto.losses.smoothness import TotalVariation, total_variation
 from impasto.network.tiles import Window
 from impasto.network.vgg import VGG19
+from impasto.system import hardware
 
 TWO = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, -1.0], [2.0, 1.0]]]])  # (1, 2, 2, 2)
 
@@ -126,6 +127,23 @@ def test_gram_forgets_where_pixels_are(seed: int, height: int, width: int) -> No
     order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
     shuffled = features.flatten(2)[:, :, order].reshape(1, 4, width, height)
     torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (32, 64), (64, 64), (70, 61), (260, 131)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_gram_in_chunks_of_bfloat16(monkeypatch, size, batch) -> None:
+    """Where bf16 is fast: products of chunks are rounded to bf16, 2^-9 of each number at most."""
+    generator = torch.Generator().manual_seed(0)
+    features = (torch.randn(batch, 24, *size, generator=generator) + 0.5).relu().to(torch.bfloat16)
+    features = features.contiguous(memory_format=torch.channels_last)
+    exact = features.double().flatten(2) @ features.double().flatten(2).transpose(1, 2)
+    plain = gram_matrix(features)
+    monkeypatch.setattr(hardware, "fast_at_bf16", lambda device: True)
+    found = gram_matrix(features)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, plain)
+    assert (found - exact).norm() < 0.002 * exact.norm()
+    assert torch.equal(found, found.transpose(1, 2))
 
 
 def test_gram_of_bfloat16_is_summed_in_float32() -> None:

@@ -2,10 +2,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from impasto.network.convolution import Direct, fold, pad
+from impasto.network import convolution
+from impasto.network.backprop import FeatureExtractor
+from impasto.network.convolution import Direct, Fused, can_fuse, fold, pad
+from impasto.network.vgg import VGG19, narrow_weights
 from impasto.network.winograd import Winograd
 
 PADDINGS = ["zero", "reflect", "replicate"]
+FUSES = pytest.mark.skipif(not can_fuse(torch.float32), reason="torch has no fused convolution here")
 
 
 def layer(incoming: int, outgoing: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,7 +28,7 @@ def assert_near(found, expected) -> None:
     assert (found - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("way", [Direct, Winograd])
+@pytest.mark.parametrize("way", [Direct, pytest.param(Fused, marks=FUSES), Winograd])
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(16, 24), (17, 22), (3, 5), (1, 7), (6, 1), (1, 1), (70, 33)])
 def test_forward_and_back_equal_autograd(way, padding, size, monkeypatch) -> None:
@@ -79,3 +83,33 @@ def test_in_bf16_the_rounding_stays_under_two_percent(padding) -> None:
     for one, other in zip(found, wanted, strict=True):
         assert one.dtype == torch.bfloat16
         assert (one.double() - other).norm() < 0.02 * other.norm()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_convolution_pointwise'"),
+        RuntimeError("not built with oneDNN"),
+        NotImplementedError("no kernel"),
+        None,
+    ],
+)
+def test_without_the_operator_or_where_it_is_wrong_nothing_is_fused(monkeypatch, broken) -> None:
+    def convolved(x, kernels, bias, border, after):
+        if broken is not None:
+            raise broken
+        return torch.zeros(1, kernels.shape[0], *x.shape[-2:]).contiguous(memory_format=torch.channels_last)
+
+    monkeypatch.setattr(convolution, "_convolved", convolved)
+    can_fuse.cache_clear()
+    try:
+        assert not can_fuse(torch.float32)
+        network = VGG19(narrow_weights())
+        image = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+        plain, fused = (
+            FeatureExtractor(network, choice=choice).forward(image, ["relu2_1"]).features["relu2_1"]
+            for choice in ("direct", "fused")
+        )
+        assert torch.equal(plain, fused)
+    finally:
+        can_fuse.cache_clear()

@@ -329,25 +329,25 @@ def test_a_folder_of_somebody_else(tmp_path):
 
 def test_read_whole(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
-    assert read_whole(tmp_path / "a", 3) == b"abc"
+    assert read_whole(tmp_path / "a", 3, "a picture") == b"abc"
     with pytest.raises(InputError, match="larger than"):
-        read_whole(tmp_path / "a", 2)
+        read_whole(tmp_path / "a", 2, "a picture")
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
     for name, words in (
         ("empty", "is empty"),
         ("pipe", "not an ordinary file"),
         ("gone", "does not exist"),
-        (".", "is a folder"),
+        (".", "is a folder; give one file: a picture"),
         ("a\0b", "cannot read"),
         ("x" * 300, "cannot read"),
         ("a/b", "cannot read"),
     ):
         with pytest.raises(InputError, match=words) as error:
-            read_whole(tmp_path / name, 100)
+            read_whole(tmp_path / name, 100, "a picture")
         one_line(error)
     with pytest.raises(InputError, match="not an ordinary file"):
-        read_whole("/dev/zero", 100)
+        read_whole("/dev/zero", 100, "a picture")
 
 
 def test_check_length():

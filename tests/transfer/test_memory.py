@@ -1,12 +1,10 @@
 from itertools import pairwise
 
 import pytest
-import torch
 
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.inputs.pyramid import Scale
-from impasto.network.backprop import WIDE
 from impasto.transfer import memory as memory_module
 from impasto.transfer.memory import feature_bytes, memory, plan, slowdown, smaller
 
@@ -33,11 +31,6 @@ def test_kernels_counted_by_hand() -> None:
     assert memory_module.kernels([], "bf16") == memory_module.kernels(["relu1_2"], "bf16") == 0
     assert memory_module.kernels(["relu2_2"], "bf16") == 36 * 2 * (64 * 128 + 128 * 128)
     assert memory_module.kernels(["relu2_2"], "fp32") == 36 * 4 * 128 * 128
-
-
-def test_the_planner_knows_where_winograd_is_used() -> None:
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        assert memory_module.NARROWEST[precision] == WIDE[dtype]
 
 
 def test_memory_grows_with_what_it_is_made_of() -> None:

@@ -144,7 +144,7 @@ def _stem(name: str) -> str:
 def read(name: str, limits: Input) -> tuple[str, bytes]:
     """Return an input's name for messages and all its bytes; `-` is standard input."""
     if name != "-":
-        return ("pipe" if is_pipe(name) else Path(name).name), read_whole(name, limits.max_bytes)
+        return ("pipe" if is_pipe(name) else Path(name).name), read_whole(name, limits.max_bytes, "a picture")
     data = sys.stdin.buffer.read(limits.max_bytes + 1)
     check_length(data, limits.max_bytes, "standard input")
     return "stdin", data

@@ -1,5 +1,6 @@
 """Checks of flags that need no file and no torch: numbers, suffixes, and flags that do not go together."""
 
+import contextlib
 import os
 import shlex
 from collections.abc import Collection, Sequence
@@ -57,6 +58,8 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
         InputError: There is none, more than the photo comes from standard input, or names after the first
             photo may be photos, or the picture to write.
     """
+    if os.path.isdir(content):  # noqa: PTH112
+        _refuse_folder(content, flags.style or styles)
     if flags.style:
         if styles:
             more = printable(styles[0])
@@ -80,6 +83,20 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
     if not any(lists) and max(len(flags.mask), len(flags.source_mask)) < 2:
         _check_folder(content, styles)
     return tuple(styles)
+
+
+def _refuse_folder(content: str, styles: Sequence[str]) -> None:
+    """Refuse a folder as the photo, as in `impasto photos painting.jpg`, and say how to paint all of it."""
+    suffixes = set[str]()
+    with contextlib.suppress(OSError):  # it cannot be listed
+        names = os.listdir(content)  # noqa: PTH208
+        suffixes = {Path(name).suffix for name in names if not name.startswith(".")}
+    files = f"{shlex.quote(printable(content).rstrip('/'))}/*"
+    if len(suffixes) == 1 and (suffix := suffixes.pop()):
+        files += shlex.quote(suffix)
+    painting = " ".join(shlex.quote(printable(name)) for name in styles)
+    all_of_it = f", or paint all of it: {loop(files, painting)}" if painting else ""
+    raise InputError(f"{printable(content)} is a folder; give one file of it as the photo{all_of_it}")
 
 
 def _check_folder(content: str, styles: Sequence[str]) -> None:

@@ -185,7 +185,7 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     Raises:
         InputError: It cannot be read, or holds no settings.
     """
-    if Path(path).suffix.lower() == ".toml":
+    if Path(path).suffix.lower() == ".toml" or Path(path).is_dir():  # that is refused there
         return settings_file.read_file(path)
     recipe = read_recipe(path)
     return SettingsFile(

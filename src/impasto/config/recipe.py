@@ -138,9 +138,10 @@ class Recipe(Model):
     @classmethod
     def _as_it_was(cls, values: Any) -> Any:
         """Give a recipe from before a setting the value that repeats its picture, not the default."""
-        settings = values.get("settings") if isinstance(values, dict) else None
-        if isinstance(settings, dict) and "partial_windows" not in settings:
-            values = {**values, "settings": {**settings, "partial_windows": "drop"}}
+        before = {"settings": ("partial_windows", "drop"), "runtime": ("kernels", "winograd")}
+        for part, (name, value) in before.items() if isinstance(values, dict) else ():
+            if isinstance(values.get(part), dict) and name not in values[part]:
+                values = {**values, part: {**values[part], name: value}}
         return values
 
     @property

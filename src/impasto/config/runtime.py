@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from impasto.config.model import BYTES, LARGEST_EDGE, SECONDS, Model, option, parse_quantity
+from impasto.network.kernels import parse
 
 SMALLEST = 1_000_000  # bytes of a memory limit below which a number without a unit is none
 
@@ -26,6 +27,12 @@ class Runtime(Model):
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "Number format in the network; auto takes bf16 where it is fast.", "Machine"
+    )
+    kernels: str = option(
+        "auto",
+        "auto, direct or winograd: how convolutions are computed on the processor; auto takes what is "
+        "measured to be fastest.",
+        "Machine",
     )
     memory_limit: int | None = option(
         None, "Memory for the whole program, such as 4GB. Default: what is free.", "Machine", ge=1
@@ -58,6 +65,13 @@ class Runtime(Model):
         "Store curvature and the photo's features in 16 bits. Default: with bf16, or if memory is short.",
         "Machine",
     )
+
+    @field_validator("kernels")
+    @classmethod
+    def _check_kernels(cls, value: str) -> str:
+        if value != "auto":
+            parse(value)
+        return value
 
     @field_validator("memory_limit", mode="before")
     @classmethod

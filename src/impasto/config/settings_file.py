@@ -114,7 +114,7 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
         SettingsError: It is not TOML, or one of its tables is not a table.
     """
     label = printable(path)
-    return parse(read_whole(path, LARGEST_FILE), label)
+    return parse(read_whole(path, LARGEST_FILE, "settings"), label)
 
 
 def parse(data: bytes, label: str) -> SettingsFile:

@@ -22,6 +22,7 @@ from impasto.image.guards import detail
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import TOP, over_white, quantized
 from impasto.messages import did_you_mean, printable
+from impasto.system import libvips
 from impasto.system.files import MEANT, WRITABLE
 
 DEEP = (".png", ".tif")  # can hold 16 bits
@@ -39,6 +40,7 @@ _KEEP = {"exif": 1, "xmp": 2, "iptc": 4, "icc": 8}  # libvips' flags
 _log = logging.getLogger(__name__)
 
 
+@libvips.used()
 def encode(
     image: pyvips.Image,
     info: FileInfo,

@@ -4,9 +4,7 @@ with convert_errors("cat.jpg"):
     image = pyvips.Operation.call("jpegload_buffer", data)
 """
 
-import atexit
 import contextlib
-import functools
 import logging
 import math
 import os
@@ -14,19 +12,19 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyvips
 
 from impasto.config.limits import Input
 from impasto.errors import ImpastoError, InputError, PictureError, ResourceError
 from impasto.messages import printable
+from impasto.system import libvips
 from impasto.system.process import refuse_fork
 
 _BYTES, _SECONDS = 1.2e9, 10.0  # that opening a picture takes at most under the default limit of pixels
 
 _log = logging.getLogger(__name__)
-_stderr_lock = threading.RLock()  # one thread at a time may redirect standard error
+_quiet_lock = threading.RLock()  # one thread at a time may change warnings, and redirect standard error
 
 
 def check_size(width: int, height: int, label: str, limits: Input) -> None:
@@ -84,11 +82,10 @@ def convert_errors(label: str) -> Iterator[None]:
     What a library says goes to the log, which the command line shows with `-v`.
     """
     refuse_fork()
-    _handle_log()
-    pyvips.cache_set_max(0)  # it would keep pictures that are no longer used
     pyvips.vips_lib.vips_error_clear()  # else a refusal would carry what was said of another file
     try:
-        yield
+        with libvips.used():
+            yield
     except (pyvips.Error, UnicodeError) as error:
         raise _damaged(label, detail(error)) from error
     except MemoryError as error:
@@ -101,8 +98,7 @@ def convert_errors(label: str) -> Iterator[None]:
 def convert_pillow_errors(label: str) -> Iterator[None]:
     """Do the same for Pillow and pi-heif, which raise nearly anything on damaged files, and warn."""
     try:
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")
+        with _quiet():
             yield
     except (ImpastoError, MemoryError, pyvips.Error):
         raise
@@ -114,9 +110,17 @@ def convert_pillow_errors(label: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Ignore warnings, in one thread at a time: else the filters of another would be set back too late."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Discard what C libraries below Pillow, such as libtiff, write to standard error."""
-    with _stderr_lock, contextlib.ExitStack() as after:
+    """Discard warnings, and what C libraries below Pillow, such as libtiff, write to standard error."""
+    with without_warnings(), contextlib.ExitStack() as after:
         with contextlib.suppress(OSError):  # without a standard error there is nothing to discard
             saved = os.dup(2)
             after.callback(os.close, saved)
@@ -125,28 +129,6 @@ def _quiet() -> Iterator[None]:
             os.dup2(null, 2)
             after.callback(os.dup2, saved, 2)
         yield
-
-
-@functools.cache
-def _handle_log() -> Any:
-    """Send libvips' log to the logger of pyvips, whatever bytes are in it.
-
-    pyvips' own handler fails on texts of damaged files that are not UTF-8, and cffi prints that traceback to
-    the terminal. GLib calls the handler that was set last. The cache keeps the callback alive.
-    """
-    flags = pyvips.GLogLevelFlags
-    levels = flags.LEVEL_TO_LOGGER
-    log = logging.getLogger("pyvips")
-
-    def handle(domain: Any, level: int, message: Any, data: Any) -> None:
-        text = b"" if message == pyvips.ffi.NULL else pyvips.ffi.string(message)
-        log.log(levels.get(level, logging.WARNING), "VIPS: %s", text.decode("utf-8", "replace"))
-
-    callback = pyvips.ffi.callback("GLogFunc", handle)
-    mask = sum(levels) | flags.FLAG_FATAL | flags.FLAG_RECURSION
-    handler = pyvips.glib_lib.g_log_set_handler(b"VIPS", mask, callback, pyvips.ffi.NULL)
-    atexit.register(pyvips.glib_lib.g_log_remove_handler, b"VIPS", handler)
-    return callback
 
 
 def _damaged(label: str, why: str) -> PictureError:

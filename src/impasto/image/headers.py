@@ -19,10 +19,10 @@ from impasto.image.guards import Cost, check_size
 
 PARTS = {"tiff": "pages", "heic": "images", "jpeg": "pictures"}  # names for messages; else frames
 _STEP = 65_536  # bytes unpacked at once, to be counted
-_WIDTH, _LENGTH, _ROWS, _COMPRESSION = 322, 323, 278, 259  # tags of a TIFF; the first two of a tile
 _SLOW = {34925: 40, 50001: 15}  # nanoseconds of a byte of LZMA and WebP in a TIFF
 _AT_LEAST = 60e6  # bytes of buffers that any file takes
-# At most: bytes and nanoseconds of a pixel; nanoseconds of a byte of it as unpacked, and of the file.
+# At most: bytes and nanoseconds of a pixel; nanoseconds of a byte of it as unpacked, and of the file. What
+# Pillow and pi-heif unpack takes what its mode takes besides; that includes a small tensor made of it.
 _COSTS: dict[str, tuple[float, float, float, float]] = {
     "jpeg": (0.0, 6, 2, 30),
     "png": (0.0, 0, 5, 12),
@@ -31,15 +31,39 @@ _COSTS: dict[str, tuple[float, float, float, float]] = {
     "webp": (5.2, 35, 0, 60),
     "avif": (13.9, 70, 0, 60),
     "heic": (0.0, 10, 5, 200),
-    "bmp": (0.0, 30, 4, 4),
-    "jpeg2000": (0.0, 70, 5, 180),
-    "pnm": (0.0, 30, 4, 4),
-    "tga": (0.0, 30, 4, 4),
-    "qoi": (0.0, 30, 4, 1_400),
-    "sgi": (0.0, 30, 4, 4),
-    "psd": (0.0, 60, 8, 4),
+    "bmp": (0.0, 0, 0, 4),
+    "RLE": (0.0, 260, 0, 260),  # a compressed BMP, which Pillow reads without C
+    "jpeg2000": (0.0, 0, 25, 180),
+    "tga": (0.0, 0, 0, 4),
+    "qoi": (0.0, 0, 0, 2_000),  # the same
+    "sgi": (0.0, 0, 0, 4),
+    "psd": (0.0, 0, 0, 4),
+    "P1": (1.1, 30, 0, 5),  # PNM, by its first bytes
+    "P2": (2.2, 25, 0, 20),
+    "P3": (6.6, 30, 0, 20),
+    "P4": (2.2, 30, 0, 4),
+    "P5": (2.2, 35, 0, 4),
+    "P6": (6.2, 40, 0, 4),
+    "Pf": (20.4, 60, 0, 4),
+    "PF": (39.4, 120, 0, 4),
 }
-_BY_PYTHON = {"pnm": 250, "bmp": 400}  # nanoseconds of a byte where Pillow reads them without C: ASCII, RLE
+_MODES: dict[str, tuple[float, float]] = {  # the first two; of HEIC: bytes for one as unpacked
+    "": (0.0, 0),
+    "1": (4.1, 30),
+    "L": (3.2, 30),
+    "I;16": (6.2, 45),
+    "LA": (8.2, 60),
+    "P": (11.2, 45),
+    "RGB": (10.2, 45),
+    "RGBA": (12.2, 75),
+    "CMYK": (12.2, 115),
+    "420": (1.57, 0),  # halved colors
+    "420 alpha": (1.93, 0),
+    "444": (3.2, 0),
+    "444 alpha": (3.2, 0),
+}
+_OTHER_MODE = (14.2, 120)
+_CONVERTED = 60  # nanoseconds of a pixel, of converting colors
 _SCAN_TIME = 2  # nanoseconds of a pixel and a scan of a JPEG
 
 
@@ -61,7 +85,9 @@ def check_headers(kind: str, data: bytes, label: str, limits: Input) -> None:
         raise PictureError(f"{many} (--max-frames); give a picture of its own")
 
 
-def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float) -> Cost:
+def unpacking(
+    kind: str, data: bytes, size: tuple[int, int], pixel: float, mode: str = "", *, converted: bool = False
+) -> Cost:
     """Return what it takes to unpack a picture, row by row where its format allows that.
 
     Args:
@@ -69,11 +95,14 @@ def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float) -> Co
         data: The whole file.
         size: Width and height in pixels.
         pixel: Bytes of a pixel as it is unpacked.
+        mode: What Pillow calls its bands; of HEIC "444", or "420" with halved colors, and " alpha".
+        converted: Whether its colors are converted when the tensor is made, besides CMYK.
     """
     pixels, file_bytes = size[0] * size[1], len(data)
-    of_pixel, time, byte_time, file_time = _COSTS[kind]
-    memory = of_pixel * pixels
-    time += pixel * byte_time
+    of_pixel, time, byte_time, file_time = _COSTS[_row(kind, data)]
+    of_mode, mode_time = _MODES.get(mode, _OTHER_MODE)
+    memory = (of_pixel + of_mode * (pixel if kind == "heic" else 1)) * pixels
+    time += pixel * byte_time + mode_time + _CONVERTED * converted
     if kind == "jpeg":
         coefficients, scans = jpeg.kept(data)
         memory += 2 * coefficients * pixels
@@ -82,15 +111,22 @@ def unpacking(kind: str, data: bytes, size: tuple[int, int], pixel: float) -> Co
         memory += pixel * pixels
         time += pixel * byte_time
     elif kind == "tiff" and (first := next(tiff.directories(data), None)):
-        rows = first.first(_LENGTH) or min(first.first(_ROWS, size[1]), size[1])
-        memory += pixel * max(size[0], first.first(_WIDTH)) * rows
-        time = max(time, pixel * _SLOW.get(first.first(_COMPRESSION), 0))
+        width, rows = first.block(size)
+        memory += pixel * width * rows
+        time = max(time, pixel * _SLOW.get(first.compression, 0))
     elif kind in ("heic", "avif"):
         file_bytes = bmff.coded_bytes(data)
-    elif (kind == "pnm" and data[1:2] in b"123") or (kind == "bmp" and data[30:31] in b"\1\2"):
-        file_time = _BY_PYTHON[kind]
-    copies = 2 if kind in ("jpeg", "tiff") else 1  # which may be changed before they are unpacked
+    elif kind == "jpeg2000":  # unpacked with 4 bytes of a sample, which are then copied
+        memory = (4 + (2 if mode in ("L", "I;16") else 5) * pixel) * pixels
+    copies = 2 if kind in ("jpeg", "tiff") else 3 if kind == "pnm" and data[1:2] in b"123" else 1
     return Cost(memory + copies * len(data) + _AT_LEAST, (time * pixels + file_time * file_bytes) / 1e9)
+
+
+def _row(kind: str, data: bytes) -> str:
+    """Return the row of `_COSTS` for a file."""
+    if kind == "pnm":
+        return data[:2].decode()
+    return "RLE" if kind == "bmp" and data[30:31] in b"\1\2" else kind
 
 
 def frames(kind: str, data: bytes, most: int) -> int:

@@ -11,9 +11,10 @@ import contextlib
 import math
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from impasto.image.guards import without_warnings
 
 DPI = tuple[float, float]  # dots per inch, across and down
 _MARK = b"Exif\0\0"  # before the TIFF structure, in JPEG and in what libvips takes
@@ -140,8 +141,7 @@ def kept(data: bytes, dpi: DPI | None) -> bytes:
 
     old, new = Image.Exif(), Image.Exif()
     try:
-        with warnings.catch_warnings():  # Pillow warns of damage; what it can read is kept
-            warnings.simplefilter("ignore")
+        with without_warnings():  # Pillow warns of damage; what it can read is kept
             old.load(data.removeprefix(_MARK))
             for tag in _DESCRIPTIVE:
                 if tag in old:

@@ -36,7 +36,7 @@ from impasto.image.pixels import (
     Pixels,
     from_array,
     over_white,
-    resized,
+    resized_values,
     shrunk,
     strips,
     to_array,
@@ -100,7 +100,7 @@ class Picture:
         name = name or "<bytes>"
         label, limits = printable(name), limits or Input.from_environment()
         with convert_errors(label):
-            data = source if isinstance(source, bytes) else read_whole(source, limits.max_bytes)
+            data = source if isinstance(source, bytes) else read_whole(source, limits.max_bytes, "a picture")
             check_length(data, limits.max_bytes, label)
             pixels, info = decode(data, label, limits)
         return cls(name, "file", pixels, info, hashlib.sha256(data).hexdigest(), len(data))
@@ -182,8 +182,7 @@ class Picture:
             torch.clamp(values, 0, 1, out=torch.from_numpy(place))
         info = source._info if source is not None else FileInfo()
         info = replace(info, notes=(), xmp=forget(info.xmp))
-        image = pyvips.Image.new_from_array(array, interpretation="srgb")
-        return cls(name, "pixels", Pixels.of(image), info, _page=page)
+        return cls(name, "pixels", Pixels.of_array(array, "srgb"), info, _page=page)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return `array()` for NumPy: `np.asarray(picture)` is (H, W, 3) or (H, W, 4)."""
@@ -191,10 +190,6 @@ class Picture:
             raise ValueError("the pixels of a Picture are always copied; leave out copy=False")
         array = self.array()
         return array if dtype is None else array.astype(dtype)
-
-    @property
-    def _image(self) -> pyvips.Image:
-        return self._pixels.image()
 
     @property
     def nbytes(self) -> int:
@@ -260,9 +255,14 @@ class Picture:
 
     def strips(self, width: int, height: int) -> Iterator[tuple[slice, Tensor]]:
         """Yield `tensor(width, height)` a few rows at a time, as (rows, values of (1, 3, h, W))."""
-        with convert_errors(printable(self.name)):
-            for rows, part in strips(self._image, width, height):
-                yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
+        parts = strips(self._pixels.image(), width, height)
+
+        def following() -> tuple[slice, npt.NDArray[np.float32]] | None:
+            with convert_errors(printable(self.name)):
+                return next(parts, None)
+
+        for rows, part in iter(following, None):
+            yield rows, torch.from_numpy(part).permute(2, 0, 1)[None].clamp_(0, 1)
 
     def alpha(self, width: int | None = None, height: int | None = None) -> Tensor | None:
         """Return alpha as a new (1, 1, H, W) float32 tensor in [0, 1], or None if there is none."""
@@ -276,7 +276,7 @@ class Picture:
         """
         if bits not in (8, 16, None):
             raise InputError(f"bits must be 8 or 16, not {bits}")
-        return to_array(self._image, bits or self.bits)
+        return to_array(self._pixels.image(), bits or self.bits)
 
     def thumbnail(self, edge: int) -> "Picture":
         """Return a copy over white with a long edge of at most `edge` px."""
@@ -311,9 +311,9 @@ class Picture:
             OutputError: The format cannot hold this picture.
         """
         output, suffix = (output or Output()).changed(**changes), with_dot(suffix)
-        page = None if self._page is None else self._page.image()
+        image, page = self._pixels.image(), None if self._page is None else self._page.image()
         name = printable(self.name)
-        return encode(self._image, self._info, suffix, output, recipe=recipe, label=name, page=page)
+        return encode(image, self._info, suffix, output, recipe=recipe, label=name, page=page)
 
     def save(
         self,
@@ -375,15 +375,15 @@ class Picture:
         elif min(width, height) < 1 or max(width, height) > LARGEST_EDGE:
             raise InputError(f"a picture cannot be made {width} x {height} pixels large")
         with convert_errors(printable(self.name)):
-            image = part(self._image)
+            image = part(self._pixels.image())
             if (width, height) == (self.width, self.height):
                 array = image.numpy().reshape(height, width, image.bands)
             else:
                 bands = [image]
                 if self._pixels.streamed:  # one at a time takes a third of the memory
-                    bands = [part(self._image)[band] for band in range(image.bands)]
-                parts = [resized(band.cast("float"), width, height, kernel).numpy() for band in bands]
-                array = np.concatenate([one.reshape(height, width, -1) for one in parts], axis=2)
+                    bands = [part(self._pixels.image())[band] for band in range(image.bands)]
+                parts = [resized_values(band, width, height, kernel) for band in bands]
+                array = np.concatenate(parts, axis=2)
             planes = np.array(array.transpose(2, 0, 1)[None], np.float32, order="C", copy=True)
             planes /= np.float32(TOP[self._pixels.format])
             return torch.from_numpy(planes).clamp_(0, 1)

@@ -4,7 +4,6 @@ image, info = read_rare("bmp", data, "cat.bmp", Input())
 """
 
 import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyvips
 
 from impasto.config.limits import Input
 from impasto.image import metadata
-from impasto.image.containers import tiff
+from impasto.image.containers import pnm, psd, tiff
 from impasto.image.guards import check_cost, check_size, convert_pillow_errors
 from impasto.image.headers import unpacking
 from impasto.image.metadata import FileInfo
@@ -24,27 +23,15 @@ if TYPE_CHECKING:
 _PILLOW = {  # format -> module and class; no other plugin of Pillow is ever reached
     "bmp": ("BmpImagePlugin", "BmpImageFile"),
     "jpeg2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
-    "pnm": ("PpmImagePlugin", "PpmImageFile"),
     "tga": ("TgaImagePlugin", "TgaImageFile"),
     "qoi": ("QoiImagePlugin", "QoiImageFile"),
     "sgi": ("SgiImagePlugin", "SgiImageFile"),
     "psd": ("PsdImagePlugin", "PsdImageFile"),
     "tiff": ("TiffImagePlugin", "TiffImageFile"),
 }
-RARE = (*_PILLOW.keys() - {"tiff"}, "heic")
-_COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE = 259, 262, 284, 322
-_YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925
-_PFM = re.compile(rb"PF\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,20})\s")
-_MODES = {
-    "1": 4.1,
-    "L": 4.1,
-    "P": 11.2,
-    "RGB": 10.2,
-    "RGBA": 12.2,
-    "CMYK": 12.2,
-}  # bytes of a pixel, measured
-_MOST, _OPENJPEG, _PFM_BYTES = 14.2, 4, 40  # the same: of other modes; more of a band of JPEG 2000; of PFM
-_HALVED, _WHOLE, _WITH_ALPHA = 4.7, 9.6, 3  # the same of HEIC: with halved colors, others; more with alpha
+RARE = (*_PILLOW.keys() - {"tiff"}, "heic", "pnm")
+_YCBCR, _OLD_JPEG, _JPEG, _LZMA = 6, 6, 7, 34925  # a color space, and compressions, of a TIFF
+_PLAIN_BMP = 56  # bytes of the longest header that states no colors
 _KNOWN = (0, 1, 2, 3, 5, 8)  # gray, RGB, palette, CMYK, Lab: color spaces libvips knows
 
 
@@ -57,7 +44,7 @@ def read_rare(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips
     with convert_pillow_errors(label):
         if kind == "heic":
             return _heic(data, label, limits)
-        read = _pfm if data.startswith(b"PF") else _pillow
+        read = _pnm if kind == "pnm" else _pillow
         return (*read(kind, data, label, limits), 1)
 
 
@@ -66,10 +53,8 @@ def is_rare_tiff(data: bytes) -> bool:
     first = next(tiff.directories(data), None)
     if first is None:
         return False
-    compression, space = first.first(_COMPRESSION, 1), first.first(_PHOTOMETRIC, -1)
-    planar_tiles = first.first(_PLANAR) == 2 and _TILE in first.entries
-    unknown = space not in _KNOWN and (space, compression) != (_YCBCR, _JPEG)
-    return compression in (_OLD_JPEG, _LZMA) or planar_tiles or unknown
+    unknown = first.space not in _KNOWN and (first.space, first.compression) != (_YCBCR, _JPEG)
+    return first.compression in (_OLD_JPEG, _LZMA) or (first.planar and first.tiled) or unknown
 
 
 def heif_image(data: bytes) -> Any:
@@ -102,31 +87,54 @@ def _pillow(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.I
     reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     picture: Image = reader(io.BytesIO(data))  # not Image.open, which warns of large pictures
     check_size(*picture.size, label, limits)
-    cost = unpacking(kind, data, picture.size, len(picture.getbands()))
-    pixels, unpacked = picture.width * picture.height, _MODES.get(picture.mode, _MOST)
-    if kind == "jpeg2000":
-        unpacked += _OPENJPEG * len(picture.getbands())
-    check_cost(cost.more(pixels, unpacked), label, limits)
+    lost = _is_deep(kind, data) and picture.mode != "I;16"
+    pixel = len(picture.getbands()) * (2 if lost or picture.mode == "I;16" else 1)
+    converted = "icc_profile" in picture.info or (kind == "bmp" and data[14] > _PLAIN_BMP)
+    cost = unpacking(kind, data, picture.size, pixel, picture.mode, converted=converted)
+    check_cost(cost, label, limits)
     picture.load()
     check_size(*picture.size, label, limits)
-    image = from_pil(picture)
+    image, notes = from_pil(picture), list[str]()
+    if kind == "psd":
+        image, notes = _without_selections(image, data)
+    if lost:
+        notes.append("its samples of more than 8 bits are read as 8 bits")
     described = metadata.described(data) if kind == "tiff" else b""
     bits = 8 if image.format == "uchar" else 16
-    return image, FileInfo(bits, dpi=pil_dpi(picture), exif=described)
+    said = tuple(f"{label}: {note}" for note in notes)
+    return image, FileInfo(bits, dpi=pil_dpi(picture), notes=said, exif=described)
 
 
-def _pfm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
-    """Read a PFM, floats in three colors from the bottom up, which Pillow does not read in color."""
-    head = _PFM.match(data)
-    if head is None:
-        raise ValueError("no head of a PFM")
-    width, height = int(head[1]), int(head[2])
-    check_size(width, height, label, limits)
-    check_cost(unpacking(kind, data, (width, height), 12).more(width * height, _PFM_BYTES), label, limits)
-    order = "<f4" if float(head[3]) < 0 else ">f4"
-    values = np.frombuffer(data, order, width * height * 3, head.end())
-    array = np.ascontiguousarray(values.reshape(height, width, 3)[::-1], np.float32)
-    return pyvips.Image.new_from_array(array, interpretation="srgb"), FileInfo(16)
+def _without_selections(image: pyvips.Image, data: bytes) -> tuple[pyvips.Image, list[str]]:
+    """Return a PSD without a channel that Pillow takes for alpha wrongly, and notes on unused channels."""
+    colors, others, transparent = psd.channels(data)
+    alpha = colors == 3 and image.bands == 4
+    if alpha and not transparent:
+        image, alpha = image.extract_band(0, n=3), False
+    unused = others - alpha
+    return image, [f"its further channels ({unused}) are not used"] if unused else []
+
+
+def _is_deep(kind: str, data: bytes) -> bool:
+    """Whether samples of SGI or JPEG 2000 have more than 8 bits, of which Pillow may keep 8."""
+    start = data.find(b"\xff\x4f\xff\x51") if kind == "jpeg2000" else -1
+    precision = data[start + 42 : start + 43] if start >= 0 else b""
+    return (kind == "sgi" and data[3] == 2) or (bool(precision) and precision[0] & 0x7F >= 8)
+
+
+def _pnm(kind: str, data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo]:
+    """Read a PNM or PFM; Pillow would take minutes for some, and make 8 bits of 16 in color."""
+    head = pnm.head_of(data)
+    check_size(head.width, head.height, label, limits)
+    check_cost(unpacking(kind, data, (head.width, head.height), head.bands), label, limits)
+    array = pnm.samples(data, head)
+    deep, gray = array.dtype == np.uint16, head.bands == 1
+    top = 65535 if deep else 255
+    space = ("grey16" if gray else "rgb16") if deep else "b-w" if gray else "srgb"
+    image = pyvips.Image.new_from_array(array, interpretation=space)
+    if array.dtype != np.float32 and head.top != top:
+        image = (image * (top / head.top)).rint().cast(image.format)
+    return image, FileInfo(8 if image.format == "uchar" else 16)
 
 
 def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInfo, int]:
@@ -134,9 +142,8 @@ def _heic(data: bytes, label: str, limits: Input) -> tuple[pyvips.Image, FileInf
     main = heif_image(data)
     check_size(main.size[0], main.size[1], label, limits)
     sample, bands = (1 if main.info["bit_depth"] == 8 else 2), 4 if main.has_alpha else 3
-    cost = unpacking("heic", data, main.size, bands * sample)
-    unpacked = (_HALVED if main.info.get("chroma") == 420 else _WHOLE) + (_WITH_ALPHA if bands == 4 else 0)
-    check_cost(cost.more(main.size[0] * main.size[1], unpacked * sample), label, limits)
+    mode = ("420" if main.info.get("chroma") == 420 else "444") + (" alpha" if bands == 4 else "")
+    check_cost(unpacking("heic", data, main.size, bands * sample, mode), label, limits)
     array = np.asarray(main)
     check_size(array.shape[1], array.shape[0], label, limits)
     bands = 1 if array.ndim == 2 else array.shape[2]

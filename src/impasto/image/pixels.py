@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyvips
 
 from impasto.errors import PictureError
+from impasto.system import libvips
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,17 +59,26 @@ class Pixels:
     @classmethod
     def of(cls, image: pyvips.Image, make: Callable[[], pyvips.Image] | None = None) -> "Pixels":
         """Return the pixels of an image in memory, or of one that `make` unpacks each time."""
-        size, read = (image.width, image.height, image.bands), make or (lambda: image)
+        size, read = (image.width, image.height, image.bands), libvips.used()(make) if make else lambda: image
         return cls(*size, image.format, read, streamed=make is not None)
 
+    @classmethod
+    @libvips.used()
+    def of_array(cls, values: npt.NDArray[Any], interpretation: str) -> "Pixels":
+        """Return the pixels that an array holds."""
+        return cls.of(pyvips.Image.new_from_array(values, interpretation=interpretation))
+
+    @libvips.used()
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (self.image().numpy(), self.image().interpretation)
+        image = self.image()
+        return Pixels.of_array, (image.numpy(), image.interpretation)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the unpacked pixels."""
         return self.width * self.height * self.bands * BYTES[self.format]
 
+    @libvips.used()
     def sha256(self) -> str:
         """Return the hash of the values, which does not depend on their format; see `Picture`."""
         result = hashlib.sha256(f"{self.width}x{self.height}x{self.bands}\n".encode())
@@ -77,11 +87,6 @@ class Pixels:
             part = values[row : row + _ROWS].astype(np.float32) / top
             result.update(np.ascontiguousarray(part, "<f4").data)
         return result.hexdigest()
-
-
-def _unpacked(values: npt.NDArray[Any], interpretation: str) -> Pixels:
-    """Return pixels that were pickled."""
-    return Pixels.of(pyvips.Image.new_from_array(values, interpretation=interpretation))
 
 
 def is_large(image: pyvips.Image, file_bytes: int) -> bool:
@@ -238,15 +243,33 @@ def strips(image: pyvips.Image, width: int, height: int) -> Iterator[tuple[slice
 
     The image is read once, from top to bottom; only a few rows of the resized image are in memory.
     """
-    top, step = TOP[image.format], max(1, _STRIP // width)
-    image = resized(over_white(image).cast("float"), width, height)
-    region = pyvips.Region.new(image)
-    for first in range(0, height, step):
-        rows = slice(first, min(first + step, height))
+    top = TOP[image.format]
+    for rows, values in _fetched(resized(over_white(image).cast("float"), width, height)):
+        yield rows, values / np.float32(top)
+
+
+def resized_values(image: pyvips.Image, width: int, height: int, kernel: str) -> npt.NDArray[np.float32]:
+    """Return the values of an image at another size, (H, W, bands).
+
+    libvips chooses the pieces that it computes by how the image is made; which pixel `nearest` takes where
+    two are equally near depends on them. So these are always the same here.
+    """
+    image = resized(image.cast("float"), width, height, kernel)
+    if kernel == "nearest":
+        return np.concatenate([values for _, values in _fetched(image)])
+    return image.numpy().reshape(height, width, -1)  # type: ignore[no-any-return]
+
+
+def _fetched(image: pyvips.Image) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield (rows, values of (h, W, bands)) of an image of floats, from top to bottom."""
+    region, width, step = pyvips.Region.new(image), image.width, max(1, _STRIP // image.width)
+    for first in range(0, image.height, step):
+        rows = slice(first, min(first + step, image.height))
         values = np.frombuffer(region.fetch(0, first, width, rows.stop - first), np.float32)
-        yield rows, values.reshape(-1, width, image.bands) / np.float32(top)
+        yield rows, values.reshape(-1, width, image.bands)
 
 
+@libvips.used()
 def to_array(image: pyvips.Image, bits: int) -> npt.NDArray[Any]:
     """Return a new (H, W, 3 or 4) array of uint8 or uint16."""
     return np.array(quantized(image, bits).numpy(), copy=True)

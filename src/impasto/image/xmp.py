@@ -66,8 +66,8 @@ _PREFIXES = {  # the usual ones; some programs compare them instead of the names
     "GettyImagesGIFT": "http://xmp.gettyimages.com/gift/1.0/",
     "impasto": NAMESPACE,
 }
-for _prefix, _uri in _PREFIXES.items():
-    Tree.register_namespace(_prefix, _uri)
+_PREFIX_OF = {uri: prefix for prefix, uri in _PREFIXES.items()}
+_XML = "http://www.w3.org/XML/1998/namespace"  # of `xml:lang`; never declared
 _RECIPE = f"{{{NAMESPACE}}}recipe"
 _CODED = f"{{{NAMESPACE}}}base64"  # for text that XML cannot hold
 _CREATOR = f"{{{_XMP}}}CreatorTool"
@@ -203,11 +203,34 @@ def _parsed(packet: bytes) -> Tree.Element:
 
 def _serialize(root: Tree.Element) -> bytes:
     """Return a complete packet in UTF-8."""
+    _prefix(root)
     try:
         body = Tree.tostring(root, encoding="unicode")
     except RecursionError as error:
         raise PictureError("its XMP is nested too deeply; save the picture anew") from error
     return f"{_BEGIN}{body}{_END}".encode()
+
+
+def _prefix(root: Tree.Element) -> None:
+    """Give all names the prefix of their namespace, and declare it at the root.
+
+    `Tree.register_namespace` would do so for the whole process.
+    """
+    used = dict[str, str]()
+
+    def prefixed(name: str) -> str:
+        space, _, local = name.removeprefix("{").rpartition("}")
+        if not space:
+            return name
+        if space == _XML:
+            return f"xml:{local}"
+        return f"{used.setdefault(space, _PREFIX_OF.get(space, f'ns{len(used)}'))}:{local}"
+
+    for element in root.iter():
+        element.tag = prefixed(element.tag)
+        element.attrib = {prefixed(name): value for name, value in element.attrib.items()}
+    declared = sorted((f"xmlns:{prefix}", space) for space, prefix in used.items())
+    root.attrib = {**dict(declared), **root.attrib}
 
 
 def _is_claim(name: str) -> bool:
@@ -240,7 +263,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         InputError: It cannot be read, or holds no recipe of this version.
     """
     label = printable(path)
-    data = read_whole(path, Input.from_environment().max_bytes)
+    data = read_whole(path, Input.from_environment().max_bytes, "a picture or a recipe")
     if data.lstrip()[:1] == b"{":
         return Recipe.from_json(data, label)
     text = recipe_in(data, label)

@@ -20,6 +20,9 @@ from impasto.losses.loss import (
     summed_in,
 )
 from impasto.network.tiles import Window
+from impasto.system import hardware
+
+CHUNK = 2048  # positions of which a product is made in bf16
 
 
 class _Gram(torch.autograd.Function):
@@ -36,7 +39,11 @@ class _Gram(torch.autograd.Function):
         gram = features.new_zeros((*features.shape[:2], features.shape[1]), dtype=torch.float32)
         whole = features.is_contiguous(memory_format=torch.channels_last)
         parts = torch.split(features.flatten(2), STRIP, dim=2) if whole else strips(features)
+        chunked = whole and hardware.fast_at_bf16("cpu")
         for part in parts:
+            if chunked:
+                gram += _in_chunks(part)
+                continue
             flat = part.float().flatten(2)
             gram.baddbmm_(flat, flat.transpose(1, 2))
         return gram
@@ -49,6 +56,21 @@ class _Gram(torch.autograd.Function):
         product = flat @ slope.to(flat.dtype)
         gradient: Tensor = product.transpose(1, 2).reshape(features.shape)
         return gradient
+
+
+def _in_chunks(part: Tensor) -> Tensor:
+    """Return F F^T, (B, C, C), of features (B, C, M) in bf16, channels last, in chunks of positions.
+
+    The products are rounded to bf16, their sum is float32; it is off by less than two thousandths, in norm.
+    """
+    total = part.new_zeros((part.shape[0], part.shape[1], part.shape[1]), dtype=torch.float32)
+    whole = part.shape[2] // CHUNK * CHUNK
+    for piece, length in ((part[..., :whole], CHUNK), (part[..., whole:], part.shape[2] - whole)):
+        if piece.shape[2]:
+            for rows, sums in zip(piece.transpose(1, 2), total, strict=True):  # (M, C) of each picture
+                chunks = rows.unflatten(0, (-1, length))
+                sums += torch.bmm(chunks.transpose(1, 2), chunks).float().sum(0)
+    return total
 
 
 def gram_matrix(features: Tensor) -> Tensor:

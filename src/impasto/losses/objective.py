@@ -43,10 +43,11 @@ def prepare(
     precision: Precision,
     device: str,
     partial_windows: PartialWindows = "count",
+    kernels: str = "winograd",
 ) -> FeatureExtractor:
-    """Return the network on its device, in its number format."""
+    """Return the network on its device, in its number format, with a choice of `network.kernels`."""
     network = VGG19(weights, pooling=pooling, padding=padding, partial_windows=partial_windows).to(device)
-    return FeatureExtractor(network, DTYPES[precision])
+    return FeatureExtractor(network, DTYPES[precision], kernels)
 
 
 def load_network(
@@ -55,9 +56,9 @@ def load_network(
     """Return the network of a run with a resolved `runtime`; runs that share it load it once."""
     precision: Precision = "bf16" if runtime.precision == "bf16" else "fp32"
     pooling, padding, partial = settings.pooling, settings.padding, settings.partial_windows
-    device = runtime.device
+    device, kernels = runtime.device, "winograd" if runtime.kernels == "auto" else runtime.kernels
     return shared.get(
-        (pooling, padding, partial, precision, device),
+        (pooling, padding, partial, precision, device, kernels),
         lambda: prepare(
             weights,
             pooling=pooling,
@@ -65,6 +66,7 @@ def load_network(
             precision=precision,
             device=device,
             partial_windows=partial,
+            kernels=kernels,
         ),
     )
 

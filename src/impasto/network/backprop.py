@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from impasto.network import pooling
-from impasto.network.convolution import Direct
+from impasto.network import kernels, pooling
+from impasto.network.convolution import Direct, Fused, can_fuse
 from impasto.network.layers import LAYERS, check_layer, deepest
 from impasto.network.pooling import Undo
 from impasto.network.vgg import VGG19
@@ -20,21 +20,20 @@ from impasto.network.winograd import Convolution, Winograd, Workspace
 from impasto.system import hardware
 
 AddLossGradients = Callable[[str, Tensor | None], Tensor | None]
-# Channels on the narrower side from which Winograd's transforms save more than they cost; measured.
-WIDE = {torch.float32: 128, torch.bfloat16: 64}
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 class FeatureExtractor:
     """VGG-19 with a forward and a backward pass of its own.
 
-    `dtype` is the number format of features and gradients; None for that of the network's kernels.
+    `dtype` is the number format of features and gradients; None for that of the network's kernels. `choice`
+    is the way of each convolution on the CPU (see `kernels`); other devices have torch's own.
     """
 
-    def __init__(self, network: VGG19, dtype: torch.dtype | None = None) -> None:
-        self.network = network
-        self.dtype = dtype
+    def __init__(self, network: VGG19, dtype: torch.dtype | None = None, choice: str = "winograd") -> None:
+        self.network, self.dtype, self._choice = network, dtype, choice
         self._workspace = Workspace()
-        self._convolutions: dict[str, Convolution] = {}
+        self._convolutions: dict[tuple[str, kernels.Way], Convolution] = {}
 
     @classmethod
     def of(cls, network: "FeatureExtractor | VGG19") -> "FeatureExtractor":
@@ -72,7 +71,7 @@ class FeatureExtractor:
         """Return the output of a group of layers, and the steps of its backward pass, the first one last."""
         first, windows = group[0], self.network.partial_windows
         if len(group) == 3:
-            convolution = self._convolution(first)
+            convolution = self._convolution(first, hidden)
             hidden, undo = pooling.convolved_and_pooled(convolution, hidden, windows, keep=keep)
             return hidden, [undo]
         if first.startswith("pool"):
@@ -81,33 +80,35 @@ class FeatureExtractor:
         if first.startswith("relu"):  # its convolution's own output is used, too
             hidden = hidden.relu()
             return hidden, [pooling.gate(hidden)]
-        convolution = self._convolution(first)
+        convolution = self._convolution(first, hidden)
         hidden = convolution.forward(hidden, rectify=len(group) > 1)
         if len(group) == 1:
             return hidden, [convolution.backward]
         return hidden, [convolution.backward, pooling.gate(hidden)]
 
-    def _convolution(self, name: str) -> Convolution:
-        """Return a convolution, made on first use."""
-        if name not in self._convolutions:
-            kernels, padding = self.network.kernels, self.network.padding
-            weight, bias = (kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
-            dtype = self.dtype or weight.dtype
-            if _wide(weight, dtype):
-                self._convolutions[name] = Winograd(weight, bias, padding, dtype, self._workspace)
+    def _convolution(self, name: str, x: Tensor) -> Convolution:
+        """Return a convolution for features (1, C, H, W), made on first use."""
+        weight, bias = (self.network.kernels[f"{name}/{part}"].detach() for part in ("weight", "bias"))
+        dtype = self.dtype or weight.dtype
+        way = self._way(weight, dtype, x.shape[-2] * x.shape[-1])
+        if (name, way) not in self._convolutions:
+            padding = self.network.padding
+            if way == "winograd":
+                made: Convolution = Winograd(weight, bias, padding, dtype, self._workspace)
             else:
-                self._convolutions[name] = Direct(weight.to(dtype), bias.to(dtype), padding)
+                kind = Fused if way == "fused" else Direct
+                made = kind(weight.to(dtype), bias.to(dtype), padding)
+            self._convolutions[name, way] = made
             hardware.advise_unused(weight)
-        return self._convolutions[name]
+        return self._convolutions[name, way]
 
-
-def _wide(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether Winograd is faster for kernels (D, C, 3, 3)."""
-    enough = WIDE.get(dtype)
-    if enough is None or weight.device.type != "cpu":
-        return False
-    narrow, broad = sorted(weight.shape[:2])
-    return narrow >= enough and broad >= 128  # at 64 to 64 the pictures are still too large
+    def _way(self, weight: Tensor, dtype: torch.dtype, positions: int) -> kernels.Way:
+        """Return the way of a convolution with kernels (D, C, 3, 3)."""
+        if weight.device.type != "cpu" or dtype not in PRECISIONS:
+            return "direct"
+        outgoing, incoming = weight.shape[:2]
+        way = kernels.way(self._choice, incoming, outgoing, positions, PRECISIONS[dtype])
+        return "direct" if way == "fused" and not can_fuse(dtype) else way
 
 
 class ForwardPass:

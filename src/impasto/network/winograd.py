@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from impasto.network.convolution import Direct, Padding, fold, pad
+from impasto.network.convolution import Direct, Fused, Padding, fold, pad
 
 # Lavin and Gray 2015, section 4: Y = A^T [(G g G^T) * (B^T d B)] A, tiles d of 6 x 6 and Y of 4 x 4.
 # Departure: the points are 0, +-r, +-1/r and infinity with r = sqrt(1/2), not 0, +-1, +-2 and infinity. That
@@ -106,7 +106,7 @@ class Winograd:
         return result if border == 1 else fold(result, self._padding)
 
 
-Convolution = Direct | Winograd
+Convolution = Direct | Fused | Winograd
 
 
 def _convolved(

@@ -36,10 +36,15 @@ def is_pipe(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).startswith(("/dev/fd/", "/proc/self/fd/")) or os.fspath(path) == "/dev/stdin"
 
 
-def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
+def read_whole(path: str | os.PathLike[str], limit: int, content: str) -> bytes:
     """Return all bytes of an ordinary file, or of a pipe that the shell opened, `<(program)`.
 
     Named pipes and devices are refused.
+
+    Args:
+        path: Of the file.
+        limit: Bytes of it, at most.
+        content: What it should hold, for the message about a folder, as "a picture".
 
     Raises:
         InputError: It is missing, a folder, a device, empty, larger than `limit` bytes, or
@@ -50,7 +55,7 @@ def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
         raise InputError("the name of a file to read is empty (''); check the path")
     try:
         piped = is_pipe(path) and stat.S_ISFIFO(Path(path).stat().st_mode)
-        size = limit if piped else min(check_ordinary(path).st_size, limit)
+        size = limit if piped else min(check_ordinary(path, content).st_size, limit)
         with Path(path).open("rb") as file:
             data = file.read(size + 1)
     except FileNotFoundError as error:
@@ -73,8 +78,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return the status of a file; refuse what is not an ordinary file.
+def check_ordinary(path: str | os.PathLike[str], content: str) -> os.stat_result:
+    """Return the status of a file that should hold `content`; refuse what is not an ordinary file.
 
     Raises:
         InputError: It is a folder or a device.
@@ -82,7 +87,7 @@ def check_ordinary(path: str | os.PathLike[str]) -> os.stat_result:
     """
     label, info = printable(path), Path(path).stat()
     if stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{label} is a folder; give one file of it")
+        raise InputError(f"{label} is a folder; give one file: {content}")
     if not stat.S_ISREG(info.st_mode):
         raise InputError(f"{label} is not an ordinary file; give one that is")
     return info

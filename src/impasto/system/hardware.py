@@ -24,6 +24,16 @@ _CGROUP_MEMORY = (
 _NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
+def processor() -> str:
+    """Return the name of the processor, as far as the system tells it, and what torch uses of it."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    bf16 = "fast" if fast_at_bf16("cpu") else "slow"
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {bf16} at bf16"
+
+
 def usable_threads() -> int:
     """Return how many processors this process may use, by affinity and the quota of its control group."""
     try:
@@ -35,6 +45,13 @@ def usable_threads() -> int:
         if quota != "max":
             count = min(count, max(1, int(quota) // int(period)))
     return count
+
+
+def seconds_of_others() -> float:
+    """Return the processor seconds that other programs have had so far, to about 0.01 s; for differences."""
+    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    return float(sum(times) - idle - own.user - own.system)
 
 
 def memory() -> int:

@@ -16,6 +16,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.inputs.pyramid import PictureShape, Scale
+from impasto.network.kernels import by_rule
 from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
 from impasto.network.tiles import tiles
 from impasto.system import hardware
@@ -24,7 +25,6 @@ from impasto.transfer.run_state import MOST
 
 PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
-NARROWEST = {"fp32": 128, "bf16": 64}  # channels that come in, from which on Winograd is used
 VECTORS = 5  # canvas, trial, two gradients, direction; float32
 BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
 PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
@@ -141,12 +141,15 @@ def memory(
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:
-    """Return the bytes of the kernels that Winograd's convolutions make: 36 numbers a pair of channels."""
+    """Return the bytes of the kernels that Winograd's convolutions make: 36 numbers a pair of channels.
+
+    By the fixed rule; other ways need less than this.
+    """
     total, incoming = 0, 3
     for layer in LAYERS[: ORDER[deepest(layers)] + 1] if layers else ():
         if layer.startswith("conv"):
             outgoing = CHANNELS[block_of(layer) - 1]
-            if incoming >= NARROWEST[precision] and outgoing >= 128:
+            if by_rule(incoming, outgoing, precision) == "winograd":
                 total += 36 * incoming * outgoing * (2 if precision == "bf16" else 4)
             incoming = outgoing
     return total

@@ -33,6 +33,7 @@ from impasto.transfer import memory
 from impasto.transfer.callbacks.time_budget import time_budget_of
 from impasto.transfer.result import Record, Result, named
 from impasto.transfer.run_state import MOST, RunState
+from impasto.transfer.runtime import with_kernels
 from impasto.transfer.solver import make_solver
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Run:
         self._finest = len(self.schedule) - 1
         self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
+        self.runtime = with_kernels(self.runtime, self.weights, self.layers)
         self.callbacks: Sequence[Callback] = ()
         self.on_part = on_part
         self.canvas: Tensor | None = None

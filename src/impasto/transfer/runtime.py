@@ -1,8 +1,14 @@
-"""`resolve`: every `auto` of a `Runtime` is decided for this machine."""
+"""Every `auto` of a `Runtime` is decided for this machine: `resolve`, and `with_kernels` for a network."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
+from impasto.network import kernel_times
+from impasto.network.layers import LAYERS, ORDER, deepest
 from impasto.system import hardware
 
 
@@ -28,3 +34,17 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
         precision = "bf16" if fast else "fp32"
     threads = runtime.threads or hardware.usable_threads()
     return runtime.changed(device=device, threads=threads, precision=precision)
+
+
+def with_kernels(runtime: Runtime, weights: Mapping[str, Tensor], layers: Sequence[str]) -> Runtime:
+    """Return a resolved runtime with the ways of the convolutions up to the deepest layer decided."""
+    if runtime.kernels != "auto":
+        return runtime
+    if runtime.device != "cpu":
+        return runtime.changed(kernels="direct")
+    read = LAYERS[: ORDER[deepest(layers)] + 1] if layers else ()
+    shapes = [weights[f"{name}.weight"].shape[:2] for name in read if name.startswith("conv")]
+    chosen = kernel_times.choice(
+        [(incoming, outgoing) for outgoing, incoming in shapes], runtime.precision, runtime.threads or 1
+    )
+    return runtime.changed(kernels=chosen)

@@ -1,10 +1,11 @@
 """`impasto layers` and `impasto doctor`: lists the layers, and tells what this machine has.
 
-torch is imported only where the machine is examined. Nothing is written.
+torch is imported only where the machine is examined. Nothing is written but new times of convolutions.
 """
 
 from dataclasses import asdict
 from importlib import metadata
+from itertools import pairwise
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -35,8 +36,8 @@ EXIT_CODES = {
 }
 
 
-def examine() -> dict[str, Any]:
-    """Return all facts, grouped by topic, in types that JSON knows."""
+def examine(*, measure: bool = False) -> dict[str, Any]:
+    """Return all facts, grouped by topic, in types that JSON knows; `measure` times the convolutions anew."""
     from impasto.image import formats
     from impasto.system import files, hardware
     from impasto.transfer.callbacks import checkpoint_folder
@@ -51,6 +52,7 @@ def examine() -> dict[str, Any]:
             "devices": devices,
             "bf16 is fast": {name: hardware.fast_at_bf16(name) for name in devices},
         },
+        "convolutions": _convolutions(measure=measure),
         "weights": _weights(),
         "pictures": {
             "read": formats.READABLE,
@@ -87,6 +89,29 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _convolutions(*, measure: bool) -> dict[str, str]:
+    """Say how fast the ways to compute each convolution are, and which is taken."""
+    from impasto.network import kernel_times, kernels
+    from impasto.system import hardware
+
+    precision, threads = "bf16" if hardware.fast_at_bf16("cpu") else "fp32", hardware.usable_threads()
+    shapes = list(
+        pairwise([3, *(CHANNELS[block_of(name) - 1] for name in LAYERS if name.startswith("conv"))])
+    )
+    found = kernel_times.remembered(precision, threads)
+    if measure:
+        found = kernel_times.times_of(shapes, precision, threads, anew=True)
+    rows = {}
+    for shape in dict.fromkeys(shapes):
+        if times := found.get(shape):
+            size, rates = kernel_times.rates(shape, times)
+            speed = ", ".join(f"{way} {rate:.0f}" for way, rate in rates.items())
+            chosen = kernels.text({shape: kernel_times.steps(shape, times, precision)}).partition("=")[2]
+            rows[f"{shape[0]} to {shape[1]} channels"] = f"{chosen} ({speed} GFLOP/s at {size} positions)"
+    busy = "the machine was busy; measure again later" if measure else "none; impasto doctor --measure"
+    return {"measured with": f"{precision}, {threads} threads", **(rows or {"measured": busy})}
 
 
 def _weights() -> dict[str, str]:
@@ -162,13 +187,14 @@ def _costs(edge: str, *, json: bool) -> int:
     return ExitCode.DONE
 
 
-def doctor(*, json: Switch = False) -> int:
+def doctor(*, measure: Switch = False, json: Switch = False) -> int:
     """Tell what this machine has: versions, devices, weights, limits.
 
     Args:
+        measure: Time the convolutions again; later runs take the fastest way.
         json: Print JSON.
     """
-    facts = examine()
+    facts = examine(measure=measure)
     if json:
         out(dumps(facts))
     else:

@@ -154,7 +154,7 @@ def _tiff(data: bytes) -> Stated | None:
         *(white if len(white) == 2 else SRGB[6:]),
     )
     plain = Space(primaries if is_sensible(primaries) else SRGB)
-    bits = first.first(258)
+    bits = first.bits
     if bits in (8, 16) and len(entries) in (2**bits, 3 * 2**bits):
         bands = entries.reshape(-1, 2**bits).T / 65535
         curve = table(bands if bands.shape[1] == 3 else bands[:, 0])

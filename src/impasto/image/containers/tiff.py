@@ -20,6 +20,7 @@ _KINDS = {  # type of a value -> how struct reads it
 _RATIONAL = (5, 10)
 _REDUCED, _MASK = 1, 4  # flags of the new subfile type
 _NEW_TYPE, _OLD_TYPE, _WIDTH, _HEIGHT, _SPACE, _ORIENTATION = 254, 255, 256, 257, 262, 274
+_COMPRESSION, _PLANAR, _ROWS, _TILE_WIDTH, _TILE_LENGTH = 259, 284, 278, 322, 323
 _BITS, _FORMAT, _SIGNED, _FLOAT = 258, 339, 2, 3
 _READ, _READ_FLOATS = (1, 2, 4, 8, 16, 32), (16, 32)  # bits of a sample
 _SAMPLES, _CHILDREN, _EXTRA = 277, 330, 338
@@ -77,6 +78,36 @@ class Directory:
         """Whether it states that it is a smaller copy, or a mask, of another picture."""
         flags = self.first(_NEW_TYPE) & (_REDUCED | _MASK)
         return bool(flags) or self.first(_OLD_TYPE) == 2 or self.first(_SPACE) == _TRANSPARENCY_MASK
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample."""
+        return self.first(_BITS, 1)
+
+    @property
+    def space(self) -> int:
+        """Its color space (photometric interpretation); -1 if that is missing."""
+        return self.first(_SPACE, -1)
+
+    @property
+    def compression(self) -> int:
+        """By its number in the standard; 1 is none."""
+        return self.first(_COMPRESSION, 1)
+
+    @property
+    def planar(self) -> bool:
+        """Whether each sample has a plane of its own."""
+        return self.first(_PLANAR) == 2
+
+    @property
+    def tiled(self) -> bool:
+        """Whether it has tiles instead of strips."""
+        return _TILE_WIDTH in self.entries
+
+    def block(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return width and height of a row of tiles, or of a strip, in a picture of this size."""
+        rows = self.first(_TILE_LENGTH) or min(self.first(_ROWS, size[1]), size[1])
+        return max(size[0], self.first(_TILE_WIDTH)), rows
 
     @property
     def samples(self) -> int:
@@ -182,7 +213,7 @@ def largest(data: bytes, label: str) -> tuple[bytes, bytes, tuple[str, ...]]:
 
 def _check_samples(directory: Directory, label: str) -> None:
     """Refuse samples that no library here reads as they are meant."""
-    bits, kind = directory.first(_BITS, 1), directory.first(_FORMAT, 1)
+    bits, kind = directory.bits, directory.first(_FORMAT, 1)
     export = "export it with 8 or 16 bits, without a sign"
     if kind == _SIGNED and bits == 8:
         raise PictureError(f"{label} has signed samples of 8 bits; {export}")

@@ -74,7 +74,7 @@ def _head(path: Path, label: str) -> bytes:
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
-            raise WeightsError(f"{label} is a folder; give one file of weights")
+            raise WeightsError(f"{label} is a folder; give one file: weights")
         if not stat.S_ISREG(info.st_mode):
             raise WeightsError(f"{label} is not an ordinary file; give one that is")
         if not info.st_size:

@@ -228,7 +228,7 @@ def read(path: Path) -> Checkpoint:
     """
     shown = printable(path)
     try:
-        check_ordinary(path)
+        check_ordinary(path, "a checkpoint")
         with safe_open(path, "pt") as file:
             said = dict(file.metadata() or {})
             # Copies of our own: on a boundary that fast arithmetic likes, as when they were made.
@@ -258,7 +258,7 @@ def read_header(path: Path) -> CheckpointHeader:
     """
     shown = printable(path)
     try:
-        check_ordinary(path)
+        check_ordinary(path, "a checkpoint")
         with safe_open(path, "pt") as file:
             text = dict(file.metadata() or {}).get(HEAD, "")
     except OSError as error:

@@ -231,5 +231,6 @@ def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, di
         and (recipe.protect.region if recipe.protect else None) == (kept.region if kept else None)
         and (recipe.init_picture.sha256 if recipe.init_picture else None) == start
         and asked.precision in ("auto", recipe.runtime.precision)
+        and asked.kernels in ("auto", recipe.runtime.kernels)
         and (asked.device == "auto" or recipe.runtime.device.startswith(asked.device))
     )
