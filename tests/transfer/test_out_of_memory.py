@@ -18,7 +18,7 @@ from impasto.transfer.callbacks import strength
 from transfer.repeating import repeated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
-GPU = Runtime(device="cuda", threads=1, precision="fp32")
+GPU = Runtime(device="cuda", threads=1, precision="fp32", kernels="direct")
 CPU = GPU.changed(device="cpu")
 BASE = {"size": 64, "min_size": 64, "evaluations": 5}
 
@@ -124,8 +124,11 @@ def test_tiles_that_fit_are_computed_on_the_gpu(gpu, narrow) -> None:
 
 def test_bf16_only_where_the_processor_computes_it(gpu, narrow) -> None:
     gpu(Full("network"))
-    found = paint(narrow, runtime=GPU.changed(precision="auto"))
-    assert (found.recipe.runtime.device, found.recipe.runtime.precision) == ("cpu", "fp32")
+    found = paint(narrow, runtime=Runtime(device="cuda", threads=1))
+    runtime = found.recipe.runtime
+    assert (runtime.device, runtime.precision) == ("cpu", "fp32")
+    assert runtime.kernels not in ("auto", "direct")  # chosen for the processor
+    assert pixels(found) == pixels(again(found, narrow))
 
 
 def test_a_finer_scale_that_does_not_fit(gpu, narrow, caplog) -> None:

@@ -12,6 +12,7 @@ from impasto.system import hardware
 from impasto.transfer import memory
 from impasto.transfer.run import Run
 from impasto.transfer.run_state import RunState
+from impasto.transfer.runtime import with_kernels
 from impasto.transfer.solver import make_solver
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def leave_full_device(run: Run) -> None:
     torch.cuda.empty_cache()
     bf16 = run.runtime.precision == "bf16" and hardware.fast_at_bf16("cpu")
     run.set_runtime(run.unplanned.changed(device="cpu", precision="bf16" if bf16 else "fp32"), plan=True)
+    run.runtime = with_kernels(run.runtime, run.weights, run.layers)
 
 
 def _between_steps(run: Run) -> RunState:
