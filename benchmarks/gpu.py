@@ -7,10 +7,15 @@ For a machine with a GPU that has just been started, where it is to end in under
 table, with the goals beside the figures. With `--device cpu --sizes 64 --race 64 --command 64
 --evaluations 3` it runs anywhere.
 
-Pixels against the CPU, after ten evaluations in fp32 from the photo at 256 px, in 8 bits: at least 99.9 % of
-the values may differ by one level at most. Both compute the same formulas, but add in another order. That is
-1e-6 of a feature, and of some gradients much more, as max pooling and rectification choose; each step then
-begins from other pixels. In bf16 there is no such bound: the final loss is to be within 2 % of fp32's.
+Tolerances against the CPU, in fp32 at 256 px. Both compute the same formulas, but add in another order.
+
+* One evaluation: the loss to 1e-5, the gradient to 0.5 % of its length. Two ways to convolve on the CPU are
+  1e-7 and 0.1 % apart: where two values are nearly equal, max pooling and rectification choose otherwise.
+* The pixels after ten evaluations, in 8 bits: 85 % of the values within one level, as each step begins from
+  what the last one changed. The two ways on the CPU reach 91 %, tiles and the whole picture 99.3 %.
+* The loss after them: 2 %, in bf16 as well. The two ways on the CPU are 0.9 % apart.
+
+The same run twice on the GPU has to give the same pixels, to the byte.
 
 Operations are those of `costs.operations`, multiplications and additions of convolutions and Gram matrices,
 forward and back. The rate is that of square bf16 products, measured here and now.
@@ -19,7 +24,6 @@ forward and back. The rate is that of square bf16 products, measured here and no
 import argparse
 import itertools
 import json
-import math
 import statistics
 import sys
 import tempfile
@@ -48,8 +52,8 @@ from impasto.transfer.runtime import resolve
 HERE = Path(__file__).resolve().parent
 NOISE = 0.2  # in the canvas of timed evaluations, so that no term is zero
 STEPS = 24  # of L-BFGS; the last half is timed, when it keeps all of its pairs
-WITHIN = 0.999  # share of the values that differ by one level of 8 bits at most
-CLOSE = 0.02  # relative difference of the losses in bf16
+LOSS, GRADIENT = 1e-5, 5e-3  # relative differences of an evaluation
+WITHIN, CLOSE = 0.85, 0.02  # after ten: share of values within a level; relative difference of losses
 Rows = list[dict[str, Any]]
 
 
@@ -77,25 +81,29 @@ def matrix_rate(device: str) -> float:
     return 2.0 * edge**3 * products / min(seconds[1:])
 
 
-def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
-    """Return the time of an evaluation and of a step of L-BFGS at a long edge, and the peak memory."""
+def bound(size: int, runtime: Runtime) -> tuple[Objective, torch.Tensor]:
+    """Return the default objective at a long edge, and a canvas with some noise."""
     settings = Settings(size=size, min_size=size)
     photo, painting = (Picture.open(path) for path in pairs()[0])
     height = round(size * photo.height / photo.width)
     photo = Picture.from_tensor(photo.tensor(size, height))  # enlarged where it is smaller
-    runtime = resolve(runtime, settings)
-    cuda = str(runtime.device).startswith("cuda")
     inputs = open_inputs(photo, painting, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
-    if cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     network = load_network(load(None), settings, runtime, Shared(0))
     pictures = inputs.at(scale, runtime.device)
     canvas = start(
         "content", noise=NOISE, seed=0, content=pictures.content, style=pictures.styles[0], picture=None
     )
-    objective = Objective(network, build_losses(network, pictures, settings))
+    return Objective(network, build_losses(network, pictures, settings)), canvas
+
+
+def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
+    """Return the time of an evaluation and of a step of L-BFGS at a long edge, and the peak memory."""
+    cuda = str(runtime.device).startswith("cuda")
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(runtime.device)
+    objective, canvas = bound(size, runtime)
     spent: list[tuple[float, float]] = []
 
     def noted(image: torch.Tensor) -> Evaluation:
@@ -110,11 +118,11 @@ def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
     late = spent[len(spent) // 2 :]
     own = statistics.median(end - begin for begin, end in late)
     whole = statistics.median(b[0] - a[0] for a, b in itertools.pairwise(late))
-    share = sum(operations(scale.width, scale.height).values()) / own / rate
-    name = f"{scale.width} x {scale.height}, {runtime.precision}"
+    share = sum(operations(canvas.shape[-1], canvas.shape[-2]).values()) / own / rate
+    name = f"{canvas.shape[-1]} x {canvas.shape[-2]}, {runtime.precision}"
     goal = ("< 3", own < 0.003) if size == 512 else ("", None)
     part = ("> 25", share > 0.25) if size == 2048 else ("", None)
-    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else "-"
+    peak = torch.cuda.max_memory_allocated(runtime.device) / 1e6 if cuda else "-"
     return [
         row(f"evaluation, {name}", own * 1e3, "ms", *goal),
         row(f"evaluation with its step, {name}", whole * 1e3, "ms"),
@@ -123,42 +131,36 @@ def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
     ]
 
 
-def pixels(device: str, size: int) -> Rows:
-    """Return how far the pixels and losses of short runs are from the CPU's in fp32."""
-    photo, painting = pairs()[0]
+def against_cpu(device: str, size: int) -> Rows:
+    """Return how far an evaluation and short runs are from the CPU's in fp32; see the tolerances above."""
     settings = Settings(size=size, min_size=size, evaluations=10)
 
-    def painted(where: str, precision: str) -> tuple[numpy.ndarray, float]:
-        runtime = Runtime.model_validate({"device": where, "precision": precision})
-        found = stylize(photo, painting, settings, runtime=runtime)
+    def runtime(where: str, precision: str = "fp32") -> Runtime:
+        return Runtime.model_validate({"device": where, "precision": precision, "kernels": "direct"})
+
+    def painted(where: Runtime) -> tuple[numpy.ndarray, float]:
+        found = stylize(*pairs()[0], settings, runtime=where)
         return found.picture.array(8)[..., :3].astype(int), found.recipe.losses["total"]
 
-    expected, loss = painted("cpu", "fp32")
-    got, _ = painted(device, "fp32")
-    twice, _ = painted(device, "fp32")
-    apart = numpy.abs(expected - got)
-    within = float((apart <= 1).mean())
-    fast = hardware.fast_at_bf16(device)  # emulated, it takes minutes
-    off = abs(painted(device, "bf16")[1] / loss - 1) if fast else math.nan
-    same = bool((got == twice).all())
-    return [
-        row(
-            "values within a level of the CPU's, fp32",
-            100 * within,
-            "%",
-            f">= {100 * WITHIN}",
-            within >= WITHIN,
-        ),
-        row("the farthest of them", float(apart.max()), "levels"),
+    with torch_defaults():
+        objectives = [bound(size, resolve(runtime(where), settings)) for where in ("cpu", device)]
+        ours, theirs = (objective(canvas) for objective, canvas in objectives)
+    gradient = (theirs.gradient.cpu() - ours.gradient).norm() / ours.gradient.norm()
+    once = abs(theirs.loss / ours.loss - 1), float(gradient)
+    (expected, loss), (got, other), (twice, _) = (painted(runtime(d)) for d in ("cpu", device, device))
+    within, same = float((numpy.abs(expected - got) <= 1).mean()), bool((got == twice).all())
+    off = abs(other / loss - 1)
+    rows = [
+        row("one evaluation, fp32: its loss off the CPU's", once[0], "", f"< {LOSS:g}", once[0] < LOSS),
+        row("its gradient", once[1], "", f"< {GRADIENT:g}", once[1] < GRADIENT),
+        row("ten: values within a level of the CPU's", within, "", f"> {WITHIN:g}", within > WITHIN),
+        row("their loss off the CPU's", off, "", f"< {CLOSE:g}", off < CLOSE),
         row("the same pixels twice", "yes" if same else "no", "", "yes", same),
-        row(
-            "loss in bf16 against fp32 on the CPU",
-            100 * off if fast else "-",
-            "%",
-            f"< {100 * CLOSE:g}",
-            off < CLOSE if fast else None,
-        ),
     ]
+    if hardware.fast_at_bf16(device):  # emulated, it takes minutes
+        off = abs(painted(runtime(device, "bf16"))[1] / loss - 1)
+        rows.append(row("their loss in bf16", off, "", f"< {CLOSE:g}", off < CLOSE))
+    return rows
 
 
 def race(device: str, size: int, evaluations: int, folder: Path) -> Rows:
@@ -219,8 +221,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     began, sizes = time.perf_counter(), [int(part) for part in options.sizes.split(",")]
-    runtime = Runtime(device=options.device)
-    resolved = resolve(runtime, Settings())
+    resolved = resolve(Runtime(device=options.device), Settings())
     print(
         json.dumps(surroundings(resolved.threads) | {"device": hardware.describe(resolved.device)}),
         flush=True,
@@ -230,13 +231,13 @@ def main() -> None:
         rows = [row("bf16 matrix products", rate / 1e12, "TFLOP/s")]
         for size in sizes:
             try:
-                rows += evaluations(size, runtime, rate)
+                rows += evaluations(size, resolved, rate)
             except Exception as error:
                 if not hardware.no_memory(error):
                     raise
                 rows.append(row(f"{size} px", "memory ran out", ""))
     with tempfile.TemporaryDirectory() as name:
-        rows += pixels(options.device, min(256, *sizes))
+        rows += against_cpu(resolved.device, min(256, *sizes))
         if options.command:
             rows += command(options.device, options.command, options.evaluations, Path(name))
         if options.race:

@@ -63,6 +63,7 @@ class Run:
     """
 
     state: RunState
+    runtime: Runtime
     solver: Solver
     objective: Objective
 
