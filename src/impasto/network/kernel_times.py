@@ -34,6 +34,7 @@ WITHIN = 2.0  # each time counts for so many times as many positions, at most
 SECONDS = 0.5  # that one convolution at one size takes to time, at most
 SHORT = 0.1  # the same where enough rounds take less
 ROUNDS = 6, 40  # at least, at most
+FEWEST = 4  # where these take longer
 APART = 1.2  # medians of the first and the second half, beyond which the machine was busy
 OTHERS = 0.2  # seconds of a processor that other programs take in a second, beyond which it was busy
 GAIN = 1.1  # times as fast as by the fixed rule
@@ -160,8 +161,11 @@ def _rounds(
             convolution.backward(gradient)
             row[name] = time.perf_counter() - start
         rounds.append(row)
-        if time.perf_counter() - began < SHORT and most < ROUNDS[1]:
+        spent = time.perf_counter() - began
+        if spent < SHORT and most < ROUNDS[1]:
             most += 1
+        elif spent > SECONDS and len(rounds) > FEWEST:
+            break
     return rounds[1:]  # without the warm-up
 
 
