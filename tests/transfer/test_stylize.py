@@ -79,7 +79,7 @@ def test_result_history_and_recipe(run, narrow) -> None:
         digest.update(name.encode() + narrow[name].numpy().tobytes())
     assert (recipe.weights, recipe.weights_sha256) == ("given", digest.hexdigest())
     assert recipe.settings == Settings(size=48, evaluations=4, total_variation=3.0)
-    assert recipe.runtime == FP32
+    assert recipe.runtime == FP32.changed(kernels="winograd")
     assert (recipe.impasto, recipe.stopped) == (impasto.__version__, "evaluations")
     assert recipe.reproducible
     assert [(s.width, s.height, s.evaluations) for s in recipe.scales] == [(48, 36, 4)]
