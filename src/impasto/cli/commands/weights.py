@@ -22,6 +22,7 @@ Name = Annotated[str, Parameter(converter=typed_name)]
 app = App(
     name="weights",
     help="List, import, download and verify weights of VGG-19.",
+    help_epilogue="",
     usage="Usage: impasto weights [COMMAND] [OPTIONS]",
     help_flags=ALL_FLAGS,
     help_format="plaintext",
