@@ -18,6 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers, each on a core
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start
     hardware.usable_threads = lambda: 1  # the default of a run
+else:  # not by what else the machine does
+    os.environ.setdefault("OMP_NUM_THREADS", str(hardware.usable_threads()))
 CACHE = Path(tempfile.gettempdir()) / f"impasto-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"
 
 
