@@ -19,8 +19,10 @@ IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers, each on a core
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start
-    hardware.usable_threads = lambda: 1  # the default of a run
-# The same pixels whatever was measured; tests of the measuring take `choice.__wrapped__`.
+    hardware.usable_threads = functools.wraps(hardware.usable_threads)(lambda: 1)  # the default of a run
+else:  # not by what else the machine does
+    os.environ.setdefault("OMP_NUM_THREADS", str(hardware.usable_threads()))
+# The same pixels whatever was measured; tests of such functions themselves take `__wrapped__`.
 kernel_times.choice = functools.wraps(kernel_times.choice)(lambda *arguments: "winograd")
 os.environ["IMPASTO_KERNELS"] = "winograd"  # of commands that tests start
 CACHE = Path(tempfile.gettempdir()) / f"impasto-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"

@@ -16,6 +16,7 @@ from impasto.cli.app import main
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.weights import load as weights_module
+from impasto.network.weights import store
 from impasto.system import app_dirs
 
 # Runs many commands in one process, each given as its arguments between bytes 1, on a narrow network.
@@ -181,7 +182,7 @@ def test_without_a_home_the_weights_are_cached_among_temporary_files(tmp_path, m
     with caplog.at_level(logging.WARNING):
         assert weights_module.load_weights().sha256 == weights.sha256
     assert caplog.text == ""
-    assert (app_dirs.temporary_folder() / weights_module.CACHE_FILE).exists()
+    assert (app_dirs.temporary_folder() / store.packaged_file().name).exists()
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
 
 

@@ -106,9 +106,9 @@ class Clock:
     """Time that passes only where a convolution takes it."""
 
     def __init__(self, monkeypatch) -> None:
-        self.now, self.others = 0.0, 0.0
+        self.now, self.used = 0.0, 0.0
         monkeypatch.setattr(kernel_times.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(hardware, "seconds_of_others", lambda: self.others)
+        monkeypatch.setattr(kernel_times.Load, "others", lambda load: self.used)
         monkeypatch.setattr(kernel_times, "_ways", lambda weight, dtype: self.ways)
         self.ways = {
             "direct": Timed(self, itertools.repeat(0.001)),
@@ -150,9 +150,9 @@ def test_a_busy_machine_is_noticed(monkeypatch) -> None:
 
 def test_other_programs_are_noticed(monkeypatch) -> None:
     clock = Clock(monkeypatch)
-    monkeypatch.setattr(hardware, "seconds_of_others", lambda: 0.5 * clock.now)
+    clock.used = 0.5
     assert kernel_times.measure(SHALLOW, "fp32") is None
-    monkeypatch.setattr(hardware, "seconds_of_others", lambda: 0.1 * clock.now)
+    clock.used = 0.1
     assert kernel_times.measure(SHALLOW, "fp32") is not None
 
 

@@ -1,5 +1,6 @@
 import errno
 import functools
+import hashlib
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import pytest
 from impasto.errors import InputError, OutputError
 from impasto.messages import printable
 from impasto.system import files as module
-from impasto.system.files import check_length, check_target, publish, read_whole
+from impasto.system.files import check_length, check_target, file_sha256, hash_ahead, publish, read_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -360,3 +361,37 @@ def test_printable_is_one_line():
     assert printable("a\nb\x1b[31m\udcff") == r"a\nb\x1b[31m\udcff"
     assert printable("") == "''"
     assert printable("Größe 猫.png") == "Größe 猫.png"
+
+
+def test_a_file_is_hashed_ahead_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "PART", 3)
+    path = tmp_path / "weights"
+    path.write_bytes(b"12345678")
+    expected = file_sha256(path)
+    with monkeypatch.context() as patch:
+        hash_ahead(path)
+        module._ahead[path][0].join()
+        patch.setattr(module.hashlib, "file_digest", lambda *arguments: pytest.fail("read twice"))
+        assert file_sha256(path) == expected
+    assert not module._ahead
+    assert file_sha256(path) == expected
+
+
+def test_what_changed_since_it_was_hashed_is_hashed_again(tmp_path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"12345678")
+    hash_ahead(path)
+    module._ahead[path][0].join()
+    path.write_bytes(b"1234567")
+    assert file_sha256(path) == hashlib.sha256(b"1234567").hexdigest()
+
+
+def test_a_missing_file_is_no_error_before_it_is_needed(tmp_path) -> None:
+    path = tmp_path / "weights"
+    hash_ahead(path)
+    with pytest.raises(FileNotFoundError):
+        file_sha256(path)
+    hash_ahead(path)
+    module._ahead[path][0].join()
+    path.write_bytes(b"1")
+    assert file_sha256(path) == hashlib.sha256(b"1").hexdigest()

@@ -1,3 +1,4 @@
+import math
 import time
 from types import SimpleNamespace
 
@@ -85,3 +86,58 @@ def test_a_recipe_names_the_gpu(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert hardware.describe("cuda:1")["gpu"] == "card of cuda:1, CUDA 13.0, cuDNN 91002"
+
+
+@pytest.fixture
+def eight(monkeypatch):
+    """Eight processors, nothing set by hand, threads that spin, and a convolution that nobody may time."""
+    real = getattr(hardware.usable_threads, "__wrapped__", hardware.usable_threads)
+    monkeypatch.setattr(hardware, "usable_threads", real)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(hardware.load, "quota", lambda: math.inf)
+    monkeypatch.setattr(hardware, "waiting_threads_spin", lambda: True)
+    monkeypatch.setattr(hardware.load, "crowded", lambda threads: True)
+    monkeypatch.setattr(hardware, "convolution_seconds", lambda *counts: pytest.fail("measured"))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("alone", "together", "expected"), [(0.8, 1.0, 1), (1.0, 1.05, 8), (1.0, 0.3, 8)])
+def test_threads_beside_busy_processes(eight, alone, together, expected) -> None:
+    counts = []
+    eight.setattr(hardware, "convolution_seconds", lambda *given: counts.append(given) or [alone, together])
+    assert hardware.threads_to_use() == expected
+    assert counts == [(1, 8)]
+
+
+def test_nothing_is_measured_where_it_cannot_matter(eight, monkeypatch) -> None:
+    with eight.context() as patch:
+        patch.setattr(hardware.load, "crowded", lambda threads: False)
+        assert hardware.threads_to_use() == 8
+    with eight.context() as patch:
+        patch.setattr(hardware, "waiting_threads_spin", lambda: False)
+        assert hardware.threads_to_use() == 8
+    with eight.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "5,2")
+        assert hardware.threads_to_use() == 5
+    with eight.context() as patch:
+        patch.setattr(hardware.load, "quota", lambda: 1.5)
+        assert hardware.threads_to_use() == 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "omp", "expected"),
+    [(math.inf, "", 8), (2.5, "", 2), (0.2, "", 1), (math.inf, "3", 3), (2.5, "6", 2), (math.inf, "many", 8)],
+)
+def test_threads_that_may_compute(eight, quota, omp, expected) -> None:
+    eight.setattr(hardware.load, "quota", lambda: quota)
+    eight.setenv("OMP_NUM_THREADS", omp)
+    assert hardware.usable_threads() == expected
+
+
+def test_a_convolution_is_timed_with_each_number_of_threads(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", (counts := []).append)
+    seconds = hardware.convolution_seconds(1, 2, limit=0, turn=0)
+    assert len(seconds) == 2
+    assert min(seconds) >= 0
+    assert counts == [1, 2, torch.get_num_threads()]

@@ -61,3 +61,12 @@ def test_threads_above_the_processors_are_kept(monkeypatch, caplog) -> None:
 def test_unknown_device_lists_what_exists() -> None:
     with pytest.raises(SettingsError, match=r"device: there is no 'cuda:77'.*cpu"):
         resolve(Runtime(device="cuda:77"), Settings())
+
+
+def test_threads_are_chosen_once_and_kept(monkeypatch) -> None:
+    monkeypatch.setattr(hardware, "threads_to_use", lambda: 3)
+    monkeypatch.setattr(hardware, "usable_threads", lambda: 7)
+    monkeypatch.setattr(hardware, "devices", lambda: ["cuda:0", "cpu"])
+    assert resolve(Runtime(device="cpu"), Settings()).threads == 3
+    assert resolve(Runtime(device="cpu", threads=2), Settings()).threads == 2
+    assert resolve(Runtime(precision="fp32"), Settings()).threads == 7

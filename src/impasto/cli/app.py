@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from cyclopts import (
@@ -24,13 +24,9 @@ from pydantic import ValidationError
 
 from impasto._version import __version__
 from impasto.cli import help
-from impasto.cli.commands import doctor as doctor_command
-from impasto.cli.commands import estimate, experiment, grid, looks, report, reproduce, resume, show
-from impasto.cli.commands import settings as settings_commands
 from impasto.cli.commands import stylize as stylize_command
-from impasto.cli.commands.weights import app as weights_app
 from impasto.cli.console import complain, escape, mute, open_streams, out
-from impasto.cli.flags import DASH, hide_dashes
+from impasto.cli.flags import DASH, hide_dashes, typed_only
 from impasto.cli.run import Interrupted, signals
 from impasto.cli.suggestions import check_single_dashes, flag_hint
 from impasto.cli.watch import json_lines
@@ -73,28 +69,27 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 PLAIN: dict[str, Any] = {"help_epilogue": ""}  # no examples below the help of a command
+PICTURES = "CONTENT STYLE [STYLE ...]"
+COMMANDS = {  # function -> what its help shows behind its name
+    "show:show": "FILE [--json]",
+    "reproduce:reproduce": "PICTURE [OPTIONS]",
+    "resume:resume": "[CHECKPOINT] [OPTIONS]",
+    "report:report": "PICTURE [OPTIONS]",
+    "settings:settings": "[OPTIONS]",
+    "settings:presets": "[NAME] [OPTIONS]",
+    "estimate:estimate": f"{PICTURES} [OPTIONS]",
+    "experiment:experiment": "CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
+    "grid:grid": f"{PICTURES} --vary NAME=VALUES [OPTIONS]",
+    "looks:looks": f"{PICTURES} [OPTIONS]",
+}
 app.default(stylize_command.stylize)
 app.command(stylize_command.stylize, name="stylize")
-app.command(show.show, usage="Usage: impasto show FILE [--json]", **PLAIN)
-app.command(reproduce.reproduce, usage="Usage: impasto reproduce PICTURE [OPTIONS]", **PLAIN)
-app.command(resume.resume, usage="Usage: impasto resume [CHECKPOINT] [OPTIONS]", **PLAIN)
-app.command(report.report, usage="Usage: impasto report PICTURE [OPTIONS]", **PLAIN)
-app.command(settings_commands.settings, usage="Usage: impasto settings [OPTIONS]", **PLAIN)
-app.command(settings_commands.presets, usage="Usage: impasto presets [NAME] [OPTIONS]", **PLAIN)
-app.command(estimate.estimate, usage="Usage: impasto estimate CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
-app.command(
-    experiment.experiment,
-    usage="Usage: impasto experiment CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
-    **PLAIN,
-)
-app.command(
-    grid.grid, usage="Usage: impasto grid CONTENT STYLE [STYLE ...] --vary NAME=VALUES [OPTIONS]", **PLAIN
-)
-app.command(looks.looks, usage="Usage: impasto looks CONTENT STYLE [STYLE ...] [OPTIONS]", **PLAIN)
-weights_app.help_epilogue = ""
-app.command(weights_app)
-app.command(doctor_command.layers, **PLAIN)
-app.command(doctor_command.doctor, **PLAIN)
+for function, arguments in COMMANDS.items():  # the module of a command is imported when it is called
+    usage = f"Usage: impasto {function.partition(':')[2]} {arguments}"
+    app.command(f"impasto.cli.commands.{function}", usage=usage, **PLAIN)
+app.command("impasto.cli.commands.weights:app", name="weights")
+app.command("impasto.cli.commands.doctor:layers", **PLAIN)
+app.command("impasto.cli.commands.doctor:doctor", **PLAIN)
 app.command(stylize_command.demo, **PLAIN)
 
 
@@ -130,11 +125,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             if {*help.FLAGS, *help.ALL_FLAGS} & set(tokens):
                 return _print_help(tokens)
             check_single_dashes(tokens)
-            code = app(hide_dashes(tokens), exit_on_error=False, print_error=False)
+            code = parsed(tokens)()
             sys.stdout.flush()
             return int(code or ExitCode.DONE)
     except BaseException as error:
         return _failed(error)
+
+
+def parsed(tokens: Sequence[str]) -> Callable[[], int | None]:
+    """Return the call of a command that the arguments mean.
+
+    Raises:
+        CycloptsError: They mean none.
+        InputError: A value is not one of its flag.
+    """
+    tokens = hide_dashes(tokens)
+    command = app.parse_commands(tokens)[1][-1].default_command
+    try:
+        with typed_only(command, tokens):
+            call, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError:  # the message is about all flags
+        call, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    return lambda: call(*bound.args, **bound.kwargs)
 
 
 def _failed(error: BaseException) -> int:
@@ -203,6 +215,8 @@ def _print_help(tokens: Sequence[str]) -> int:
     if set(help.ALL_FLAGS) & set(tokens):
         from rich.console import Console
 
+        for name in app:
+            app[name]  # imports the command, for its description
         app.help_print(words, console=Console(width=min(HELP_WIDTH, Console().width)))
     else:
         out(help.short_help(app, words))

@@ -4,9 +4,10 @@ Flags of settings are made from the models `Settings`, `Runtime`, `Output` and `
 this file. A command gets all of them as one `Flags`.
 """
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import Parameter as Plain
 from pathlib import Path
@@ -247,6 +248,30 @@ def takes(parameters: Sequence[Any]) -> Callable[[Callable[..., int]], Callable[
         return call
 
     return decorate
+
+
+@contextlib.contextmanager
+def typed_only(command: Any, tokens: Sequence[str]) -> Iterator[None]:
+    """Hide from the parser, inside the block, the flags of a command that are not among the arguments.
+
+    The parser takes about a millisecond for each flag, typed or not, and `stylize` has 80 of them.
+    """
+    signature = getattr(command, "__signature__", None)  # which `takes` makes
+    if signature is None:
+        yield
+        return
+    typed = {token.partition("=")[0] for token in tokens}
+    typed |= {word.replace("--no-", "--") for word in typed}
+    kept = [
+        item
+        for item in signature.parameters.values()
+        if item.kind is not Plain.KEYWORD_ONLY or typed & set(item.annotation.__metadata__[0].name)
+    ]
+    command.__signature__ = signature.replace(parameters=kept)
+    try:
+        yield
+    finally:
+        command.__signature__ = signature
 
 
 # --- flags that are no settings -------------------------------------------------------------------

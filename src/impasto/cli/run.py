@@ -22,6 +22,7 @@ from impasto.cli.watch import FirstLine, Preview, json_lines
 from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError, Stop
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import save_or_fall_back
+from impasto.system.files import hash_ahead
 
 if TYPE_CHECKING:
     from impasto.image.picture import Picture
@@ -101,6 +102,10 @@ def paint(
     Raises:
         InputError: The format cannot hold a picture of this size.
     """
+    from impasto.network.weights.store import packaged_file
+
+    if resolved.weights is None:
+        hash_ahead(packaged_file())  # while torch is imported
     with open_checkpoints(plan) as checkpoints:
         with show_progress(quiet=plan.quiet, verbose=plan.verbose) as progress:
             for message in messages:

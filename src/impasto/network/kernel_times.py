@@ -26,6 +26,7 @@ from impasto.network.winograd import Convolution, Winograd
 from impasto.system import hardware
 from impasto.system.app_dirs import cache_folder
 from impasto.system.files import publish
+from impasto.system.load import Load
 
 FILE = "kernels.json"
 EDGES = ((8, 16), (16, 32), (32, 64), (64, 128))  # rows and columns at which a convolution is timed
@@ -36,7 +37,7 @@ SHORT = 0.1  # the same where enough rounds take less
 ROUNDS = 6, 40  # at least, at most
 FEWEST = 4  # where these take longer
 APART = 1.2  # medians of the first and the second half, beyond which the machine was busy
-OTHERS = 0.2  # seconds of a processor that other programs take in a second, beyond which it was busy
+OTHERS = 0.2  # processors that other programs use on average, beyond which it was busy
 GAIN = 1.1  # times as fast as by the fixed rule
 NARROW = 32  # channels below which Winograd is not tried
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -81,7 +82,7 @@ def times_of(
 
 def measure(shape: Shape, precision: str) -> list[Times] | None:
     """Return the milliseconds of each way, both passes, at each size; None if the machine is busy."""
-    began, others = time.perf_counter(), hardware.seconds_of_others()
+    load = Load()
     incoming, outgoing = shape
     generator = torch.Generator().manual_seed(0)
     dtype, found = DTYPES[precision], list[Times]()
@@ -106,8 +107,7 @@ def measure(shape: Shape, precision: str) -> list[Times] | None:
                 return None
         found.append({name: 1000 * statistics.median(row[name] for row in rounds) for name in ways})
         last = sum(found[-1].values()) / 1000
-    share = (hardware.seconds_of_others() - others) / (time.perf_counter() - began)
-    return None if share > OTHERS else found
+    return None if load.others() > OTHERS else found
 
 
 def remembered(precision: str, threads: int) -> dict[Shape, Sequence[Times]]:

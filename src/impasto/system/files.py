@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,8 @@ MEANT |= dict.fromkeys((".gif", ".bmp", ".tga", ".apng", ".ppm", ".pnm", ".qoi",
 MEANT |= dict.fromkeys((".heic", ".heif", ".hif", ".avifs"), ".avif")
 MEANT |= dict.fromkeys((".psd", ".dng", ".exr", ".btf", ".tf8", ".raw"), ".tif")
 MAX_BYTES = 200_000_000  # of a file that is read
+PART = 8_000_000  # bytes that are hashed at a time
+_ahead: dict[Path, tuple[threading.Thread, dict[tuple[int, ...], str]]] = {}  # hashes at work
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 
 
@@ -74,8 +77,38 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: It cannot be read.
     """
+    thread, result = _ahead.pop(path, (None, {}))
+    if thread is not None:
+        thread.join()
+        if _stamp(path) in result:  # unchanged since
+            return result[_stamp(path)]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_ahead(path: Path) -> None:
+    """Begin to hash a file in a thread, for the next call of `file_sha256`.
+
+    Large parts are hashed at a time, during which other threads compute.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+            before, whole, part = _stamp(path), hashlib.sha256(), memoryview(bytearray(PART))
+            while count := file.readinto(part):
+                whole.update(part[:count])
+            result[before] = whole.hexdigest()
+
+    result: dict[tuple[int, ...], str] = {}
+    thread = threading.Thread(target=work, daemon=True)
+    _ahead[path] = thread, result
+    thread.start()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what a change of a file changes."""
+    info = path.stat()
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def check_ordinary(path: str | os.PathLike[str], content: str) -> os.stat_result:

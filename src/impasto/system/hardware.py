@@ -14,6 +14,9 @@ import psutil
 import pyvips
 import torch
 
+from impasto.system import load
+from impasto.system.process import waiting_threads_spin
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in malloc.h of glibc
 _PAGEOUT = 21  # of madvise, in mman.h of Linux
 _CGROUP_MEMORY = (
@@ -35,23 +38,49 @@ def processor() -> str:
 
 
 def usable_threads() -> int:
-    """Return how many processors this process may use, by affinity and the quota of its control group."""
+    """Return how many threads may compute: by affinity, quotas of control groups, and `OMP_NUM_THREADS`."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         count = os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    return count
+    return max(1, int(min(count, load.quota(), load.omp_threads() or count)))
 
 
-def seconds_of_others() -> float:
-    """Return the processor seconds that other programs have had so far, to about 0.01 s; for differences."""
-    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    return float(sum(times) - idle - own.user - own.system)
+def threads_to_use() -> int:
+    """Return how many threads a run on the processor takes now: all that may compute, or one.
+
+    All, also beside other busy processes, unless threads that wait spin: then they take from each other what
+    the others leave. There a convolution is timed, and one thread is taken if it is faster by a tenth. What
+    `OMP_NUM_THREADS` sets is not questioned.
+    """
+    usable = usable_threads()
+    if usable == 1 or load.omp_threads() or not waiting_threads_spin() or not load.crowded(usable):
+        return usable
+    alone, together = convolution_seconds(1, usable)
+    return 1 if alone < 0.9 * together else usable
+
+
+def convolution_seconds(*counts: int, limit: float = 0.1, turn: float = 0.01) -> list[float]:
+    """Return the time of a small convolution with each of some numbers of threads, measured now, by turns.
+
+    It takes about `limit` seconds in all. At the sizes of deep layers threads wait for each other most.
+    """
+    image, kernel = torch.ones(1, 64, 32, 32), torch.ones(64, 64, 3, 3)
+    before, began = torch.get_num_threads(), time.perf_counter()
+    runs: list[list[float]] = [[] for _ in counts]
+    try:
+        while not runs[-1] or time.perf_counter() - began < limit:
+            for index, count in enumerate(counts):
+                torch.set_num_threads(count)
+                torch.nn.functional.conv2d(image, kernel, padding=1)  # warms up
+                start, number = time.perf_counter(), 0
+                while time.perf_counter() - start < turn:
+                    torch.nn.functional.conv2d(image, kernel, padding=1)
+                    number += 1
+                runs[index].append((time.perf_counter() - start) / max(1, number))
+    finally:
+        torch.set_num_threads(before)
+    return [sum(seconds) / len(seconds) for seconds in runs]
 
 
 def memory() -> int:

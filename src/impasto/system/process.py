@@ -10,6 +10,7 @@ from impasto.errors import ResourceError
 # Rounds that a thread of GNU's OpenMP waits for others before it sleeps. By default it is a millisecond,
 # which costs other programs, such as a second impasto, half of the processor: see docs/performance.md.
 SPINS = "3000"
+_limited = False  # whether that was set before torch was loaded
 _computed_in: int | None = None  # the process in which pictures were opened or painted first
 
 
@@ -17,8 +18,15 @@ def limit_spinning() -> bool:
     """Let torch's threads sleep soon; without effect once it is loaded. Returns whether it was set."""
     if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         return False
+    global _limited
+    _limited = _limited or "torch" not in sys.modules
     os.environ["GOMP_SPINCOUNT"] = SPINS
     return True
+
+
+def waiting_threads_spin() -> bool:
+    """Whether threads of torch that wait may keep the processor: torch came first, or not GNU's OpenMP."""
+    return sys.platform != "linux" or not (_limited or "GOMP_SPINCOUNT" in os.environ)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     if precision == "auto":
         fast = settings.convention == "mean" and hardware.fast_at_bf16(device)
         precision = "bf16" if fast else "fp32"
-    threads = runtime.threads or hardware.usable_threads()
+    threads = runtime.threads or (hardware.threads_to_use() if device == "cpu" else hardware.usable_threads())
     return runtime.changed(device=device, threads=threads, precision=precision)
 
 

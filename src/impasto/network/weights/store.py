@@ -24,6 +24,7 @@ from impasto.system.files import publish
 
 log = logging.getLogger(__name__)
 
+PACKAGED = "vgg19-original-8bit"  # the name of those that come with impasto
 FAMILIES = ("original", "torchvision")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -57,6 +58,11 @@ class Record:
             for name, value in asdict(self).items()
             if name != "file_sha256"
         }
+
+
+def packaged_file() -> Path:
+    """Return where the packaged weights are cached once they are decoded."""
+    return app_dirs.cache_folder() / f"{PACKAGED}.safetensors"
 
 
 def data_folder() -> Path:
