@@ -138,7 +138,29 @@ def test_times_are_medians_of_both_passes(monkeypatch) -> None:
 def test_large_ones_are_not_timed(monkeypatch) -> None:
     clock = Clock(monkeypatch)
     clock.ways = {"direct": Timed(clock, itertools.repeat(0.006))}
-    assert len(kernel_times.measure(SHALLOW, "fp32")) == 2  # 12 and 24 ms; 4 x 24 in seven rounds is too long
+    assert len(kernel_times.measure(SHALLOW, "fp32")) == 3  # 12, 24, 48 ms; 3 x 48 in five rounds is too long
+
+
+def test_a_hopeless_way_is_timed_once_at_each_size(monkeypatch) -> None:
+    clock = Clock(monkeypatch)
+    slow = Timed(clock, itertools.repeat(0.02))
+    clock.ways["fused"] = slow
+    calls = []
+    monkeypatch.setattr(slow, "backward", lambda gradient: calls.append(gradient.shape[-1]))
+    times = kernel_times.measure(SHALLOW, "fp32")
+    assert calls == [edge for _, edge in kernel_times.EDGES for _ in range(2)]  # the first is a warm-up
+    assert [row["fused"] for row in times] == pytest.approx([20, 40, 80, 160])
+
+
+def test_one_size_says_nothing_of_larger_ones(measured, monkeypatch) -> None:
+    monkeypatch.setitem(TIMES, DEEP, [{"direct": 1.0, "winograd": 2.0}])
+    assert timed_choice([DEEP], "fp32", 2) == "512-512=direct:256:winograd"
+
+
+def test_a_convolution_is_timed_again_once(monkeypatch) -> None:
+    answers = iter([None, TIMES[DEEP], None, None])
+    monkeypatch.setattr(kernel_times, "measure", lambda shape, precision: next(answers))
+    assert timed_choice([DEEP, SHALLOW, (3, 64)], "fp32", 2) == "512-512=fused:256:winograd"
 
 
 def test_a_busy_machine_is_noticed(monkeypatch) -> None:

@@ -36,6 +36,8 @@ SECONDS = 0.5  # that one convolution at one size takes to time, at most
 SHORT = 0.1  # the same where enough rounds take less
 ROUNDS = 6, 40  # at least, at most
 FEWEST = 4  # where these take longer
+HOPELESS = 3.0  # times as long as the fastest, from which a way is not timed further at a size
+GROWTH = 3.0  # of the time from one size to the next, at least
 APART = 1.2  # medians of the first and the second half, beyond which the machine was busy
 OTHERS = 0.2  # processors that other programs use on average, beyond which it was busy
 GAIN = 1.1  # times as fast as by the fixed rule
@@ -70,7 +72,7 @@ def times_of(
         fresh: dict[Shape, Sequence[Times]] = {}
         with hardware.threads(threads), torch.no_grad():
             for shape in missing:
-                times = measure(shape, precision)
+                times = measure(shape, precision) or measure(shape, precision)
                 if times is None:
                     log.info("this machine is busy: convolutions by the fixed rule, timed at a later run")
                     break
@@ -90,7 +92,7 @@ def measure(shape: Shape, precision: str) -> list[Times] | None:
     ways = _ways(weight, dtype)
     last = 0.0
     for rows, columns in EDGES:
-        if 4 * last * (ROUNDS[0] + 1) > SECONDS:  # a warm-up comes first
+        if GROWTH * last * (FEWEST + 1) > SECONDS:  # a warm-up comes first
             break
         x = torch.rand(1, incoming, rows, columns, generator=generator)
         gradient = torch.rand(1, outgoing, rows, columns, generator=generator)
@@ -98,15 +100,14 @@ def measure(shape: Shape, precision: str) -> list[Times] | None:
             tensor.to(dtype).contiguous(memory_format=torch.channels_last) for tensor in (x, gradient)
         )
         rounds = _rounds(ways, x, gradient)
-        halves = len(rounds) // 2
         for name in ways:
-            first, second = (
-                statistics.median(row[name] for row in part) for part in (rounds[:halves], rounds[halves:])
-            )
+            halves = rounds[: len(rounds) // 2], rounds[len(rounds) // 2 :]
+            first, second = (statistics.median(row[name] for row in half) for half in halves)
             if max(first, second) > APART * min(first, second):
                 return None
-        found.append({name: 1000 * statistics.median(row[name] for row in rounds) for name in ways})
-        last = sum(found[-1].values()) / 1000
+        medians = {name: statistics.median(row[name] for row in rounds) for name in ways}
+        last = sum(value for value in medians.values() if value < HOPELESS * min(medians.values()))
+        found.append({name: 1000 * value for name, value in medians.items()})
     return None if load.others() > OTHERS else found
 
 
@@ -150,12 +151,15 @@ def _ways(weight: torch.Tensor, dtype: torch.dtype) -> dict[Way, Convolution]:
 def _rounds(
     ways: Mapping[Way, Convolution], x: torch.Tensor, gradient: torch.Tensor
 ) -> list[dict[str, float]]:
-    """Return the seconds of each way, by turns, in each round."""
+    """Return the seconds of each way, by turns, in each round; a hopeless one is timed once."""
     rounds: list[dict[str, float]] = []
     began, most = time.perf_counter(), ROUNDS[0] + 1
     while len(rounds) < most:
         row: dict[str, float] = {}
         for name, convolution in ways.items():
+            if len(rounds) > 1 and rounds[1][name] > HOPELESS * min(rounds[1].values()):
+                row[name] = rounds[1][name]
+                continue
             start = time.perf_counter()
             convolution.forward(x, rectify=True)
             convolution.backward(gradient)
@@ -177,7 +181,8 @@ def steps(shape: Shape, times: Sequence[Times], precision: str) -> Steps:
         at = {way: _at(rows * columns, way, times) for way in kernels.WAYS if way in times[0]}
         fastest = min(at, key=at.__getitem__)
         default = rule if rule in at else "direct"
-        way = fastest if at[default] > GAIN * at[fastest] else default
+        known = len(times) > 1 or (rows, columns) == EDGES[0]  # one time alone says nothing of larger sizes
+        way = fastest if known and at[default] > GAIN * at[fastest] else default
         limit = math.inf if (rows, columns) == ENDLESS else WITHIN * rows * columns
         if found and found[-1][1] == way:
             found.pop()
@@ -191,7 +196,7 @@ def _at(positions: int, way: Way, times: Sequence[Times]) -> float:
     if positions in sizes:
         return times[sizes.index(positions)][way]
     if len(times) == 1:
-        return times[0][way] * positions / sizes[0]
+        return times[0][way]
     slope = (times[-1][way] - times[-2][way]) / (sizes[-1] - sizes[-2])
     return times[-1][way] + max(0.0, slope) * (positions - sizes[-1])
 
