@@ -133,11 +133,11 @@ def check(files: list[str], capsys) -> None:
 
 
 def sample() -> list[str]:
-    """One file of each folder, verdict and suffix."""
+    """A quarter of these: one file of each folder, verdict and suffix."""
     kinds = {}
     for file, row in ROWS.items():
         kinds.setdefault((str(Path(file).parent), row["verdict"], Path(file).suffix), file)
-    return sorted(kinds.values())
+    return sorted(kinds.values())[::4]
 
 
 def test_a_sample_of_the_corpus(capsys):

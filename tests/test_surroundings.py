@@ -124,6 +124,7 @@ def check(names, photo, few=False, **environment):
 FEW = [NAMES[name] for name in ("newline", "dash", "255 bytes of emoji", "no UTF-8")]
 
 
+@pytest.mark.slow
 def test_odd_names(photo):
     check(FEW, photo, few=True)
 
@@ -149,6 +150,7 @@ def test_every_command_on_a_terminal_that_does_not_speak_utf_8(photo, environmen
     check(FEW, photo, **environment)
 
 
+@pytest.mark.slow
 def test_what_every_command_prints_goes_to_any_terminal(photo, tmp_path):
     groups = [["--help"], ["layers"], ["settings"], ["presets"], ["doctor"], ["weights"]]
     groups += [["stylize", "--help"], ["grid", "--help"], ["completion", "bash"], ["show", f"{CAT}.png"]]

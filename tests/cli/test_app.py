@@ -461,6 +461,7 @@ def test_a_folder_as_output_gets_the_default_name(capsys, folder_name):
     assert files() == ["made", "painting.png", "photo.png"]
 
 
+@pytest.mark.slow
 def test_a_picture_is_not_written_to_closed_standard_output():
     command = shlex.join([sys.executable, "-c", DRIVER, "photo.png", "painting.png", *SMALL, "-o", "-"])
     done = subprocess.run(["bash", "-c", f"exec {command} >&-"], capture_output=True, text=True)
@@ -737,6 +738,7 @@ def test_a_closed_terminal_saves_the_best():
     assert Picture.open("out.png").width == 64
 
 
+@pytest.mark.slow
 def test_under_nohup_a_hangup_is_ignored():
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); " + DRIVER
     command = [

@@ -375,6 +375,7 @@ def test_undecodable_messages_of_libvips(monkeypatch):
     refused(b"x", "of a kind that cannot be read")
 
 
+@pytest.mark.slow
 def test_the_terminal_stays_clean(tmp_path):
     data = pil_bytes(random_rgb(64, 64), "TIFF", compression="tiff_lzw")
     jpeg = pil_bytes(random_rgb(64, 64), "JPEG")

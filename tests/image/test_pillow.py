@@ -154,6 +154,7 @@ def test_warnings_and_words_of_c_stay_away(tmp_path):
     assert seen == []
 
 
+@pytest.mark.slow
 def test_without_a_standard_error():
     code = (
         "import os, sys; os.close(2)\n"

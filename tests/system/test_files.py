@@ -373,7 +373,7 @@ def test_a_file_is_hashed_ahead_once(tmp_path, monkeypatch) -> None:
         module._ahead[path][0].join()
         patch.setattr(module.hashlib, "file_digest", lambda *arguments: pytest.fail("read twice"))
         assert file_sha256(path) == expected
-    assert not module._ahead
+    assert path not in module._ahead
     assert file_sha256(path) == expected
 
 

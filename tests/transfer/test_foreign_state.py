@@ -170,10 +170,15 @@ SPY = (
     ("code", "environment", "expected"),
     [
         ("import impasto; impasto.stylize", {}, "spins 3000 None"),
-        ("from impasto import Picture", {}, "spins 3000 None"),
         ("import torch, impasto; impasto.stylize", {}, "spins None None"),
-        ("import impasto; impasto.stylize", {"GOMP_SPINCOUNT": "7"}, "spins 7 7"),
-        ("import impasto; impasto.stylize", {"OMP_WAIT_POLICY": "ACTIVE"}, "spins None None"),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("from impasto import Picture", {}, "spins 3000 None"),
+                ("import impasto; impasto.stylize", {"GOMP_SPINCOUNT": "7"}, "spins 7 7"),
+                ("import impasto; impasto.stylize", {"OMP_WAIT_POLICY": "ACTIVE"}, "spins None None"),
+            )
+        ),
     ],
 )
 def test_python_loads_torch_with_threads_that_sleep_soon(code, environment, expected) -> None:

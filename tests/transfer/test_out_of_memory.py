@@ -172,6 +172,7 @@ def test_the_solver_continues_where_it_stood(gpu, narrow, solver) -> None:
     assert not found.recipe.reproducible
 
 
+@pytest.mark.slow
 def test_with_a_strength_and_a_budget(gpu, narrow) -> None:
     gpu(Full("evaluation"))
     found = paint(narrow, settings={"strength": 1.0, "evaluations": 12})

@@ -72,6 +72,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_pixels_from_every_format(case, inputs, narrow) -> None:
     settings, options = CASES[case]

@@ -385,6 +385,7 @@ def test_a_stop_with_a_reason_of_ones_own_ends_the_run(run, narrow, reason) -> N
     same(resume(NAME, weights=narrow), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_tolerance_and_resume(run, narrow, solver) -> None:
     """A round that began before the run was killed ends where it would have ended."""
@@ -399,7 +400,9 @@ def test_tolerance_and_resume(run, narrow, solver) -> None:
         same(resume(NAME, weights=narrow), whole)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize(
+    "solver", ["adam", *(pytest.param(one, marks=pytest.mark.slow) for one in ("lbfgs", "scipy"))]
+)
 def test_resumed_after_what_was_not_finite(run, narrow, monkeypatch, solver) -> None:
     """Adam's halved rate among other things; nothing is finite on some canvases, wherever met."""
     original, starts = objective.Objective.__call__, {}

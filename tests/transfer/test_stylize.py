@@ -333,6 +333,7 @@ def test_no_memory_at_the_start_is_an_error_of_one_line(run, monkeypatch) -> Non
         run()
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_and_can_be_repeated(run, narrow) -> None:
     settings = {"size": 96, "min_size": 48}
     result = run(png(96, 96), settings=settings, runtime=FP32.changed(budget=3.0))

@@ -64,6 +64,7 @@ def test_demo_and_reproduce_have_the_switch(capsys) -> None:
         assert "Before and after" in page(name)
 
 
+@pytest.mark.slow
 def test_the_page_never_takes_the_place_of_a_file(capsys) -> None:
     Path("out.html").write_text("mine")
     assert paint("-o", "out.png", "--report") == ExitCode.RESOURCE
@@ -149,6 +150,7 @@ def test_quick_takes_a_picture_that_cannot_be_made_again(capsys, narrow) -> None
     assert "It cannot be made again" in page("out.html")
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_a_page_of_what_there_is(capsys, out, monkeypatch) -> None:
     whole = RunCapture.step
 

@@ -111,6 +111,7 @@ def test_limits_of_the_run_hold_when_it_goes_on(capsys, monkeypatch) -> None:
     assert main(["resume"]) == 0
 
 
+@pytest.mark.slow
 def test_flags_go_before_what_was_asked(capsys, monkeypatch) -> None:
     interrupted(*RUN, "-o", "out.tif", "--bits", "16", "--save-every", "4", "--report")
     assert main(["resume", "-o", "again.tif"]) == 0

@@ -172,6 +172,7 @@ def test_the_drawing_follows_the_settings() -> None:
     assert "0.5 times the content loss" in described(settings)
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_for_the_same_numbers() -> None:
     rows = [{"evaluation": n, "seconds": n / 2, "total": 9 / n, "style": 5 / n} for n in range(1, 9)]
     for draw in (lambda: plots.losses(rows, 3), lambda: plots.solvers({"a": rows, "b": rows})):
@@ -348,6 +349,7 @@ def without_times(text: str) -> str:
     return re.sub(r"\d+\.\d{1,3}(?=</td>)", "", text)
 
 
+@pytest.mark.slow
 def test_interrupted_and_started_again_gives_the_same_page() -> None:
     parts = ("course", "loss", "result")
     whole = run_experiment(bench("whole"), parts)

@@ -366,7 +366,7 @@ def killed_and_resumed(small, narrow, solver, number, *, stop=False):
 
 
 @pytest.mark.parametrize("stop", [False, True])
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("solver", ["lbfgs", pytest.param("adam", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "numbers",
     [
@@ -386,6 +386,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(small, narrow, solver, number
         assert [dict(r.losses) for r in found.history] == [dict(r.losses) for r in whole.history]
 
 
+@pytest.mark.slow
 def test_stopped_while_it_measures(small, narrow) -> None:
     """It measures again when it is resumed."""
     runtime = {"runtime": ONE.changed(tile=32)}
