@@ -24,7 +24,8 @@ def killed(folder: Path, *flags: str) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.parametrize("network", ["stub", pytest.param("narrow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["stub", "narrow"])
 def test_at_random_points(tmp_path, network) -> None:
     counts = killed(tmp_path, "--network", network, "--kills", "8")
     assert counts["kills"] >= 8

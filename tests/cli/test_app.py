@@ -704,7 +704,11 @@ def started(*arguments):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGHUP, 129)],
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_the_best(number, code):
     with started() as process:
@@ -764,9 +768,8 @@ def test_under_nohup_a_hangup_is_ignored():
     assert (process.returncode, "interrupted" in err) == (0, False)
 
 
-@pytest.mark.parametrize(
-    "closed", [*(pytest.param(one, marks=pytest.mark.slow) for one in (">&-", "2>&-")), "<&- >&- 2>&-"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_as_the_null_device(closed):
     arguments = ["photo.png", "painting.png", "--size", "64", "--evaluations", "2", "--threads", "1"]
     command = shlex.join([sys.executable, "-c", DRIVER, *arguments, "-o", "out.png", "--report"])
@@ -815,6 +818,7 @@ def test_numerical_trouble_saves_the_best(monkeypatch, capsys):
     assert "photo-painting.png" in files()
 
 
+@pytest.mark.slow
 def test_a_signal_while_starting_ends_quietly():
     # the photo comes from a pipe that stays open, so the run waits for it
     command = [sys.executable, "-c", DRIVER, "-", "painting.png", "-o", "out.png"]

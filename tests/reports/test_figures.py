@@ -47,6 +47,7 @@ def test_layers_have_a_chart_of_their_own() -> None:
     assert "<!-- style.relu1_1 -->" in drawing.svg
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes_whatever_the_users_style(monkeypatch) -> None:
     import matplotlib
 
@@ -81,6 +82,7 @@ def test_lines_differ_without_colour() -> None:
     assert len({marker for _, _, marker in [*LINES.values(), *OTHERS]}) == len(looks)
 
 
+@pytest.mark.slow
 def test_many_losses_and_long_runs_are_drawn() -> None:
     many = {f"own{number}": 1.0 + number for number in range(20)}
     assert "own19" in loss_curve(rows(**many)).svg

@@ -111,6 +111,7 @@ def test_the_course_is_kept_at_round_numbers_and_ends_of_scales(run) -> None:
     assert result.stopped == "evaluations"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_does_not_end_its_scale(narrow) -> None:
     course = RunCapture(picture(), [])
 
@@ -202,6 +203,7 @@ def test_large_and_transparent_pictures_are_bounded() -> None:
     assert "The result, 3000 x 1500 px" in page.words
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_page(run) -> None:
     result, course = run()
     assert course.page(result) == course.page(result)

@@ -196,6 +196,7 @@ def test_a_name_taken_while_running(places, capsys, monkeypatch):
     assert Picture.open("out-2.png").width == 48
 
 
+@pytest.mark.slow
 def test_recipe_and_page_that_fail_do_not_take_the_picture_along(places, capsys, monkeypatch):
     real = publishing.publish
 

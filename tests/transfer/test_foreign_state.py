@@ -170,10 +170,10 @@ SPY = (
     ("code", "environment", "expected"),
     [
         ("import impasto; impasto.stylize", {}, "spins 3000 None"),
-        ("import torch, impasto; impasto.stylize", {}, "spins None None"),
         *(
             pytest.param(*row, marks=pytest.mark.slow)
             for row in (
+                ("import torch, impasto; impasto.stylize", {}, "spins None None"),
                 ("from impasto import Picture", {}, "spins 3000 None"),
                 ("import impasto; impasto.stylize", {"GOMP_SPINCOUNT": "7"}, "spins 7 7"),
                 ("import impasto; impasto.stylize", {"OMP_WAIT_POLICY": "ACTIVE"}, "spins None None"),

@@ -155,6 +155,7 @@ def test_losses_of_the_callers_own_have_to_be_given_again(run, narrow) -> None:
     same(resume(NAME, weights=narrow, extra_losses=losses), whole)
 
 
+@pytest.mark.slow
 def test_a_budget_continues_for_the_time_that_was_left(run, narrow) -> None:
     options = {"runtime": FP32.changed(budget=30.0), "checkpoint": NAME}
     with contextlib.suppress(KilledError):

@@ -41,7 +41,9 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         ([PAINTING, OTHER], {"style_statistic": "moments", "stroke": 1.5}),
         (PAINTING, {"color": "match", "color_amount": 0.7}),
         (Style(PAINTING, source_mask=half(72, 64)), {"grain": 1.0, "size": 96, "min_size": 48}),
-        (PAINTING, {"strength": 1.0, "pooling": "average", "evaluations": 14}),
+        pytest.param(
+            PAINTING, {"strength": 1.0, "pooling": "average", "evaluations": 14}, marks=pytest.mark.slow
+        ),
         (PAINTING, {"solver": "adam", "self_similarity": 1.0, "laplacian": 1.0}),
     ],
 )

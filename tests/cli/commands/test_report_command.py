@@ -94,6 +94,7 @@ def out(capsys) -> str:
     return "out.png"
 
 
+@pytest.mark.slow
 def test_report_makes_the_picture_again_and_a_page(capsys, out) -> None:
     before = Path(out).read_bytes()
     assert main(["report", out]) == 0
@@ -170,6 +171,7 @@ def test_ctrl_c_gives_a_page_of_what_there_is(capsys, out, monkeypatch) -> None:
     assert "All 3 evaluations" in page("cut.html")
 
 
+@pytest.mark.slow
 def test_other_pixels_are_said_on_the_page(capsys, out) -> None:
     made = read_recipe(out)
     Path("x.json").write_text(made.changed(pixels_sha256="0" * 64, impasto="0.0.1").to_json())

@@ -274,6 +274,7 @@ def test_two_processes_download_once(tiny, server) -> None:
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_the_whole_way_for_the_original(server, weights, monkeypatch, data_folder) -> None:
     """A file as large as Keras's, downloaded, checked against the codes, kept and loaded."""
     h5py = pytest.importorskip("h5py")

@@ -365,7 +365,7 @@ def killed_and_resumed(small, narrow, solver, number, *, stop=False):
     return resume(NAME, weights=narrow)
 
 
-@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("stop", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("solver", ["lbfgs", pytest.param("adam", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "numbers",
