@@ -113,7 +113,7 @@ def objective(
     settings = Settings(**contenders.impasto_settings(job, {}))
     values = {"threads": job.threads, "precision": precision, "kernels": kernels}
     runtime = runtime_module.resolve(Runtime.model_validate(values), settings)
-    runtime = runtime_module.with_kernels(runtime, load(None), layers_of(settings, ()))
+    runtime = runtime_module.with_kernels(runtime, load(None))
     inputs = open_inputs(job.photo, job.style, settings, None)
     (scale,) = inputs.scales(settings, layers_of(settings, ()))
     network = load_network(load(None), settings, runtime, Shared(0))

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 import impasto
 from impasto import Runtime, SettingsError
 from impasto.network import kernel_times, kernels
-from impasto.network.vgg import narrow_weights
+from impasto.network.backprop import FeatureExtractor
+from impasto.network.vgg import VGG19, narrow_weights
 from impasto.system import hardware
 from impasto.transfer.resume import resume
+from impasto.transfer.runtime import with_kernels
 from transfer.repeating import repeated
 
-CHANNELS = [(3, 8), (8, 8), (8, 16)]  # of the narrow network, up to relu3_1
+CHANNELS = [(3, 8), (8, 8), (8, 16), (16, 16)]  # of the narrow network
 LAYERS = {"content_layers": "relu3_1", "style_layers": "relu1_1,relu2_1,relu3_1"}
 SMALL = {"size": 32, "min_size": 16, "evaluations": 4, **LAYERS}
 PIXELS = np.random.default_rng(1).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
@@ -101,19 +103,16 @@ def test_other_values_are_refused(value) -> None:
         Runtime(kernels=value)
 
 
-def test_no_layers_no_choice() -> None:
-    from impasto.transfer.runtime import with_kernels
-
-    runtime = Runtime(device="cpu", threads=1, precision="fp32")
-    assert with_kernels(runtime, {}, []).kernels == "winograd"
-    assert with_kernels(runtime.changed(device="cuda:0"), {}, ["relu1_1"]).kernels == "direct"
+def test_what_is_decided_without_a_measurement(monkeypatch) -> None:
+    monkeypatch.setattr(kernel_times, "choice", lambda *arguments: pytest.fail("measured"))
+    runtime = Runtime(device="cpu", threads=1, precision="fp32", kernels="direct")
+    assert with_kernels(runtime, narrow_weights()).kernels == "direct"
+    gpu = runtime.changed(device="cuda:0", kernels="auto")
+    assert with_kernels(gpu, narrow_weights()).kernels == "direct"
 
 
 def test_the_way_decides_what_computes() -> None:
-    """What torch is called for, at two sizes."""
-    from impasto.network.backprop import FeatureExtractor
-    from impasto.network.vgg import VGG19
-
+    """What computes each convolution, at two sizes."""
     network = VGG19(narrow_weights())
     extractor = FeatureExtractor(network, choice="3-8=winograd:100:fused,8-8=direct")
     for edge in (8, 16):

@@ -81,7 +81,7 @@ def leave_full_device(run: Run) -> None:
     torch.cuda.empty_cache()
     bf16 = run.runtime.precision == "bf16" and hardware.fast_at_bf16("cpu")
     run.set_runtime(run.unplanned.changed(device="cpu", precision="bf16" if bf16 else "fp32"), plan=True)
-    run.runtime = with_kernels(run.runtime, run.weights, run.layers)
+    run.runtime = with_kernels(run.runtime, run.weights)
 
 
 def _between_steps(run: Run) -> RunState:

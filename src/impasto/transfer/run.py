@@ -100,7 +100,7 @@ class Run:
         self._finest = len(self.schedule) - 1
         self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(weights)
-        self.runtime = with_kernels(self.runtime, self.weights, self.layers)
+        self.runtime = with_kernels(self.runtime, self.weights)
         self.callbacks: Sequence[Callback] = ()
         self.on_part = on_part
         self.canvas: Tensor | None = None

@@ -1,6 +1,6 @@
 """Every `auto` of a `Runtime` is decided for this machine: `resolve`, and `with_kernels` for a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -8,7 +8,6 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
 from impasto.network import kernel_times
-from impasto.network.layers import LAYERS, ORDER, deepest
 from impasto.system import hardware
 
 
@@ -36,15 +35,12 @@ def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     return runtime.changed(device=device, threads=threads, precision=precision)
 
 
-def with_kernels(runtime: Runtime, weights: Mapping[str, Tensor], layers: Sequence[str]) -> Runtime:
-    """Return a resolved runtime with the ways of the convolutions up to the deepest layer decided."""
+def with_kernels(runtime: Runtime, weights: Mapping[str, Tensor]) -> Runtime:
+    """Return a resolved runtime with the ways of all convolutions of a network decided."""
     if runtime.kernels != "auto":
         return runtime
     if runtime.device != "cpu":
         return runtime.changed(kernels="direct")
-    read = LAYERS[: ORDER[deepest(layers)] + 1] if layers else ()
-    shapes = [weights[f"{name}.weight"].shape[:2] for name in read if name.startswith("conv")]
-    chosen = kernel_times.choice(
-        [(incoming, outgoing) for outgoing, incoming in shapes], runtime.precision, runtime.threads or 1
-    )
+    shapes = [(tensor.shape[1], tensor.shape[0]) for tensor in weights.values() if tensor.dim() == 4]
+    chosen = kernel_times.choice(shapes, runtime.precision, runtime.threads or 1)
     return runtime.changed(kernels=chosen)
