@@ -8,25 +8,21 @@ rule counts. Sizes beyond those that take too long to time are extrapolated.
 """
 
 import contextlib
-import json
 import logging
 import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 
-from impasto.errors import ImpastoError
 from impasto.network import kernels
 from impasto.network.convolution import Direct, Fused, can_fuse
 from impasto.network.kernels import Steps, Way
 from impasto.network.winograd import Convolution, Winograd
 from impasto.system import hardware
-from impasto.system.app_dirs import cache_folder
-from impasto.system.files import publish
 from impasto.system.load import Load
+from impasto.system.remembered import read_entries, write_entries
 
 FILE = "kernels.json"
 EDGES = ((8, 16), (16, 32), (32, 64), (64, 128))  # rows and columns at which a convolution is timed
@@ -113,7 +109,7 @@ def measure(shape: Shape, precision: str) -> list[Times] | None:
 
 def remembered(precision: str, threads: int) -> dict[Shape, Sequence[Times]]:
     """Return the times in the cache folder for this machine."""
-    entries = _entries().get(_key(precision, threads))
+    entries = read_entries(FILE).get(_key(precision, threads))
     found: dict[Shape, Sequence[Times]] = {}
     for name, times in entries.items() if isinstance(entries, dict) else ():
         with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
@@ -201,14 +197,6 @@ def _at(positions: int, way: Way, times: Sequence[Times]) -> float:
     return times[-1][way] + max(0.0, slope) * (positions - sizes[-1])
 
 
-def _entries() -> dict[str, Any]:
-    try:
-        entries = json.loads((cache_folder() / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
 def _key(precision: str, threads: int) -> str:
     return f"{hardware.processor()}, torch {torch.__version__}, {threads} threads, {precision}"
 
@@ -221,9 +209,7 @@ def _remember(fresh: Mapping[Shape, Sequence[Times]], precision: str, threads: i
         f"{incoming}-{outgoing}": [{way: round(value, 4) for way, value in row.items()} for row in times]
         for (incoming, outgoing), times in fresh.items()
     }
-    entries, key = _entries(), _key(precision, threads)
+    entries, key = read_entries(FILE), _key(precision, threads)
     before = entries.get(key)
     entries[key] = {**before, **rows} if isinstance(before, dict) else rows
-    with contextlib.suppress(OSError, ImpastoError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        publish(cache_folder() / FILE, json.dumps(entries, indent=1).encode(), overwrite=True)
+    write_entries(FILE, entries)

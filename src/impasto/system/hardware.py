@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import sys
@@ -27,6 +28,7 @@ _CGROUP_MEMORY = (
 _NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
+@functools.cache
 def processor() -> str:
     """Return the name of the processor, as far as the system tells it, and what torch uses of it."""
     name = platform.processor() or platform.machine()

@@ -4,10 +4,7 @@ A hint for the first line of a run, and nothing else: no picture depends on it. 
 depends on most, and where nothing is known the first evaluations of a run tell.
 """
 
-import contextlib
-import json
 import math
-from typing import Any
 
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
@@ -16,8 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.inputs.pyramid import PictureShape, long_edge, scales
 from impasto.losses.build import layers_of
 from impasto.network.layers import deepest
-from impasto.system.app_dirs import cache_folder
-from impasto.system.files import publish
+from impasto.system.remembered import read_entries, write_entries
 from impasto.transfer import memory
 
 FILE = "speed.json"
@@ -30,14 +26,11 @@ def note(recipe: Recipe) -> None:
     work = sum(scale.evaluations * scale.width * scale.height for scale in recipe.scales)
     if work < LEAST:
         return
-    entries = _entries()
+    entries = read_entries(FILE)
     key = _key(recipe.settings, recipe.runtime, recipe.weights, _edge(recipe))
     entries.pop(key, None)
     entries[key] = sum(scale.seconds for scale in recipe.scales) / work
-    with contextlib.suppress(OSError, ImpastoError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dict(list(entries.items())[-KEPT:]), indent=1)
-        publish(cache_folder() / FILE, text.encode(), overwrite=True)
+    write_entries(FILE, dict(list(entries.items())[-KEPT:]))
 
 
 def seconds_per_pixel(settings: Settings, runtime: Runtime, weights: str, edge: int) -> float | None:
@@ -45,7 +38,7 @@ def seconds_per_pixel(settings: Settings, runtime: Runtime, weights: str, edge: 
 
     `edge` is the long edge of the result in pixels; `runtime` is resolved.
     """
-    entries = _entries()
+    entries = read_entries(FILE)
     for near in (edge, 2 * edge, edge // 2):
         found = entries.get(_key(settings, runtime, weights, max(1, near)))
         if isinstance(found, float) and 0 < found < math.inf:
@@ -68,14 +61,6 @@ def whole_photo(width: int, height: int, settings: Settings, runtime: Runtime) -
     tiled = runtime.changed(tile=found.tile)
     work = sum(memory.cost(scale, layers, tiled) for scale in theirs)
     return work / sum(memory.cost(scale, layers, runtime) for scale in ours)
-
-
-def _entries() -> dict[str, Any]:
-    try:
-        entries = json.loads((cache_folder() / FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
 
 
 def _edge(recipe: Recipe) -> int:
