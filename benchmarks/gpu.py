@@ -81,8 +81,8 @@ def matrix_rate(device: str) -> float:
     return 2.0 * edge**3 * products / min(seconds[1:])
 
 
-def bound(size: int, runtime: Runtime) -> tuple[Objective, torch.Tensor]:
-    """Return the default objective at a long edge, and a canvas with some noise."""
+def bound(size: int, runtime: Runtime, *, graph: bool = False) -> tuple[Objective, torch.Tensor]:
+    """Return the default objective at a long edge, perhaps repeated as a graph, and a noisy canvas."""
     settings = Settings(size=size, min_size=size)
     photo, painting = (Picture.open(path) for path in pairs()[0])
     height = round(size * photo.height / photo.width)
@@ -94,16 +94,16 @@ def bound(size: int, runtime: Runtime) -> tuple[Objective, torch.Tensor]:
     canvas = start(
         "content", noise=NOISE, seed=0, content=pictures.content, style=pictures.styles[0], picture=None
     )
-    return Objective(network, build_losses(network, pictures, settings)), canvas
+    return Objective(network, build_losses(network, pictures, settings), graph=graph), canvas
 
 
-def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
+def evaluations(size: int, runtime: Runtime, rate: float, *, graph: bool = True) -> Rows:
     """Return the time of an evaluation and of a step of L-BFGS at a long edge, and the peak memory."""
     cuda = str(runtime.device).startswith("cuda")
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(runtime.device)
-    objective, canvas = bound(size, runtime)
+    objective, canvas = bound(size, runtime, graph=graph)
     spent: list[tuple[float, float]] = []
 
     def noted(image: torch.Tensor) -> Evaluation:
@@ -119,7 +119,7 @@ def evaluations(size: int, runtime: Runtime, rate: float) -> Rows:
     own = statistics.median(end - begin for begin, end in late)
     whole = statistics.median(b[0] - a[0] for a, b in itertools.pairwise(late))
     share = sum(operations(canvas.shape[-1], canvas.shape[-2]).values()) / own / rate
-    name = f"{canvas.shape[-1]} x {canvas.shape[-2]}, {runtime.precision}"
+    name = f"{canvas.shape[-1]} x {canvas.shape[-2]}, {runtime.precision}" + ("" if graph else ", no graph")
     goal = ("< 3", own < 0.003) if size == 512 else ("", None)
     part = ("> 25", share > 0.25) if size == 2048 else ("", None)
     peak = torch.cuda.max_memory_allocated(runtime.device) / 1e6 if cuda else "-"
@@ -232,6 +232,8 @@ def main() -> None:
         for size in sizes:
             try:
                 rows += evaluations(size, resolved, rate)
+                if size == min(sizes):
+                    rows += evaluations(size, resolved, rate, graph=False)
             except Exception as error:
                 if not hardware.no_memory(error):
                     raise

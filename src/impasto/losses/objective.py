@@ -27,6 +27,7 @@ from impasto.network.tiles import IMAGE, Tile, tiles
 from impasto.network.vgg import VGG19, Pooling
 from impasto.optim.evaluation import Evaluation, all_finite
 from impasto.system import hardware
+from impasto.system.cuda_graph import Graphed
 
 Precision = Literal["fp32", "bf16"]
 Gradients = Sequence[Tensor | None]  # derivatives of the total; None where it does not depend
@@ -102,7 +103,8 @@ class Objective:
     that the canvas is computed in; None computes it whole, as does a loss that is not additive. With a
     protection, losses are those of the canvas with the photo there. With `gray`, the gradient is that of a
     canvas whose channels are equal, so that they stay equal. `on_part` is called after every tile; `Stop`
-    raised in it ends the evaluation.
+    raised in it ends the evaluation. With `graph`, evaluations on CUDA are repeated as a graph (`Graphed`);
+    losses must then do the same at each call.
 
     Raises:
         InputError: Two losses have the same name.
@@ -117,6 +119,7 @@ class Objective:
         protection: Protection | None = None,
         gray: bool = False,
         on_part: Callable[[], None] | None = None,
+        graph: bool = False,
     ) -> None:
         self.network = FeatureExtractor.of(network)
         self.losses = tuple(loss for loss in losses if loss.weight != 0)
@@ -131,6 +134,7 @@ class Objective:
         self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
         self._settling = SETTLING
+        self._whole = Graphed(self._evaluate_whole) if graph else self._evaluate_whole
 
     def __call__(self, canvas: Tensor) -> Evaluation:
         """Return loss, gradient (1, 3, H, W) and parts of a canvas (1, 3, H, W).
@@ -142,9 +146,7 @@ class Objective:
         if self._large(image):  # nothing else fills the gaps between freed vectors of the solver
             hardware.give_back_freed_memory()
         if len(tiles) < 2:
-            measurement = _Measurement(self.losses, self.network.forward(image, self.layers))
-            numbers, gradients = self._value([_detached(one) for one in measurement.statistics])
-            gradient = measurement.backward(gradients)
+            numbers, gradient = self._whole(image)
         else:
             numbers, gradients = self._value(self._summed_statistics(image, tiles))
             gradient = self._tiled_gradient(image, tiles, gradients)
@@ -159,6 +161,12 @@ class Objective:
         if self._gray:
             gradient.copy_(gradient.mean(1, keepdim=True))
         return Evaluation(total, gradient, self._by_name(values), bool(finite))
+
+    def _evaluate_whole(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (total, each weighted loss) and the gradient of an image (1, 3, H, W), on its device."""
+        measurement = _Measurement(self.losses, self.network.forward(image, self.layers))
+        numbers, gradients = self._value([_detached(one) for one in measurement.statistics])
+        return numbers, measurement.backward(gradients)
 
     @torch.no_grad()
     def values(self, canvas: Tensor) -> dict[str, float]:
