@@ -31,7 +31,7 @@ def factors() -> Mapping[str, Tensor]:
     counts = [SHAPES[conv][0] for conv in CONVS]
     try:
         table = torch.from_numpy(np.load(FACTORS, allow_pickle=False))
-        return dict(zip(CONVS, table.split(counts), strict=True))
+        return dict(zip(CONVS, torch.split(table, counts), strict=True))
     except (OSError, ValueError, EOFError, TypeError, RuntimeError) as error:
         raise WeightsError(f"cannot read the factors in {FACTORS}; reinstall impasto") from error
 
