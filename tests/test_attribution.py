@@ -135,12 +135,15 @@ def test_the_table_of_both_presets_is_true(name: str) -> None:
     assert said["style"] == "`relu1_1` to `relu5_1`, each 1/5"
     assert settings.style_layers == dict.fromkeys(STYLE_LAYERS, 0.2)
     assert said["pooling"].startswith({"max": "maximum", "average": "average"}[settings.pooling])
-    assert said["weights"].startswith(settings_file.read_preset(name).weights or "as trained")
+    assert said["weights"].startswith(settings.weights or "as trained")
     assert "white noise" in said["start"]
     assert settings.init == "noise"
     assert ("SciPy" in said["solver"]) == (settings.solver == "scipy")
     assert ("with bounds" in said["solver"]) == settings.bounded
+    assert said["evaluations"].startswith(str(settings.evaluations))
     assert f"{settings.size} px" in said["size"]
+    assert said["windows of the pooling over the border"] == "dropped"
+    assert settings.partial_windows == "drop"
     assert settings.convention == "paper"
     assert settings.total_variation == 0
 
