@@ -174,6 +174,7 @@ def test_no_number_of_the_experiment_is_said_to_be_the_papers() -> None:
 # --- reconstruction ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_reconstruct(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.chdir(tmp_path)

@@ -26,11 +26,23 @@ STARTS = {
 # Macro in equations.html; name; where in the paper of 2016; module and function.
 EQUATIONS = (
     ("content", "Content loss", "eq. 1", "losses.content", "ContentLoss.value"),
-    ("content_slope", "Its derivative", "eq. 2", "losses.content", "ContentLoss.add_gradient"),
+    (
+        "content_slope",
+        "Derivative of the content loss",
+        "eq. 2",
+        "losses.content",
+        "ContentLoss.add_gradient",
+    ),
     ("gram", "Gram matrix", "eq. 3", "losses.gram", "gram_matrix"),
     ("layer", "Style loss of a layer", "eq. 4", "losses.gram", "GramLoss.value"),
-    ("layer_slope", "Its derivative", "eq. 6", "losses.gram", "GramLoss.add_gradient"),
     ("style", "Style loss", "eq. 5", "losses.build", "build_losses"),
+    (
+        "layer_slope",
+        "Derivative of the style loss of a layer",
+        "eq. 6",
+        "losses.gram",
+        "GramLoss.add_gradient",
+    ),
     ("total_loss", "Total loss", "eq. 7", "losses.objective", "Objective"),
     ("pixels", "Gradient by the pixels", "", "network.backprop", "ForwardPass.backward"),
     ("evaluator", "Evaluator", "", "optim.evaluation", "Evaluator"),
@@ -101,7 +113,7 @@ def _about(settings: Settings) -> dict[str, str]:
         "layer": "Each Gram matrix is divided by its own number of positions: M for G, the painting's for A. "
         "In the paper of 2016 both are equal, for the painting is scaled to the photo's size.",
         "layer_slope": "The rectification sets it to 0 likewise.",
-        "style": f"w = {_layer_weights(settings)} in {layer_names(settings.style_layers)}; the others have 0.",
+        "style": f"w = {_layer_weights(settings)} in {layer_names(settings.style_layers)}, others 0.",
         "total_loss": f"alpha = {settings.content_weight:g}, beta = {settings.style_weight:g}.",
         "pixels": "By backpropagation: one pass forward and one back for each evaluation.",
         "evaluator": "SciPy calls two functions; both answer from one evaluation. Not in the papers.",
@@ -136,8 +148,8 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     ),
     "weights of the style layers": ("1/5 each; 1/n for n layers", "1/5 each"),
     "alpha / beta": (
-        "1e-3, 1e-4 (figure 2); 1e-5 to 1e-2 (figure 3)",
-        "1e-3 (figure 3 B), 8e-4 (C), 5e-3 (D), 5e-4 (E, F); 1e-4 to 1e-1 (figure 4)",
+        "0.001, 0.0001 (figure 2); 0.00001 to 0.01 (figure 3)",
+        "0.001 (figure 3 B), 0.0008 (C), 0.005 (D), 0.0005 (E, F); 0.0001 to 0.1 (figure 4)",
     ),
     "total variation": ("none", "none"),
     "pooling": ("average", "average"),
