@@ -15,6 +15,7 @@ from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
 from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.messages import counted, duration, printable
 from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parse_parts
@@ -34,8 +35,7 @@ FLAGS = [
         f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size", common=True),
     parameter("rounds", int, "Rounds of 20 evaluations of the main runs. "
         f"[1 to 1000; default: {Scope().rounds}]", "Speed", common=True),
-    parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
-        "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
+    *(item for item in generated(Settings) if item.name == "weights"),
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
@@ -58,7 +58,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parse_parts(flags.only), _scope(flags)
-    resolved = gather(replace(flags, weights=None))
+    resolved = gather(flags)
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
     folder = Path("experiment" if flags.output is None else flags.output)
@@ -80,7 +80,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
-        runner = Runner(folder, pairs, scope, resolved.runtime, load(flags.weights))
+        runner = Runner(folder, pairs, scope, resolved.runtime, load(resolved.settings.weights))
         run.signals.running = True
         done = run_experiment(runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None)
     how = "interrupted; the same command continues: " if done.interrupted else ""
