@@ -14,8 +14,8 @@ from impasto.cli.app import EXAMPLES, app
 from impasto.cli.commands.doctor import EXIT_CODES
 from impasto.cli.settings_sources import MODELS, PLACES, WORDS
 from impasto.config.model import PREFIX
-from impasto.network.weights.store import PACKAGED
-from impasto.reports.experiment import papers, trials
+from impasto.config.settings import Settings
+from impasto.reports.experiment import papers
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = (
@@ -65,7 +65,7 @@ def exit_codes() -> str:
 def with_table(text: str) -> str:
     """Return a page with the table of papers, experiment and defaults between its two marks."""
     before, _, rest = text.partition(BEGIN)
-    rows = papers.comparison(trials.main_trial(trials.Scope()).settings, PACKAGED)
+    rows = papers.comparison({f"preset {name}": Settings.preset(name) for name in ("paper", "gatys2016")})
     lines = [
         "| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(rows[0]), *map(dict.values, rows))
     ]

@@ -21,11 +21,10 @@ from impasto.image.xmp import read_recipe
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_matrix
 from impasto.network.vgg import narrow_weights
-from impasto.network.weights.store import PACKAGED
 from impasto.reports.experiment import papers, trials
 
 MAIN = trials.main_trial(trials.Scope()).settings
-EXPERIMENT, DEFAULT = papers.COLUMNS[3:]
+EXPERIMENT, DEFAULT = "this experiment", papers.DEFAULT
 
 
 # --- equations -----------------------------------------------------------------------------------
@@ -106,17 +105,20 @@ def test_the_derivatives_are_those_of_the_equations() -> None:
 # --- the table -----------------------------------------------------------------------------------
 
 
-def table(settings=MAIN, weights=PACKAGED, runtime=None) -> dict[str, dict[str, str]]:
-    rows = papers.comparison(settings, weights, runtime)
-    assert all(list(row) == list(papers.COLUMNS) for row in rows)
+def table(settings=MAIN, weights=None, runtime=None) -> dict[str, dict[str, str]]:
+    rows = papers.comparison({EXPERIMENT: settings}, weights, runtime)
+    assert all(list(row) == [*papers.COLUMNS, EXPERIMENT, DEFAULT] for row in rows)
     return {row[""]: row for row in rows}
 
 
 def test_every_difference_stands_in_the_table() -> None:
     default = Settings()
-    different = {name for name in Settings.model_fields if getattr(MAIN, name) != getattr(default, name)}
-    assert different <= papers.FIELDS
-    assert different >= {"convention", "solver", "bounded", "init", "size", "partial_windows"}
+    for settings in (MAIN, Settings.preset("paper"), Settings.preset("gatys2016")):
+        different = {
+            name for name in Settings.model_fields if getattr(settings, name) != getattr(default, name)
+        }
+        assert different <= papers.FIELDS
+        assert different >= {"convention", "init", "size", "partial_windows"}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_every_difference_stands_in_the_table() -> None:
         ({"style_layers": "relu1_1=0.3,relu2_1=0.5"}, "weights of the style layers", "0.3, 0.5"),
         ({"total_variation": 2.5}, "total variation", "2.5"),
         ({"solver": "adam"}, "solver", "Adam"),
-        ({"evaluations": 7}, "evaluations", "7 at each scale"),
+        ({"evaluations": 7, "min_size": 64}, "evaluations", "7 at each scale"),
         ({"bounded": True, "solver": "lbfgs"}, "bounds of the pixels", "0 to 255"),
         ({"init": "gray"}, "start", "gray with faint noise"),
         ({"size": 300}, "long edge", "300 px"),
@@ -152,8 +154,11 @@ def test_the_column_of_the_experiment_follows_its_settings(changes, row, words) 
 
 def test_weights_and_precision_are_those_of_the_run() -> None:
     assert table()["normalization of the network"][EXPERIMENT] == "none, as trained"
+    assert table(Settings.preset("gatys2016"))["normalization of the network"][EXPERIMENT] == "as in 2016"
     assert table(weights="normalized")["normalization of the network"][EXPERIMENT] == "as in 2016"
     assert table(weights="given")["coding of the weights"][EXPERIMENT] == "as in their file"
+    assert table(weights="given")["normalization of the network"][EXPERIMENT] == "not known"
+    assert table(Settings.preset("gatys2016"))["coding of the weights"] == table()["coding of the weights"]
     assert table()["precision"][EXPERIMENT] == "fp32"
     assert table(runtime=Runtime(precision="bf16"))["precision"][EXPERIMENT] == "bf16"
 

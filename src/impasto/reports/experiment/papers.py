@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import DEFAULT_LONG_EDGE, Settings
-from impasto.network.weights.store import PACKAGED
+from impasto.network.weights.store import PACKAGED, SHORT
 from impasto.reports.experiment import trials
 from impasto.reports.html import TEMPLATES, Equation
 
 UNKNOWN = "\N{EN DASH}"
-COLUMNS = ("", "paper of 2015", "paper of 2016", "this experiment", "default of impasto")
+COLUMNS = ("", "paper of 2015", "paper of 2016")
+DEFAULT = "default of impasto"
 SOLVERS = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "impasto's L-BFGS", "adam": "Adam"}
 STARTS = {
     "content": "the photo",
@@ -124,17 +125,21 @@ def _about(settings: Settings) -> dict[str, str]:
     }
 
 
-def comparison(settings: Settings, weights: str, runtime: Runtime | None = None) -> list[dict[str, str]]:
+def comparison(
+    ours: Mapping[str, Settings], weights: str | None = None, runtime: Runtime | None = None
+) -> list[dict[str, str]]:
     """Return the table of papers, experiment and default, a row for each difference.
 
     Args:
-        settings: Of the experiment's main run.
-        weights: Their name.
-        runtime: How the experiment was computed; decided by the machine if None.
+        ours: Settings to be compared with the papers and the default, each with the name of its column.
+        weights: Name of the weights of these columns; those of the settings if None.
+        runtime: How they are computed; decided by the machine if None.
     """
-    columns = [_ours(settings, weights, runtime or Runtime()), _ours(Settings(), PACKAGED, Runtime())]
+    columns = {name: _ours(settings, weights, runtime or Runtime()) for name, settings in ours.items()}
+    columns[DEFAULT] = _ours(Settings(), None, Runtime())
     return [
-        dict(zip(COLUMNS, (name, *papers, *(column[name] for column in columns)), strict=True))
+        dict(zip(COLUMNS, (name, *papers), strict=True))
+        | {column: values[name] for column, values in columns.items()}
         for name, papers in PAPERS.items()
     ]
 
@@ -169,15 +174,20 @@ PAPERS: Mapping[str, tuple[str, str]] = {
 FIELDS = frozenset((
     "convention", "content_layers", "style_layers", "content_weight", "style_weight", "total_variation",
     "pooling", "init", "solver", "evaluations", "bounded", "size", "min_size", "stroke", "partial_windows",
+    "weights",
 ))  # fmt: skip
 
 
-def _ours(settings: Settings, weights: str, runtime: Runtime) -> dict[str, str]:
+def _ours(settings: Settings, weights: str | None, runtime: Runtime) -> dict[str, str]:
     """Return what impasto does with these settings, by the names of `PAPERS`."""
+    name = weights or settings.weights or PACKAGED
+    weights = SHORT.get(name, name)
+    trained = "none, as trained" if "original" in weights or "torchvision" in weights else "not known"
     sums = settings.convention == "paper"
     rounds, rest = divmod(settings.evaluations_per_scale, trials.ROUND)
     scipy = settings.solver == "scipy"
     in_rounds = f": {rounds} rounds of {trials.ROUND}, one descent" if scipy and not rest else ""
+    one_scale = settings.size is not None and settings.min_size > settings.size / 2
     fast = "fp32" if settings.convention != "mean" else "bf16 where the machine is fast at it, else fp32"
     return {
         "formula of the losses": "sums: eq. 1 and 4, each Gram matrix over its own positions"
@@ -190,18 +200,18 @@ def _ours(settings: Settings, weights: str, runtime: Runtime) -> dict[str, str]:
         f"{settings.content_weight / settings.style_weight:g}" + ("" if sums else ", of means"),
         "total variation": f"{settings.total_variation:g}" if settings.total_variation else "none",
         "pooling": {"max": "maximum, as in training"}.get(settings.pooling, settings.pooling),
-        "normalization of the network": "as in 2016" if "normalized" in weights else "none, as trained",
-        "coding of the weights": "a codebook of 8 bits a layer" if "8bit" in weights else "as in their file",
+        "normalization of the network": "as in 2016" if "normalized" in weights else trained,
+        "coding of the weights": "8 bits each: 256 values a layer"
+        if "8bit" in weights
+        else "as in their file",
         "start": STARTS[settings.init],
         "solver": SOLVERS[settings.solver],
-        "evaluations": f"{settings.evaluations_per_scale}{in_rounds or ' at each scale'}",
+        "evaluations": f"{settings.evaluations_per_scale}{in_rounds}{'' if one_scale else ' at each scale'}",
         "bounds of the pixels": "0 to 255, at every step" if settings.bounded else "none; clipped when saved",
         "long edge": f"{settings.size} px"
         if settings.size
         else f"the photo's, at most {DEFAULT_LONG_EDGE} px",
-        "scales": "one"
-        if settings.size and settings.min_size > settings.size / 2
-        else f"from {settings.min_size} px on, each twice as large",
+        "scales": "one" if one_scale else f"from {settings.min_size} px on, each twice as large",
         "painting": f"in its own shape; its long edge is {settings.stroke:g} x that of the result",
         "windows of the pooling over the border": {"drop": "dropped", "count": "counted"}[
             settings.partial_windows
