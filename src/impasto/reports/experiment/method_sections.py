@@ -43,7 +43,7 @@ def method(context: Context) -> Section:
         Equations(papers.equations(settings)),
         *_sources(context, settings),
         *_reconstruction(context),
-        *_network(context),
+        *_network_costs(context),
         Heading("References"),
         Text("\n\n".join(papers.REFERENCES)),
     ]
@@ -74,7 +74,7 @@ def _reconstruction(context: Context) -> Section:
     ]
 
 
-def _network(context: Context) -> Section:
+def _network_costs(context: Context) -> Section:
     """What the network costs, layer by layer."""
     network = [*parts(), *dense()]
     rows = [
