@@ -51,7 +51,7 @@ def method(context: Context) -> Section:
 
 def _sources(context: Context, settings: Settings) -> Section:
     """Where each number comes from: the papers, the experiment, or the defaults of this program."""
-    weights = weights_identity(context.runner.weights)[0]
+    weights = {"this experiment": weights_identity(context.runner.weights)[0]}
     rows = papers.comparison({"this experiment": settings}, weights, context.runner.runtime)
     return [
         Heading("What the papers say, and what is done here"),
