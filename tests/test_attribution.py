@@ -42,11 +42,7 @@ def prose(path: Path) -> str:
 
 
 # Made anew by other changes; strict, so that the line goes when they are done.
-LATER = [
-    "docs/reproduction.md", "docs/cli.md", "src/impasto/cli/commands/experiment.py",
-    *(f"src/impasto/reports/experiment/{name}.py"
-      for name in ("__init__", "experiment", "method_sections", "run_sections", "wording")),
-]  # fmt: skip
+LATER = ["docs/reproduction.md", "docs/cli.md", "src/impasto/cli/commands/experiment.py"]
 UNTIL_THEN = pytest.mark.xfail(strict=True)
 
 

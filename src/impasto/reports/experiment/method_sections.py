@@ -1,38 +1,28 @@
 """Sections of the page about the method, the features of the layers, and content against style."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import pyvips
 
-from impasto.config.settings import STYLE_LAYERS
+from impasto.config.settings import STYLE_LAYERS, Settings
 from impasto.network.layers import dense, parts
-from impasto.reports.experiment import feature_maps, plots, trials, wording
+from impasto.network.weights.load import identity as weights_identity
+from impasto.reports.experiment import feature_maps, papers, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.figures import Drawing
-from impasto.reports.html import Pictures, Text
+from impasto.reports.html import Code, Equations, Heading, Pictures, Table, Text
 
 FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
 PAINTED = "The photo in the style of the painting"
 
 
 def method(context: Context) -> Section:
-    """What is done: in words, as a drawing, and what the network costs."""
+    """What is done: in words, as a drawing, as equations; where each number comes from; the network."""
     settings = trials.main_trial(context.scope).settings
     drawing = schematic(settings)
     image = bytes(pyvips.Image.svgload_buffer(drawing.encode(), scale=2).write_to_buffer(".png"))
-    network = [*parts(), *dense()]
-    rows = [
-        {
-            "layer": part.name,
-            "output": f"{part.channels} x {part.height} x {part.width}",
-            "parameters": part.parameters,
-            "multiply-adds (million)": round(part.operations / 1e6, 1),
-            "activation (MB)": round(part.activation / 1e6, 3),
-        }
-        for part in network
-    ]
-    total, first = sum(part.parameters for part in network), dense()[0].parameters
     return [
         Text(
             "What is in a picture and how it is painted can be told apart. Before, each style or "
@@ -48,6 +38,58 @@ def method(context: Context) -> Section:
             "Diagram: photo, painting and picture go through VGG-19; their features make the content "
             "loss and the style loss, whose sum the solver lowers by changing the picture.",
         ),
+        Heading("The equations"),
+        Text(papers.SYMBOLS),
+        Equations(papers.equations(settings)),
+        *_sources(context, settings),
+        *_reconstruction(context),
+        *_network_costs(context),
+        Heading("References"),
+        Text("\n\n".join(papers.REFERENCES)),
+    ]
+
+
+def _sources(context: Context, settings: Settings) -> Section:
+    """Where each number comes from: the papers, the experiment, or the defaults of this program."""
+    weights = {"this experiment": weights_identity(context.runner.weights)[0]}
+    rows = papers.comparison({"this experiment": settings}, weights, context.runner.runtime)
+    return [
+        Heading("What the papers say, and what is done here"),
+        Text(papers.ORIGIN),
+        Table(list(rows[0]), [list(row.values()) for row in rows], papers.ABOUT_TABLE, whole=True),
+    ]
+
+
+def _reconstruction(context: Context) -> Section:
+    """How to reconstruct photo and painting at any size, as commands."""
+    photo, (painting, *_) = context.runner.pairs[0]
+    pair = shlex.join([photo.name, painting.name])
+    return [
+        Heading("Reconstruction at a size of your own"),
+        Text(
+            "Without the style loss, the photo is reconstructed from a layer; without the content loss, the "
+            "painting's style from some. In the folder of the pictures:"
+        ),
+        Code("\n".join(papers.reconstruction(pair, context.scope.size))),
+    ]
+
+
+def _network_costs(context: Context) -> Section:
+    """What the network costs, layer by layer."""
+    network = [*parts(), *dense()]
+    rows = [
+        {
+            "layer": part.name,
+            "output": f"{part.channels} x {part.height} x {part.width}",
+            "parameters": part.parameters,
+            "multiply-adds (million)": round(part.operations / 1e6, 1),
+            "activation (MB)": round(part.activation / 1e6, 3),
+        }
+        for part in network
+    ]
+    total, first = sum(part.parameters for part in network), dense()[0].parameters
+    return [
+        Heading("The network"),
         Text(
             "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that "
             "year's ImageNet classification). It is nothing but stacks of 3 x 3 convolutions with "
@@ -113,7 +155,7 @@ def grid(context: Context) -> Section:
         })  # fmt: skip
         label = f"alpha {alpha:g}"
         label += " (style wins)" if number == 1 else ""
-        label += " (the paper's)" if alpha == trials.ALPHA else ""
+        label += " (the experiment's)" if alpha == trials.ALPHA else ""
         label += " (content wins)" if number == len(trials.alphas()) else ""
         cells.append(context.picture(f"alpha-{number}", label, PAINTED))
     over_decades, traded = _grid_sentences(rows)
@@ -137,7 +179,7 @@ def grid(context: Context) -> Section:
             f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
             "the range of a file.", columns=3),
         context.figure("trade", plots.trade(points, trials.ALPHA),
-            f"Each dot is a picture of the grid, with its alpha; the diamond is the paper's. {traded}",
+            f"Each dot is a picture of the grid, with its alpha; the diamond is the experiment's. {traded}",
             f"Style loss against content loss for {len(rows)} values of "
             "alpha, both axes logarithmic."),
         context.table("grid", rows, "The losses of the grid, without alpha and beta."),

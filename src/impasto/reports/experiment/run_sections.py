@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from impasto.config.model import format_value
 from impasto.config.recipe import Recipe
+from impasto.config.settings import Settings
 from impasto.image.picture import Picture
-from impasto.reports.experiment import plots, trials, wording
+from impasto.reports.experiment import papers, plots, trials, wording
 from impasto.reports.experiment.context import DIGITS, Context, Section
 from impasto.reports.experiment.runner import Outcome
 from impasto.reports.html import Block, Pictures, Table, Text
@@ -139,7 +140,8 @@ def starts(context: Context) -> Section:
     return [
         Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px. "
             "After few evaluations the start can still be seen in the result: the forms of the photo, or "
-            "those of the painting. The paper suggests average pooling and finds it smoother.", columns=3)
+            "those of the painting. Both papers show pictures made "
+            "with average pooling, which they found slightly more appealing.", columns=3)
     ]  # fmt: skip
 
 
@@ -172,7 +174,8 @@ def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
     other = [name for facts in columns for name in facts if name not in same]
     return [
         Table(["what", "value"], [[name, columns[0][name]] for name in same if name != "seconds"],
-            "Settings, machine and versions" + (" of all results." if len(columns) > 1 else "."),
+            "Settings, machine and versions" + (" of all results" if len(columns) > 1 else "")
+            + ". All other settings are at their defaults; the recipe in each result's file has all of them.",
             whole=True),
         Table(["pair", "seconds", *(names := [n for n in dict.fromkeys(other) if n != "seconds"])],
             [[pair, recipe.seconds, *(facts.get(name, "") for name in names)]
@@ -182,8 +185,13 @@ def _made(recipes: Mapping[str, Recipe]) -> list[Block]:
 
 
 def _facts(recipe: Recipe) -> dict[str, str]:
-    """Return the settings and what a result was made with, as text by name."""
-    values = {name: format_value(value) for name, value in recipe.settings.model_dump().items()}
+    """Return the settings that matter and what a result was made with, as text by name."""
+    defaults = Settings().model_dump()
+    values = {
+        name: format_value(value)
+        for name, value in recipe.settings.model_dump().items()
+        if value != defaults[name] or name in papers.FIELDS
+    }
     return values | {
         "device": recipe.runtime.device,
         "threads": format_value(recipe.runtime.threads),

@@ -17,7 +17,7 @@ ROUND = 20  # evaluations
 SHOWN_ROUNDS = (0, 1, 2, 3, 5, 7, 10)
 CONTENT_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 ALPHA, BETA = 0.025, 5.0
-DECADES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # of alpha around the paper's
+DECADES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # of alpha around the experiment's
 COLUMN_DECADES = (0.0, 1.0, 2.0, 3.0)  # of the grid with sets of layers as rows
 
 
@@ -104,7 +104,7 @@ def _small(scope: Scope, **changes: object) -> Settings:
 
 
 def main_trial(scope: Scope) -> Trial:
-    """Return the paper's run itself, kept at the end of every round."""
+    """Return the main run, kept at the end of every round."""
     kept = tuple(max(1, number * ROUND) for number in range(scope.rounds + 1))
     return Trial("main", paper(scope.size, scope.rounds), kept=kept)
 
@@ -142,7 +142,7 @@ def style_trials(scope: Scope) -> tuple[Trial, ...]:
 
 
 def alphas() -> tuple[float, ...]:
-    """Return alpha over four decades, from where style wins to where content does; the paper's is in it."""
+    """Return alpha over four decades, from style to content; the experiment's is among them."""
     return tuple(float(f"{ALPHA * 10**decade:.2g}") for decade in DECADES)
 
 
