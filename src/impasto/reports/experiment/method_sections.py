@@ -104,47 +104,61 @@ def layers(context: Context) -> Section:
 
 def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
+    planned = trials.alpha_trials(context.scope)
+    found = [context.outcomes[trial.name] for trial in planned]
     rows, cells = [], []
-    for number, alpha in enumerate(trials.alphas(), start=1):
-        last = min(context.rows(f"alpha-{number}"), key=lambda row: row["total"])
+    for number, (trial, outcome) in enumerate(zip(planned, found, strict=True)):
+        last = min(outcome.rows, key=lambda row: row["total"])
+        content, style = outcome.neutral
         rows.append({
-            "alpha": alpha, "beta": trials.BETA, "alpha / beta": float(f"{alpha / trials.BETA:.6g}"),
-            "content loss": last["content"] / alpha, "style loss": last["style"] / trials.BETA,
+            "alpha": outcome.alpha, "beta": trials.BETA,
+            "alpha / beta": float(f"{outcome.alpha / trials.BETA:.6g}"),
+            "content loss": last["content"] / outcome.alpha, "style loss": last["style"] / trials.BETA,
+            "neutral content": content, "neutral style": style,
+            "step": distance(found[number - 1], outcome) if number else math.nan,
         })  # fmt: skip
-        label = f"alpha {alpha:g}"
-        label += " (style wins)" if number == 1 else ""
-        label += " (the paper's)" if alpha == trials.ALPHA else ""
-        label += " (content wins)" if number == len(trials.alphas()) else ""
-        cells.append(context.picture(f"alpha-{number}", label, PAINTED))
+        cells.append(context.picture(trial.name, _alpha_label(outcome, number, len(planned)), PAINTED))
     over_decades, traded = _grid_sentences(rows)
     points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
+    middle = min(found, key=lambda outcome: abs(math.log(outcome.alpha / outcome.balance)))
+    columns = len(trials.COLUMN_SHARES)
     by_layers = [
         context.picture(
-            f"layers-{row}-{column}",
-            f"{' + '.join(list(layers))}; alpha {trials.ALPHA * 10**decade:g}",
+            trial.name,
+            f"{' + '.join(trial.settings.style_layers)}; alpha {context.outcomes[trial.name].alpha:g}",
             PAINTED,
         )
-        for row, layers in enumerate(trials.style_sets(), start=1)
-        for column, decade in enumerate(trials.COLUMN_DECADES, start=1)
+        for trial in trials.layer_trials(context.scope)
     ]
+    strict = trials.strict_cell(context.scope).name
+    balanced = next(trial.name for trial, outcome in zip(planned, found, strict=True) if outcome is middle)
     return [
         Text(
             "The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {over_decades}"
+            f"{trials.BETA:g} in all of these. {over_decades}"
         ),
         Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
             f"content wins. Each is {context.scope.cell} px, "
             f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
             "the range of a file.", columns=3),
-        context.figure("trade", plots.trade(points, trials.ALPHA),
-            f"Each dot is a picture of the grid, with its alpha; the diamond is the paper's. {traded}",
+        Pictures([context.picture(strict, f"strict: alpha {trials.ALPHA:g}", PAINTED)],
+            why_strict(context, strict, balanced)),
+        context.figure("trade", plots.trade(points, middle.alpha),
+            f"Each dot is a picture of the grid, with its alpha; the diamond is nearest to balance. {traded}",
             f"Style loss against content loss for {len(rows)} values of "
             "alpha, both axes logarithmic."),
-        context.table("grid", rows, "The losses of the grid, without alpha and beta."),
+        context.table("grid", rows, "The losses of the grid, without alpha and beta; then content and style "
+            "of the saved picture by the neutral formula, and how far it is from the picture before."),
         Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
-            "the right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
-            columns=len(trials.COLUMN_DECADES)),
+            "the right, in each row around a balance of its own.", columns=columns),
     ]  # fmt: skip
+
+
+def _alpha_label(outcome: Outcome, number: int, count: int) -> str:
+    label = f"alpha {outcome.alpha:g}"
+    label += " (style wins)" if number == 0 else ""
+    label += " (content wins)" if number == count - 1 else ""
+    return label + (" (in balance)" if abs(math.log(outcome.alpha / (outcome.balance or 1))) < 0.01 else "")
 
 
 def _grid_sentences(rows: Sequence[Mapping[str, float]]) -> tuple[str, str]:
