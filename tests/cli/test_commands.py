@@ -215,12 +215,17 @@ def test_settings_shows_every_value_and_where_it_came_from(capsys, monkeypatch) 
     assert lines["convention"] == ["convention", "paper", "preset", "paper"]
     assert lines["preset"] == ["preset", "paper", "--preset"]
     assert lines["history"] == ["history", "10", "default"]
+    assert lines["weights"] == ["weights", "vgg19-original-8bit", "default"]
     models = (Settings, Runtime, Output, Input)
     fields = {name for model in models for name in model.model_fields}
     assert set(lines) == fields | {"preset", "weights"}
     assert main(["settings", *flags, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["size"] == {"value": 300, "from": "--size"}
+    assert main(["settings", "--preset", "gatys2016"]) == 0
+    assert "weights               normalized" in capsys.readouterr().out
+    assert main(["presets", "gatys2016"]) == 0
+    assert "  weights          normalized   (default: vgg19-original-8bit)\n" in capsys.readouterr().out
     assert set(facts) == fields | {"preset", "weights"}
 
 

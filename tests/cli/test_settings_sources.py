@@ -39,7 +39,7 @@ def test_nothing_given_is_the_default() -> None:
     chosen = gather({}, {})
     assert chosen.models() == (Settings(), Runtime(), Output(), Input())
     assert {origin for *_, origin in chosen.rows()} == {"default"}
-    assert (chosen.preset, chosen.weights, chosen.notes) == ("default", None, ())
+    assert (chosen.preset, chosen.settings.weights, chosen.notes) == ("default", None, ())
 
 
 def test_flag_before_environment_before_file_before_default() -> None:
@@ -75,10 +75,10 @@ def test_a_preset_counts_where_it_is_named() -> None:
 def test_the_environment_may_name_file_preset_and_weights() -> None:
     file = toml('seed = 2\nweights = "a"\n')
     chosen = gather({}, {"IMPASTO_SETTINGS": file, "IMPASTO_PRESET": "paper"})
-    assert (chosen.settings.seed, chosen.preset, chosen.weights) == (2, "paper", "a")
+    assert (chosen.settings.seed, chosen.preset, chosen.settings.weights) == (2, "paper", "a")
     assert chosen.origins["weights"] == "x.toml"
-    assert gather({}, {"IMPASTO_SETTINGS": file, "IMPASTO_WEIGHTS": "b"}).weights == "b"
-    assert gather({"weights": "c"}, {"IMPASTO_WEIGHTS": "b"}).weights == "c"
+    assert gather({}, {"IMPASTO_SETTINGS": file, "IMPASTO_WEIGHTS": "b"}).settings.weights == "b"
+    assert gather({"weights": "c"}, {"IMPASTO_WEIGHTS": "b"}).settings.weights == "c"
     assert gather({"preset": "default"}, {"IMPASTO_PRESET": "paper"}).settings == Settings()
 
 
@@ -143,7 +143,7 @@ def test_saved_settings_are_the_same_when_read_again() -> None:
     text = to_toml(first)
     again = gather({"settings": toml(text)}, {})
     assert again.models() == first.models()
-    assert again.weights == "mine"
+    assert again.settings.weights == "mine"
     assert tomllib.loads(text)["runtime"] == {"threads": 2}
     for field in Settings.model_fields.values():
         assert str(field.description) in text
@@ -157,9 +157,9 @@ def test_saved_settings_are_the_same_when_read_again() -> None:
 def test_settings_from_the_recipe_of_a_picture() -> None:
     Path("out.json").write_text(recipe().to_json())
     chosen = gather({"settings": "out.json", "seed": 9}, {})
-    assert chosen.settings == recipe().settings.changed(seed=9)
+    assert chosen.settings == recipe().settings.changed(seed=9, weights="vgg19-original-8bit")
     assert chosen.runtime == Runtime()  # belongs to the machine that made it
-    assert chosen.weights == "vgg19-original-8bit"
+    assert chosen.settings.weights == "vgg19-original-8bit"
     assert chosen.origins["init"] == "out.json"
     assert read_file("out.json").settings["size"] == 48
     assert read_recipe("out.json") == recipe()

@@ -34,8 +34,8 @@ def test_the_user_adds_presets_that_start_from_others(mine) -> None:
         50,
         "noise",
     )
-    assert (whole.runtime, whole.weights) == ({"threads": 1}, "mine")
-    assert Settings.preset("louder") == Settings.preset("paper", style_weight=50, seed=3)
+    assert (whole.runtime, whole.settings["weights"]) == ({"threads": 1}, "mine")
+    assert Settings.preset("louder") == Settings.preset("paper", style_weight=50, seed=3, weights="mine")
 
 
 def test_a_shipped_name_stays_what_it_is(mine) -> None:

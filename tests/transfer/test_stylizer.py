@@ -70,6 +70,27 @@ def test_settings_of_a_call_hold_for_that_call(narrow) -> None:
     assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
 
 
+def test_weights_that_settings_name_hold_for_that_call(weights) -> None:
+    kept = {"runtime": ONE, "checkpoint": False}
+    named = Settings(**SMALL | {"weights": "normalized"})
+    stylizer = Stylizer(PAINTING, Settings(**SMALL), runtime=ONE)
+    names = []
+    for settings in (Settings(**SMALL), named, named, Settings(**SMALL)):
+        warm = stylizer(PHOTOS[0], settings, checkpoint=False)
+        cold = stylize(PHOTOS[0], PAINTING, settings, **kept)
+        assert warm.recipe.pixels_sha256 == cold.recipe.pixels_sha256
+        assert warm.recipe.weights_sha256 == cold.recipe.weights_sha256
+        assert warm.recipe.settings.weights is None  # `recipe.weights` says which
+        names.append(warm.recipe.weights)
+    assert names == ["vgg19-original-8bit", *["vgg19-normalized-8bit"] * 2, "vgg19-original-8bit"]
+    explicit = stylize(PHOTOS[0], PAINTING, named, weights=weights, **kept)
+    assert explicit.recipe.weights == "vgg19-original-8bit"
+    assert (
+        stylize(PHOTOS[0], PAINTING, Settings(**SMALL), weights="normalized", **kept).recipe.weights
+        == names[1]
+    )
+
+
 def test_a_painting_is_measured_once(narrow, monkeypatch) -> None:
     measured, original = [], style_targets.painting_statistics
 

@@ -26,6 +26,7 @@ from impasto.config.synonyms import value_hint
 from impasto.errors import InputError
 
 DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
+FILES = ("weights",)  # fields whose value may be the name of a file
 WITH_UNITS = ("memory_limit", "budget", "max_pixels", "max_bytes", "max_text")  # as 4GB or 90s
 
 
@@ -53,7 +54,6 @@ class Flags:
     preset: str | None = None
     like: str | None = None
     settings: str | None = None
-    weights: str | None = None
     save_settings: str | None = None
     # paintings, masks and the start
     style: Sequence[str] = ()
@@ -222,7 +222,7 @@ def generated(*models: type[Model], common: frozenset[str] = COMMON_FIELDS) -> l
         for name, info in model.model_fields.items():
             extra = info.json_schema_extra
             assert isinstance(extra, dict)
-            kind = str if is_table(info) or name in WITH_UNITS else info.annotation
+            kind = str if is_table(info) or name in WITH_UNITS else Path if name in FILES else info.annotation
             # -3s is a wrong value, and would be taken for a flag, unlike -3
             more: dict[str, Any] = {"allow_leading_hyphen": True} if name in WITH_UNITS else {}
             group = str(extra["group"])
@@ -313,8 +313,6 @@ SOURCES = [
         converter=lambda kind, tokens: one_of("like", settings_file.PEERS, typed_name(kind, tokens))),
     parameter("settings", Path, "Settings from a TOML file, or from a picture made earlier. Single flags go "
         "before. [default: not set]", "Look", common=True),
-    parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
-        "[default: vgg19-original-8bit, which comes with impasto]", "Expert"),
     parameter("save_settings", Path, "Write all settings but pictures and their shares, with their "
         "help, to a .toml file for --settings. [default: not set]"),
 ]  # fmt: skip

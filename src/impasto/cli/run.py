@@ -102,10 +102,11 @@ def paint(
     Raises:
         InputError: The format cannot hold a picture of this size.
     """
-    from impasto.network.weights.store import packaged_file
+    from impasto.network.weights import store
 
-    if resolved.weights is None:
-        hash_ahead(packaged_file())  # while torch is imported
+    name = store.full_name(resolved.settings.weights or store.PACKAGED)
+    if name in (store.PACKAGED, store.NORMALIZED):
+        hash_ahead(store.packaged_file(name))  # while torch is imported
     with open_checkpoints(plan) as checkpoints:
         with show_progress(quiet=plan.quiet, verbose=plan.verbose) as progress:
             for message in messages:
@@ -127,7 +128,7 @@ def _stylize(
 ) -> "Result":
     from impasto.image import pixels
     from impasto.inputs import pyramid
-    from impasto.network.weights.load import NAME
+    from impasto.network.weights import store
     from impasto.system import hardware
     from impasto.transfer import runtime as runtime_module
     from impasto.transfer import speed, stylize
@@ -161,7 +162,8 @@ def _stylize(
             full_size = f"; --size {long} for all of it takes {times}"
         return f"{width} x {height} px{time} (the photo is {photo.width} x {photo.height}{full_size}){how}"
 
-    rate = speed.seconds_per_pixel(resolved.settings, runtime, resolved.weights or NAME, edge)
+    weights = store.full_name(resolved.settings.weights or store.PACKAGED)
+    rate = speed.seconds_per_pixel(resolved.settings, runtime, weights, edge)
     return stylize.stylize(
         photo,
         pictures.styles,
@@ -170,7 +172,6 @@ def _stylize(
         on_step=step_callback(plan, progress, message, capture, rate),
         init_picture=pictures.start,
         protect=pictures.protect,
-        weights=resolved.weights,
         checkpoint=checkpoints,
         on_part=stop_at_signal(progress),
     )

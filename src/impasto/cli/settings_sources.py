@@ -27,7 +27,7 @@ from impasto.messages import printable
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
 FIELDS = [name for model in MODELS for name in model.model_fields]
 WEIGHTS = {"content_weight", "style_weight"}  # which a strength sets
-WORDS = ("preset", "settings", "weights")  # variables that are no field of a model
+WORDS = ("preset", "settings")  # variables that are no field of a model
 PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE")  # variables that choose no settings
 
 
@@ -36,7 +36,6 @@ class ResolvedSettings:
     """All settings of a call.
 
     Attributes:
-        weights: Name or file of the network's weights; the packaged ones if None.
         origins: Where each field came from: `--size`, `IMPASTO_SIZE`, `my.toml`, `preset paper`, `default`.
         notes: What of a preset or of a picture's settings is missing here, a sentence each.
     """
@@ -46,7 +45,6 @@ class ResolvedSettings:
     output: Output
     input: Input
     preset: str = "default"
-    weights: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -162,21 +160,12 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
         layers.add({"init": "picture"}, lambda name: "--init-picture")
     settings, runtime, output, input = (layers.build(model) for model in MODELS)
     origins = {name: layers.origins.get(name, "default") for name in FIELDS} | {"preset": origin}
-    weights = None
-    for value, where in (
-        (preset.weights, preset_label),
-        (file.weights, label),
-        (variables.get("weights"), _variable("weights")),
-        (flags.weights, flag("weights")),
-    ):
-        if value:
-            weights, origins["weights"] = value, where
     missing = [flag(name) for name in file.missing_flags if not getattr(flags, name)]
     notes = []
     if missing:
         notes.append(f"{label} was painted with {' and '.join(missing)}: give that again")
     notes += [f"limits of {name}: {limit}" for limit in preset.limits]
-    return ResolvedSettings(settings, runtime, output, input, name, weights, origins, tuple(notes))
+    return ResolvedSettings(settings, runtime, output, input, name, origins, tuple(notes))
 
 
 def read_file(path: str | os.PathLike[str]) -> SettingsFile:
@@ -188,9 +177,9 @@ def read_file(path: str | os.PathLike[str]) -> SettingsFile:
     if Path(path).suffix.lower() == ".toml" or Path(path).is_dir():  # that is refused there
         return settings_file.read_file(path)
     recipe = read_recipe(path)
+    weights = None if recipe.weights == "given" else recipe.weights
     return SettingsFile(
-        recipe.settings.model_dump(),
-        weights=None if recipe.weights == "given" else recipe.weights,
+        {**recipe.settings.model_dump(), "weights": weights},
         about={"title": printable(path)},
         missing_flags=_missing_flags(recipe),
     )
@@ -267,8 +256,6 @@ def to_toml(resolved: ResolvedSettings) -> str:
     from impasto._version import __version__
 
     lines = [f"# Settings of impasto {__version__}: impasto --settings THIS PHOTO PAINTING"]
-    if resolved.weights:
-        lines.append(tomlkit.dumps({"weights": resolved.weights}).rstrip())
     tables: dict[str, tuple[list[str], dict[str, Any]]] = {}  # comments and values
     for name, info in Settings.model_fields.items():
         value, about = getattr(resolved.settings, name), f"# {info.description}"

@@ -151,6 +151,10 @@ class Recipe(Model):
         styles = [picture for style in self.styles for picture in style.pictures]
         return (self.content, *styles, *(item for item in others if item.kind != "rest"))
 
+    def made_with(self, settings: Settings) -> bool:
+        """Whether these are the recipe's settings; the network's weights stand in `weights` alone."""
+        return self.settings == settings.changed(weights=None)
+
     def to_json(self) -> str:
         """Return the recipe as indented JSON, ending in a newline."""
         return self.model_dump_json(indent=2) + "\n"

@@ -179,6 +179,13 @@ class Settings(Model):
         "Expert",
     )
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
+    weights: str | None = option(
+        None,
+        "VGG-19's weights: normalized, another name that impasto weights lists, or a file. Default: "
+        "vgg19-original-8bit, which comes with impasto.",
+        "Expert",
+        min_length=1,
+    )
     padding: Literal["zero", "reflect", "replicate"] = option(
         "zero", "Padding of convolutions at the border of the picture.", "Expert"
     )

@@ -2,7 +2,7 @@
 
 Some presets come with impasto, users add others. A settings file is TOML: fields of `Settings` at the top,
 those of `Runtime`, `Output` and `Input` in `[runtime]`, `[output]` and `[input]`, `preset = "paper"` for the
-preset to start from, `weights = "NAME"`, and `[about]` for readers::
+preset to start from, and `[about]` for readers::
 
     preset = "paper"
     content_weight = 0.5
@@ -39,7 +39,6 @@ class SettingsFile:
     output: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
     preset: str | None = None
-    weights: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     missing_flags: tuple[str, ...] = ()  # flags of a picture's run that a settings file cannot hold
 
@@ -67,7 +66,7 @@ def preset_folder() -> Path:
 def preset_paths() -> dict[str, Path]:
     """Return the paths of all presets by name: those that come with impasto, then the user's."""
     paths = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
-    first = ("default", "paper")
+    first = ("default", "paper", "gatys2016")
     shipped = {name: paths[name] for name in first} | paths
     return {**shipped, **{path.stem: path for path in user_presets() if path.stem not in shipped}}
 
@@ -127,11 +126,10 @@ def parse(data: bytes, label: str) -> SettingsFile:
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise SettingsError(f"{label}: {name} must be a table, [{name}]")
-    words = {name: values.pop(name, None) for name in ("preset", "weights")}
-    for name, word in words.items():
-        if word is not None and not isinstance(word, str):
-            raise SettingsError(f"{label}: {name} must be a name in quotes, not {short_repr(word)}")
-    return SettingsFile(values, **tables, **words)
+    preset = values.pop("preset", None)
+    if preset is not None and not isinstance(preset, str):
+        raise SettingsError(f"{label}: preset must be a name in quotes, not {short_repr(preset)}")
+    return SettingsFile(values, **tables, preset=preset)
 
 
 def resolve_preset(name: str) -> SettingsFile:
@@ -153,7 +151,6 @@ def resolve_preset(name: str) -> SettingsFile:
             {**file.runtime, **whole.runtime},
             {**file.output, **whole.output},
             {**file.input, **whole.input},
-            weights=whole.weights or file.weights,
             about=whole.about or file.about,
         )
         current = file.preset

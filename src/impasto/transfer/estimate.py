@@ -52,7 +52,9 @@ def estimate(
     wanted = layers_of(settings, (), inputs)
     plan = inputs.scales(settings, wanted)
     with hardware.threads(runtime.threads or 1):
-        network = load_network(load(weights), settings, runtime, Shared(0))
+        network = load_network(
+            load(settings.weights if weights is None else weights), settings, runtime, Shared(0)
+        )
         size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
         trial = Scale(*size)
         targets = inputs.at(trial, runtime.device)

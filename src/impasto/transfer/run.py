@@ -99,7 +99,7 @@ class Run:
         self.limits = self.state.limits or [most] * len(self.schedule)
         self._finest = len(self.schedule) - 1
         self.last_scale = min(self._finest, len(self.limits) - 1)
-        self.weights = load(weights)
+        self.weights = load(settings.weights if weights is None else weights)
         self.runtime = with_kernels(self.runtime, self.weights)
         self.callbacks: Sequence[Callback] = ()
         self.on_part = on_part
@@ -353,7 +353,7 @@ class Run:
         return Recipe(
             impasto=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            settings=self.settings,
+            settings=self.settings.changed(weights=None),  # `weights` below says which
             runtime=self.runtime,
             **self.inputs.recorded(),
             weights=name,

@@ -75,6 +75,7 @@ class Stylizer:
         self._settings, self._runtime = changed_settings(settings, changes), Runtime.of(runtime)
         self._style, self._styles = style, open_styles(style)
         self._weights, self._shared = weights, Shared(keep, photos=False)
+        self._loaded: dict[str | None, Mapping[str, Tensor]] = {}  # the last call's, by their name
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -109,15 +110,18 @@ class Stylizer:
         """
         settings = changed_settings(settings or self._settings, changes)
         with self._lock:
+            named = settings.weights if self._weights is None else None
+            if named not in self._loaded:
+                self._shared.clear()  # network and paintings are of other weights
             inputs = open_inputs(photo, self._styles, settings, init_picture, protect)
             runtime = resolve(self._runtime, settings)
             paths = [photo, self._style, init_picture, protect]
             with open_checkpoints(checkpoint, paths) as checkpoints:
                 run = Run(
-                    inputs, settings, runtime, self._weights, extra_losses,
+                    inputs, settings, runtime, self._loaded.get(named, self._weights), extra_losses,
                     shared=self._shared, on_part=on_part,
                 )  # fmt: skip
-                self._weights = run.weights
+                self._loaded = {named: run.weights}
                 return complete(run, checkpoints, on_step)
 
 
@@ -148,7 +152,8 @@ def stylize(
         extra_losses: Further losses, such as `Penalty`.
         init_picture: The start, for `Settings(init="picture")`.
         protect: A mask of what stays the photo, white on black, in the photo's shape.
-        weights: Other weights than the packaged ones: a name, a file, or `{"conv1_1.weight": ...}`.
+        weights: Other weights than those that the settings name, which are the packaged ones by default: a
+            name such as `normalized`, a file, or `{"conv1_1.weight": ...}`.
         checkpoint: A file from which `impasto.resume` continues if the run is interrupted. True: in the cache
             folder, if the run is expected to take over two minutes.
         on_part: Called after every part of a picture that is computed in tiles, where an evaluation takes

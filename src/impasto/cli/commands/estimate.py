@@ -32,7 +32,7 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
 
     pictures = arguments.open(resolved.input)
     inputs = open_inputs(pictures.photo, pictures.styles, settings, None, pictures.protect)
-    costs = estimate(inputs, settings, resolved.runtime, resolved.weights)
+    costs = estimate(inputs, settings, resolved.runtime)
     if flags.json:
         facts = {
             "scales": [[scale.width, scale.height] for scale in costs.scales],

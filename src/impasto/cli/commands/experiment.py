@@ -40,7 +40,7 @@ FLAGS = [
         common=True),
     parameter("only", str, "Parts to run, by commas; the page keeps those it had. "
         f"[{', '.join(PARTS)}; default: all of them]", common=True),
-    parameter("preset", str, "What all runs but the strict ones begin with; those are preset paper, unchanged. "
+    parameter("preset", str, "What all runs but the strict ones begin with; those are preset paper. "
         f"[{', '.join(get_args(Base))}; default: {Scope().preset}]", "Look", common=True),
     parameter("pooling", str, "Pooling of all runs but the strict ones. "
         f"[{', '.join(get_args(Pooling))}; default: the preset's]", "Expert", common=True),
@@ -52,8 +52,8 @@ FLAGS = [
         f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size", common=True),
     parameter("rounds", int, "Rounds of 20 evaluations of the large runs. "
         f"[1 to 1000; default: {Scope().rounds}, --quick {QUICK.rounds}]", "Speed", common=True),
-    parameter("weights", Path, "VGG-19's weights: a name that impasto weights lists, or a file. "
-        "[default: those of each preset]", "Expert"),
+    parameter("weights", Path, "VGG-19's weights in all runs: normalized, another name that impasto weights "
+        "lists, or a file. [default: those of each preset]", "Expert"),
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
@@ -76,7 +76,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parse_parts(flags.only), _scope(flags)
-    resolved = gather(replace(flags, preset=None, weights=None))
+    resolved = gather(replace(flags, preset=None))
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
     folder = Path("experiment" if flags.output is None else flags.output)
@@ -97,8 +97,8 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
-        weights = None if flags.weights is None else load(flags.weights)
-        runner = Runner(folder, pairs, scope, resolved.runtime, weights)
+        weights = flags.changes.get("weights")
+        runner = Runner(folder, pairs, scope, resolved.runtime, None if weights is None else load(weights))
         run.signals.running = True
         done = run_experiment(runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None)
     how = "interrupted; the same command continues: " if done.interrupted else ""

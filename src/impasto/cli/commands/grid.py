@@ -131,7 +131,6 @@ def _paint_grid(
             pictures.photo,
             styles,
             runtime=resolved.runtime,
-            weights=resolved.weights,
             folder=files.folder,
             init_picture=pictures.start,
             protect=pictures.protect,
@@ -219,7 +218,7 @@ class GridFiles:
             except ImpastoError:  # damaged; the plan of the grid says what to do
                 continue
             own = (
-                recipe.settings == settings[path]
+                recipe.made_with(settings[path])
                 and recipe.content.sha256 == photo
                 and {style.sha256 for style in recipe.styles} <= paintings
             )

@@ -65,7 +65,9 @@ def report(picture: str, *, flags: Flags) -> int:
         if flags.quick and opened is not None:
             page = _quick(opened, recipe, folders, target, plan, progress)
         else:
-            page, fault = _replayed(opened, recipe, folders, target, plan, progress, flags.weights)
+            page, fault = _replayed(
+                opened, recipe, folders, target, plan, progress, flags.changes.get("weights")
+            )
     target, trouble = save_or_fall_back(target, page.encode(), overwrite=flags.force, what="page")
     out(printable(target))
     if trouble:

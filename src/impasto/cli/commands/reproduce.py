@@ -61,7 +61,7 @@ def reproduce(picture: str, *, flags: Flags) -> int:
             result = repeat(
                 recipe,
                 inputs,
-                weights=flags.weights,
+                weights=flags.changes.get("weights"),
                 on_step=run.step_callback(plan, progress, run.and_time("the same run again"), capture),
                 checkpoints=checkpoints,
                 on_part=run.stop_at_signal(progress),

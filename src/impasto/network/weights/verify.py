@@ -21,12 +21,16 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.network.weights.layouts import CONVS, Layout
+from impasto.network.weights.normalized import original_of
 
 MARGIN = 0.01  # of half a gap
 PUBLISHED = {  # the first digits of the SHA-256, part of the published file name
     "torchvision": "dcbb9e9d",  # vgg19-dcbb9e9d.pth
     "original": "d01eb7cb",  # vgg19-d01eb7cb.pth
 }
+NORMALIZED = (
+    "every filter is the original's times its factor, within the rounding of the packaged 8-bit codes"
+)
 SAME = "every weight lies within the rounding of the packaged 8-bit codes, biases are equal"
 
 
@@ -69,6 +73,21 @@ def deviation(conv: str, weight: Tensor, bias: Tensor, packed: Mapping[str, Tens
     return None
 
 
+def deviations(weights: Mapping[str, Tensor], packed: Mapping[str, Tensor]) -> dict[str, Deviation]:
+    """Return the largest deviation of each layer that is not the original's, by its name."""
+    found = {
+        conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed) for conv in CONVS
+    }
+    return {conv: off for conv, off in found.items() if off is not None}
+
+
+def packaged_biases(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the original's biases, (out,) by `conv1_1.bias` ..., which are packaged as they are."""
+    return {
+        f"{conv}.bias": packed[f"{conv.replace('conv', 'block').replace('_', '_conv')}_b"] for conv in CONVS
+    }
+
+
 def reach(codes: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     """Return how far below and above its entry in the table a weight can lie; (256,) each."""
     half = table.diff() / 2 * (1 + MARGIN)
@@ -82,7 +101,7 @@ def reach(codes: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
 def judge(
     weights: Mapping[str, Tensor], layout: Layout, packed: Mapping[str, Tensor], *, digest: str, label: str
 ) -> tuple[str, str]:
-    """Return `original` or `torchvision`, and how that was verified (`no: ...` if it could not be).
+    """Return the family of weights, and how that was verified (`no: ...` if it could not be).
 
     `weights` are the 16 convolutions by our names, `packed` is what `load.read_packed` returns, `digest` the
     file's SHA-256 and `label` its name in messages.
@@ -90,14 +109,16 @@ def judge(
     Raises:
         WeightsError: It should hold the original weights, but does not.
     """
-    deviations = {
-        conv: deviation(conv, weights[f"{conv}.weight"], weights[f"{conv}.bias"], packed) for conv in CONVS
-    }
-    wrong = {conv: off for conv, off in deviations.items() if off is not None}
+    wrong, whose = deviations(weights, packed), "original"
     if not wrong:
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
+    scaled_back = deviations(original_of(weights, packaged_biases(packed)), packed)
+    if not scaled_back:
+        return "normalized", NORMALIZED
+    if len(scaled_back) < len(wrong):
+        wrong, whose = scaled_back, "normalized"
     rgb = weights["conv1_1.weight"].flip(1)
     if "conv1_1" in wrong and not deviation("conv1_1", rgb, weights["conv1_1.bias"], packed):
         raise WeightsError(
@@ -108,7 +129,7 @@ def judge(
     right = len(CONVS) - len(wrong)
     if right:
         raise WeightsError(
-            f"{label} is not genuine: {right} of 16 convolutions are the original VGG-19's, but {first}; "
+            f"{label} is not genuine: {right} of 16 convolutions are the {whose} VGG-19's, but {first}; "
             "give another file"
         )
     if layout.only_original or PUBLISHED["original"] in PurePath(label).name:

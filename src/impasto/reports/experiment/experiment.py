@@ -25,7 +25,7 @@ SHOWN = "parts.json"  # which parts were requested so far
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Trial `number` of `count`, counting those finished earlier, and the seconds left, this one's included."""
+    """Trial `number` of `count`, with those finished earlier, and the seconds left, with this one."""
 
     trial: Trial
     number: int

@@ -1,5 +1,6 @@
 """Sections of the page about the method, the features of the layers, and content against style."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pyvips
@@ -9,6 +10,8 @@ from impasto.network.layers import dense, parts
 from impasto.reports.experiment import feature_maps, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
+from impasto.reports.experiment.run_sections import why_strict
+from impasto.reports.experiment.runner import Outcome, distance
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Pictures, Text
 

@@ -187,7 +187,7 @@ class Runner:
 
         trial = self._weighted(trial)
         runtime = runtime_module.resolve(self.runtime, trial.settings)
-        weights, shared = self.network(trial.weights)
+        weights, shared = self.network(trial.settings.weights)
         run = Run(self.inputs(trial), trial.settings, runtime, weights, shared=shared)
         result = complete(run, on_step=watch)
         if result.stopped in (End.INTERRUPTED, End.STOP):
@@ -274,7 +274,7 @@ class Runner:
     ) -> tuple[Objective, ScaledInputs, tuple[int, int]]:
         """Return a trial's objective, what it compares, and height and width; in fp32, or as it is run."""
         runtime = runtime_module.resolve(self.runtime, trial.settings)
-        weights, shared = self.network(trial.weights)
+        weights, shared = self.network(trial.settings.weights)
         if measured:
             runtime = runtime_module.with_kernels(runtime, weights)
         else:

@@ -1,7 +1,7 @@
 """The trials of the experiment: the settings of every run, by the part of the page that needs it.
 
-A trial is one run of `stylize`; parts share trials where they can. There are two kinds. The strict one is
-preset `paper`, unchanged. The others are there to be looked at: they have another preset, and an alpha that is
+A trial is one run of `stylize`; parts share trials where they can. There are two kinds. Strict ones are
+preset `paper`, unchanged. The others are there to be looked at: their preset is another, and their alpha is
 measured at their size, so that photo and painting can both be seen. Nothing is run here; there is no torch.
 """
 
@@ -10,7 +10,6 @@ from typing import Literal, get_args
 
 from impasto.config.model import LARGEST_EDGE
 from impasto.config.settings import STYLE_LAYERS, Settings
-from impasto.config.settings_file import resolve_preset
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.network.layers import parts
@@ -69,7 +68,6 @@ class Trial:
         kept: After which evaluations its picture is saved.
         share: Alpha in units of the balance, which is measured when the trial is run; the settings' own alpha
             if None. In balance, the photo's style loss weighs as much as the painting's content loss.
-        weights: Of the network, by name; the packaged ones if None.
     """
 
     name: str
@@ -77,7 +75,6 @@ class Trial:
     pair: int = 0
     kept: tuple[int, ...] = ()
     share: float | None = None
-    weights: str | None = None
 
 
 def parse_parts(names: str | None) -> tuple[str, ...]:
@@ -141,7 +138,7 @@ def paper(size: int, rounds: int, **changes: object) -> Settings:
 def in_balance(scope: Scope, name: str, size: int, rounds: int, **changes: object) -> Trial:
     """Return a trial that is there to be looked at, in balance.
 
-    Its solver is the one whose result is what is saved. Its settings have alpha 1, in place of what is measured.
+    Its solver is the one whose result is what is saved. Its settings have alpha 1, in place of the measured one.
     """
     common: dict[str, object] = {
         "size": size, "evaluations": rounds * ROUND, "init": scope.start, "solver": "lbfgs", "bounded": True,
@@ -150,7 +147,7 @@ def in_balance(scope: Scope, name: str, size: int, rounds: int, **changes: objec
     if scope.pooling:
         common["pooling"] = scope.pooling
     settings = Settings.preset(scope.preset, **common | changes)
-    return Trial(name, settings, share=1.0, weights=resolve_preset(scope.preset).weights)
+    return Trial(name, settings, share=1.0)
 
 
 def _cell(scope: Scope, name: str, share: float | None = 1.0, **changes: object) -> Trial:
@@ -260,7 +257,7 @@ def neutral_trial(trial: Trial) -> Trial:
     settings = Settings(
         content_weight=5.0, style_weight=100.0, size=size, min_size=LARGEST_EDGE, partial_windows=windows
     )
-    return replace(trial, settings=settings, share=None, weights=None)
+    return replace(trial, settings=settings, share=None)
 
 
 def depth(settings: Settings) -> float:

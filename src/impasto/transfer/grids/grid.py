@@ -234,10 +234,13 @@ def run_grid(
         Cell.of(place, plan.done.get(index), path=plan.path(place), reused=index in plan.done)
         for index, place in enumerate(plan.axes.places)
     ]
-    shared, stopped = Shared(), ""
+    shared, stopped, last = Shared(), "", None
     finished: dict[int, Run] = {}  # runs that later cells share
     for index in range(len(cells)):
         if index not in plan.done:
+            if plan.weights[index] is not last:
+                shared.clear()  # network and targets are of other weights
+                last = plan.weights[index]
             cells[index], stopped = _run_cell(plan, index, on_step, shared, finished)
         if on_cell is not None and (cells[index].recipe or not stopped):
             try:
@@ -286,7 +289,7 @@ def _run_cell(
             if index == max(later for later, first in plan.sharers.items() if first == earlier):
                 del finished[earlier]
         else:
-            run = Run(plan.inputs[index], place.settings, runtime, plan.weights, shared=shared)
+            run = Run(plan.inputs[index], place.settings, runtime, plan.weights[index], shared=shared)
             result = complete(run, on_step=watched)
             if index in plan.sharers.values():
                 finished[index] = run

@@ -56,7 +56,7 @@ class GridPlan:
     inputs: tuple[Inputs, ...]
     scales: tuple[tuple[Scale, ...], ...]
     runtime: Runtime
-    weights: Mapping[str, Tensor]
+    weights: tuple[Mapping[str, Tensor], ...]  # of the network, for each cell
     folder: Path | None
     output: Output
     overwrite: bool
@@ -130,9 +130,9 @@ def plan_grid(
         except InputError as error:
             raise type(error)(f"{place.label}: {error}") from error
     where = None if folder is None else Path(folder)
-    loaded = load.load(options.get("weights"))
+    weights = _weights(axes, options.get("weights"))
     plan = GridPlan(
-        axes, tuple(inputs), tuple(scales), runtime, loaded, where, output or Output(), overwrite, {}
+        axes, tuple(inputs), tuple(scales), runtime, weights, where, output or Output(), overwrite, {}
     )
     if where is None:
         return plan
@@ -159,14 +159,24 @@ def _paintings(
     return {name: open_styles(name) for name in names}
 
 
+def _weights(axes: Axes, weights: WeightsLike | None) -> tuple[Mapping[str, Tensor], ...]:
+    """Return the weights of the network for each cell; cells of the same ones have the same object."""
+    if weights is not None and axes.values_of("weights"):
+        raise InputError("the weights vary: give none beside them")
+    names = [place.settings.weights if weights is None else "" for place in axes.places]
+    loaded = {name: load.load(name if weights is None else weights) for name in dict.fromkeys(names)}
+    return tuple(loaded[name] for name in names)
+
+
 def _finished(plan: GridPlan) -> dict[int, Recipe]:
     """Return the recipes of the cells that are there; refuse files of their names that are another's."""
     done, other = {}, 0
-    digest = identity(plan.weights)[1]
+    digests = {id(weights): identity(weights)[1] for weights in {id(w): w for w in plan.weights}.values()}
     for index, place in enumerate(plan.axes.places):
         path = plan.path(place)
         if path is None or not os.path.lexists(path):
             continue
+        digest = digests[id(plan.weights[index])]
         recipe, damaged = _read(path, place.settings, plan.inputs[index], plan.runtime, digest)
         if recipe is not None:
             if plan.output.bits in (None, _start(path)[24]):  # the depth of a PNG file
@@ -224,7 +234,7 @@ def _same(recipe: Recipe, settings: Settings, inputs: Inputs, asked: Runtime, di
     start = inputs.start.sha256 if inputs.start else None
     return (
         recipe.stopped in ENDED
-        and recipe.settings == settings
+        and recipe.made_with(settings)
         and recipe.weights_sha256 == digest
         and recipe.content.sha256 == inputs.content.sha256
         and [item.identity for item in recipe.styles] == [item.identity for item in inputs.records()]
