@@ -7,10 +7,11 @@ import pyvips
 
 from impasto.config.settings import STYLE_LAYERS
 from impasto.network.layers import dense, parts
+from impasto.network.vgg import VGG19
 from impasto.reports.experiment import feature_maps, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
-from impasto.reports.experiment.run_sections import why_strict
+from impasto.reports.experiment.run_sections import made_with, why_strict
 from impasto.reports.experiment.runner import Outcome, distance
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Pictures, Text
@@ -65,7 +66,7 @@ def method(context: Context) -> Section:
 def layers(context: Context) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
     photo, (painting, *_) = context.runner.pairs[0]
-    weights, edge = context.runner.weights, max(FEATURES_EDGE, context.scope.cell)
+    network, edge = _network(context), max(FEATURES_EDGE, context.scope.cell)
     content = [
         context.picture(f"content-{name}", name, "The photo rebuilt from one layer")
         for name in trials.CONTENT_LAYERS
@@ -78,8 +79,8 @@ def layers(context: Context) -> Section:
         )
         for count in range(1, 6)
     ]
-    seen = feature_maps.feature_maps(weights, photo, trials.CONTENT_LAYERS, edge)
-    grams = feature_maps.gram_matrices(weights, painting, list(STYLE_LAYERS), edge)
+    seen = feature_maps.feature_maps(network, photo, trials.CONTENT_LAYERS, edge)
+    grams = feature_maps.gram_matrices(network, painting, list(STYLE_LAYERS), edge)
     evaluations = context.scope.cell_rounds * trials.ROUND
     spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
     return [
@@ -105,12 +106,51 @@ def layers(context: Context) -> Section:
     ]  # fmt: skip
 
 
+def _network(context: Context) -> VGG19:
+    """Return the network of the pictures in balance."""
+    settings = trials.balanced_trial(context.scope).settings
+    weights, _ = context.runner.network(settings.weights)
+    return VGG19(weights, pooling=settings.pooling)
+
+
 def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
-    planned = trials.alpha_trials(context.scope)
-    found = [context.outcomes[trial.name] for trial in planned]
-    rows, cells = [], []
-    for number, (trial, outcome) in enumerate(zip(planned, found, strict=True)):
+    planned, scope = trials.alpha_trials(context.scope), context.scope
+    found = {trial.name: context.outcomes[trial.name] for trial in planned}
+    rows = _grid_rows(list(found.values()))
+    cells = [
+        context.picture(name, _alpha_label(outcome, number, len(found)), PAINTED)
+        for number, (name, outcome) in enumerate(found.items())
+    ]
+    points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
+    middle = min(found, key=lambda name: abs(math.log(found[name].share)))
+    strict, (over_decades, traded) = trials.strict_cell(scope).name, _grid_sentences(rows)
+    least = min(row["step"] for row in rows[1:])
+    return [
+        Text(
+            "The total is alpha times the content loss plus beta times the style loss; beta is "
+            f"{trials.BETA:g} in all of these. {over_decades}"
+        ),
+        Pictures(cells, f"Small alpha first: style wins. Large alpha last: content wins. Each has "
+            f"{scope.cell} px and {scope.cell_rounds * trials.ROUND} evaluations; the middle one: "
+            f"{made_with(found[middle])}. Neighbors differ by {least:.2f} or more in the neutral features "
+            "(step in the table)."),
+        Pictures([context.picture(strict, "strict", PAINTED), context.picture(middle, "in balance", PAINTED)],
+            why_strict(context, strict, middle)),
+        context.figure("trade", plots.trade(points, found[middle].alpha),
+            f"Each dot is a picture of the grid, with its alpha; the diamond is nearest to balance. {traded}",
+            f"Style loss against content loss for {len(rows)} values of alpha, both axes logarithmic."),
+        context.table("grid", rows, "The losses of the grid, without alpha and beta; content and style of "
+            "the saved picture by the neutral formula, which is the same for all; and how far that "
+            "is from the picture before, where both are on logarithmic axes."),
+        _layer_grid(context),
+    ]  # fmt: skip
+
+
+def _grid_rows(found: Sequence[Outcome]) -> list[dict[str, float]]:
+    """Return the numbers of the grid, a row for each picture."""
+    rows = []
+    for number, outcome in enumerate(found):
         last = min(outcome.rows, key=lambda row: row["total"])
         content, style = outcome.neutral
         rows.append({
@@ -120,12 +160,12 @@ def grid(context: Context) -> Section:
             "neutral content": content, "neutral style": style,
             "step": distance(found[number - 1], outcome) if number else math.nan,
         })  # fmt: skip
-        cells.append(context.picture(trial.name, _alpha_label(outcome, number, len(planned)), PAINTED))
-    over_decades, traded = _grid_sentences(rows)
-    points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
-    middle = min(found, key=lambda outcome: abs(math.log(outcome.alpha / outcome.balance)))
-    columns = len(trials.COLUMN_SHARES)
-    by_layers = [
+    return rows
+
+
+def _layer_grid(context: Context) -> Pictures:
+    """Return the pictures by sets of style layers and alpha."""
+    items = [
         context.picture(
             trial.name,
             f"{' + '.join(trial.settings.style_layers)}; alpha {context.outcomes[trial.name].alpha:g}",
@@ -133,35 +173,17 @@ def grid(context: Context) -> Section:
         )
         for trial in trials.layer_trials(context.scope)
     ]
-    strict = trials.strict_cell(context.scope).name
-    balanced = next(trial.name for trial, outcome in zip(planned, found, strict=True) if outcome is middle)
-    return [
-        Text(
-            "The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} in all of these. {over_decades}"
-        ),
-        Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
-            f"content wins. Each is {context.scope.cell} px, "
-            f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
-            "the range of a file.", columns=3),
-        Pictures([context.picture(strict, f"strict: alpha {trials.ALPHA:g}", PAINTED)],
-            why_strict(context, strict, balanced)),
-        context.figure("trade", plots.trade(points, middle.alpha),
-            f"Each dot is a picture of the grid, with its alpha; the diamond is nearest to balance. {traded}",
-            f"Style loss against content loss for {len(rows)} values of "
-            "alpha, both axes logarithmic."),
-        context.table("grid", rows, "The losses of the grid, without alpha and beta; then content and style "
-            "of the saved picture by the neutral formula, and how far it is from the picture before."),
-        Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
-            "the right, in each row around a balance of its own.", columns=columns),
-    ]  # fmt: skip
+    shares = ", ".join(f"{share:g}" for share in trials.COLUMN_SHARES)
+    return Pictures(items, "Rows: style from more and more layers, from above. Columns: alpha growing to the "
+        f"right, {shares} times the alpha of each row's own balance.",
+        columns=len(trials.COLUMN_SHARES))  # fmt: skip
 
 
 def _alpha_label(outcome: Outcome, number: int, count: int) -> str:
     label = f"alpha {outcome.alpha:g}"
     label += " (style wins)" if number == 0 else ""
     label += " (content wins)" if number == count - 1 else ""
-    return label + (" (in balance)" if abs(math.log(outcome.alpha / (outcome.balance or 1))) < 0.01 else "")
+    return label + (" (in balance)" if abs(outcome.share - 1) < 0.01 else "")
 
 
 def _grid_sentences(rows: Sequence[Mapping[str, float]]) -> tuple[str, str]:

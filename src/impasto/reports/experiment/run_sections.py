@@ -14,7 +14,12 @@ from impasto.system.files import publish
 
 FRAME_MS = 400  # of the timelapse
 THUMB = 512  # px; inputs on the page are no larger
-STARTS = {"noise": "white noise", "content": "the photo", "style": "the painting"}
+STARTS = {
+    "gray": "gray with little noise",
+    "noise": "white noise",
+    "content": "the photo",
+    "style": "the painting",
+}
 
 
 def course(context: Context) -> Section:
@@ -44,11 +49,11 @@ def _rounds(context: Context, name: str, what: str) -> Pictures:
     totals = wording.by_round(outcome.rows, rounds)
     fall = totals[0] - totals[-1]
     share = wording.percent((totals[0] - totals[1]) / fall if fall else 0.0, 1)
-    return Pictures(images, f"{what}, {context.scope.size} px: {_how(outcome)}. Of the fall of its loss over "
-        f"all {rounds} rounds, the first makes {share}.")  # fmt: skip
+    return Pictures(images, f"{what}, {context.scope.size} px: {made_with(outcome)}. Of the fall of its loss "
+        f"over all {rounds} rounds, the first makes {share}.")  # fmt: skip
 
 
-def _how(outcome: Outcome) -> str:
+def made_with(outcome: Outcome) -> str:
     """Say with what a run was made, as far as the runs of this page differ."""
     settings, weights = outcome.recipe.settings, outcome.recipe.weights
     solver = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "L-BFGS", "adam": "Adam"}[settings.solver]
@@ -62,15 +67,14 @@ def _how(outcome: Outcome) -> str:
 def why_strict(context: Context, strict: str, balanced: str) -> str:
     """Say how a strict run differs from one in balance, and what follows for the photo in it."""
     one, other = context.outcomes[strict], context.outcomes[balanced]
-    size = f"{one.recipe.scales[-1].width} x {one.recipe.scales[-1].height} px"
-    share = one.alpha / (one.balance or one.alpha)
-    weighs = f"{share:.2g} times as much as" if share < 0.8 or share > 1.25 else "about as much as"
+    (*_, scale) = one.recipe.scales
     return (
-        f"The strict run is preset paper, unchanged. The paper's content loss is a sum over positions, and "
-        f"its style loss a mean, so what alpha {one.alpha:g} means depends on the size. At {size}, with its "
-        f"pooling and weights, photo and painting are in balance at alpha {one.balance:.3g}: in the strict "
-        f"run the photo weighs {weighs} that. The run in balance has alpha {other.alpha:g}, measured with its "
-        "own pooling and weights."
+        "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
+        "a mean over them, so that the same alpha counts more the larger the picture is. Photo and painting "
+        "are in balance where the style loss of the photo, times beta, is the content loss of the painting, "
+        f"times alpha. At {scale.width} x {scale.height} px, with the pooling and the weights of the strict "
+        f"run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is {one.share:.2g} "
+        f"times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
     )
 
 
@@ -87,11 +91,11 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
 
 def loss(context: Context) -> Section:
     """The loss curve, where it flattens, and what of it is in the file."""
-    rounds = context.scope.rounds
-    totals, saved = _by_round(context, "main")
-    calm, calm_saved = _by_round(context, "balance")
-    free, free_saved = _by_round(context, "solver-scipy")
-    bounded, bounded_saved = _by_round(context, "solver-lbfgs-bounded")
+    rounds, fewer = context.scope.rounds, context.scope.solver_rounds
+    totals, saved = _by_round(context, "main", rounds)
+    calm, calm_saved = _by_round(context, "balance", rounds)
+    free, free_saved = _by_round(context, "solver-scipy", fewer)
+    bounded, bounded_saved = _by_round(context, "solver-lbfgs-bounded", fewer)
     gap = plots.gap({"SciPy, no bounds": (free, free_saved), "ours, bounded": (bounded, bounded_saved)})
     table = [
         {
@@ -110,17 +114,16 @@ def loss(context: Context) -> Section:
             for block in _curve(context, name, title, series)),
         Text(wording.gap_sentences(free, free_saved, bounded_saved)),
         context.figure("gap", gap, wording.gap_caption(free[-1], free_saved[-1], bounded[-1],
-            bounded_saved[-1]), "Four curves by round: the optimized and the saved loss, without and with "
-            "bounds."),
-        context.table("rounds", table, "All rounds of the strict run: total, its fall in the round as a share, "
+            bounded_saved[-1]), "Four curves by round: the optimized and the saved loss, without and "
+            "with bounds."),
+        context.table("rounds", table, "Rounds of the strict run: total, its fall in the round as a share, "
             "content, style, and the total of the saved picture; then the run in balance, whose loss is "
             "another. Weighted by alpha and beta."),
     ]  # fmt: skip
 
 
-def _by_round(context: Context, name: str) -> tuple[list[float], list[float]]:
+def _by_round(context: Context, name: str, rounds: int) -> tuple[list[float], list[float]]:
     """Return the total of a run and that of its saved picture, at the start and after each round."""
-    rounds = context.scope.rounds
     totals = wording.by_round(context.rows(name), rounds)
     return totals, saved_losses_by_round(context.outcomes[name], rounds)
 
@@ -129,10 +132,11 @@ def _curve(context: Context, name: str, title: str, totals: Sequence[float]) -> 
     """Return what is said of a run's loss, and its curves."""
     rows = context.rows(name)
     return [
-        context.figure("loss" if name == "main" else f"loss-{name}", plots.losses(rows), "Total, content, "
-            f"style and the share of each layer against evaluations of {title}. The total falls from "
-            f"{totals[0]:.3g} to {totals[-1]:.3g}.", f"Curves of the total, content and style loss of {title} "
-            "and of each layer against evaluations, on a logarithmic axis."),
+        context.figure("loss" if name == "main" else f"loss-{name}", plots.losses(rows),
+            f"Total, content, style and the share of each layer against evaluations of {title}. The total "
+            f"falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
+            f"Curves of the total, content and style loss of {title} and of each layer against evaluations, "
+            "on a logarithmic axis."),
         Text(f"{title[0].upper()}{title[1:]}: {wording.flattening(totals)}"),
     ]  # fmt: skip
 
@@ -188,8 +192,8 @@ def starts(context: Context) -> Section:
     ]
     evaluations = context.scope.cell_rounds * trials.ROUND
     return [
-        Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px, each in balance for its "
-            "pooling. After few evaluations the start can still be seen in the result: the forms of the "
+        Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px, each in balance for "
+            "its pooling. After few evaluations the start can still be seen in the result: the forms of the "
             "photo, or those of the painting.", columns=3)
     ]  # fmt: skip
 

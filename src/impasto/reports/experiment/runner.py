@@ -77,6 +77,11 @@ class Outcome:
         """The content weight of the run."""
         return self.recipe.settings.content_weight
 
+    @property
+    def share(self) -> float:
+        """Alpha in units of the balance; 1 where there is none."""
+        return self.alpha / (self.balance or self.alpha)
+
 
 def distance(one: Outcome, other: Outcome) -> float:
     """Return how far apart two results are in the neutral features.
@@ -178,24 +183,24 @@ class Runner:
 
     def run(self, trial: Trial, on_step: Callable[[Step], None]) -> Outcome | None:
         """Run a trial and keep it; None if `on_step` stopped it."""
-        key, taken = self.key(trial), dict[int, Picture]()
+        taken: dict[int, Picture] = {}
 
         def watch(step: Step) -> None:
             if step.evaluations in trial.kept:
                 taken[step.evaluations] = step.picture()
             on_step(step)
 
-        trial = self._weighted(trial)
-        runtime = runtime_module.resolve(self.runtime, trial.settings)
-        weights, shared = self.network(trial.settings.weights)
-        run = Run(self.inputs(trial), trial.settings, runtime, weights, shared=shared)
+        made = self.weighted(trial)
+        runtime = runtime_module.resolve(self.runtime, made.settings)
+        weights, shared = self.network(made.settings.weights)
+        run = Run(self.inputs(made), made.settings, runtime, weights, shared=shared)
         result = complete(run, on_step=watch)
         if result.stopped in (End.INTERRUPTED, End.STOP):
             return None
-        self._keep(trial, key, result, taken)
+        self._keep(made, self.key(trial), result, taken)
         return self.outcome(trial)
 
-    def _weighted(self, trial: Trial) -> Trial:
+    def weighted(self, trial: Trial) -> Trial:
         """Return a trial with the alpha that its share of the balance comes to, in three digits."""
         balance = None if trial.share is None else self.balance(trial)
         if trial.share is None or balance is None:

@@ -19,13 +19,14 @@ ROUND = 20  # evaluations
 SHOWN_ROUNDS = (0, 1, 2, 3, 5, 7, 10)
 CONTENT_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 ALPHA, BETA = 0.025, 5.0  # of preset paper
-SHARES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of the grid; see `Trial.share`
+SHARES = (0.01, 0.1, 1.0, 10.0, 100.0)  # of the grid; see `Trial.share`
 COLUMN_SHARES = (0.03, 0.3, 3.0)  # of the grid with sets of layers as rows
+SOLVER_ROUNDS = 8  # of the runs that compare solvers, at most
 MOST_ALPHAS, LARGEST = 25, 1e30
 
 Base = Literal["gatys2016", "paper"]
 Pooling = Literal["max", "average"]
-Start = Literal["noise", "content", "style"]
+Start = Literal["gray", "noise", "content", "style"]
 POOLINGS = get_args(Pooling)
 
 
@@ -50,11 +51,16 @@ class Scope:
     cell_rounds: int = 5
     preset: Base = "gatys2016"
     pooling: Pooling | None = None
-    start: Start = "noise"
+    start: Start = "gray"
     alphas: tuple[float, ...] = ()
 
+    @property
+    def solver_rounds(self) -> int:
+        """Rounds of the runs that compare solvers."""
+        return min(self.rounds, SOLVER_ROUNDS)
 
-QUICK = Scope(size=192, cell=128, cell_rounds=3)
+
+QUICK = Scope(size=192, cell=128, rounds=12, cell_rounds=3)
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,8 @@ def paper(size: int, rounds: int, **changes: object) -> Settings:
 def in_balance(scope: Scope, name: str, size: int, rounds: int, **changes: object) -> Trial:
     """Return a trial that is there to be looked at, in balance.
 
-    Its solver is the one whose result is what is saved. Its settings have alpha 1, in place of the measured one.
+    Its solver is the one whose result is what is saved. Its settings have alpha 1, which stands for what
+    is measured.
     """
     common: dict[str, object] = {
         "size": size, "evaluations": rounds * ROUND, "init": scope.start, "solver": "lbfgs", "bounded": True,
@@ -176,14 +183,15 @@ def _of_pair(name: str, pair: int) -> str:
 
 def solver_trials(scope: Scope) -> tuple[Trial, ...]:
     """Return the same objective by every solver: SciPy, ours without and with bounds, Adam."""
-    solvers = {
+    rounds = scope.solver_rounds
+    solvers: dict[str, dict[str, object]] = {
         "solver-scipy": {"solver": "scipy", "bounded": False},
         "solver-lbfgs-unbounded": {"bounded": False},
         "solver-lbfgs-bounded": {},
         "solver-adam": {"solver": "adam"},
     }
     return tuple(
-        replace(in_balance(scope, name, scope.cell, scope.rounds, **changes), kept=ends_of(scope.rounds))
+        replace(in_balance(scope, name, scope.cell, rounds, **changes), kept=ends_of(rounds))
         for name, changes in solvers.items()
     )
 
