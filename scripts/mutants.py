@@ -49,6 +49,55 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- the engine ---
+    Mutant(
+        "kernels of a recipe are used, not chosen anew",
+        "transfer/runtime.py",
+        '    if runtime.kernels != "auto":',
+        "    if False:",
+        ("tests/transfer/test_kernels.py",),
+        "two_choices or without_a_measurement",
+    ),
+    Mutant(
+        "times taken on a busy machine do not count",
+        "network/kernel_times.py",
+        "    return None if load.others() > OTHERS else found",
+        "    return found",
+        ("tests/network/test_kernel_times.py",),
+        "other_programs",
+    ),
+    Mutant(
+        "another way must win by a tenth",
+        "network/kernel_times.py",
+        "at[default] > GAIN * at[fastest]",
+        "at[default] > at[fastest]",
+        ("tests/network/test_kernel_times.py",),
+        "wins_by_a_tenth",
+    ),
+    Mutant(
+        "a torn file of times is not believed",
+        "network/kernel_times.py",
+        "            if sound and 0 < len(timed) <= len(EDGES):",
+        "            if True:",
+        ("tests/network/test_kernel_times.py",),
+        "torn",
+    ),
+    Mutant(
+        "fused convolutions are tried before they are used",
+        "network/convolution.py",
+        "    return all(\n        other.is_contiguous",
+        "    return True or all(\n        other.is_contiguous",
+        ("tests/network/test_convolution.py",),
+        "nothing_is_fused",
+    ),
+    Mutant(
+        "a full GPU leaves the rest to the processor",
+        "transfer/out_of_memory.py",
+        '    if smaller is not None:\n        logger.warning("out of memory on',
+        '    if True:\n        logger.warning("out of memory on',
+        ("tests/transfer/test_out_of_memory.py",),
+        "nothing_fits",
+    ),
     # --- the command line ---
     Mutant(
         "paintings from the photo's own folder are refused",

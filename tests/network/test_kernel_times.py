@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from impasto.messages import NOTE
 from impasto.network import kernel_times, kernels
 from impasto.system import hardware
 
@@ -49,10 +50,14 @@ def test_the_fastest_way_counts_where_it_wins_by_a_tenth(measured) -> None:
     assert timed_choice([DEEP, SHALLOW, DEEP], "fp32", 2) == f"{deep},{shallow}"
 
 
-def test_what_is_remembered_is_not_timed_again(measured, folder) -> None:
+def test_what_is_remembered_is_not_timed_again(measured, folder, caplog) -> None:
+    caplog.set_level(NOTE, "impasto")
     first = timed_choice([DEEP], "fp32", 2)
+    assert [record.levelno for record in caplog.records] == [NOTE]  # it takes seconds, so everybody reads it
+    assert "timing convolutions on this processor" in caplog.text
     assert timed_choice([DEEP], "fp32", 2) == first
     assert measured == [DEEP]
+    assert len(caplog.records) == 1
     timed_choice([DEEP, SHALLOW], "fp32", 2)
     assert measured == [DEEP, SHALLOW]
     timed_choice([DEEP], "fp32", 1)  # another number of threads

@@ -19,6 +19,7 @@ VERSION = 1  # of the form of the JSON lines
 PREVIEW = 512  # px; long edge of a preview, at most
 FRESH = 1.0  # seconds between two previews, at least
 SHARE = 0.02  # of the time that previews may take
+MEASURED, AT_LEAST = 4, 2.0  # evaluations after the first, or seconds of them, that tell how long a run takes
 
 
 class JsonLines:
@@ -92,7 +93,8 @@ def _finite(value: Any) -> Any:
 class FirstLine:
     """The first line of a run, which is shown as soon as it can say how long the run will take.
 
-    Where earlier runs tell, that is at the first evaluation; else the first two are measured.
+    Where earlier runs tell, that is at the first evaluation. Else some are measured: the second of all still
+    makes what is made only once, and alone says too much.
 
     Args:
         say: Shows a line.
@@ -107,22 +109,23 @@ class FirstLine:
         per_pixel: float | None = None,
     ) -> None:
         self._say, self._message, self._per_pixel = say, message, per_pixel
-        self._began: float | None = None  # seconds of the run before this part of it
+        self._first: Step | None = None
         self.shown = False
 
     def step(self, step: "Step", pace: "Pace") -> None:
         """Show the line if it is time; `pace` has measured this step."""
         if self.shown:
             return
-        first = self._began is None
-        if self._began is None:
-            self._began = step.seconds if step.evaluations > 1 else 0.0
-        seconds = pace.seconds_left(step)
-        if seconds is not None:
-            seconds += step.seconds - self._began
+        first = self._first = self._first or step
+        before = first.seconds if first.evaluations > 1 else 0.0  # of a resumed run: not part of this one
+        left, measured = pace.seconds_left(step), step.seconds - first.seconds
+        enough = step.evaluations >= min(first.evaluations + MEASURED, step.planned) or measured >= AT_LEAST
+        seconds = None
+        if left is not None and (enough or step.left is not None):
+            seconds = left + step.seconds - before
         elif self._per_pixel is not None:
             seconds = pace.work(step)[1] * step.width * step.height * self._per_pixel
-        if seconds is not None or not first or step.evaluations >= step.planned:
+        if seconds is not None or enough:
             self.shown = True
             self._say(self._message(seconds))
 

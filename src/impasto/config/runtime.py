@@ -23,7 +23,11 @@ class Runtime(Model):
         "auto", "auto, cpu, cuda, cuda:1 or mps.", "Machine", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
     )
     threads: int | None = option(
-        None, "Processor threads. Default: as many as this process may use.", "Machine", ge=1, le=1024
+        None,
+        "Processor threads. Default: as many as this process may use; one where others wait for them.",
+        "Machine",
+        ge=1,
+        le=1024,
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "Number format in the network; auto takes bf16 where it is fast.", "Machine"

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
+from impasto.messages import NOTE
 from impasto.network import kernels
 from impasto.network.convolution import Direct, Fused, can_fuse
 from impasto.network.kernels import Steps, Way
@@ -64,7 +65,7 @@ def times_of(
     shapes = dict.fromkeys(shapes)
     missing = [shape for shape in shapes if shape not in known]
     if missing:
-        log.info("timing the convolutions on this processor, once")
+        log.log(NOTE, "timing convolutions on this processor, which takes some seconds once")
         fresh: dict[Shape, Sequence[Times]] = {}
         with hardware.threads(threads), torch.no_grad():
             for shape in missing:

@@ -106,7 +106,7 @@ def test_the_derivatives_are_those_of_the_equations() -> None:
 
 
 def table(settings=MAIN, weights=None, runtime=None) -> dict[str, dict[str, str]]:
-    rows = papers.comparison({EXPERIMENT: settings}, weights, runtime)
+    rows = papers.comparison({EXPERIMENT: settings}, weights and {EXPERIMENT: weights}, runtime)
     assert all(list(row) == [*papers.COLUMNS, EXPERIMENT, DEFAULT] for row in rows)
     return {row[""]: row for row in rows}
 
@@ -161,6 +161,12 @@ def test_weights_and_precision_are_those_of_the_run() -> None:
     assert table(Settings.preset("gatys2016"))["coding of the weights"] == table()["coding of the weights"]
     assert table()["precision"][EXPERIMENT] == "fp32"
     assert table(runtime=Runtime(precision="bf16"))["precision"][EXPERIMENT] == "bf16"
+
+
+def test_a_measured_alpha_is_no_number() -> None:
+    rows = papers.comparison({"a": MAIN, "b": MAIN}, measured=["b"])
+    (ratio,) = [row for row in rows if row[""] == "alpha / beta"]
+    assert (ratio["a"], ratio["b"]) == ("0.025 / 5 = 0.005", "alpha measured at the size, beta 5")
 
 
 def test_every_start_and_solver_has_words() -> None:

@@ -4,7 +4,7 @@ What is said of the papers was checked against their text as it is quoted in pub
 checked is a dash. "2015" is arXiv 1508.06576, "2016" the paper of CVPR.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from impasto.config.runtime import Runtime
 from impasto.config.settings import DEFAULT_LONG_EDGE, Settings
@@ -126,16 +126,23 @@ def _about(settings: Settings) -> dict[str, str]:
 
 
 def comparison(
-    ours: Mapping[str, Settings], weights: str | None = None, runtime: Runtime | None = None
+    ours: Mapping[str, Settings],
+    weights: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+    measured: Collection[str] = (),
 ) -> list[dict[str, str]]:
     """Return the table of papers, experiment and default, a row for each difference.
 
     Args:
         ours: Settings to be compared with the papers and the default, each with the name of its column.
-        weights: Name of the weights of these columns; those of the settings if None.
-        runtime: How they are computed; decided by the machine if None.
+        weights: Names of the weights by column; those of the settings where there is none.
+        runtime: How the columns are computed; decided by the machine if None.
+        measured: Columns whose alpha is measured for each pair of pictures.
     """
-    columns = {name: _ours(settings, weights, runtime or Runtime()) for name, settings in ours.items()}
+    names = weights or {}
+    columns = {name: _ours(item, names.get(name), runtime or Runtime()) for name, item in ours.items()}
+    for name in measured:
+        columns[name]["alpha / beta"] = f"alpha measured at the size, beta {ours[name].style_weight:g}"
     columns[DEFAULT] = _ours(Settings(), None, Runtime())
     return [
         dict(zip(COLUMNS, (name, *papers), strict=True))
