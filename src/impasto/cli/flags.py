@@ -77,6 +77,8 @@ class Flags:
     quick: bool = False
     only: str | None = None
     rounds: str | None = None
+    alpha: str | None = None
+    start: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

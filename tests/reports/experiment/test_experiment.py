@@ -2,10 +2,12 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import shutil
 import signal
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
 from impasto.reports import figures
-from impasto.reports.experiment import papers, plots, trials, wording
+from impasto.reports.experiment import experiment, papers, plots, trials, wording
 from impasto.reports.experiment import runner as module
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.experiment.experiment import run_experiment
@@ -36,6 +38,7 @@ from reference import neutral
 from reference.browser import chromium
 
 SMALL = ["--size", "48", "--rounds", "1", "--threads", "1", "--only", "method,course"]
+VISIBLE = 0.3  # least step between neighbors of the grid in the neutral features
 TINY = trials.Scope(size=40, cell=34, rounds=2, cell_rounds=1)
 
 
@@ -72,12 +75,37 @@ def test_the_main_run_is_preset_paper_for_fifteen_rounds(monkeypatch) -> None:
     assert trial.kept == (1, *range(20, 301, 20))
 
 
-def test_alphas_go_over_four_decades_with_the_papers_among_them() -> None:
-    alphas = trials.alphas()
-    assert alphas == tuple(sorted(alphas))
-    assert alphas[-1] / alphas[0] == pytest.approx(1e4, rel=1e-5)
-    assert trials.ALPHA in alphas
-    assert {trial.settings.style_weight for trial in trials.alpha_trials(TINY)} == {trials.BETA}
+def test_the_grid_lies_around_balance_and_takes_the_users_alphas() -> None:
+    planned = trials.alpha_trials(TINY)
+    shares = [trial.share for trial in planned]
+    assert shares == sorted(shares)
+    assert shares[len(shares) // 2] == 1
+    assert {trial.settings.style_weight for trial in planned} == {trials.BETA}
+    scope = replace(TINY, alphas=trials.parse_alphas("1,0.025, 30"))
+    planned = trials.alpha_trials(scope)
+    assert [trial.settings.content_weight for trial in planned] == [0.025, 1, 30]
+    assert {trial.share for trial in planned} == {None}
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,1", "1,x", "0,1", "-1,1", "1,nan", "1,inf", "1,1e31"])
+def test_alphas_that_are_none(text) -> None:
+    with pytest.raises(InputError, match="^--alpha: must be 2 to 25 different numbers, "):
+        trials.parse_alphas(text)
+
+
+def test_all_trials_but_the_strict_ones_have_the_users_settings() -> None:
+    scope = replace(TINY, preset="paper", pooling="average", start="content")
+    found = {trial.name: trial for part in trials.PARTS for trial in trials.trials(scope, part, pairs=2)}
+    strict = {"main", "main-2", "alpha-paper"}
+    for name in strict:
+        trial = found.pop(name)
+        assert trial.share is None
+        changes = {"size": trial.settings.size, "evaluations": trial.settings.evaluations}
+        assert trial.settings == Settings.preset("paper", **changes)
+    own = {name: trial for name, trial in found.items() if not name.startswith("start")}
+    assert {(t.settings.pooling, t.settings.init) for t in own.values()} == {("average", "content")}
+    gatys = trials.balanced_trial(TINY).settings
+    assert (gatys.pooling, gatys.weights) == ("average", "normalized")
 
 
 def test_reconstructions_have_one_term_only() -> None:
@@ -324,6 +352,8 @@ def test_the_saved_loss_is_that_of_the_file() -> None:
     place = bench()
     trial = trials.solver_trials(TINY)[2]
     outcome = place.run(trial, lambda step: None)
+    trial = place.weighted(trial)
+    assert trial.settings.content_weight == outcome.alpha
     score = place.scorer(trial)
     for at, path in outcome.pictures.items():
         assert score(Picture.open(path)) == pytest.approx(outcome.saved[at], rel=1e-6)
@@ -449,22 +479,33 @@ def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
 
 
 @pytest.mark.slow
-def test_the_grid_has_style_at_one_end_and_content_at_the_other(weights, monkeypatch) -> None:
-    """On the optimized losses of the bounded solver, with the real network."""
+def test_the_quick_grid_goes_from_style_to_content_in_visible_steps(weights, monkeypatch) -> None:
+    """At the real size of --quick, with the real network: order by its own losses, steps by the neutral ones."""
     monkeypatch.setattr(trials, "ROUND", 20)
-    shutil.copy(sample("photo"), "photo.jpg")
-    shutil.copy(sample("swirl"), "swirl.jpg")
-    pair = (Picture.open("photo.jpg"), (Picture.open("swirl.jpg"),))
-    place = Runner(Path("out"), [pair], trials.Scope(64, 64, 1, 3), Runtime(), weights)
-    content, style = [], []
-    for trial in trials.alpha_trials(place.scope):
-        rows = place.run(trial, lambda step: None).rows
-        best = min(rows, key=lambda row: row["total"])
-        content.append(best["content"] / trial.settings.content_weight)
-        style.append(best["style"] / trials.BETA)
+    pair = (Picture.open(sample("photo")), (Picture.open(sample("swirl")),))
+    place = Runner(Path("out"), [pair], trials.QUICK)
+    found = [place.run(trial, lambda step: None) for trial in trials.alpha_trials(trials.QUICK)]
+    own = [min(outcome.rows, key=lambda row: row["total"]) for outcome in found]
+    content = [row["content"] / outcome.alpha for row, outcome in zip(own, found, strict=True)]
+    style = [row["style"] / trials.BETA for row in own]
     assert content[-1] < content[0] / 2
     assert wording.ordered(content, falling=True), content
     assert wording.ordered(style, falling=False), style
+    assert wording.ordered([outcome.neutral[0] for outcome in found], falling=True)
+    assert wording.ordered([outcome.neutral[1] for outcome in found], falling=False)
+    steps = [module.distance(one, other) for one, other in itertools.pairwise(found)]
+    assert min(steps) > VISIBLE, steps
+
+
+@pytest.mark.slow
+def test_the_neutral_terms_of_an_outcome_are_those_of_the_neutral_evaluator(weights) -> None:
+    for name, file, size in (("photo", "photo", (48, 48)), ("painting", "swirl", (48, 48))):
+        with Image.open(sample(file)) as image:
+            image.convert("RGB").resize(size).save(f"{name}.png")  # so that nobody scales
+    place = Runner(Path("out"), pictures(), trials.Scope(48, 48, 1, 1), Runtime(threads=1))
+    outcome = place.run(trials.alpha_trials(place.scope)[2], lambda step: None)
+    terms = neutral.score(outcome.picture, "photo.png", "painting.png")
+    assert outcome.neutral == pytest.approx((terms["content"], terms["style"]), rel=1e-3)
 
 
 def without_times(text: str) -> str:
@@ -519,7 +560,7 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_was_finished(capsys, monkey
     assert "no space left on device" in said.err
     assert said.err.count("\n") == 1
     finished = sorted(path.name for path in Path("out/data").glob("*.json"))
-    assert finished == ["start-content-max.json", "start-noise-max.json"]
+    assert finished == ["start-gray-max.json", "start-noise-max.json"]
 
 
 def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
@@ -537,14 +578,14 @@ def test_ctrl_c_leaves_a_page_of_what_is_there(capsys, monkeypatch) -> None:
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
     assert "interrupted; the same command continues: 0 of 1 part in" in said.err
-    assert "1 of 6 runs are there" in Path("out/index.html").read_text()
+    assert "1 of 8 runs are there" in Path("out/index.html").read_text()
 
 
 def test_only_adds_to_the_page_of_a_folder() -> None:
     run_experiment(bench(), ("method", "course"))
     ran = []
     done = run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where.trial.name))
-    assert [name.split("-")[0] for name in ran] == ["start"] * 6
+    assert [name.split("-")[0] for name in ran] == ["start"] * 8
     assert done.parts == ("starts",)
     titles = ["The method", "The course of the run", "Starting points and pooling"]
     assert Reader(done.page.read_text()).titles == titles
@@ -558,9 +599,53 @@ def test_only_what_is_asked_for_is_run() -> None:
     run_experiment(bench(), ("method",), on_trial=lambda where: ran.append(where))
     assert ran == []
     run_experiment(bench(), ("starts",), on_trial=lambda where: ran.append(where))
-    assert [where.number for where in ran] == [1, 2, 3, 4, 5, 6]
-    assert ran[0].seconds_left is None
-    assert ran[3].seconds_left > 0
+    assert [where.number for where in ran] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert all(where.seconds_left > 0 for where in ran)
+
+
+# --- how long it takes ---------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds that pass only when a trial is run."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize("speeds", [(1, 1), (1.5, 1.5), (0.6, 1.7), (2.5, 0.5)])
+def test_the_remaining_time_jumps_by_a_third_at_most(monkeypatch, speeds) -> None:
+    """Trials take longer or shorter than an evaluation promised; what is said follows without jumps."""
+    clock, place = Clock(), bench(scope=trials.QUICK)
+    monkeypatch.setattr(experiment, "time", clock)
+    monkeypatch.setattr(place, "seconds", lambda trial: (trial.settings.size / 128) ** 2 * 0.13)
+    monkeypatch.setattr(experiment, "write_page", lambda runner, parts: parts)
+    promised = experiment.predicted(place, [t for p in trials.PARTS for t in trials.trials(place.scope, p)])
+    said = []
+
+    def run(trial, on_step) -> bool:
+        clock.seconds += promised[trial.name] * speeds[len(said) % 2]
+        return True
+
+    monkeypatch.setattr(place, "run", run)
+    run_experiment(place, on_trial=lambda where: said.append((clock.seconds, where.seconds_left)))
+    assert said[0][1] == pytest.approx(sum(promised.values()))
+    for (before, left), (now, then) in itertools.pairwise(said):
+        assert abs(then - max(0.0, left - (now - before))) <= left / 3 + 1e-9
+
+
+def test_finished_trials_correct_what_was_promised() -> None:
+    remaining = experiment.Remaining({str(number): 10.0 for number in range(10)})
+    assert remaining.seconds == 100
+    for number in range(8):
+        remaining.finish(str(number), 20.0)
+    assert 30 < remaining.seconds < 40  # in truth 40
+    remaining.finish("8", 20.0)
+    remaining.finish("9", 20.0)
+    assert remaining.seconds == 0
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -576,7 +661,7 @@ def test_the_command_writes_the_page(capsys) -> None:
     assert main(["experiment", "photo.png", "painting.png", *SMALL, "-o", "out"]) == 0
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
-    assert "1/1  main: 48 px, 3 evaluations" in said.err
+    assert "1/2  main: 48 px, 3 evaluations; " in said.err
     assert "2 of 2 parts in" in said.err
     scope = json.loads(Path("out/experiment.json").read_text())["scope"]
     assert (scope["size"], scope["cell"], scope["rounds"]) == (48, 32, 1)

@@ -4,21 +4,30 @@ import os
 from dataclasses import replace
 from inspect import Parameter as Plain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from impasto.cli import run
 from impasto.cli.arguments import read
 from impasto.cli.checks import check_no_budget, whole
 from impasto.cli.console import out
-from impasto.cli.flags import Flags, argument, generated, parameter, switch, takes
+from impasto.cli.flags import Flags, argument, generated, one_of, parameter, switch, takes
 from impasto.cli.progress import show_progress
 from impasto.cli.settings_sources import gather
 from impasto.config.limits import Input
 from impasto.config.runtime import Runtime
-from impasto.config.settings import Settings
 from impasto.errors import ExitCode, InputError, OutputError
 from impasto.messages import counted, duration, printable
-from impasto.reports.experiment.trials import PARTS, QUICK, Scope, parse_parts
+from impasto.reports.experiment.trials import (
+    MOST_ALPHAS,
+    PARTS,
+    QUICK,
+    Base,
+    Pooling,
+    Scope,
+    Start,
+    parse_alphas,
+    parse_parts,
+)
 
 if TYPE_CHECKING:
     from impasto.reports.experiment.experiment import TrialProgress
@@ -31,11 +40,20 @@ FLAGS = [
         common=True),
     parameter("only", str, "Parts to run, by commas; the page keeps those it had. "
         f"[{', '.join(PARTS)}; default: all of them]", common=True),
-    parameter("size", int, "Long edge of the main runs; the small pictures have half of it. "
+    parameter("preset", str, "What all runs but the strict ones begin with; those are preset paper. "
+        f"[{', '.join(get_args(Base))}; default: {Scope().preset}]", "Look", common=True),
+    parameter("pooling", str, "Pooling of all runs but the strict ones. "
+        f"[{', '.join(get_args(Pooling))}; default: the preset's]", "Expert", common=True),
+    parameter("alpha", str, "Values of alpha in the grid of content against style, such as 0.01,0.1,1. "
+        f"[2 to {MOST_ALPHAS} numbers; default: measured at the size]", "Look", common=True),
+    parameter("start", str, "Start of all runs but the strict ones, and but those that compare starts. "
+        f"[{', '.join(get_args(Start))}; default: {Scope().start}]", "Start", common=True),
+    parameter("size", int, "Long edge of the large runs; the small pictures have half of it. "
         f"[px; 32 to {LARGEST}; default: {Scope().size}, --quick {QUICK.size}]", "Size", common=True),
-    parameter("rounds", int, "Rounds of 20 evaluations of the main runs. "
-        f"[1 to 1000; default: {Scope().rounds}]", "Speed", common=True),
-    *(item for item in generated(Settings) if item.name == "weights"),
+    parameter("rounds", int, "Rounds of 20 evaluations of the large runs. "
+        f"[1 to 1000; default: {Scope().rounds}, --quick {QUICK.rounds}]", "Speed", common=True),
+    parameter("weights", Path, "VGG-19's weights in all runs: normalized, another name that impasto weights "
+        "lists, or a file. [default: those of each preset]", "Expert"),
     switch("quiet", "Say nothing but errors.", common=True, short=["-q"]),
 ]  # fmt: skip
 
@@ -58,7 +76,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
             "CONTENT STYLE CONTENT STYLE ..."
         )
     parts, scope = parse_parts(flags.only), _scope(flags)
-    resolved = gather(flags)
+    resolved = gather(replace(flags, preset=None))
     check_no_budget(resolved.runtime)
     files = [read(name, resolved.input) for name in names]
     folder = Path("experiment" if flags.output is None else flags.output)
@@ -75,12 +93,12 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
         def on_trial(event: "TrialProgress") -> None:
             trial, left = event.trial, event.seconds_left
             size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
-            rest = "" if left is None else f"; {duration(left)} left"
-            progress.say(f"{event.number}/{event.count}  {trial.name}: {size}{rest}")
+            progress.say(f"{event.number}/{event.count}  {trial.name}: {size}; {duration(left)} left")
 
         pictures = [Picture.open(data, name=name, limits=resolved.input) for name, data in files]
         pairs = [(p, (style,)) for p, style in zip(pictures[::2], pictures[1::2], strict=True)]
-        runner = Runner(folder, pairs, scope, resolved.runtime, load(resolved.settings.weights))
+        weights = flags.changes.get("weights")
+        runner = Runner(folder, pairs, scope, resolved.runtime, None if weights is None else load(weights))
         run.signals.running = True
         done = run_experiment(runner, parts, on_trial=on_trial, stopping=lambda: run.signals.code is not None)
     how = "interrupted; the same command continues: " if done.interrupted else ""
@@ -90,11 +108,17 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
 
 
 def _scope(flags: Flags) -> Scope:
-    """Return how much is to be run."""
+    """Return how much is to be run, and with what."""
     scope = QUICK if flags.quick else Scope()
     if "size" in flags.changes:
         size = whole("--size", flags.changes["size"], 32, LARGEST)
         scope = replace(scope, size=size, cell=max(32, size // 2))
     if flags.rounds is not None:
         scope = replace(scope, rounds=whole("--rounds", flags.rounds, 1, 1000))
-    return scope
+    if flags.preset is not None:
+        scope = replace(scope, preset=one_of("preset", get_args(Base), flags.preset))
+    if "pooling" in flags.changes:
+        scope = replace(scope, pooling=one_of("pooling", get_args(Pooling), flags.changes["pooling"]))
+    if flags.start is not None:
+        scope = replace(scope, start=one_of("start", get_args(Start), flags.start))
+    return scope if flags.alpha is None else replace(scope, alphas=parse_alphas(flags.alpha))

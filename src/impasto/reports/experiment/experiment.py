@@ -11,7 +11,7 @@ from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.method_sections import grid, layers, method
 from impasto.reports.experiment.run_sections import course, loss, result, solvers, starts
 from impasto.reports.experiment.runner import Runner
-from impasto.reports.experiment.trials import PARTS, Trial, work
+from impasto.reports.experiment.trials import PARTS, Trial, depth
 from impasto.reports.experiment.trials import trials as trials_of
 from impasto.reports.html import Page, Pictures, Text
 from impasto.system.files import publish
@@ -20,17 +20,40 @@ from impasto.transfer.result import Step
 PAGE = "index.html"
 TITLE = "Style transfer with VGG-19: the experiment"
 SMALL = 112  # px; main runs of --quick, under which forms and textures have no room
+BESIDE = 5  # evaluations that a trial takes beside its own: for targets, and for the losses of what is saved
 SHOWN = "parts.json"  # which parts were requested so far
 
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Trial `number` of `count`, with those finished earlier, and the seconds left if known."""
+    """Trial `number` of `count`, with those finished earlier, and the seconds left, with this one."""
 
     trial: Trial
     number: int
     count: int
-    seconds_left: float | None
+    seconds_left: float
+
+
+class Remaining:
+    """The seconds that trials still take: at first as predicted, then corrected by those that are finished.
+
+    No correction is more than a third of what was left.
+
+    Args:
+        predicted: Seconds of each trial, by name.
+    """
+
+    def __init__(self, predicted: Mapping[str, float]) -> None:
+        self._predicted = dict(predicted)
+        self._spent = self._done = sum(predicted.values()) / 4  # the prediction counts as much as this
+        self.seconds = sum(predicted.values())
+
+    def finish(self, name: str, spent: float) -> None:
+        """Note that a trial is finished, and how many seconds it took."""
+        self._spent, self._done = self._spent + spent, self._done + self._predicted.pop(name)
+        seconds = sum(self._predicted.values()) * self._spent / self._done
+        expected, most = max(0.0, self.seconds - spent), self.seconds / 3
+        self.seconds = min(max(seconds, expected - most), expected + most)
 
 
 @dataclass(frozen=True)
@@ -61,11 +84,8 @@ def run_experiment(
     began = time.perf_counter()
     page_parts = requested_parts(runner, parts)
     trials = {trial.name: trial for part in parts for trial in _planned(runner, part)}
-    missing = _missing(runner, trials.values())
-    outcomes = [outcome for trial in trials.values() if (outcome := runner.outcome(trial))]
-    done = work(trial for trial in trials.values() if trial not in missing)
-    spent = sum(outcome.recipe.seconds for outcome in outcomes)  # tells how long the others take
-    total, interrupted = work(trials.values()), False
+    missing, interrupted = _missing(runner, trials.values()), False
+    remaining = Remaining(predicted(runner, missing))
 
     def on_step(step: Step) -> None:
         if stopping():
@@ -73,12 +93,11 @@ def run_experiment(
 
     for number, trial in enumerate(missing, start=len(trials) - len(missing) + 1):
         started = time.perf_counter()
-        left = spent / done * (total - done) if done else None
-        on_trial(TrialProgress(trial, number, len(trials), left))
+        on_trial(TrialProgress(trial, number, len(trials), remaining.seconds))
         if runner.run(trial, on_step) is None:
             interrupted = True
             break
-        done, spent = done + work([trial]), spent + time.perf_counter() - started
+        remaining.finish(trial.name, time.perf_counter() - started)
     finished = write_page(runner, page_parts)
     return Experiment(
         page=runner.folder / PAGE,
@@ -86,6 +105,21 @@ def run_experiment(
         interrupted=interrupted,
         seconds=time.perf_counter() - began,
     )
+
+
+def predicted(runner: Runner, trials: Sequence[Trial]) -> dict[str, float]:
+    """Return the seconds that each trial will take, by a few evaluations measured at each size."""
+    rates: dict[tuple[int | None, int], float] = {}  # seconds of an evaluation of all layers
+    for trial in sorted(trials, key=lambda trial: -depth(trial.settings)):
+        size = trial.settings.size, trial.pair
+        if size not in rates:
+            rates[size] = runner.seconds(trial) / depth(trial.settings)
+    return {
+        trial.name: (trial.settings.evaluations_per_scale + BESIDE + len(trial.kept) / 2)
+        * depth(trial.settings)
+        * rates[trial.settings.size, trial.pair]
+        for trial in trials
+    }
 
 
 def requested_parts(runner: Runner, parts: Sequence[str]) -> tuple[str, ...]:

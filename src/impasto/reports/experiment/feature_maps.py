@@ -1,6 +1,6 @@
 """Feature maps of a photo and Gram matrices of a painting, as arrays for figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,11 @@ MOST_CHANNELS = 128  # rows of a Gram matrix that are shown
 
 
 @torch.no_grad()
-def feature_maps(
-    weights: Mapping[str, Any], photo: Picture, layers: Sequence[str], edge: int, count: int = 5
-) -> Images:
+def feature_maps(network: VGG19, photo: Picture, layers: Sequence[str], edge: int, count: int = 5) -> Images:
     """Return for each layer the channels that vary most inside the photo, strongest first.
 
     Args:
-        weights: Of the network.
+        network: What sees the photo.
         photo: Of any size.
         layers: Their names.
         edge: Long edge at which the photo is seen, px.
@@ -33,7 +31,7 @@ def feature_maps(
         (name, (H, W)) of each channel.
     """
     width, height = fit(photo.width, photo.height, edge)
-    features = VGG19(weights)(photo.tensor(width, height), layers)
+    features = network(photo.tensor(width, height), layers)
     images: Images = []
     for layer in layers:
         planes = features[layer][0]
@@ -47,14 +45,14 @@ def feature_maps(
 
 
 @torch.no_grad()
-def gram_matrices(weights: Mapping[str, Any], painting: Picture, layers: Sequence[str], edge: int) -> Images:
+def gram_matrices(network: VGG19, painting: Picture, layers: Sequence[str], edge: int) -> Images:
     """Return the Gram matrix of each layer, G / M, as log10(1 + value), strongest channels first.
 
     M is the number of positions, as in Gatys, Ecker and Bethge 2015. Each is (name, (C, C)) with at most
     128 channels.
     """
     width, height = fit(painting.width, painting.height, edge)
-    features = VGG19(weights)(painting.tensor(width, height, kernel="linear"), layers)
+    features = network(painting.tensor(width, height, kernel="linear"), layers)
     images: Images = []
     for layer in layers:
         gram = gram_matrix(features[layer])[0] / features[layer][0, 0].numel()

@@ -1,16 +1,20 @@
 """Sections of the page about the method, the features of the layers, and content against style."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 
 import pyvips
 
-from impasto.config.settings import STYLE_LAYERS, Settings
+from impasto.config.settings import STYLE_LAYERS
 from impasto.network.layers import dense, parts
+from impasto.network.vgg import VGG19
 from impasto.network.weights.load import identity as weights_identity
 from impasto.reports.experiment import feature_maps, papers, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
+from impasto.reports.experiment.run_sections import made_with, why_strict
+from impasto.reports.experiment.runner import Outcome, distance
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Code, Equations, Heading, Pictures, Table, Text
 
@@ -39,9 +43,12 @@ def method(context: Context) -> Section:
             "loss and the style loss, whose sum the solver lowers by changing the picture.",
         ),
         Heading("The equations"),
-        Text(papers.SYMBOLS),
+        Text(
+            f"{papers.SYMBOLS} The numbers here and in the drawing are those of the strict runs, preset "
+            "paper; those of the runs in balance are in the table below."
+        ),
         Equations(papers.equations(settings)),
-        *_sources(context, settings),
+        *_sources(context),
         *_reconstruction(context),
         *_network_costs(context),
         Heading("References"),
@@ -49,10 +56,15 @@ def method(context: Context) -> Section:
     ]
 
 
-def _sources(context: Context, settings: Settings) -> Section:
+def _sources(context: Context) -> Section:
     """Where each number comes from: the papers, the experiment, or the defaults of this program."""
-    weights = {"this experiment": weights_identity(context.runner.weights)[0]}
-    rows = papers.comparison({"this experiment": settings}, weights, context.runner.runtime)
+    scope, runner = context.scope, context.runner
+    ours = {
+        "strict runs": trials.main_trial(scope).settings,
+        "runs in balance": trials.balanced_trial(scope).settings,
+    }
+    weights = {name: weights_identity(runner.network(item.weights)[0])[0] for name, item in ours.items()}
+    rows = papers.comparison(ours, weights, runner.runtime, measured=["runs in balance"])
     return [
         Heading("What the papers say, and what is done here"),
         Text(papers.ORIGIN),
@@ -104,7 +116,7 @@ def _network_costs(context: Context) -> Section:
 def layers(context: Context) -> Section:
     """What the layers see: reconstructions, feature maps, Gram matrices."""
     photo, (painting, *_) = context.runner.pairs[0]
-    weights, edge = context.runner.weights, max(FEATURES_EDGE, context.scope.cell)
+    network, edge = _network(context), max(FEATURES_EDGE, context.scope.cell)
     content = [
         context.picture(f"content-{name}", name, "The photo rebuilt from one layer")
         for name in trials.CONTENT_LAYERS
@@ -117,8 +129,8 @@ def layers(context: Context) -> Section:
         )
         for count in range(1, 6)
     ]
-    seen = feature_maps.feature_maps(weights, photo, trials.CONTENT_LAYERS, edge)
-    grams = feature_maps.gram_matrices(weights, painting, list(STYLE_LAYERS), edge)
+    seen = feature_maps.feature_maps(network, photo, trials.CONTENT_LAYERS, edge)
+    grams = feature_maps.gram_matrices(network, painting, list(STYLE_LAYERS), edge)
     evaluations = context.scope.cell_rounds * trials.ROUND
     spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
     return [
@@ -144,49 +156,84 @@ def layers(context: Context) -> Section:
     ]  # fmt: skip
 
 
+def _network(context: Context) -> VGG19:
+    """Return the network of the pictures in balance."""
+    settings = trials.balanced_trial(context.scope).settings
+    weights, _ = context.runner.network(settings.weights)
+    return VGG19(weights, pooling=settings.pooling)
+
+
 def grid(context: Context) -> Section:
     """Alpha against beta: pictures, layers by alpha, and the trade as a curve."""
-    rows, cells = [], []
-    for number, alpha in enumerate(trials.alphas(), start=1):
-        last = min(context.rows(f"alpha-{number}"), key=lambda row: row["total"])
-        rows.append({
-            "alpha": alpha, "beta": trials.BETA, "alpha / beta": float(f"{alpha / trials.BETA:.6g}"),
-            "content loss": last["content"] / alpha, "style loss": last["style"] / trials.BETA,
-        })  # fmt: skip
-        label = f"alpha {alpha:g}"
-        label += " (style wins)" if number == 1 else ""
-        label += " (the experiment's)" if alpha == trials.ALPHA else ""
-        label += " (content wins)" if number == len(trials.alphas()) else ""
-        cells.append(context.picture(f"alpha-{number}", label, PAINTED))
-    over_decades, traded = _grid_sentences(rows)
-    points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
-    by_layers = [
-        context.picture(
-            f"layers-{row}-{column}",
-            f"{' + '.join(list(layers))}; alpha {trials.ALPHA * 10**decade:g}",
-            PAINTED,
-        )
-        for row, layers in enumerate(trials.style_sets(), start=1)
-        for column, decade in enumerate(trials.COLUMN_DECADES, start=1)
+    planned, scope = trials.alpha_trials(context.scope), context.scope
+    found = {trial.name: context.outcomes[trial.name] for trial in planned}
+    rows = _grid_rows(list(found.values()))
+    cells = [
+        context.picture(name, _alpha_label(outcome, number, len(found)), PAINTED)
+        for number, (name, outcome) in enumerate(found.items())
     ]
+    points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
+    middle = min(found, key=lambda name: abs(math.log(found[name].share)))
+    strict, (over_decades, traded) = trials.strict_cell(scope).name, _grid_sentences(rows)
+    least = min(row["step"] for row in rows[1:])
     return [
         Text(
             "The total is alpha times the content loss plus beta times the style loss; beta is "
-            f"{trials.BETA:g} in all of these, and alpha goes over four decades. {over_decades}"
+            f"{trials.BETA:g} in all of these. {over_decades}"
         ),
-        Pictures(cells, f"Small alpha at the top left: style wins. Large alpha at the bottom right: "
-            f"content wins. Each is {context.scope.cell} px, "
-            f"{context.scope.cell_rounds * trials.ROUND} evaluations, pixels kept inside "
-            "the range of a file.", columns=3),
-        context.figure("trade", plots.trade(points, trials.ALPHA),
-            f"Each dot is a picture of the grid, with its alpha; the diamond is the experiment's. {traded}",
-            f"Style loss against content loss for {len(rows)} values of "
-            "alpha, both axes logarithmic."),
-        context.table("grid", rows, "The losses of the grid, without alpha and beta."),
-        Pictures(by_layers, "Rows: style from more and more layers, from above. Columns: alpha growing to "
-            "the right. More layers make larger, smoother forms (Gatys et al. 2015, figure 3).",
-            columns=len(trials.COLUMN_DECADES)),
+        Pictures(cells, f"Small alpha first: style wins. Large alpha last: content wins. Each has "
+            f"{scope.cell} px and {scope.cell_rounds * trials.ROUND} evaluations; the middle one: "
+            f"{made_with(found[middle])}. Neighbors differ by {least:.2f} or more in the neutral features "
+            "(step in the table)."),
+        Pictures([context.picture(strict, "strict", PAINTED), context.picture(middle, "in balance", PAINTED)],
+            why_strict(context, strict, middle)),
+        context.figure("trade", plots.trade(points, found[middle].alpha),
+            f"Each dot is a picture of the grid, with its alpha; the diamond is nearest to balance. {traded}",
+            f"Style loss against content loss for {len(rows)} values of alpha, both axes logarithmic."),
+        context.table("grid", rows, "The losses of the grid, without alpha and beta; content and style of "
+            "the saved picture by the neutral formula, which is the same for all; and how far that "
+            "is from the picture before, where both are on logarithmic axes."),
+        _layer_grid(context),
     ]  # fmt: skip
+
+
+def _grid_rows(found: Sequence[Outcome]) -> list[dict[str, float]]:
+    """Return the numbers of the grid, a row for each picture."""
+    rows = []
+    for number, outcome in enumerate(found):
+        last = min(outcome.rows, key=lambda row: row["total"])
+        content, style = outcome.neutral
+        rows.append({
+            "alpha": outcome.alpha, "beta": trials.BETA,
+            "alpha / beta": float(f"{outcome.alpha / trials.BETA:.6g}"),
+            "content loss": last["content"] / outcome.alpha, "style loss": last["style"] / trials.BETA,
+            "neutral content": content, "neutral style": style,
+            "step": distance(found[number - 1], outcome) if number else math.nan,
+        })  # fmt: skip
+    return rows
+
+
+def _layer_grid(context: Context) -> Pictures:
+    """Return the pictures by sets of style layers and alpha."""
+    items = [
+        context.picture(
+            trial.name,
+            f"{' + '.join(trial.settings.style_layers)}; alpha {context.outcomes[trial.name].alpha:g}",
+            PAINTED,
+        )
+        for trial in trials.layer_trials(context.scope)
+    ]
+    shares = ", ".join(f"{share:g}" for share in trials.COLUMN_SHARES)
+    return Pictures(items, "Rows: style from more and more layers, from above. Columns: alpha growing to the "
+        f"right, {shares} times the alpha of each row's own balance.",
+        columns=len(trials.COLUMN_SHARES))  # fmt: skip
+
+
+def _alpha_label(outcome: Outcome, number: int, count: int) -> str:
+    label = f"alpha {outcome.alpha:g}"
+    label += " (style wins)" if number == 0 else ""
+    label += " (content wins)" if number == count - 1 else ""
+    return label + (" (in balance)" if abs(outcome.share - 1) < 0.01 else "")
 
 
 def _grid_sentences(rows: Sequence[Mapping[str, float]]) -> tuple[str, str]:

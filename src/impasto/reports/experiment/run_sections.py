@@ -15,30 +15,68 @@ from impasto.system.files import publish
 
 FRAME_MS = 400  # of the timelapse
 THUMB = 512  # px; inputs on the page are no larger
+STARTS = {
+    "gray": "gray with little noise",
+    "noise": "white noise",
+    "content": "the photo",
+    "style": "the painting",
+}
 
 
 def course(context: Context) -> Section:
-    """How the picture grows out of noise."""
-    main = context.outcomes["main"]
-    images = [
-        context.picture("main", f"round {number}" if number else "start: white noise", "The main run", at)
-        for number in trials.SHOWN_ROUNDS
-        if (at := max(1, number * trials.ROUND)) in main.pictures
-    ]
-    frames = [main.pictures[at].read_bytes() for at in sorted(set(main.pictures) - {0})]
-    lapse = timelapse(frames)
+    """How the picture grows out of its start, in balance and strictly."""
+    main = context.outcomes["balance"]
+    lapse = timelapse([main.pictures[at].read_bytes() for at in sorted(set(main.pictures) - {0})])
     publish(context.runner.folder / "figures" / "course.webp", lapse, overwrite=True)
-    rounds = context.scope.rounds
-    totals = wording.by_round(main.rows, rounds)
-    fall = totals[0] - totals[-1]
-    share = wording.percent((totals[0] - totals[1]) / fall if fall else 0.0, 1)
     return [
-        Pictures(images, f"The main run at {context.scope.size} px, preset paper. Of the fall of its loss "
-            f"over all {rounds} rounds, the first makes {share}."),
-        Pictures([(lapse, "all rounds, one after the other", "Animation: white noise turns into "
+        _rounds(context, "balance", "The run in balance"),
+        Pictures([(lapse, "all rounds, one after the other", "Animation: the start turns into "
         "the photo in the style of the painting")],
             "A timelapse of the same run; figures/course.webp beside this page."),
+        _rounds(context, "main", "The strict run"),
+        Text(why_strict(context, "main", "balance")),
     ]  # fmt: skip
+
+
+def _rounds(context: Context, name: str, what: str) -> Pictures:
+    """Return the pictures of a run, round by round."""
+    outcome, rounds = context.outcomes[name], context.scope.rounds
+    settings = outcome.recipe.settings
+    images = [
+        context.picture(name, f"round {number}" if number else f"start: {STARTS[settings.init]}", what, at)
+        for number in trials.SHOWN_ROUNDS
+        if (at := max(1, number * trials.ROUND)) in outcome.pictures
+    ]
+    totals = wording.by_round(outcome.rows, rounds)
+    fall = totals[0] - totals[-1]
+    share = wording.percent((totals[0] - totals[1]) / fall if fall else 0.0, 1)
+    return Pictures(images, f"{what}, {context.scope.size} px: {made_with(outcome)}. Of the fall of its loss "
+        f"over all {rounds} rounds, the first makes {share}.")  # fmt: skip
+
+
+def made_with(outcome: Outcome) -> str:
+    """Say with what a run was made, as far as the runs of this page differ."""
+    settings, weights = outcome.recipe.settings, outcome.recipe.weights
+    solver = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "L-BFGS", "adam": "Adam"}[settings.solver]
+    bounds = "pixels bounded" if settings.bounded and settings.solver != "scipy" else "no bounds"
+    return (
+        f"{settings.pooling} pooling, weights {weights}, alpha {settings.content_weight:g}, beta "
+        f"{settings.style_weight:g}, {solver}, {bounds}"
+    )
+
+
+def why_strict(context: Context, strict: str, balanced: str) -> str:
+    """Say how a strict run differs from one in balance, and what follows for the photo in it."""
+    one, other = context.outcomes[strict], context.outcomes[balanced]
+    (*_, scale) = one.recipe.scales
+    return (
+        "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
+        "a mean over them, so that the same alpha counts more the larger the picture is. Photo and painting "
+        "are in balance where the style loss of the photo, times beta, is the content loss of the painting, "
+        f"times alpha. At {scale.width} x {scale.height} px, with the pooling and the weights of the strict "
+        f"run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is {one.share:.2g} "
+        f"times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
+    )
 
 
 def timelapse(pictures: Sequence[bytes]) -> bytes:
@@ -54,36 +92,53 @@ def timelapse(pictures: Sequence[bytes]) -> bytes:
 
 def loss(context: Context) -> Section:
     """The loss curve, where it flattens, and what of it is in the file."""
-    rounds, rows = context.scope.rounds, context.rows("main")
-    totals = wording.by_round(rows, rounds)
-    bounded = wording.by_round(context.rows("lbfgs-bounded"), rounds)
-    saved, bounded_saved = (
-        saved_losses_by_round(context.outcomes[n], rounds) for n in ("main", "lbfgs-bounded")
-    )
-    gap = plots.gap({"SciPy, no bounds": (totals, saved), "ours, bounded": (bounded, bounded_saved)})
+    rounds, fewer = context.scope.rounds, context.scope.solver_rounds
+    totals, saved = _by_round(context, "main", rounds)
+    calm, calm_saved = _by_round(context, "balance", rounds)
+    free, free_saved = _by_round(context, "solver-scipy", fewer)
+    bounded, bounded_saved = _by_round(context, "solver-lbfgs-bounded", fewer)
+    gap = plots.gap({"SciPy, no bounds": (free, free_saved), "ours, bounded": (bounded, bounded_saved)})
     table = [
         {
             "round": number, "total": totals[number],
             "fall": 0.0 if not number else 1 - totals[number] / totals[number - 1],
-            "content": wording.by_round(rows, rounds, "content")[number],
-            "style": wording.by_round(rows, rounds, "style")[number],
-            "saved": saved[number], "bounded: total": bounded[number],
-            "bounded: saved": bounded_saved[number],
+            "content": wording.by_round(context.rows("main"), rounds, "content")[number],
+            "style": wording.by_round(context.rows("main"), rounds, "style")[number],
+            "saved": saved[number], "in balance: total": calm[number],
+            "in balance: saved": calm_saved[number],
         }
         for number in range(rounds + 1)
     ]  # fmt: skip
     return [
-        Text(wording.flattening(totals)),
-        context.figure("loss", plots.losses(rows), "Total, content, style and the share of each layer "
-            f"against evaluations of the main run. The total falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
-            "Curves of the total, content and style loss and of each layer against evaluations, on a "
-            "logarithmic axis."),
-        Text(wording.gap_sentences(totals, saved, bounded_saved)),
-        context.figure("gap", gap, wording.gap_caption(totals[-1], saved[-1], bounded[-1], bounded_saved[-1]),
-            "Four curves by round: the optimized and the saved loss, without and with bounds."),
-        context.table("rounds", table, "All rounds of the main run: total, its fall in the round as a share, "
-            "content, style, and the total of the saved picture; then the bounded run. Weighted "
-            "by alpha and beta."),
+        *(block for name, title, series in
+            (("main", "the strict run", totals), ("balance", "the run in balance", calm))
+            for block in _curve(context, name, title, series)),
+        Text(wording.gap_sentences(free, free_saved, bounded_saved)),
+        context.figure("gap", gap, wording.gap_caption(free[-1], free_saved[-1], bounded[-1],
+            bounded_saved[-1]), "Four curves by round: the optimized and the saved loss, without and "
+            "with bounds."),
+        context.table("rounds", table, "Rounds of the strict run: total, its fall in the round as a share, "
+            "content, style, and the total of the saved picture; then the run in balance, whose loss is "
+            "another. Weighted by alpha and beta."),
+    ]  # fmt: skip
+
+
+def _by_round(context: Context, name: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the total of a run and that of its saved picture, at the start and after each round."""
+    totals = wording.by_round(context.rows(name), rounds)
+    return totals, saved_losses_by_round(context.outcomes[name], rounds)
+
+
+def _curve(context: Context, name: str, title: str, totals: Sequence[float]) -> Section:
+    """Return what is said of a run's loss, and its curves."""
+    rows = context.rows(name)
+    return [
+        context.figure("loss" if name == "main" else f"loss-{name}", plots.losses(rows),
+            f"Total, content, style and the share of each layer against evaluations of {title}. The total "
+            f"falls from {totals[0]:.3g} to {totals[-1]:.3g}.",
+            f"Curves of the total, content and style loss of {title} and of each layer against evaluations, "
+            "on a logarithmic axis."),
+        Text(f"{title[0].upper()}{title[1:]}: {wording.flattening(totals)}"),
     ]  # fmt: skip
 
 
@@ -99,8 +154,8 @@ def saved_losses_by_round(outcome: Outcome, rounds: int) -> list[float]:
 def solvers(context: Context) -> Section:
     """Optimizers side by side on the same objective."""
     names = {
-        "main": "SciPy L-BFGS-B, no bounds", "lbfgs-unbounded": "ours, no bounds",
-        "lbfgs-bounded": "ours, bounded", "adam": "Adam, bounded",
+        "solver-scipy": "SciPy L-BFGS-B, no bounds", "solver-lbfgs-unbounded": "ours, no bounds",
+        "solver-lbfgs-bounded": "ours, bounded", "solver-adam": "Adam, bounded",
     }  # fmt: skip
     plot = plots.solvers({label: context.rows(name) for name, label in names.items()})
     rows = [
@@ -130,18 +185,17 @@ def starts(context: Context) -> Section:
     shown = [
         context.picture(
             f"start-{init}-{pooling}",
-            f"from {what}, {pooling} pooling",
+            f"from {STARTS[init]}, {pooling} pooling",
             "The photo in the style of the painting",
         )
-        for pooling in ("max", "average")
-        for init, what in (("noise", "white noise"), ("content", "the photo"), ("style", "the painting"))
+        for pooling in trials.POOLINGS
+        for init in STARTS
     ]
     evaluations = context.scope.cell_rounds * trials.ROUND
     return [
-        Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px. "
-            "After few evaluations the start can still be seen in the result: the forms of the photo, or "
-            "those of the painting. Both papers show pictures made "
-            "with average pooling, which they found slightly more appealing.", columns=3)
+        Pictures(shown, f"After {evaluations} evaluations at {context.scope.cell} px, each in balance for "
+            "its pooling. After few evaluations the start can still be seen in the result: the forms of the "
+            "photo, or those of the painting.", columns=3)
     ]  # fmt: skip
 
 
@@ -149,17 +203,22 @@ def result(context: Context) -> Section:
     """The results, large, between what they were made of."""
     blocks: list[Block] = []
     recipes: dict[str, Recipe] = {}
-    for number, trial in enumerate(trials.result_trials(context.scope, len(context.runner.pairs))):
-        photo, (painting, *_) = context.runner.pairs[number]
-        outcome = context.outcomes[trial.name]
+    for number, (photo, (painting, *_)) in enumerate(context.runner.pairs):
+        balanced, strict = (
+            trials.balanced_trial(context.scope, number),
+            trials.main_trial(context.scope, number),
+        )
         title = f"{photo.name} in the style of {painting.name}"
         shown = [
             (_thumbnail(photo), photo.name, f"The photo {photo.name}"),
-            (outcome.picture.read_bytes(), "the result", f"Result: {title}"),
+            context.picture(balanced.name, "in balance", f"Result: {title}"),
+            context.picture(strict.name, "strict", f"Result: {title}"),
             (_thumbnail(painting), painting.name, f"The painting {painting.name}"),
         ]
-        blocks.append(Pictures(shown, f"{title}.", large=1))
-        recipes[f"{photo.name} + {painting.name}"] = outcome.recipe
+        why = why_strict(context, strict.name, balanced.name)
+        blocks.append(Pictures(shown, f"{title}. {why}", large=1))
+        for name, trial in (("in balance", balanced), ("strict", strict)):
+            recipes[f"{photo.name} + {painting.name}, {name}"] = context.outcomes[trial.name].recipe
     return [*blocks, *_made(recipes)]
 
 
