@@ -8,7 +8,7 @@ from impasto.config.recipe import Recipe
 from impasto.image.picture import Picture
 from impasto.reports.experiment import plots, trials, wording
 from impasto.reports.experiment.context import DIGITS, Context, Section
-from impasto.reports.experiment.runner import Outcome
+from impasto.reports.experiment.runner import BALANCE, Outcome
 from impasto.reports.html import Block, Pictures, Table, Text
 from impasto.system.files import publish
 
@@ -70,11 +70,12 @@ def why_strict(context: Context, strict: str, balanced: str) -> str:
     (*_, scale) = one.recipe.scales
     return (
         "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
-        "a mean over them, so that the same alpha counts more the larger the picture is. Photo and painting "
-        "are in balance where the style loss of the photo, times beta, is the content loss of the painting, "
-        f"times alpha. At {scale.width} x {scale.height} px, with the pooling and the weights of the strict "
-        f"run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is {one.share:.2g} "
-        f"times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
+        "a mean over them, so that the same alpha counts more the larger the picture is. A picture is in "
+        f"balance where alpha times the content loss of the painting is {BALANCE:g} times beta times the "
+        f"style loss of the photo. At {scale.width} x {scale.height} px, with the pooling and the weights of "
+        f"the strict run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is "
+        f"{one.share:.2g} times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its "
+        "own balance."
     )
 
 
