@@ -2,8 +2,8 @@
 
     python benchmarks/plain.py photo.png style.png -o out.png [--evaluations 300] [--init noise|content]
 
-Gatys, Ecker and Bethge 2016 at one size: fp32, channels first, torch's own L-BFGS without bounds, clipped
-and rounded when saved. The objective is the neutral evaluator's (tests/reference/neutral.py):
+After Gatys, Ecker and Bethge 2016, at one size: fp32, channels first, torch's own L-BFGS without bounds,
+clipped and rounded when saved. The objective is the neutral evaluator's (tests/reference/neutral.py):
 5 mean (F - P)^2 at relu4_2 + 100 sum mean (G/(N M) - A/(N M_a))^2 over relu1_1 ... relu5_1.
 Imports nothing of impasto.
 """

@@ -1,18 +1,27 @@
-"""Write docs/cli.md from the program itself; with --check, only tell whether it is up to date.
+"""Write docs/cli.md, and the table of papers in docs/how-it-works.md, from the program itself.
+
+With --check, only tell whether they are up to date.
 
 Usage: .venv/bin/python scripts/make_docs.py [--check]
 """
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from impasto.cli.app import EXAMPLES, app
 from impasto.cli.commands.doctor import EXIT_CODES
 from impasto.cli.settings_sources import MODELS, PLACES, WORDS
 from impasto.config.model import PREFIX
+from impasto.config.settings import Settings
+from impasto.reports.experiment import papers
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+BEGIN, END = (
+    "<!-- Made by scripts/make_docs.py; do not edit. -->",
+    "<!-- End of what scripts/make_docs.py made. -->",
+)
 ABOUT = {
     "preset": "as `--preset`",
     "settings": "as `--settings`",
@@ -24,8 +33,8 @@ ABOUT = {
 }
 
 
-def page() -> str:
-    """Return the whole page, in Markdown."""
+def cli_page() -> str:
+    """Return the page of commands and flags, in Markdown."""
     text = app.generate_docs(output_format="markdown")
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
     text = re.sub(r"^impasto (\w+(?: \w+)?) \1 ", r"impasto \1 ", text, flags=re.MULTILINE)
@@ -53,16 +62,32 @@ def exit_codes() -> str:
     return f"| code | meaning |\n| --- | --- |\n{lines}"
 
 
+def with_table(text: str) -> str:
+    """Return a page with the table of papers, experiment and defaults between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    rows = papers.comparison({f"preset {name}": Settings.preset(name) for name in ("paper", "gatys2016")})
+    lines = [
+        "| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(rows[0]), *map(dict.values, rows))
+    ]
+    table = "\n".join(lines)
+    origin, about = (textwrap.fill(part, 118) for part in (papers.ORIGIN, papers.ABOUT_TABLE))
+    return f"{before}{BEGIN}\n\n{origin}\n\n{table}\n\n{about}\n\n{END}{rest.partition(END)[2]}"
+
+
 def main() -> int:
-    """Write or check the page."""
-    text = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{PAGE.name} is not what the program says; run scripts/make_docs.py")
-    return 1
+    """Write or check the pages."""
+    method = DOCS / "how-it-works.md"
+    made = {DOCS / "cli.md": cli_page(), method: with_table(method.read_text(encoding="utf-8"))}
+    stale = [
+        path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path.name} is not what the program says; run scripts/make_docs.py")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(made[path], encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from impasto import contact_sheet
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "reproduction"
 PLOTS = ("trade", "loss", "gap", "solvers")
 LAYERS = [f"relu{block}_1" for block in range(1, 6)]
-ALPHAS = ("0.0025", "0.0079", "0.025 (the paper's)", "0.079", "0.25", "0.79", "2.5", "7.9", "25")
+ALPHAS = ("0.0025", "0.0079", "0.025", "0.079", "0.25", "0.79", "2.5", "7.9", "25")
 ROUNDS = (0, 1, 2, 3, 5, 7, 10, 15)
 
 

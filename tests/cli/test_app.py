@@ -194,6 +194,20 @@ def test_only_flags_given_change_the_preset():
     assert recipe.runtime.threads == 1
 
 
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_names_of_layers_mean_the_same_with_every_preset(preset, capsys):
+    """A run that compares a layer before the rectification says at once what the papers call so."""
+    assert run("--preset", preset, "--style-layers", "conv1_1,relu2_1", "-o", "out.png") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "conv1_1" in line]
+    assert said == [
+        "impasto: warning: conv1_1: compared before the rectification (ReLU); what Gatys, Ecker and Bethge "
+        "call so is relu1_1"
+    ]
+    assert read_recipe("out.png").settings.style_layers == {"conv1_1": 1.0, "relu2_1": 1.0}
+    assert run("--preset", preset, "-o", "as-it-is.png") == 0
+    assert "rectification" not in capsys.readouterr().err
+
+
 def test_quality_overrides_the_evaluations_of_a_preset():
     resolved = gather(Flags.of({"preset": "paper", "quality": "draft"}), {})
     assert resolved.settings.evaluations_per_scale == 25

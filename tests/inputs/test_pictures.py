@@ -96,6 +96,25 @@ def test_a_painting_enlarged_much_is_said(narrow, caplog) -> None:
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("convention", ["mean", "paper"])
+def test_layers_before_the_rectification_stay_what_they_are_and_are_said_at_once(
+    narrow, caplog, convention
+) -> None:
+    """Whoever has the names from a paper means the layers after it; recipes keep the names as typed."""
+    settings = SMALL.changed(evaluations=1, init="noise", convention=convention, content_layers="conv4_2")
+    style = Style("a.png", layers="conv1_1,relu2_1")
+    result = stylize("photo.png", style, settings, weights=narrow, runtime=FP32)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "conv1_1, conv4_2: compared before the rectification" in said
+    assert "is relu1_1, relu4_2" in said
+    assert result.recipe.settings.content_layers == {"conv4_2": 1.0}
+    assert {"content.conv4_2", "style.conv1_1"} <= set(result.recipe.losses)
+    rectified = stylize(
+        "photo.png", style, settings.changed(content_layers="relu4_2"), weights=narrow, runtime=FP32
+    )
+    assert rectified.recipe.losses["content.relu4_2"] != result.recipe.losses["content.conv4_2"]
+
+
 def test_a_long_painting_has_strokes_as_large_as_a_piece_of_it() -> None:
     """A scroll of 12:1 as the network sees it; a third of it, fitted by its long edge, is the same."""
     wide = np.asarray(Image.open("a.png").resize((1440, 120)))

@@ -1,7 +1,7 @@
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.network.layers import LAYERS, check_layer, deepest, smallest_edge, stride
+from impasto.network.layers import LAYERS, check_layer, deepest, smallest_edge, stride, unrectified
 
 
 def test_names_and_order() -> None:
@@ -22,3 +22,10 @@ def test_unknown() -> None:
     assert check_layer("pool5") == "pool5"
     with pytest.raises(SettingsError, match="Did you mean relu5_1"):
         check_layer("relu51")
+
+
+def test_names_that_papers_use_for_rectified_layers_are_said() -> None:
+    assert unrectified(["relu1_1", "pool3", "relu4_2"]) == ""
+    said = unrectified(["conv1_1", "relu2_1", "conv4_2"])
+    assert said.startswith("conv1_1, conv4_2: compared before the rectification")
+    assert said.endswith("what Gatys, Ecker and Bethge call so is relu1_1, relu4_2")

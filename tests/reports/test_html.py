@@ -7,10 +7,23 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from impasto.errors import InputError
-from impasto.reports.html import Code, Details, Figure, Page, Pictures, Slider, Table, Text
+from impasto.reports.html import (
+    Code,
+    Details,
+    Equation,
+    Equations,
+    Figure,
+    Heading,
+    Page,
+    Pictures,
+    Slider,
+    Table,
+    Text,
+)
 from reference.browser import chromium
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -96,6 +109,8 @@ def whole(words: str = "words") -> Page:
     page.section(words, Text(f"{words}\n\n{words}"), figure, Figure(png(), words, words))
     page.section(words, Pictures([(png(kind="JPEG"), words, words)] * 3, words, large=1))
     page.section(words, Table([words, words], [[words, words], [words, 2]], words, [1]))
+    mathml = Markup('<math display="block" alttext="x"><mi>x</mi></math>')
+    page.section(words, Heading(words), Equations([Equation(words, mathml, words, words)] * 2))
     page.section(words, Slider(png(), png(), (words, words), words))
     return page.section(words, Details(words, Code(words), Text(words)))
 
@@ -151,6 +166,17 @@ def test_tables_show_numbers_right_and_gaps_as_dashes() -> None:
     assert 'class="scroll long"' in Table(["a"], [[1]] * 100).html()
     with pytest.raises(ValueError, match="zip"):
         Table(["a", "b"], [[1, 2, 3]]).html()
+
+
+def test_equations_stand_beside_what_computes_them() -> None:
+    mathml = Markup('<math display="block" alttext="x"><mi>x</mi></math>')
+    text = Equations(
+        [Equation("Loss", mathml, "loss in a.py"), Equation("Step", mathml, "step", "x < y")]
+    ).html()
+    assert text.count(mathml) == 2
+    assert '<dt>Loss</dt><dd class="scroll" tabindex="0" role="region" aria-label="Loss">' in text
+    assert "<dd><code>loss in a.py</code></dd>" in text
+    assert "<dd><code>step</code> x &lt; y</dd>" in text
 
 
 def test_figures_can_be_saved_in_both_forms() -> None:

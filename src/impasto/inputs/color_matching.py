@@ -5,8 +5,8 @@ Both are functions from color to color, fitted once and valid for the painting a
     move = matched(Palette.of(painting), Palette.of(photo))     # or histogram(...)
     recolor(painting, move)                                     # in place, (1, 3, H, W)
 
-Sources: Gatys et al. 2016 (the painting's colors matched first); Pitie and Kokaram 2007 (the linear map that
-moves colors least); Pitie, Kokaram and Dahyot 2007 (histograms along turned axes).
+Sources: Gatys et al. 2016, "Preserving color" (the painting's colors matched first); Pitie and Kokaram 2007
+(the linear map that moves colors least); Pitie, Kokaram and Dahyot 2007 (histograms along turned axes).
 """
 
 import math

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -21,6 +21,7 @@ from impasto.inputs.colors import AS_PAINTED, Recolor
 from impasto.inputs.pyramid import PictureShape, Scale, scales
 from impasto.inputs.shared import Shared
 from impasto.messages import NOTE, printable
+from impasto.network.layers import unrectified
 
 CARRIES = 32  # px; short edge of a painting below which it gives colors, but hardly any strokes
 ENLARGED = 2.0  # times its own size, beyond which a painting has only blurred strokes
@@ -269,8 +270,8 @@ def _source_guide(mask: Mask | None, size: Scale, device: str, shared: Shared) -
     )
 
 
-def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
-    """Log warnings about paintings that are too small, and how regions divide the photo.
+def warn_about(inputs: Inputs, scale: Scale, layers: Sequence[str], shared: Shared) -> None:
+    """Log warnings about layers and about small paintings, and how regions divide the photo.
 
     Runs that have `shared` in common log each message once.
     """
@@ -278,6 +279,8 @@ def warn_about(inputs: Inputs, scale: Scale, shared: Shared) -> None:
     def say(level: int, message: str) -> None:
         shared.get(("logged", message), partial(log.log, level, "%s", message))
 
+    if message := unrectified(layers):
+        say(logging.WARNING, message)
     for style, shape in zip(inputs.styles, inputs.shapes, strict=True):
         size = shape.at(scale.long_edge)
         factor = size.width / style.width

@@ -1,7 +1,7 @@
 """The coarse-to-fine schedule: the sizes of the scales of a run. Pure arithmetic.
 
 Each scale starts from the result of the one before: coarse scales are cheap and paint the large
-strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, section 6 (coarse-to-fine).
+strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, "Controlling perceptual factors".
 """
 
 import math

@@ -23,7 +23,7 @@ class ContentLoss(LossWithGradient):
     """The squared distance from the photo's features: equation 1 of Gatys et al. 2016, or its mean.
 
     `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
-    form; the paper's form does not use it. With a guide t the sum is that of t (F - P)^2.
+    form; the form of `paper` does not use it. With a guide t the sum is that of t (F - P)^2.
     """
 
     target: Tensor

@@ -108,7 +108,7 @@ class GramLoss(LossWithGradient):
     """The style of one layer as a Gram matrix: equation 4 of Gatys et al. 2016, or its mean.
 
     `targets` are A / M_a of the styles, (S, C, C), and `shares` their weights, (S,), which sum to one.
-    `factor` makes the mean another program's form; the paper's form does not use it. With a guide t, G is
+    `factor` makes the mean another program's form; the form of `paper` does not use it. With a guide t, G is
     sum_k t_k F_ik F_jk and M is sum_k t_k.
     """
 

@@ -3,7 +3,7 @@
 `measure(features, windows) -> statistics` sums over positions, so the sums of tiles add up; and
 `value(statistics) -> scalar` compares them with targets made once a scale. A whole picture is one tile.
 
-The formulas, of the paper and of other programs, and their sources: `config.conventions`.
+The formulas, of Gatys et al. 2016 and of other programs, and their sources: `config.conventions`.
 """
 
 import math

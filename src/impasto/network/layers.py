@@ -1,7 +1,10 @@
 """VGG-19's layers: their names, their order, and the cost of each. No torch here.
 
-`conv4_2` is the output of a convolution, `relu4_2` the same after rectification (what the paper calls
-"conv4_2"), `pool4` the pooled output of block 4. Source: Simonyan and Zisserman 2014, table 1, column E.
+`conv4_2` is the output of a convolution, `relu4_2` the same after the rectification (ReLU), `pool4` the
+pooled output of block 4. What Gatys, Ecker and Bethge 2015 and 2016 call "conv4_2" is `relu4_2`: their
+derivatives are 0 where a feature is not positive (2016, equations 2 and 6). A name always means the same
+layer here, so that recipes stay true; `unrectified` says where it is not what the papers mean.
+Source: Simonyan and Zisserman 2014, table 1, column E.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,6 +57,21 @@ def deepest(layers: Iterable[str]) -> str:
 def smallest_edge(layers: Iterable[str]) -> int:
     """Return the shortest picture edge, in pixels, for which every layer has a position."""
     return max((stride(layer) for layer in layers), default=1)
+
+
+def unrectified(layers: Iterable[str]) -> str:
+    """Return a sentence about layers before the rectification, whose names papers use for those after it.
+
+    An empty string if there are none.
+    """
+    before = [layer for layer in layers if layer.startswith("conv")]
+    if not before:
+        return ""
+    after = ", ".join(layer.replace("conv", "relu") for layer in before)
+    return (
+        f"{', '.join(before)}: compared before the rectification (ReLU); what Gatys, Ecker and Bethge call "
+        f"so is {after}"
+    )
 
 
 def check_layer(layer: str) -> str:

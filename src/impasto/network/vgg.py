@@ -45,7 +45,7 @@ class VGG19(nn.Module):
     Args:
         weights: `conv1_1.weight`, `conv1_1.bias`, ... as `load.load_weights` returns them. Where they
             have an attribute `preprocessing`, it is used; else that of the original weights.
-        pooling: `max` (as trained), `average` (the paper's suggestion for smoother pictures) or `l2`.
+        pooling: `max` (as trained), `average` (all pictures in Gatys et al. 2015 and 2016) or `l2`.
             The weights were trained with `max`; the other two change the size of the features.
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
             position cannot be reflected and is replicated instead.

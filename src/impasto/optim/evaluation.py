@@ -96,7 +96,7 @@ class Solution:
 
 
 class Evaluator:
-    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy and the paper's experiment need.
+    """Separate `loss(x)` and `grads(x)` over one evaluation, as SciPy needs them.
 
     Whichever is called first runs the network; the other answers from memory if `x` is the same.
 

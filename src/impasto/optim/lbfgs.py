@@ -1,8 +1,8 @@
 """L-BFGS with bounds, in torch: every point it visits is a picture that can be saved.
 
 Bertsekas 1982 (two-metric projection: pixels on a bound whose gradient points outward do not move, the
-others take the quasi-Newton step) with the memory of Nocedal 1980. Departure from the paper, which optimizes
-without bounds and clips at the end: `bounds=None` does that too.
+others take the quasi-Newton step) with the memory of Nocedal 1980. Gatys, Ecker and Bethge 2016 use
+L-BFGS and say nothing of bounds; `bounds=None` has none.
 """
 
 import math

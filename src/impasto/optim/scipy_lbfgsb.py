@@ -1,4 +1,4 @@
-"""SciPy's L-BFGS-B without bounds, as in the paper's usual implementations.
+"""SciPy's L-BFGS-B without bounds, as in the experiment that preset `paper` repeats.
 
 `scipy.optimize.minimize` owns its loop and keeps its memory to itself. So one `step` is a whole descent, and
 there is nothing to save inside it: a run that was killed begins this scale anew.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from impasto.optim.evaluation import Evaluation
 
-ROUND = 20  # evaluations; the paper's experiment reports rounds of 20
+ROUND = 20  # evaluations; the experiment that `impasto experiment` repeats has rounds of 20
 RETRIES = 3  # from the same best canvas, after a loss that was not finite
 
 

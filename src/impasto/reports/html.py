@@ -46,6 +46,30 @@ class Text(Block):
 
 
 @dataclass(frozen=True)
+class Heading(Block):
+    """The name of a part of a section."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One of `Equations`: what it is, MathML with `alttext`, what computes it, and a sentence about it."""
+
+    name: str
+    mathml: Markup
+    computed_by: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Equations(Block):
+    """Equations, one below the other."""
+
+    items: Sequence[Equation]
+
+
+@dataclass(frozen=True)
 class Code(Block):
     """Text that is shown as it is, such as a recipe."""
 

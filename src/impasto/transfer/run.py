@@ -87,7 +87,7 @@ class Run:
         self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
         self.schedule = inputs.scales(settings, self.layers)
         self.shared = Shared(0) if shared is None else shared
-        warn_about(inputs, self.schedule[-1], self.shared)
+        warn_about(inputs, self.schedule[-1], self.layers, self.shared)
         self.state = state or RunState()
         if self.state.solver:
             self.state.check_fit(self.schedule)

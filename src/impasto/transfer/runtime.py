@@ -14,8 +14,8 @@ from impasto.system import hardware
 def resolve(runtime: Runtime, settings: Settings) -> Runtime:
     """Return the runtime with every `auto` decided.
 
-    Only the convention `mean` goes to bf16 by itself. The paper's and other programs' are there to be
-    compared with what computes in fp32, so they are computed in fp32 unless bf16 is asked for.
+    Only the convention `mean` goes to bf16 by itself. `paper` and other programs' are there to be compared
+    with what computes in fp32, so they are computed in fp32 unless bf16 is asked for.
 
     Raises:
         SettingsError: The device does not exist here.

@@ -2,9 +2,9 @@
 
 At each scale, coarse to fine, the photo's features and the paintings' Gram matrices become targets, the
 canvas goes through the network, and a solver moves its pixels until both fit.
-Source: Gatys, Ecker and Bethge 2016. Departures of the defaults from the paper: mean losses, the photo as
-start, coarse to fine, pixels kept in the range of a file, faint noise where the start is exactly even, a gray
-result of gray pictures; `Settings.preset("paper")` has none of them.
+Source: Gatys, Ecker and Bethge 2016. Departures of the defaults from it: mean losses, max pooling, weights as
+trained, the photo as start, coarse to fine, pixels kept in the range of a file, faint noise where the start
+is exactly even, a gray result of gray pictures. The presets `paper` and `gatys2016` have fewer of them.
 """
 
 import threading

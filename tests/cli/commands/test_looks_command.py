@@ -74,7 +74,7 @@ def test_a_grid_over_paintings_has_one_in_each_cell(capsys) -> None:
 def test_presets_are_listed_apart_and_one_is_shown(capsys) -> None:
     assert main(["presets"]) == 0
     said = capsys.readouterr().out
-    looks, rest = said.split("The paper, ")
+    looks, rest = said.split("After Gatys, ")
     paper, programs = rest.split("Other programs' ")
     for name in LOOKS:
         assert f"\n  {name} " in looks

@@ -1,4 +1,4 @@
-"""The paper's experiment: what is planned, what is kept, what the numbers say, the page, the command."""
+"""The experiment: what is planned, what is kept, what the numbers say, the page, the command."""
 
 import csv
 import io
@@ -10,8 +10,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.style
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 import impasto.network.weights.load
@@ -24,7 +27,8 @@ from impasto.errors import ExitCode, InputError, OutputError
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.network.vgg import narrow_weights
-from impasto.reports.experiment import experiment, plots, trials, wording
+from impasto.reports import figures
+from impasto.reports.experiment import experiment, papers, plots, trials, wording
 from impasto.reports.experiment import runner as module
 from impasto.reports.experiment.diagram import described, schematic
 from impasto.reports.experiment.experiment import run_experiment
@@ -209,6 +213,90 @@ def test_plots_are_the_same_for_the_same_numbers() -> None:
         assert "<svg" in first.svg
 
 
+def boxes(figure) -> tuple[list, list]:
+    """Return the boxes of all texts inside the axes of a figure, and those of the texts around them."""
+    figure.draw_without_rendering()
+    inside, around = [], []
+    for axes in figure.axes:
+        inside += [text.get_window_extent() for text in axes.texts if text.get_text()]
+        labels = [axes.title]
+        if axes.axison:
+            labels += [*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both")]
+            labels += [axes.xaxis.label, axes.yaxis.label]
+        around += [text.get_window_extent() for text in labels if text.get_text() and text.get_visible()]
+    return inside, around
+
+
+def assert_apart(found) -> None:
+    for number, box in enumerate(found):
+        for other in found[number + 1 :]:
+            assert not box.overlaps(other), (box, other)
+
+
+def curve(count: int, across: float, up: float) -> list[tuple[float, float, float]]:
+    """Return points (alpha, content, style) whose losses change by a factor from each to the next."""
+    return [(0.0025 * 10 ** (n / 2), 1e6 * across**n, 2e5 * up**n) for n in range(count)]
+
+
+CROWD = curve(8, 0.99, 1.01)  # all in one corner, with one far away
+TRADES = {
+    "even": curve(9, 0.4, 2.2),
+    "crowded": [*CROWD, (25.0, 1e4, 3e6)],
+    "crowded in another corner": [*CROWD, (25.0, 1e8, 3e3)],
+    "flat": curve(9, 0.7, 1.0),
+    "upright": curve(9, 1.0, 1.3),
+    "close": curve(9, 0.97, 1.04),
+    "the same": curve(9, 1.0, 1.0),
+    "two": curve(2, 0.5, 3.0),
+    "many": curve(20, 0.95, 1.1),
+}
+
+
+def check_trade(points, dpi: int) -> None:
+    """Draw a trade-off at so many pixels an inch; no two texts may meet, and labels stay inside the axes."""
+    with matplotlib.style.context(["default", figures.STYLE]):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained", dpi=dpi)
+        FigureCanvasAgg(figure)
+        plots.draw_trade(figure, points, 0.025)
+        inside, around = boxes(figure)
+    axes = figure.axes[0].get_window_extent()
+    assert len(inside) == len(points)
+    assert_apart(inside)
+    assert_apart(around)
+    for box in inside:
+        assert axes.x0 <= box.x0 < box.x1 <= axes.x1
+        assert axes.y0 <= box.y0 < box.y1 <= axes.y1
+
+
+def test_labels_in_a_crowded_corner_do_not_overlap() -> None:
+    check_trade(TRADES["crowded"], 72)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("points", TRADES.values(), ids=TRADES)
+def test_labels_of_the_trade_do_not_overlap(points) -> None:
+    check_trade(points, figures.DPI)
+
+
+@pytest.mark.slow
+def test_titles_of_maps_do_not_overlap(monkeypatch) -> None:
+    names = [f"relu{block}_1 (128 of 512)" for block in range(1, 6)]
+    names += [f"relu{block}_2, channel 511" for block in range(1, 6)]
+    shown = []
+
+    def keep(width, height, fill, drawn=figures.drawn):
+        def draw(figure) -> None:
+            fill(figure)
+            shown.extend(boxes(figure)[1])
+
+        return drawn(width, height, draw)
+
+    monkeypatch.setattr(plots, "drawn", keep)
+    plots.maps([(name, np.eye(4)) for name in names], 5, "gray", "activation, each map by itself")
+    assert len(shown) > len(names)
+    assert_apart(shown)
+
+
 # --- what is kept --------------------------------------------------------------------------------
 
 
@@ -303,6 +391,10 @@ def test_the_page_has_all_parts_and_loads_nothing() -> None:
     assert "too small or too short to show the effects" in text
     assert text.count("style_layers</th>") == 1  # the settings once for both pairs
     assert "143,667,240 parameters" in text
+    assert text.count("<math ") == len(papers.EQUATIONS)
+    assert "arXiv:1508.06576" in text
+    assert "adam_epsilon" not in text  # at its default: in the recipe
+    assert "paper's experiment" not in text
     assert "102,764,544" in text
     rounds = list(csv.DictReader(io.StringIO(Path("out/data/rounds.csv").read_text())))
     assert len(rounds) == TINY.rounds + 1
@@ -332,12 +424,15 @@ def test_a_browser_shows_every_figure_and_complains_of_nothing(tmp_path) -> None
     counting = (
         "<script>document.title = [...document.images].filter(i => !i.naturalWidth).length + '/' + "
         "document.images.length + '/' + performance.getEntriesByType('resource')"
-        ".filter(e => !e.name.startsWith('data:')).length</script>"
+        ".filter(e => !e.name.startsWith('data:')).length + '/' + "
+        "[...document.querySelectorAll('math')].filter(m => m.getBoundingClientRect().height > 15).length"
+        "</script>"
     )
     page = re.sub(r"<meta http-equiv=[^>]*>", "", text).replace("</body>", f"{counting}</body>")
     dumped = chromium(tmp_path, page, "--dump-dom").stdout
-    broken, images, loads = re.search(r"<title>(\d+)/(\d+)/(\d+)</title>", dumped).groups()
+    broken, images, loads, formulas = re.search(r"<title>(\d+)/(\d+)/(\d+)/(\d+)</title>", dumped).groups()
     assert (broken, loads) == ("0", "0")
+    assert int(formulas) == len(papers.EQUATIONS)
     assert int(images) > 50
 
 

@@ -166,6 +166,7 @@ def layers(
     out(f"{'layer':8}  channels  stride (px)  what it is")
     for row in rows:
         out(f"{row['name']:8}  {row['channels']:8}  {row['stride']:11}  {row['what']}")
+    out("What Gatys, Ecker and Bethge call conv4_2 is relu4_2, after the ReLU; so with all their layers.")
     return ExitCode.DONE
 
 

@@ -50,7 +50,7 @@ def settings(*, flags: Flags) -> int:
 
 HEADS = {  # of `presets`, by kind
     "look": "Looks, for --preset NAME (impasto looks PHOTO PAINTING paints them all):",
-    "paper": "The paper, for --preset NAME:",
+    "paper": "After Gatys, Ecker and Bethge, for --preset NAME:",
     "program": "Other programs' published settings, for --like NAME:",
     "own": "Your own, for --preset NAME:",
 }

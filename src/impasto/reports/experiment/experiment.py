@@ -18,6 +18,7 @@ from impasto.system.files import publish
 from impasto.transfer.result import Step
 
 PAGE = "index.html"
+TITLE = "Style transfer with VGG-19: the experiment"
 SMALL = 112  # px; main runs of --quick, under which forms and textures have no room
 BESIDE = 5  # evaluations that a trial takes beside its own: for targets, and for the losses of what is saved
 SHOWN = "parts.json"  # which parts were requested so far
@@ -142,7 +143,7 @@ def subtitle(runner: Runner) -> str:
         small.append(f"pictures under {SMALL} px")
     if min(scope.rounds, scope.cell_rounds) < 2:
         small.append("a single round")
-    text = f"{'; '.join(pairs)}. After Gatys, Ecker and Bethge."
+    text = f"{'; '.join(pairs)}. The method is that of Gatys, Ecker and Bethge (2015, 2016)."
     if small:
         text += (
             " This experiment is too small or too short to show the effects that the captions speak of: "
@@ -161,7 +162,7 @@ def _missing(runner: Runner, planned: Iterable[Trial]) -> list[Trial]:
 
 def write_page(runner: Runner, parts: Sequence[str]) -> tuple[str, ...]:
     """Write the page of these parts and return those whose trials are finished."""
-    page = Page("The paper's experiment", subtitle(runner))
+    page = Page(TITLE, subtitle(runner))
     written = []
     for part in parts:
         outcomes = {trial.name: runner.outcome(trial) for trial in _planned(runner, part)}

@@ -1,42 +1,32 @@
 """Sections of the page about the method, the features of the layers, and content against style."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 
 import pyvips
 
-from impasto.config.settings import STYLE_LAYERS
+from impasto.config.settings import STYLE_LAYERS, Settings
 from impasto.network.layers import dense, parts
 from impasto.network.vgg import VGG19
-from impasto.reports.experiment import feature_maps, plots, trials, wording
+from impasto.network.weights.load import identity as weights_identity
+from impasto.reports.experiment import feature_maps, papers, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
-from impasto.reports.experiment.run_sections import made_with, why_strict
+from impasto.reports.experiment.run_sections import STARTS, made_with, why_strict
 from impasto.reports.experiment.runner import Outcome, distance
 from impasto.reports.figures import Drawing
-from impasto.reports.html import Pictures, Text
+from impasto.reports.html import Code, Equations, Heading, Pictures, Table, Text
 
 FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
 PAINTED = "The photo in the style of the painting"
 
 
 def method(context: Context) -> Section:
-    """What is done: in words, as a drawing, and what the network costs."""
+    """What is done: in words, as a drawing, as equations; where each number comes from; the network."""
     settings = trials.main_trial(context.scope).settings
     drawing = schematic(settings)
     image = bytes(pyvips.Image.svgload_buffer(drawing.encode(), scale=2).write_to_buffer(".png"))
-    network = [*parts(), *dense()]
-    rows = [
-        {
-            "layer": part.name,
-            "output": f"{part.channels} x {part.height} x {part.width}",
-            "parameters": part.parameters,
-            "multiply-adds (million)": round(part.operations / 1e6, 1),
-            "activation (MB)": round(part.activation / 1e6, 3),
-        }
-        for part in network
-    ]
-    total, first = sum(part.parameters for part in network), dense()[0].parameters
     return [
         Text(
             "What is in a picture and how it is painted can be told apart. Before, each style or "
@@ -52,6 +42,61 @@ def method(context: Context) -> Section:
             "Diagram: photo, painting and picture go through VGG-19; their features make the content "
             "loss and the style loss, whose sum the solver lowers by changing the picture.",
         ),
+        Heading("The equations"),
+        Text(papers.SYMBOLS),
+        Equations(papers.equations(settings)),
+        *_sources(context, settings),
+        *_reconstruction(context),
+        *_network_costs(context),
+        Heading("References"),
+        Text("\n\n".join(papers.REFERENCES)),
+    ]
+
+
+def _sources(context: Context, settings: Settings) -> Section:
+    """Where each number comes from: the papers, the experiment, or the defaults of this program."""
+    shown = {"strict run": settings, "run in balance": trials.balanced_trial(context.scope).settings}
+    weights = {
+        column: weights_identity(context.runner.network(item.weights)[0])[0] for column, item in shown.items()
+    }
+    rows = papers.comparison(shown, weights, context.runner.runtime, measured=["run in balance"])
+    return [
+        Heading("What the papers say, and what is done here"),
+        Text(papers.ORIGIN),
+        Table(list(rows[0]), [list(row.values()) for row in rows], papers.ABOUT_TABLE, whole=True),
+    ]
+
+
+def _reconstruction(context: Context) -> Section:
+    """How to reconstruct photo and painting at any size, as commands."""
+    photo, (painting, *_) = context.runner.pairs[0]
+    pair = shlex.join([photo.name, painting.name])
+    return [
+        Heading("Reconstruction at a size of your own"),
+        Text(
+            "Without the style loss, the photo is reconstructed from a layer; without the content loss, the "
+            "painting's style from some. In the folder of the pictures:"
+        ),
+        Code("\n".join(papers.reconstruction(pair, context.scope.size))),
+    ]
+
+
+def _network_costs(context: Context) -> Section:
+    """What the network costs, layer by layer."""
+    network = [*parts(), *dense()]
+    rows = [
+        {
+            "layer": part.name,
+            "output": f"{part.channels} x {part.height} x {part.width}",
+            "parameters": part.parameters,
+            "multiply-adds (million)": round(part.operations / 1e6, 1),
+            "activation (MB)": round(part.activation / 1e6, 3),
+        }
+        for part in network
+    ]
+    total, first = sum(part.parameters for part in network), dense()[0].parameters
+    return [
+        Heading("The network"),
         Text(
             "The network is VGG-19 (Simonyan and Zisserman 2014; the family came second in that "
             "year's ImageNet classification). It is nothing but stacks of 3 x 3 convolutions with "
@@ -82,7 +127,11 @@ def layers(context: Context) -> Section:
     seen = feature_maps.feature_maps(network, photo, trials.CONTENT_LAYERS, edge)
     grams = feature_maps.gram_matrices(network, painting, list(STYLE_LAYERS), edge)
     evaluations = context.scope.cell_rounds * trials.ROUND
-    spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
+    one = context.outcomes[trials.content_trials(context.scope)[0].name].recipe
+    start = STARTS[one.settings.init]
+    spent = (
+        f"{evaluations} evaluations from {start} at {context.scope.cell} px, {one.settings.pooling} pooling"
+    )
     return [
         Pictures(
             content,

@@ -3,7 +3,8 @@
 Colors are those of Okabe and Ito, which differ also for the color-blind; lines differ by their dashes too.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,42 +98,87 @@ def solvers(runs: Mapping[str, Rows]) -> Drawing:
 
 def trade(points: Sequence[tuple[float, float, float]], marked: float) -> Drawing:
     """Draw content loss against style loss; `points` are (alpha, content, style), both unweighted."""
+    return drawn(7.0, 4.2, lambda figure: draw_trade(figure, points, marked))
 
-    def draw(figure: Any) -> None:
-        axes = _axes(figure)
-        axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
-        for alpha, content, style in points:
-            ours = alpha == marked
-            axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
-                color=COLORS[2] if ours else COLORS[1], marker="D" if ours else "o")  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.margins(0.12, 0.15)
-        axes.set_xlabel("content loss, without alpha (log scale)")
-        axes.set_ylabel("style loss, without beta (log scale)")
-        _label(axes, [(f"{alpha:g}", content, style) for alpha, content, style in points])
 
-    return drawn(7.0, 4.2, draw)
+def draw_trade(figure: Any, points: Sequence[tuple[float, float, float]], marked: float) -> None:
+    """Draw `trade` on a figure of matplotlib."""
+    axes = _axes(figure)
+    axes.plot([c for _, c, _ in points], [s for _, _, s in points], color="#999999", zorder=1)
+    for alpha, content, style in points:
+        ours = alpha == marked
+        axes.scatter([content], [style], s=70 if ours else 30, zorder=2,
+            color=COLORS[2] if ours else COLORS[1], marker="D" if ours else "o")  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.margins(0.12, 0.15)
+    axes.set_xlabel("content loss, without alpha (log scale)")
+    axes.set_ylabel("style loss, without beta (log scale)")
+    _label(axes, [(f"{alpha:g}", content, style) for alpha, content, style in points])
 
 
 def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
-    """Write each point's text beside it, where it covers neither a point nor another text."""
-    places = [(8, 4), (8, -13), (-8, -13), (-8, 6), (8, 16), (-8, -26), (8, -26), (20, 28)]
-    scale = 72 / axes.figure.dpi  # from pixels to points
-    dots = [axes.transData.transform((x, y)) * scale for _, x, y in points]
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    """Write each point's text near it, inside the axes, where it covers neither a point nor another text.
+
+    A text that has no room beside its point gets a line to it.
+    """
+    axes.figure.draw_without_rendering()  # now it is known where the axes are
+    unit = axes.figure.dpi / 72  # pixels in a point
+    frame = axes.get_window_extent()
+    dots = axes.transData.transform([point for _, *point in points]) / unit
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
+    left, low, right, high = (edge / unit for edge in frame.extents)
     for (text, *point), (x, y) in zip(points, dots, strict=True):
-        wide = 5.5 * len(text)  # points, about, at the size below
-        boxes = [(x + dx - (wide if dx < 0 else 0), y + dy) for dx, dy in places]
-        free = [
-            not any(left < c and a < left + wide and low < d and b < low + 10 for a, b, c, d in taken)
-            for left, low in boxes
-        ]
-        place = free.index(True) if True in free else 0
-        left, low = boxes[place]
-        taken.append((left, low, left + wide, low + 10))
-        axes.annotate(text, point, xytext=places[place], textcoords="offset points", fontsize=9,
-            ha="right" if places[place][0] < 0 else "left")  # fmt: skip
+        label = axes.annotate(text, point, xytext=(0, 0), textcoords="offset points", fontsize=9,
+            ha="center", va="center", in_layout=False)  # fmt: skip
+        wide, tall = label.get_window_extent().size / unit / 2 + 1
+        for far, dx, dy in _places(wide, tall):  # noqa: B007  the last one counts
+            box = (x + dx - wide, y + dy - tall, x + dx + wide, y + dy + tall)
+            inside = left < box[0] and box[2] < right and low < box[1] and box[3] < high
+            if inside and not any(_meet(box, other) for other in taken):
+                break
+        taken.append(box)
+        label.xyann = (dx, dy)
+        if far:
+            edge = (
+                min(max(0, dx - wide), dx + wide),
+                min(max(0, dy - tall), dy + tall),
+            )  # nearest to the point
+            axes.annotate("", point, xytext=edge, textcoords="offset points", zorder=1, in_layout=False,
+                arrowprops={"arrowstyle": "-", "color": "#999999", "shrinkA": 0, "shrinkB": 5})  # fmt: skip
+
+
+def _places(wide: float, tall: float) -> Iterator[tuple[bool, float, float]]:
+    """Yield where the middle of a text may be, from its point, in points; first those beside the point.
+
+    `wide` and `tall` are half of its size. The first value says whether it is far away.
+    """
+    for ring in range(40):
+        for turn in (
+            0.25,
+            1.75,
+            0.75,
+            1.25,
+            0,
+            1,
+            0.5,
+            1.5,
+            0.125,
+            0.375,
+            0.625,
+            0.875,
+            1.125,
+            1.375,
+            1.625,
+            1.875,
+        ):
+            across, up = math.cos(turn * math.pi), math.sin(turn * math.pi)
+            yield ring > 1, across * (wide + 8 + 6 * ring), up * (tall + 8 + 6 * ring)
+
+
+def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, low, right, high) have a point in common."""
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def maps(images: Sequence[tuple[str, npt.NDArray[Any]]], columns: int, color: str, unit: str) -> Drawing:

@@ -41,7 +41,7 @@ def gain_after(totals: Sequence[float], number: int = 10) -> float | None:
 
 
 def flattening(totals: Sequence[float]) -> str:
-    """Say where the loss flattens, beside the paper's "about ten rounds"."""
+    """Say where the loss flattens, beside the "about ten rounds" of the experiment that is reproduced."""
     flat, gain, last = first_flat(totals), gain_after(totals), len(totals) - 1
     text = (
         f"Round {flat} is the first that lowers the total by less than {percent(FLAT)}."
@@ -50,9 +50,9 @@ def flattening(totals: Sequence[float]) -> str:
     )
     if gain is not None:
         text += (
-            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The "
-            "paper's experiment says that after about ten rounds the loss no longer falls noticeably: "
-            f"by this measure it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
+            f" After round 10 the total still falls by {percent(gain, 1)} until round {last}. The experiment"
+            " that this program reproduces says that after about ten rounds the loss no longer falls "
+            f"noticeably: by this measure it {'agrees' if flat and flat <= 11 else 'does not agree'} here."
         )
     return text
 
@@ -62,7 +62,7 @@ def gap_sentences(optimized: Sequence[float], saved: Sequence[float], bounded: S
     best = min(range(len(saved)), key=lambda number: saved[number])
     times = saved[-1] / optimized[-1]
     text = (
-        "The solver of the paper knows no limits of a pixel. At the end it reports "
+        "Without bounds the solver may move a pixel out of the range of a file. At the end it reports "
         f"{optimized[-1]:.3g}, but a file holds only whole numbers from 0 to 255, and the picture that "
         f"is saved, clipped and rounded, has {saved[-1]:.3g}: {times:.3g} times as much."
     )
