@@ -60,8 +60,8 @@ def made_with(outcome: Outcome) -> str:
     solver = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "L-BFGS", "adam": "Adam"}[settings.solver]
     bounds = "pixels bounded" if settings.bounded and settings.solver != "scipy" else "no bounds"
     return (
-        f"{settings.pooling} pooling, weights {weights}, alpha {settings.content_weight:g}, beta "
-        f"{settings.style_weight:g}, {solver}, {bounds}"
+        f"start {STARTS[settings.init]}, {settings.pooling} pooling, weights {weights}, alpha "
+        f"{settings.content_weight:g}, beta {settings.style_weight:g}, {solver}, {bounds}"
     )
 
 
@@ -69,14 +69,15 @@ def why_strict(context: Context, strict: str, balanced: str) -> str:
     """Say how a strict run differs from one in balance, and what follows for the photo in it."""
     one, other = context.outcomes[strict], context.outcomes[balanced]
     (*_, scale) = one.recipe.scales
+    grain = " which leaves less grain than white noise," if other.recipe.settings.init == "gray" else ""
     return (
         "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
         "a mean over them, so that the same alpha counts more the larger the picture is. A picture is in "
         f"balance where alpha times the content loss of the painting is {BALANCE:g} times beta times the "
         f"style loss of the photo. At {scale.width} x {scale.height} px, with the pooling and the weights of "
         f"the strict run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is "
-        f"{one.share:.2g} times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its "
-        "own balance."
+        f"{one.share:.2g} times that. The other run starts from {STARTS[other.recipe.settings.init]},{grain} "
+        f"and has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
     )
 
 
