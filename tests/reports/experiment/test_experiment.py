@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import re
-import shutil
 import signal
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -89,7 +88,7 @@ def test_the_grid_lies_around_balance_and_takes_the_users_alphas() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1,1", "1,x", "0,1", "-1,1", "1,nan", "1,inf", "1,1e31"])
 def test_alphas_that_are_none(text) -> None:
-    with pytest.raises(InputError, match="^--alpha: must be 2 to 25 different numbers, "):
+    with pytest.raises(InputError, match=r"^--alpha: must be 2 to 25 different numbers, "):
         trials.parse_alphas(text)
 
 
@@ -122,7 +121,7 @@ def test_names_tell_trials_apart() -> None:
     for part in trials.PARTS:
         for trial in trials.trials(TINY, part, pairs=3):
             assert found.setdefault(trial.name, trial) == trial
-    assert len(found) == 10 + 9 + 20 + 4 + 6 + 2
+    assert len(found) == 10 + (5 + 1 + 5 * 3) + 4 + 8 + 2 * 3
 
 
 def test_parts_are_named_in_the_order_of_the_page() -> None:
@@ -433,10 +432,15 @@ def test_the_page_has_all_parts_and_loads_nothing() -> None:
         for name, digits in row.items():
             assert name == "round" or f">{float(digits):.4g}</td>" in text
     grid = list(csv.DictReader(io.StringIO(Path("out/data/grid.csv").read_text())))
-    assert [float(row["alpha"]) for row in grid] == list(trials.alphas())
+    alphas = [float(row["alpha"]) for row in grid]
+    assert alphas == sorted(alphas)
+    assert len(alphas) == len(trials.SHARES)
+    for row in grid:
+        for name in ("content loss", "style loss", "neutral content", "neutral style"):
+            assert f">{float(row[name]):.4g}</td>" in text
     with Image.open("out/figures/course.webp") as lapse:
-        assert lapse.n_frames == len(trials.main_trial(TINY).kept)
-    for name in ("method", "loss", "gap", "solvers", "trade", "gram", "feature-maps"):
+        assert lapse.n_frames == len(trials.balanced_trial(TINY).kept)
+    for name in ("method", "loss", "loss-balance", "gap", "solvers", "trade", "gram", "feature-maps"):
         assert Path(f"out/figures/{name}.png").exists()
         assert Path(f"out/figures/{name}.svg").exists()
 
@@ -468,11 +472,11 @@ def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
         with Image.open(sample(file)) as image:
             image.convert("RGB").resize(size).save(f"{name}.png")  # so that nobody scales
     place = Runner(Path("out"), pictures(), trials.Scope(48, 48, 1, 1), Runtime(threads=1), weights)
-    for trial in (trials.main_trial(place.scope), trials.alpha_trials(place.scope)[4]):
+    for trial in (trials.main_trial(place.scope), trials.strict_cell(place.scope)):
         outcome = place.run(trial, lambda step: None)
         for at, path in outcome.pictures.items():
             neutral_terms = neutral.score(path, "photo.png", "painting.png")
-            content = trial.settings.content_weight * neutral_terms["paper_content"]
+            content = outcome.alpha * neutral_terms["paper_content"]
             style = trial.settings.style_weight * neutral_terms["paper_style"]
             assert outcome.saved[at]["content"] == pytest.approx(content, rel=1e-3)
             assert outcome.saved[at]["style"] == pytest.approx(style, rel=1e-3)
@@ -480,7 +484,7 @@ def test_the_neutral_evaluator_gets_the_same_from_the_files(weights) -> None:
 
 @pytest.mark.slow
 def test_the_quick_grid_goes_from_style_to_content_in_visible_steps(weights, monkeypatch) -> None:
-    """At the real size of --quick, with the real network: order by its own losses, steps by the neutral ones."""
+    """At the real size of --quick, with the real network; also by the neutral evaluator."""
     monkeypatch.setattr(trials, "ROUND", 20)
     pair = (Picture.open(sample("photo")), (Picture.open(sample("swirl")),))
     place = Runner(Path("out"), [pair], trials.QUICK)
@@ -523,21 +527,22 @@ def test_interrupted_and_started_again_gives_the_same_page() -> None:
 
     def stopping() -> bool:
         calls.append(1)
-        return len(calls) == 8  # in the second run
+        return len(calls) == 14  # in the third run
 
     broken = run_experiment(place, parts, stopping=stopping)
     assert broken.interrupted
-    assert "Not finished: 1 of 2 runs are there" in broken.page.read_text()
+    assert "Not finished: 2 of 6 runs are there" in broken.page.read_text()
     assert Reader(broken.page.read_text()).titles[1] == "The loss"
     assert 'alt="Result of the run: main"' in broken.page.read_text()
     assert set(broken.parts) == {"course", "result"}
     ran = []
     again = run_experiment(bench("broken"), parts, on_trial=ran.append)
-    assert [(where.trial.name, where.number, where.count) for where in ran] == [("lbfgs-bounded", 2, 2)]
-    assert ran[0].seconds_left > 0  # from the run that was kept
+    assert [where.trial.name for where in ran] == [trial.name for trial in trials.solver_trials(TINY)]
+    assert [(where.number, where.count) for where in ran] == [(3, 6), (4, 6), (5, 6), (6, 6)]
+    assert ran[0].seconds_left > 0
     assert not again.interrupted
     assert without_times(again.page.read_text()) == without_times(whole.page.read_text())
-    for name in ("main.png", "main-0006.png", "lbfgs-bounded.png"):
+    for name in ("main.png", "main-0006.png", "solver-lbfgs-bounded.png"):
         one, other = (Picture.open(Path(f) / "pictures" / name) for f in ("whole", "broken"))
         assert one.pixels_sha256() == other.pixels_sha256()
 
@@ -661,6 +666,7 @@ def test_the_command_writes_the_page(capsys) -> None:
     assert main(["experiment", "photo.png", "painting.png", *SMALL, "-o", "out"]) == 0
     said = capsys.readouterr()
     assert said.out == "out/index.html\n"
+    assert said.err.startswith("2 runs, about ")
     assert "1/2  main: 48 px, 3 evaluations; " in said.err
     assert "2 of 2 parts in" in said.err
     scope = json.loads(Path("out/experiment.json").read_text())["scope"]
@@ -676,6 +682,10 @@ def test_the_command_writes_the_page(capsys) -> None:
         (["photo.png", "painting.png", "--only", "los"], 2, "Did you mean loss?"),
         (["photo.png", "painting.png", "--size", "big"], 2, "--size: must be a whole number"),
         (["photo.png", "painting.png", "--size", "5"], 2, "--size: must be a whole number, 32 to"),
+        (["photo.png", "painting.png", "--preset", "bold"], 2, "--preset: must be one of gatys2016, paper"),
+        (["photo.png", "painting.png", "--pooling", "l2"], 2, "--pooling: must be one of max, average"),
+        (["photo.png", "painting.png", "--start", "picture"], 2, "--start: must be one of gray, noise"),
+        (["photo.png", "painting.png", "--alpha", "1,x"], 2, "--alpha: must be 2 to 25 different numbers"),
         (["photo.png", "painting.png", "--rounds", "0"], 2, "--rounds: must be a whole number, 1"),
         (["photo.png", "painting.png", "-o", "photo.png"], 3, "photo.png is a file"),
         (["photo.png", "painting.png", "-o", "no/such"], 3, "the folder no does not exist"),

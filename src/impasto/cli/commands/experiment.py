@@ -25,6 +25,7 @@ from impasto.reports.experiment.trials import (
     Pooling,
     Scope,
     Start,
+    Trial,
     parse_alphas,
     parse_parts,
 )
@@ -67,7 +68,7 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
 
     What the layers see, content against style, the course, the loss, optimizers, starts and the result.
     What is finished is kept: the same command continues an interrupted one, and --only adds to the page.
-    Expect half an hour for three pairs on two processor cores, some minutes with --quick.
+    How long it will take is measured first and said.
     """
     names = [content, *styles]
     if len(names) % 2:
@@ -90,8 +91,14 @@ def experiment(content: str, *styles: str, flags: Flags) -> int:
         from impasto.reports.experiment.experiment import run_experiment
         from impasto.reports.experiment.runner import Runner
 
+        begun: list[Trial] = []
+
         def on_trial(event: "TrialProgress") -> None:
             trial, left = event.trial, event.seconds_left
+            if not begun:
+                begun.append(trial)
+                runs = counted(event.count - event.number + 1, "run")
+                progress.say(f"{runs}, about {duration(left)} by a few evaluations on this machine")
             size = f"{trial.settings.size} px, {trial.settings.evaluations_per_scale} evaluations"
             progress.say(f"{event.number}/{event.count}  {trial.name}: {size}; {duration(left)} left")
 

@@ -13,7 +13,7 @@ from impasto.network.weights.load import identity as weights_identity
 from impasto.reports.experiment import feature_maps, papers, plots, trials, wording
 from impasto.reports.experiment.context import Context, Section
 from impasto.reports.experiment.diagram import described, schematic
-from impasto.reports.experiment.run_sections import made_with, why_strict
+from impasto.reports.experiment.run_sections import STARTS, made_with, why_strict
 from impasto.reports.experiment.runner import Outcome, distance
 from impasto.reports.figures import Drawing
 from impasto.reports.html import Code, Equations, Heading, Pictures, Table, Text
@@ -132,7 +132,11 @@ def layers(context: Context) -> Section:
     seen = feature_maps.feature_maps(network, photo, trials.CONTENT_LAYERS, edge)
     grams = feature_maps.gram_matrices(network, painting, list(STYLE_LAYERS), edge)
     evaluations = context.scope.cell_rounds * trials.ROUND
-    spent = f"{evaluations} evaluations from white noise at {context.scope.cell} px"
+    one = context.outcomes[trials.content_trials(context.scope)[0].name].recipe
+    start = STARTS[one.settings.init]
+    spent = (
+        f"{evaluations} evaluations from {start} at {context.scope.cell} px, {one.settings.pooling} pooling"
+    )
     return [
         Pictures(
             content,

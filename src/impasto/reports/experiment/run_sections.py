@@ -9,14 +9,14 @@ from impasto.config.settings import Settings
 from impasto.image.picture import Picture
 from impasto.reports.experiment import papers, plots, trials, wording
 from impasto.reports.experiment.context import DIGITS, Context, Section
-from impasto.reports.experiment.runner import Outcome
+from impasto.reports.experiment.runner import BALANCE, Outcome
 from impasto.reports.html import Block, Pictures, Table, Text
 from impasto.system.files import publish
 
 FRAME_MS = 400  # of the timelapse
 THUMB = 512  # px; inputs on the page are no larger
 STARTS = {
-    "gray": "gray with little noise",
+    "gray": "gray with faint noise",
     "noise": "white noise",
     "content": "the photo",
     "style": "the painting",
@@ -60,8 +60,8 @@ def made_with(outcome: Outcome) -> str:
     solver = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "L-BFGS", "adam": "Adam"}[settings.solver]
     bounds = "pixels bounded" if settings.bounded and settings.solver != "scipy" else "no bounds"
     return (
-        f"{settings.pooling} pooling, weights {weights}, alpha {settings.content_weight:g}, beta "
-        f"{settings.style_weight:g}, {solver}, {bounds}"
+        f"start {STARTS[settings.init]}, {settings.pooling} pooling, weights {weights}, alpha "
+        f"{settings.content_weight:g}, beta {settings.style_weight:g}, {solver}, {bounds}"
     )
 
 
@@ -69,13 +69,15 @@ def why_strict(context: Context, strict: str, balanced: str) -> str:
     """Say how a strict run differs from one in balance, and what follows for the photo in it."""
     one, other = context.outcomes[strict], context.outcomes[balanced]
     (*_, scale) = one.recipe.scales
+    grain = " which leaves less grain than white noise," if other.recipe.settings.init == "gray" else ""
     return (
         "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
-        "a mean over them, so that the same alpha counts more the larger the picture is. Photo and painting "
-        "are in balance where the style loss of the photo, times beta, is the content loss of the painting, "
-        f"times alpha. At {scale.width} x {scale.height} px, with the pooling and the weights of the strict "
-        f"run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is {one.share:.2g} "
-        f"times that. The other run has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
+        "a mean over them, so that the same alpha counts more the larger the picture is. A picture is in "
+        f"balance where alpha times the content loss of the painting is {BALANCE:g} times beta times the "
+        f"style loss of the photo. At {scale.width} x {scale.height} px, with the pooling and the weights of "
+        f"the strict run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is "
+        f"{one.share:.2g} times that. The other run starts from {STARTS[other.recipe.settings.init]},{grain} "
+        f"and has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
     )
 
 
@@ -169,7 +171,7 @@ def solvers(context: Context) -> Section:
         for name, label in names.items()
     ]
     return [
-        context.figure("solvers", plot, "The same objective from the same noise. What counts is the saved "
+        context.figure("solvers", plot, "The same objective from the same start. What counts is the saved "
             "picture, in the table: a low total outside the range of a file is no result. Seconds depend "
             "on the machine and on what else it did.",
             "Lowest total so far of four solvers, against evaluations and against seconds."),
@@ -204,10 +206,8 @@ def result(context: Context) -> Section:
     blocks: list[Block] = []
     recipes: dict[str, Recipe] = {}
     for number, (photo, (painting, *_)) in enumerate(context.runner.pairs):
-        balanced, strict = (
-            trials.balanced_trial(context.scope, number),
-            trials.main_trial(context.scope, number),
-        )
+        balanced = trials.balanced_trial(context.scope, number)
+        strict = trials.main_trial(context.scope, number)
         title = f"{photo.name} in the style of {painting.name}"
         shown = [
             (_thumbnail(photo), photo.name, f"The photo {photo.name}"),

@@ -19,8 +19,8 @@ ROUND = 20  # evaluations
 SHOWN_ROUNDS = (0, 1, 2, 3, 5, 7, 10)
 CONTENT_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 ALPHA, BETA = 0.025, 5.0  # of preset paper
-SHARES = (0.01, 0.1, 1.0, 10.0, 100.0)  # of the grid; see `Trial.share`
-COLUMN_SHARES = (0.03, 0.3, 3.0)  # of the grid with sets of layers as rows
+SHARES = (0.03, 0.18, 1.0, 5.6, 32.0)  # of the grid; see `Trial.share`
+COLUMN_SHARES = (0.1, 1.0, 10.0)  # of the grid with sets of layers as rows
 SOLVER_ROUNDS = 8  # of the runs that compare solvers, at most
 MOST_ALPHAS, LARGEST = 25, 1e30
 
@@ -72,8 +72,8 @@ class Trial:
         settings: Of the run.
         pair: Which pair of pictures, from 0.
         kept: After which evaluations its picture is saved.
-        share: Alpha in units of the balance, which is measured when the trial is run; the settings' own alpha
-            if None. In balance, the photo's style loss weighs as much as the painting's content loss.
+        share: Alpha in units of the balance, which is measured when the trial is run (`Runner.balance`); the
+            settings' own alpha if None.
     """
 
     name: str
