@@ -38,8 +38,9 @@ GUIDES = [  # pages whose commands and snippets run in `test_commands_and_snippe
     *(f"docs/{name}.md" for name in ("files", "grid", "python", "resume", "settings")),
     *(f"docs/{name}.md" for name in ("reproduction", "speed-and-memory", "weights")),
 ]
-LEFT_OUT = (  # downloads, and what test_experiment.py runs
+LEFT_OUT = (  # downloads, and what test_experiment.py and test_papers.py run
     "weights fetch", "weights import", "--weights vgg19-original", "impasto experiment",
+    "-o content-relu4_2.png", "-o style-3.png",
 )  # fmt: skip
 
 

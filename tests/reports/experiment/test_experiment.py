@@ -280,6 +280,36 @@ def test_labels_of_the_trade_do_not_overlap(points) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("plot", ["losses", "gap", "solvers"])
+def test_legends_cover_no_line(plot, monkeypatch) -> None:
+    names = ["total", "content", "style", *(f"style.relu{block}_1" for block in range(1, 6))]
+    rows = [{"evaluation": n, "seconds": n / 2, **{name: 9 / n for name in names}} for n in range(1, 300)]
+    made = []
+
+    def keep(width, height, fill, drawn=figures.drawn):
+        def draw(figure) -> None:
+            fill(figure)
+            figure.draw_without_rendering()
+            made.extend((axes.get_legend(), axes.bbox, figure.bbox) for axes in figure.axes)
+
+        return drawn(width, height, draw)
+
+    monkeypatch.setattr(plots, "drawn", keep)
+    {
+        "losses": lambda: plots.losses(rows),
+        "gap": lambda: plots.gap({"SciPy, no bounds": ([9, 2], [9, 4]), "ours, bounded": ([9, 2], [9, 2])}),
+        "solvers": lambda: plots.solvers({"SciPy L-BFGS-B, no bounds": rows, "ours, no bounds": rows}),
+    }[plot]()
+    legends = [(legend.get_window_extent(), axes, figure) for legend, axes, figure in made if legend]
+    assert len(legends) == 1
+    for box, axes, figure in legends:
+        assert box.y0 >= axes.y1
+        assert box.x1 <= figure.x1
+    for _, axes, _ in made[1:]:
+        assert not legends[0][0].overlaps(axes)
+
+
+@pytest.mark.slow
 def test_titles_of_maps_do_not_overlap(monkeypatch) -> None:
     names = [f"relu{block}_1 (128 of 512)" for block in range(1, 6)]
     names += [f"relu{block}_2, channel 511" for block in range(1, 6)]

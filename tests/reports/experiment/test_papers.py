@@ -185,6 +185,12 @@ def test_no_number_of_the_experiment_is_said_to_be_the_papers() -> None:
 # --- reconstruction ------------------------------------------------------------------------------
 
 
+def test_the_commands_in_the_documents_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    for line in papers.reconstruction("photo.jpg painting.jpg", 256):
+        assert f"\n{line}\n" in page
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_page_reconstruct(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())

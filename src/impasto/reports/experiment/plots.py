@@ -25,6 +25,11 @@ def _axes(figure: Any, *place: int, across: str = "both") -> Any:
     return axes
 
 
+def _legend(axes: Any, columns: int) -> None:
+    """Write what the lines are above the axes, where it covers none of them."""
+    axes.legend(fontsize=8, ncols=columns, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def losses(rows: Rows, every: int = 20) -> Drawing:
     """Draw total, content, style and each layer against evaluations, with the rounds marked."""
     names = [n for n in dict.fromkeys(k for row in rows for k in row)
@@ -50,7 +55,7 @@ def losses(rows: Rows, every: int = 20) -> Drawing:
         axes.set_yscale("log")
         axes.set_xlabel(f"evaluations (dotted: every round of {every})")
         axes.set_ylabel("loss, weighted (log scale)")
-        axes.legend(fontsize=8, ncols=2, frameon=False)
+        _legend(axes, 4)
 
     return drawn(8.0, 4.4, draw)
 
@@ -69,7 +74,7 @@ def gap(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Drawing:
         axes.set_xlabel("rounds of 20 evaluations")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("total loss (log scale)")
-        axes.legend(fontsize=8, frameon=False)
+        _legend(axes, 2)
 
     return drawn(8.0, 4.0, draw)
 
@@ -91,7 +96,7 @@ def solvers(runs: Mapping[str, Rows]) -> Drawing:
             axes.set_xlabel(label)
             if not place:
                 axes.set_ylabel("lowest total so far (log scale)")
-                axes.legend(fontsize=8, frameon=False)
+                _legend(axes, 2)
 
     return drawn(9.0, 3.8, draw)
 
