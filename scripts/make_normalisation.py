@@ -12,8 +12,8 @@ agree with it in every filter.
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from impasto.network.weights.layouts import CONVS, convert, recognize
 from impasto.network.weights.load import decode, read_packed
@@ -48,7 +48,7 @@ def main() -> None:
         if outside or not (factor > 0).all():
             raise SystemExit(f"{conv} is not the original's times positive factors; nothing is written")
         table[conv], incoming = factor.float(), factor
-    save_file(table, FACTORS)
+    np.save(FACTORS, torch.cat([table[conv] for conv in CONVS]).numpy())
     print(f"{sum(map(len, table.values())):,} factors in {FACTORS.name}")
 
 

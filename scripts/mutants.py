@@ -444,7 +444,7 @@ MUTANTS = (
     Mutant(
         "hash of the decoded weights",
         "network/weights/load.py",
-        "        if file_sha256(path) == DECODED_SHA256:\n",
+        "        if file_sha256(path) == sha256:\n",
         "        if path.exists():\n",
         ("tests/network/weights/test_load.py",),
         "damaged",

