@@ -122,7 +122,7 @@ def test_names_tell_trials_apart() -> None:
     for part in trials.PARTS:
         for trial in trials.trials(TINY, part, pairs=3):
             assert found.setdefault(trial.name, trial) == trial
-    assert len(found) == 10 + (5 + 1 + 4 * 3) + 4 + 8 + 2 * 3
+    assert len(found) == 10 + (5 + 1 + 3 * 3) + 4 + 8 + 2 * 3
 
 
 def test_parts_are_named_in_the_order_of_the_page() -> None:
