@@ -42,7 +42,7 @@ def prose(path: Path) -> str:
 
 
 # Made anew by other changes; strict, so that the line goes when they are done.
-LATER = ["docs/reproduction.md", "docs/cli.md", "src/impasto/cli/commands/experiment.py"]
+LATER = ["docs/reproduction.md"]
 UNTIL_THEN = pytest.mark.xfail(strict=True)
 
 

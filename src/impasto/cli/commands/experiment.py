@@ -1,4 +1,4 @@
-"""`impasto experiment`: the paper's experiment on the user's own pictures, as one page."""
+"""`impasto experiment`: style transfer with VGG-19 as an experiment on the user's own pictures, one page."""
 
 import os
 from dataclasses import replace
@@ -64,7 +64,7 @@ PAIRS = [argument("content", ABOUT), argument("styles", ABOUT, Plain.VAR_POSITIO
 
 @takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])
 def experiment(content: str, *styles: str, flags: Flags) -> int:
-    """Repeat the paper's experiment with your pictures, as a page.
+    """Show how style transfer works, as an experiment with your pictures, on a page.
 
     What the layers see, content against style, the course, the loss, optimizers, starts and the result.
     What is finished is kept: the same command continues an interrupted one, and --only adds to the page.

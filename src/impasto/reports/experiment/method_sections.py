@@ -19,6 +19,7 @@ from impasto.reports.figures import Drawing
 from impasto.reports.html import Code, Equations, Heading, Pictures, Table, Text
 
 FEATURES_EDGE = 256  # px; of pictures whose features are shown, which costs one forward pass only
+FAR = 20  # times the balance or a part of it, where one of photo and painting wins
 PAINTED = "The photo in the style of the painting"
 
 
@@ -172,10 +173,7 @@ def grid(context: Context) -> Section:
     planned, scope = trials.alpha_trials(context.scope), context.scope
     found = {trial.name: context.outcomes[trial.name] for trial in planned}
     rows = _grid_rows(list(found.values()))
-    cells = [
-        context.picture(name, _alpha_label(outcome, number, len(found)), PAINTED)
-        for number, (name, outcome) in enumerate(found.items())
-    ]
+    cells = [context.picture(name, _alpha_label(outcome), PAINTED) for name, outcome in found.items()]
     points = [(row["alpha"], row["content loss"], row["style loss"]) for row in rows]
     middle = min(found, key=lambda name: abs(math.log(found[name].share)))
     strict, (over_decades, traded) = trials.strict_cell(scope).name, _grid_sentences(rows)
@@ -185,7 +183,7 @@ def grid(context: Context) -> Section:
             "The total is alpha times the content loss plus beta times the style loss; beta is "
             f"{trials.BETA:g} in all of these. {over_decades}"
         ),
-        Pictures(cells, f"Small alpha first: style wins. Large alpha last: content wins. Each has "
+        Pictures(cells, f"From small alpha to large. Each has "
             f"{scope.cell} px and {scope.cell_rounds * trials.ROUND} evaluations; the middle one: "
             f"{made_with(found[middle])}. Neighbors differ by {least:.2f} or more in the neutral features "
             "(step in the table)."),
@@ -233,10 +231,13 @@ def _layer_grid(context: Context) -> Pictures:
         columns=len(trials.COLUMN_SHARES))  # fmt: skip
 
 
-def _alpha_label(outcome: Outcome, number: int, count: int) -> str:
+def _alpha_label(outcome: Outcome) -> str:
+    """Return what stands below a picture of the grid; far from balance, one of both wins."""
     label = f"alpha {outcome.alpha:g}"
-    label += " (style wins)" if number == 0 else ""
-    label += " (content wins)" if number == count - 1 else ""
+    if outcome.share < 1 / FAR:
+        return f"{label} (style wins)"
+    if outcome.share > FAR:
+        return f"{label} (content wins)"
     return label + (" (in balance)" if abs(outcome.share - 1) < 0.01 else "")
 
 

@@ -44,7 +44,7 @@ def _rounds(context: Context, name: str, what: str) -> Pictures:
     settings = outcome.recipe.settings
     images = [
         context.picture(name, f"round {number}" if number else f"start: {STARTS[settings.init]}", what, at)
-        for number in trials.SHOWN_ROUNDS
+        for number in sorted({*trials.SHOWN_ROUNDS, rounds})
         if (at := max(1, number * trials.ROUND)) in outcome.pictures
     ]
     totals = wording.by_round(outcome.rows, rounds)
