@@ -150,7 +150,7 @@ def in_balance(scope: Scope, name: str, size: int, rounds: int, **changes: objec
     """
     common: dict[str, object] = {
         "size": size, "evaluations": rounds * ROUND, "init": scope.start, "solver": "lbfgs", "bounded": True,
-        "content_weight": 1.0, "style_weight": BETA,
+        "convention": "paper", "content_weight": 1.0, "style_weight": BETA, "style_layers": style_sets()[-1],
     }  # fmt: skip
     if scope.pooling:
         common["pooling"] = scope.pooling
