@@ -1,11 +1,11 @@
 """The style statistics beside one another: time, memory, and what the saved files are worth.
 
     python benchmarks/style_statistics.py [--size 256] [--rounds 5] [--threads 2] [--precision auto]
-        [--kinds gram,moments,wasserstein,sliced] [--keep FOLDER] [--json FILE] [FLAG ...]
+        [--kinds gram,moments,wasserstein,sliced,neighbours] [--keep FOLDER] [--json FILE] [FLAG ...]
 
-For each pair: one evaluation of each statistic, in turn, the ratio being the median of those of neighbours;
-then whole commands with the defaults and the flags given, their peak memory, and the neutral evaluator's two
-terms of the file. The inputs are scaled to the size beforehand.
+For each pair: the targets of each statistic; one evaluation of each, in turn, the ratio being the median of
+those that follow one another; then whole commands with the defaults and the flags given, their peak memory,
+and the neutral evaluator's two terms of the file. The inputs are scaled to the size beforehand.
 """
 
 import argparse
@@ -25,12 +25,13 @@ from impasto.inputs.canvas import start
 from impasto.inputs.open import open_inputs
 from impasto.inputs.shared import Shared
 from impasto.losses.build import build_losses, layers_of
+from impasto.losses.neighbors import is_matched
 from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import load
 from impasto.system import hardware
 from impasto.transfer import runtime as runtime_module
 
-KINDS = ("gram", "moments", "wasserstein", "sliced")
+KINDS = ("gram", "moments", "wasserstein", "sliced", "neighbours")
 
 
 def main() -> None:
@@ -47,9 +48,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for photo, painting in pairs():
             inputs = [scaled(path, options.size, Path(name)) for path in (photo, painting)]
-            spent = evaluations(inputs, options)
+            spent, targets = evaluations(inputs, options)
             for kind in options.kinds.split(","):
                 row = {"pair": f"{photo.stem} + {painting.stem}", "statistic": kind}
+                row |= {"targets s": targets[kind]}
                 row |= {"evaluation s": statistics.median(spent[kind])}
                 row |= {"of gram's": ratio(spent[kind], spent["gram"])}
                 row |= command(inputs, kind, options, flags, Path(name))
@@ -58,12 +60,14 @@ def main() -> None:
     report(rows, options.json)
 
 
-def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, list[float]]:
-    """Return the seconds of evaluations of each statistic at the full size, called in turn."""
+def evaluations(
+    inputs: list[Path], options: argparse.Namespace
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return the seconds of evaluations of each statistic at the full size, in turn, and of targets."""
     given: dict[str, Any] = {"threads": options.threads, "precision": options.precision}
     with hardware.threads(options.threads):
-        calls = {}
-        for kind in KINDS:
+        calls, made = {}, {}
+        for kind in dict.fromkeys(["gram", *options.kinds.split(",")]):
             settings = Settings.model_validate(
                 {"size": options.size, "min_size": options.size, "style_statistic": kind}
             )
@@ -74,7 +78,11 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
             targets = opened.at(scale, runtime.device)
             photo, painting = targets.content, targets.styles[0]
             canvas = start("content", noise=0.2, seed=0, content=photo, style=painting, picture=None)
-            bound = Objective(network, build_losses(network, targets, settings))
+            began = time.perf_counter()
+            first = canvas if is_matched(settings, [scale], 0) else None
+            losses = build_losses(network, targets, settings, start=first)
+            made[kind] = time.perf_counter() - began
+            bound = Objective(network, losses)
             bound(canvas)  # the first one is slower
 
             def once(bound: Objective = bound, canvas: Any = canvas) -> float:
@@ -83,7 +91,7 @@ def evaluations(inputs: list[Path], options: argparse.Namespace) -> dict[str, li
                 return time.perf_counter() - began
 
             calls[kind] = once
-        return in_turn(calls, options.rounds)
+        return in_turn(calls, options.rounds), made
 
 
 def command(

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from common import report
+from impasto.losses.tiled_features import TiledFeatures
 
 from impasto import Runtime, Settings, Stylizer
 from impasto.losses.objective import Objective
-from impasto.losses.tiled_features import TiledFeatures
 
 
 def measured(spent: dict[str, float], name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ A tensor left on the CPU, and a read of a number, fail there or are counted.
 """
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -98,6 +99,25 @@ def test_an_evaluation_waits_once_for_the_device(objective, lists, changes, prec
     assert found.gradient.device.type == "meta"
     assert lists == [(len(bound.losses) + 2,)]  # the total, all losses, and whether the gradient is finite
     assert (traffic.reads, traffic.copies) == (0, 0)
+
+
+@pytest.mark.parametrize("tile", [None, 48])
+def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
+    """Their targets are made once a scale, with reads of numbers; here on the CPU."""
+    settings = Settings(style_statistic="neighbours", content_weight=0)
+    photo, painting, canvas = (random_image(HEIGHT, WIDTH, seed) for seed in (1, 2, 3))
+    pictures = ScaledInputs(photo, (painting,), torch.ones(1), None)
+    options = {"pooling": "max", "padding": "zero", "precision": "fp32"}
+    network = prepare(narrow, device="cpu", **options)
+    losses = build_losses(network, pictures, settings, start=canvas)
+    moved = [replace(loss, target=loss.target.to("meta")) for loss in losses]
+    bound = Objective(prepare(narrow, device="meta", **options), moved, tile)
+    lists.clear()
+    with Traffic() as traffic:
+        found = bound(canvas.to("meta"))
+    assert found.gradient.device.type == "meta"
+    assert lists == [(len(losses) + 2,)]
+    assert traffic.reads == 0
 
 
 def test_losses_that_wait_more_often(objective, lists) -> None:

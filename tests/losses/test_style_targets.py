@@ -20,8 +20,8 @@ from impasto.losses.moments import WassersteinLoss, first_and_second, first_and_
 from impasto.losses.objective import Objective, prepare
 from impasto.losses.regions import StyleTerm
 from impasto.losses.sliced import _sorted, directions, quantiles
-from impasto.losses.tiled_features import TiledFeatures
 from impasto.network.backprop import FeatureExtractor
+from impasto.network.tiled_features import TiledFeatures
 from impasto.network.tiles import Window
 from impasto.transfer.memory import memory, plan
 from reference import straight

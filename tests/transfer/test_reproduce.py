@@ -65,6 +65,7 @@ CASES = {
         {},
     ),
     "wasserstein": (Settings(size=64, evaluations=4, style_statistic="wasserstein"), {}),
+    "neighbours": (Settings(size=192, min_size=96, evaluations=3, style_statistic="neighbours"), {}),
     "tolerance": (Settings(size=64, min_size=32, evaluations=90, tolerance=0.9), {}),
     "interrupted": (Settings(size=64, min_size=32, evaluations=6), {"on_step": stop_at(9)}),
     "interrupted at once": (Settings(size=64, min_size=32), {"on_step": stop_at(1)}),

@@ -12,7 +12,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import InputError, ResourceError, Stop, WeightsError
-from impasto.losses import objective
+from impasto.losses import neighbors, objective
 from impasto.losses.loss import Penalty
 from impasto.network.vgg import narrow_weights
 from impasto.transfer.callbacks import checkpoint_file as checkpoints
@@ -33,6 +33,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(checkpoints_module, "EVERY", 0.0)
     monkeypatch.setattr(checkpoints_module, "SHARE", 1.0)
+    monkeypatch.setattr(neighbors, "SMALLEST", 16)
     monkeypatch.chdir(tmp_path)
     for name, data in (("photo.png", PHOTO), ("painting.png", PAINTING), ("other.png", OTHER)):
         Path(name).write_bytes(data)
@@ -106,6 +107,9 @@ def test_the_same_as_an_uninterrupted_run(run, narrow, solver, end, number) -> N
      "runtime": FP32.changed(tile=32)},
     {"settings": {"style_statistic": "sliced", "total_variation": 1e5, "seed": 4,
                   "total_variation_form": "isotropic"}},
+    {"settings": {"style_statistic": "neighbours", "neighbours_photo": 0.1, "init_noise": 0.3}},
+    {"settings": {"style_statistic": "neighbours", "solver": "adam"},
+     "runtime": FP32.changed(tile=32, compact=True)},
 ])  # fmt: skip
 def test_whatever_the_settings(run, narrow, options) -> None:
     whole = run(**options)
@@ -116,7 +120,8 @@ def test_whatever_the_settings(run, narrow, options) -> None:
     same(resume(NAME, weights=narrow), whole)
 
 
-def test_a_run_whose_memory_ran_out(run, narrow, monkeypatch) -> None:
+@pytest.mark.parametrize("statistic", ["gram", "neighbours"])
+def test_a_run_whose_memory_ran_out(run, narrow, monkeypatch, statistic) -> None:
     original, calls = objective.Objective._value, []
 
     def short(self, statistics):
@@ -127,7 +132,8 @@ def test_a_run_whose_memory_ran_out(run, narrow, monkeypatch) -> None:
 
     monkeypatch.setattr(objective.Objective, "_value", short)
     monkeypatch.setattr(impasto.transfer.memory, "EDGES", (32, 24), raising=False)
-    options = {"settings": {"size": 64, "evaluations": 12, "min_size": 64}}
+    settings = {"size": 64, "evaluations": 12, "min_size": 64, "style_statistic": statistic}
+    options = {"settings": settings}
     whole = run(**options)
     assert [scale.reason for scale in whole.recipe.scales] == ["out of memory", "evaluations"]
     calls.clear()

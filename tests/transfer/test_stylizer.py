@@ -11,7 +11,7 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, Stop
 from impasto.inputs.pictures import Inputs, ScaledInputs
-from impasto.losses import style_targets
+from impasto.losses import neighbors, style_targets
 from impasto.transfer.stylize import Stylizer, stylize
 
 ONE = Runtime(device="cpu", threads=1, precision="fp32")
@@ -39,6 +39,7 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         (PAINTING, {}),
         ([PAINTING, OTHER], {"style_statistic": "sliced"}),
         ([PAINTING, OTHER], {"style_statistic": "moments", "stroke": 1.5}),
+        ([PAINTING, Style(OTHER, 0.5, source_mask=half())], {"style_statistic": "neighbours"}),
         (PAINTING, {"color": "match", "color_amount": 0.7}),
         (Style(PAINTING, source_mask=half(72, 64)), {"grain": 1.0, "size": 96, "min_size": 48}),
         pytest.param(
@@ -47,7 +48,8 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         (PAINTING, {"solver": "adam", "self_similarity": 1.0, "laplacian": 1.0}),
     ],
 )
-def test_the_bytes_are_those_of_stylize(narrow, style, settings) -> None:
+def test_the_bytes_are_those_of_stylize(narrow, style, settings, monkeypatch) -> None:
+    monkeypatch.setattr(neighbors, "SMALLEST", 16)
     settings = Settings(**SMALL | settings)
     stylizer = Stylizer(style, settings, runtime=ONE, weights=narrow)
     for photo in PHOTOS:

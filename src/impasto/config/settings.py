@@ -18,7 +18,7 @@ from impasto.network.layers import PartialWindows, check_layers, parse_layers
 Quality = Literal["draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
 Init = Literal["content", "noise", "gray", "style", "picture"]
-StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced"]
+StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced", "neighbours"]
 VariationForm = Literal["squares", "isotropic", "anisotropic"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
@@ -86,9 +86,17 @@ class Settings(Model):
     )
     style_statistic: StyleStatistic = option(
         "gram",
-        "How style is compared: Gram matrices, mean and variance of each channel, or Wasserstein distances "
-        "(of normal distributions, or sliced).",
+        "How style is compared: Gram matrices, mean and variance of each channel, Wasserstein distances (of "
+        "normal distributions, or sliced), or at the finest scale the nearest features of the painting.",
         "Styles",
+    )
+    neighbours_photo: float = option(
+        0.4,
+        "Share of the photo in the picture whose nearest features --style-statistic neighbours looks up. "
+        "Higher keeps more of the photo.",
+        "Styles",
+        ge=0,
+        le=1,
     )
     color: Color = option(
         "style",
@@ -244,6 +252,8 @@ class Settings(Model):
                 "strength balances photo and painting: content_weight and style_weight (with a layer) must "
                 "be above 0"
             )
+        if self.style_statistic == "neighbours" and self.style_term:
+            self._check_neighbors()
         for name, weight in self._products():
             if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
                 raise ValueError(
@@ -251,6 +261,18 @@ class Settings(Model):
                     f"{LARGEST_WEIGHT:g}, or be 0"
                 )
         return self
+
+    def _check_neighbors(self) -> None:
+        """Refuse what nearest neighbors have no form for."""
+        if self.strength is not None:
+            raise ValueError(
+                "strength: style_statistic neighbours has no weight that reaches one; set neighbours_photo "
+                "and style_weight, or take another style_statistic"
+            )
+        if self.convention != "mean":
+            raise ValueError(
+                f"style_statistic: neighbours has no form in convention {self.convention}; take mean"
+            )
 
     def _products(self) -> Iterator[tuple[str, float]]:
         """Yield (name for messages, factor) for each loss with a factor above 0."""

@@ -72,7 +72,8 @@ _NAMES = {  # ours -> what it is called elsewhere
     "laplacian": "lap laplacian_weight edges edge_weight",
     "tolerance": "tol ftol stop early_stop early_stopping eps",
     "detail": "details sharpness",
-    "style_statistic": "style_loss loss statistic gram wasserstein",
+    "style_statistic": "style_loss loss statistic gram wasserstein nnst",
+    "neighbours_photo": "neighbors_photo",
     "inputs": "input_folder input_dir search folder_inputs",
 }  # fmt: skip
 NAMES = {other: ours for ours, others in _NAMES.items() for other in others.split()}
@@ -100,6 +101,7 @@ _VALUES = {  # of choices
     "keep": "all full exif",
     "gram": "gatys default",
     "sliced": "swd sliced_wasserstein",
+    "neighbours": "neighbors neighbor neighbour nnst nearest patches",
     "cuda": "gpu nvidia",
     "mps": "metal apple",
     "isotropic": "l2 length",

@@ -11,16 +11,18 @@ from impasto.config.settings import Settings
 from impasto.errors import InputError
 from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.shared import Shared
-from impasto.losses import smoothness, structure, style_targets
+from impasto.losses import neighbors, smoothness, structure, style_targets
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss
 from impasto.losses.loss import Loss, border_weights, check_loss
 from impasto.losses.regions import StyleTerm, style_terms
 from impasto.losses.smoothness import TotalVariation
 from impasto.losses.style_targets import StyleStatistics
-from impasto.losses.tiled_features import TiledFeatures
 from impasto.network.backprop import FeatureExtractor
+from impasto.network.hypercolumns import GRIDS
+from impasto.network.hypercolumns import LAYERS as HYPERCOLUMN
 from impasto.network.layers import LAYERS, NEUTRAL, positions, stride
+from impasto.network.tiled_features import TiledFeatures
 from impasto.network.vgg import VGG19
 
 
@@ -41,6 +43,8 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
         names.update(_content_layers(settings))
     if settings.style_term and inputs is None:
         names.update(name for name, weight in settings.style_layers.items() if weight)
+    if settings.style_term and settings.style_statistic == "neighbours":
+        names.update(HYPERCOLUMN)
     return [layer for layer in LAYERS if layer in names]
 
 
@@ -54,18 +58,25 @@ def build_losses(
     tile: int = 0,
     compact: bool = False,
     on_part: Callable[[], None] | None = None,
+    start: Tensor | None = None,
 ) -> list[Loss]:
     """Return the losses of the settings with their targets.
 
     The targets are computed in tiles of `tile` px (0: whole) and shared through `shared`; `compact` stores
-    the photo's features in 16 bits, and `on_part` is called after every tile.
+    the photo's features in 16 bits, and `on_part` is called after every tile. `start` is the canvas,
+    (1, 3, H, W), with which a scale begins whose style is compared by nearest neighbors; None at others.
     """
     shared = shared or Shared(0)
     features = TiledFeatures(FeatureExtractor.of(network), tile, on_part)
     losses: list[Loss] = []
     if settings.content_term:
         losses += _content_losses(features, pictures, settings, shared, compact)
-    if settings.style_term:
+    if settings.style_term and start is not None:
+        border = {layer: _border_weights(pictures, settings, layer) for layer in GRIDS}
+        losses += neighbors.neighbor_losses(
+            features, pictures, start, settings, shared, compact=compact, border=border
+        )
+    elif settings.style_term:
         losses += _style_losses(features, pictures, settings, shared)
     losses += _structure_losses(features, pictures, settings)
     return losses + _canvas_losses(pictures, settings)
@@ -188,7 +199,7 @@ def _statistics_of(
     shared: Shared,
 ) -> Mapping[str, StyleStatistics]:
     """Return the statistics of a painting, by layer; shared by all runs that see the same of it."""
-    statistic, painting = settings.style_statistic, pictures.styles[number]
+    statistic, painting = style_targets.statistic_of(settings), pictures.styles[number]
     guide = pictures.source_guides[number] if pictures.source_guides else None
     seed = settings.seed if statistic == "sliced" else None
     return shared.get(
@@ -203,7 +214,7 @@ def _style_loss(
     term: StyleTerm, paintings: StyleStatistics, pictures: ScaledInputs, settings: Settings
 ) -> Loss:
     """Return the loss of one layer and region."""
-    statistic, convention = settings.style_statistic, settings.convention
+    statistic, convention = style_targets.statistic_of(settings), settings.convention
     weight = settings.style_weight * term.weight
     factor = _style_factor(settings, term.layer, pictures, paintings.second, term.shares)
     weights = _border_weights(pictures, settings, term.layer)

@@ -69,14 +69,18 @@ def style_terms(pictures: ScaledInputs, settings: Settings) -> list[StyleTerm]:
         terms += _terms_of_layer(layer, pictures, layer_weights, names, too_small, settings.partial_windows)
     for number in numbers:
         if not any(number in term.styles for term in terms) and float(pictures.shares[number]) > 0:
-            but = "" if pictures.kept is None else ", but for what is protected,"
-            raise InputError(
-                f"the region {label(pictures.uses[number].mask)}{but} is less than one position of every "
-                "layer; make it larger, or use a larger --size"
-            )
+            raise _too_small(pictures, number, "every layer")
     for region, layers in too_small.items():
         log.warning("the region %s is too small for %s: left out there", region, ", ".join(layers))
     return terms
+
+
+def _too_small(pictures: ScaledInputs, number: int, layers: str) -> InputError:
+    but = "" if pictures.kept is None else ", but for what is protected,"
+    return InputError(
+        f"the region {label(pictures.uses[number].mask)}{but} is less than one position of {layers}; make it "
+        "larger, or use a larger --size"
+    )
 
 
 def _terms_of_layer(
@@ -127,20 +131,55 @@ def _terms_of_layer(
 
 
 def _factors(active: Sequence[tuple[object, float]], guides: dict[object, Tensor | None]) -> list[float]:
-    """Return the share of the whole picture's style that each style gets, of (region, share).
-
-    At a position it is t w / sum (t w), times min(1, sum t). w are the shares, t the regions' guides.
-    """
+    """Return the share of the whole picture's style that each style gets, of (region, share)."""
     if all(guide is None for guide in guides.values()):
         total = sum(share for _, share in active)
         return [share / total for _, share in active]
+    amounts = _amounts(active, guides)
+    return [share * float(amounts[region].mean()) for region, share in active]
+
+
+def _amounts(
+    active: Sequence[tuple[object, float]], guides: dict[object, Tensor | None]
+) -> dict[object, Tensor]:
+    """Return how much each region's styles count at a position, for a share of one, (1, 1, h, w).
+
+    It is t / sum (t w), times min(1, sum t). w are the shares, t the regions' guides; one of them is no None.
+    """
     like = next(guide for guide in guides.values() if guide is not None)
     zeros, full = torch.zeros_like(like), torch.ones_like(like)
     each = {region: full if guide is None else guide for region, guide in guides.items()}
     weighted = sum((each[region] * share for region, share in active), zeros)
     covered = sum(each.values(), zeros).clamp(max=1.0)
     amount = torch.where(weighted > 0, covered / weighted, zeros)
-    return [share * float((each[region] * amount).mean()) for region, share in active]
+    return {region: guide * amount for region, guide in each.items()}
+
+
+def weights_of_styles(
+    pictures: ScaledInputs, layer: str, partial: PartialWindows
+) -> list[Tensor] | list[float]:
+    """Return how much each painting counts at the positions of a layer, (1, 1, h, w) or a number.
+
+    Raises:
+        InputError: A mask leaves nothing.
+    """
+    shares = pictures.shares.tolist()
+    if all(guide is None for guide in pictures.guides):
+        return shares
+    regions = [key(use.mask) for use in pictures.uses]
+    guides: dict[object, Tensor | None] = {}
+    for number, region in enumerate(regions):
+        full = pictures.guides[number]
+        guides.setdefault(region, None if full is None else at_layer(full, layer, partial))
+        guide = guides[region]
+        if guide is not None and shares[number] and not float(guide.sum()):
+            raise _too_small(pictures, number, layer)
+    active = [(region, share) for region, share in zip(regions, shares, strict=True) if share]
+    amounts = _amounts(active, {region: guides[region] for region, _ in active})
+    return [
+        share * amounts[region] if share else torch.zeros(())
+        for region, share in zip(regions, shares, strict=True)
+    ]
 
 
 def check_source(guide: Tensor, use: StyleUse, painting: str, layer: str) -> None:

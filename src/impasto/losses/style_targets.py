@@ -31,14 +31,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
 from impasto.losses.gram import gram_matrix, guided_gram
 from impasto.losses.loss import Statistics, add_statistics, at_layer, crop, crop_whole
 from impasto.losses.moments import LEAST, MomentsLoss, WassersteinLoss, exact, first_and_second
 from impasto.losses.regions import StyleTerm, check_source
 from impasto.losses.sliced import SlicedLoss, at_levels, directions, quantiles
-from impasto.losses.tiled_features import TiledFeatures
 from impasto.network.layers import positions, stride
+from impasto.network.tiled_features import TiledFeatures
 
 Distribution = Literal["moments", "wasserstein", "sliced"]
 StyleStatistic = Literal["gram"] | Distribution
@@ -61,6 +62,11 @@ class StyleStatistics:
     second: Tensor
     quantiles: Tensor | None = None
     directions: Tensor | None = None
+
+
+def statistic_of(settings: Settings) -> StyleStatistic:
+    """Return what is compared at the scales without nearest neighbors (see `neighbors`)."""
+    return "gram" if settings.style_statistic == "neighbours" else settings.style_statistic
 
 
 def painting_statistics(

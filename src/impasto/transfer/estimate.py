@@ -15,6 +15,7 @@ from impasto.inputs.pictures import Inputs, ScaledInputs
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
 from impasto.losses.build import build_losses, layers_of
+from impasto.losses.neighbors import is_matched
 from impasto.losses.objective import Objective, load_network
 from impasto.network.weights.load import WeightsLike, load
 from impasto.system import hardware
@@ -58,7 +59,8 @@ def estimate(
         size = fit(plan[-1].width, plan[-1].height, min(TRIAL_EDGE, plan[-1].long_edge))
         trial = Scale(*size)
         targets = inputs.at(trial, runtime.device)
-        objective = Objective(network, build_losses(network, targets, settings))
+        start = targets.content if is_matched(settings, plan, len(plan) - 1) else None
+        objective = Objective(network, build_losses(network, targets, settings, start=start))
         seconds = _seconds(objective, targets)
     held = inputs.memory_bytes(plan[-1])
     found, _ = plan_of(runtime, settings, plan, wanted, held)

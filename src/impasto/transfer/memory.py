@@ -16,6 +16,8 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.inputs.pyramid import PictureShape, Scale
+from impasto.losses.neighbors import BLOCK, ROWS, is_matched
+from impasto.network import hypercolumns
 from impasto.network.kernels import by_rule
 from impasto.network.layers import CHANNELS, LAYERS, ORDER, block_of, deepest, stride
 from impasto.network.tiles import tiles
@@ -26,6 +28,7 @@ from impasto.transfer.run_state import MOST
 PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
 VECTORS = 5  # canvas, trial, two gradients, direction; float32
+START = 3  # of them before a scale begins
 BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
 PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
 TILED = 90_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
@@ -131,13 +134,32 @@ def memory(
     content = _values(settings.content_layers) if settings.content_term else 0.0
     targets = round(pixels * content) * (2 if compact or precision == "bf16" else 4)
     part = max(_tile_pixels(scale, tuple(layers), tile)) if tile and layers else pixels
+    matching = 0
+    if is_matched(settings, [scale], 0):
+        kept, matching = neighbors_memory(settings, scale, precision, part)
+        targets += kept // 2 if compact and precision != "bf16" else kept
     passing = part * (feature_bytes(layers, precision) + PASSING[precision])
     passing += TILED[0] + TILED[1] * part if part < pixels else 0
     if _needs_whole(settings):  # gradients of the layers wait while others are measured
         values = _values(settings.style_layers)
         passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
     program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
-    return program + vectors + targets + max(passing, vector * BETWEEN)
+    # Before the first evaluation there are neither pairs nor directions.
+    return program + targets + max(vectors + max(passing, vector * BETWEEN), vector * START + matching)
+
+
+def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int) -> tuple[int, int]:
+    """Return the bytes of the targets of nearest neighbors, and those of matching `part` px at a time."""
+    size = 2 if precision == "bf16" else 4
+    channels = [CHANNELS[block_of(layer) - 1] for layer in hypercolumns.LAYERS]
+    compared = sum(
+        count / stride(hypercolumns.grid(layer)) ** 2
+        for layer, count in zip(hypercolumns.LAYERS, channels, strict=True)
+    )
+    pixels, cell = scale.width * scale.height, stride(hypercolumns.CELL) ** 2
+    rows = min(ROWS, round((settings.stroke * scale.long_edge) ** 2 * 4 / cell))
+    tables = size * rows * (2 * sum(channels) + BLOCK)
+    return round(pixels * compared * size), tables + size * part * sum(channels) // cell
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:

@@ -43,7 +43,7 @@ def use_smaller_tiles(run: Run) -> bool:
     assert canvas is not None
     run.record_scale(End.OUT_OF_MEMORY)
     run.free_solver()
-    run.state = state.next_solver(scale=state.scale, tile=smaller, spent=spent)
+    run.state = state.next_solver(scale=state.scale, tile=smaller, spent=spent, start=state.start)
     run.solver = make_solver(run.settings, run.runtime, canvas)
     # The best so far is the result until the new solver has done an evaluation.
     canvas = canvas if run.solver.overwrites else run.solver.canvas

@@ -22,6 +22,7 @@ from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
 from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Loss
+from impasto.losses.neighbors import is_matched
 from impasto.losses.objective import Objective, Protection, load_network
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.weights.load import WeightsLike, identity, load
@@ -191,12 +192,15 @@ class Run:
         self.solver = make_solver(self.settings, self.runtime, canvas)
         if state.solver:
             self._restore_solver()
+        elif is_matched(self.settings, self.schedule, state.scale):
+            state.start = canvas.clone()
         self.note_state()
         self.photo = None if state.scale == self._finest else pictures.content
         self.protection, self.gray = Protection.of(pictures), self.paints_gray(pictures)
         losses = build_losses(
             self.network, pictures, self.settings, self.shared,
             tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
+            start=None if state.start is None else state.start.to(canvas.device),
         )  # fmt: skip
         self.set_losses([*losses, *self.extra_losses])
         self.notify("on_scale_start", pictures)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from impasto.config.recipe import Calibration, ScaleRecord
 from impasto.errors import InputError
 from impasto.inputs.pyramid import Scale
@@ -27,6 +29,7 @@ class RunState:
         spent: Evaluations of this scale before memory ran out.
         tracking: The evaluations of the present solver.
         solver: Its `state_dict`, the canvas in it; empty where a scale begins.
+        start: The canvas with which the scale began, where its targets depend on it; else None.
         history: One record for each evaluation of the run.
         scales: The scales that ended, and attempts that memory ended.
         seconds: Of the run, before it was resumed.
@@ -41,6 +44,7 @@ class RunState:
     spent: int = 0
     tracking: Tracking = field(default_factory=Tracking)
     solver: StateDict = field(default_factory=dict)
+    start: Tensor | None = None
     history: list[Record] = field(default_factory=list)
     scales: list[ScaleRecord] = field(default_factory=list)
     seconds: float = 0.0

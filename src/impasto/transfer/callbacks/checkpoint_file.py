@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ FORM = 2
 HEAD, SUM = "impasto", "crc32"  # in the header of the file
 HISTORY = "history"  # the tensor with one row for each evaluation
 BEST = "best"  # the tensor of the best canvas, where it is not the solver's own
+START = "start"  # the tensor of the canvas with which the scale began, where targets depend on it
 ROW = 3  # scale, evaluation and seconds, before the losses
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16"}
 # Names of tensors and numbers in the `state_dict` of each solver; those of curvature pairs have a number.
@@ -94,7 +95,7 @@ class Checkpoint:
         """Return the run's state, with these very tensors."""
         header, recipe = self.header, self.header.recipe
         solver: dict[str, Any] = {**self.tensors, **header.numbers}
-        best_canvas, best = solver.pop(BEST, None), None
+        best_canvas, best, start = solver.pop(BEST, None), None, solver.pop(START, None)
         if header.best_loss is not None:
             best_canvas = solver["canvas"] if best_canvas is None else best_canvas
             best = Evaluation(header.best_loss, torch.empty(0), dict(header.parts))
@@ -112,6 +113,7 @@ class Checkpoint:
             **header.model_dump(include=same),
             tracking=tracking,
             solver=solver,
+            start=start,
             history=list(self.history),
             scales=list(recipe.scales),
             seconds=recipe.seconds,
@@ -131,8 +133,10 @@ def checkpoint_of(run: Run, folders: Sequence[str], note: Mapping[str, Any]) -> 
     numbers = {name: item for name, item in state.solver.items() if name not in tensors}
     if tracking.best_canvas is not None and tracking.best_canvas is not tensors["canvas"]:
         tensors[BEST] = tracking.best_canvas
+    if state.start is not None:
+        tensors[START] = state.start
     best = tracking.best
-    names = dict.fromkeys(name for record in history[-1:] for name in record.losses)
+    names = dict.fromkeys(name for record in history for name in record.losses)
     header = CheckpointHeader(
         recipe=run.recipe(),
         limits=None if state.limits is None else tuple(state.limits),
@@ -302,18 +306,17 @@ def _checked(header: CheckpointHeader, tensors: dict[str, Tensor], shown: str) -
     if not sound or table.ndim != 2 or table.shape[1] != ROW + len(header.columns):
         raise TornError(f"{shown} is not whole: the canvas or the history is missing")
     assert canvas is not None
-    if not all(bool(torch.isfinite(tensors[n]).all()) for n in ("canvas", BEST) if n in tensors):
+    if not all(bool(torch.isfinite(tensors[n]).all()) for n in ("canvas", BEST, START) if n in tensors):
         raise TornError(f"{shown} is not whole: its canvas has values that are no numbers")
     if problem := _misfit(header, tensors, canvas):
         raise TornError(f"{shown}: the state does not fit: {problem}")
-    history = tuple(_record(row, header.columns) for row in table.tolist())
-    return Checkpoint(header, tensors, history)
+    return Checkpoint(header, tensors, _records(table.tolist(), header.columns))
 
 
 def _misfit(header: CheckpointHeader, tensors: Mapping[str, Tensor], canvas: Tensor) -> str:
     """Return why a solver could not continue from tensors and numbers; empty if it can."""
     solver = header.recipe.settings.solver
-    if any(name.partition(".")[0] not in (*TENSORS[solver], BEST) for name in tensors):
+    if any(name.partition(".")[0] not in (*TENSORS[solver], BEST, START) for name in tensors):
         return "it is another solver's"
     flat = torch.Size([canvas.numel()])
     needed, numbers = {"canvas": canvas.shape}, set(NUMBERS[solver])
@@ -327,6 +330,8 @@ def _misfit(header: CheckpointHeader, tensors: Mapping[str, Tensor], canvas: Ten
     needed |= dict.fromkeys([f"{n}.{k}" for n in ("step", "change") for k in range(pairs)], flat)
     if BEST in tensors or (header.count and solver != "lbfgs"):
         needed[BEST] = canvas.shape
+    if START in tensors:
+        needed[START] = canvas.shape
     for name, shape in needed.items():
         if name not in tensors or tensors[name].shape != shape:
             return f"{name} is missing or of another size"
@@ -334,6 +339,16 @@ def _misfit(header: CheckpointHeader, tensors: Mapping[str, Tensor], canvas: Ten
     return "numbers are missing" if missing else ""
 
 
-def _record(row: Sequence[float], names: Sequence[str]) -> Record:
+def _records(rows: Sequence[Sequence[float]], names: Sequence[str]) -> tuple[Record, ...]:
+    """Return the history; a scale has the losses that are numbers in one of its evaluations at least."""
+    there: dict[float, set[str]] = {}
+    for row in rows:
+        numbers = zip(names, row[ROW:], strict=True)
+        there.setdefault(row[0], set()).update(name for name, value in numbers if not math.isnan(value))
+    return tuple(_record(row, names, there[row[0]]) for row in rows)
+
+
+def _record(row: Sequence[float], names: Sequence[str], there: Container[str]) -> Record:
     scale, evaluation = (int(value) if math.isfinite(value) else 0 for value in row[:2])
-    return Record(scale, evaluation, dict(zip(names, row[ROW:], strict=True)), row[2])
+    losses = {name: value for name, value in zip(names, row[ROW:], strict=True) if name in there}
+    return Record(scale, evaluation, losses, row[2])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.loss import crop
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.layers import PartialWindows, positions, stride
 from impasto.network.tiles import Window, tiles
@@ -46,7 +45,7 @@ class TiledFeatures:
         features: dict[str, Tensor] = {}
         for part, windows in self.parts(image, layers):
             for name in layers:
-                inner, outer = crop(part[name], windows[name]), windows[name].outer
+                inner, outer = part[name][..., *windows[name].inner], windows[name].outer
                 if name not in features:
                     kind = inner.dtype
                     if compact and kind != torch.bfloat16:
