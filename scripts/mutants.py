@@ -322,8 +322,8 @@ MUTANTS = (
     Mutant(
         "colours of transparent pixels not counted",
         "inputs/color_matching.py",
-        "counts = alpha.flatten().cpu().double().numpy()",
-        "counts = np.ones(len(values))",
+        "counts = _values(alpha)[:, 0]",
+        "counts = counts + 0",
         ("tests/inputs/test_color_matching.py",),
         "transparent",
     ),

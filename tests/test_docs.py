@@ -146,7 +146,7 @@ def test_the_page_about_color_runs(tmp_path, monkeypatch, capsys):
     text = (ROOT / "docs" / "control" / "color.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     lines = re.findall(r"^impasto .*$", blocks, re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 8
     for line in lines:
         words = [*shlex.split(line.replace(" --size 256", ""))[1:], "--size", "96"]
         assert main(words) == 0, (line, capsys.readouterr().err)

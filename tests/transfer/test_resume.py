@@ -102,6 +102,7 @@ def test_the_same_as_an_uninterrupted_run(run, narrow, solver, end, number) -> N
     {"runtime": FP32.changed(tile=32, pairs=3, compact=True)},
     {"runtime": FP32.changed(precision="bf16", threads=2)},
     {"settings": {"init": "picture", "style_weight": 5.0}, "init_picture": "other.png"},
+    {"settings": {"init": "matched", "init_amount": 0.7}},
     {"settings": {"style_statistic": "moments", "laplacian": 0.1, "grain": 1.0, "init": "noise"}},
     {"settings": {"style_statistic": "wasserstein", "self_similarity": 0.1},
      "runtime": FP32.changed(tile=32)},

@@ -143,7 +143,7 @@ def test_either_weight_may_be_zero(run) -> None:
     assert set(content_only.recipe.losses) == {"total", "content", "content.relu4_2"}
 
 
-@pytest.mark.parametrize("init", ["content", "noise", "gray", "style", "picture"])
+@pytest.mark.parametrize("init", ["content", "matched", "noise", "gray", "style", "picture"])
 def test_each_start(run, init) -> None:
     steps = []
     settings = {"init": init, "evaluations": 1}

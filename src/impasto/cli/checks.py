@@ -165,6 +165,8 @@ def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()
                     f"{flag(name)} does nothing with --solver {settings.solver}: leave it out, or give "
                     f"{other}"
                 )
+    if "init_amount" in named and settings.init != "matched" and "init" not in varied:
+        raise InputError("--init-amount does nothing without --init matched: leave it out, or give that")
     if "init_noise" in flags.changes and settings.init == "noise" and "init" not in varied:
         raise InputError(
             "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"

@@ -17,7 +17,7 @@ from impasto.network.layers import PartialWindows, check_layers, parse_layers
 
 Quality = Literal["draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
-Init = Literal["content", "noise", "gray", "style", "picture"]
+Init = Literal["content", "matched", "noise", "gray", "style", "picture"]
 StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced", "neighbours"]
 VariationForm = Literal["squares", "isotropic", "anisotropic"]
 
@@ -170,7 +170,17 @@ class Settings(Model):
         lt=1,
     )
     init: Init = option(
-        "content", "Start from the photo, white noise, gray noise, the painting or a picture.", "Start"
+        "content",
+        "Start from the photo, the photo in the painting's colors (matched), white noise, gray noise, the "
+        "painting or a picture.",
+        "Start",
+    )
+    init_amount: float = option(
+        1.0,
+        "Share of the painting's colors in --init matched; 0.5 keeps half of the photo's (0: all of them).",
+        "Start",
+        ge=0,
+        le=1,
     )
     init_noise: float = option(
         0.0, "Share of white noise mixed into the start (0: none, 1: only noise).", "Start", ge=0, le=1

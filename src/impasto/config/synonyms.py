@@ -38,6 +38,8 @@ _NAMES = {  # ours -> what it is called elsewhere
     "solver": "optimizer optimiser optim method algorithm",
     "init": "initial start initialization initialisation init_type start_from",
     "init noise": "random random_init init_random noise_init from_noise white_noise",
+    "init matched": "recolor recolored color_start matched_start init_color init_colors",
+    "init_amount": "matched_amount recolor_amount start_amount",
     "init_noise": "noise noise_ratio noise_amount initial_noiseblend noise_share",
     "init_picture": "init_image initial_image init_img start_image initial_picture start_picture",
     "save_every": "save_iter save_freq save_interval checkpoint_iterations checkpoint_every save_image_every "

@@ -24,9 +24,9 @@ def start(
 
     With `init="noise"` it is white noise, uniform over valid pixels; with `gray` mid gray with some
     noise; with `style` the first painting, any size, (1, 3, h, w), scaled to cover the canvas and cropped in
-    the middle; with `picture` the user's start and with `content` the photo at this scale, (1, 3, H, W). The
-    share `noise`, 0 to 1, of white noise is mixed in; noise is drawn on the CPU, so that it is the same on
-    every device.
+    the middle; with `picture` the user's start and else `content` at this scale, (1, 3, H, W): the photo, or
+    with `matched` the photo in the paintings' colors. The share `noise`, 0 to 1, of white noise is mixed in;
+    noise is drawn on the CPU, so that it is the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.rand(content.shape, generator=generator).to(content.device)

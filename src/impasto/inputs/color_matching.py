@@ -1,6 +1,7 @@
-"""Color matching: moves a painting's colors onto the photo's, by mean and covariance or by histogram.
+"""Color matching: moves a picture's colors onto another's, by mean and covariance or by histogram.
 
-Both are functions from color to color, fitted once and valid for the painting at any size::
+With `--color match` a painting's colors are moved onto the photo's, with `--init matched` the photo's onto
+the paintings'. Maps are functions from color to color, fitted once and valid for the picture at any size::
 
     move = matched(Palette.of(painting), Palette.of(photo))     # or histogram(...)
     recolor(painting, move)                                     # in place, (1, 3, H, W)
@@ -10,7 +11,7 @@ Sources: Gatys et al. 2016, "Preserving color" (the painting's colors matched fi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -42,12 +43,17 @@ class Palette:
     counts: Values
 
     @classmethod
-    def of(cls, image: Tensor, alpha: Tensor | None = None) -> "Palette":
-        """Return the colors of an image on white (1, 3, H, W), weighted by its alpha (1, 1, H, W)."""
+    def of(cls, image: Tensor, alpha: Tensor | None = None, mask: Tensor | None = None) -> "Palette":
+        """Return the colors of an image on white (1, 3, H, W).
+
+        They are weighted by its alpha and a mask, (1, 1, H, W) in [0, 1]; where all weights are 0, by none.
+        """
         counts = np.ones(image.shape[-2] * image.shape[-1])
         if alpha is not None and bool(alpha.any()):  # else it is invisible: all count
-            counts = alpha.flatten().cpu().double().numpy()
+            counts = _values(alpha)[:, 0]
             image = without_white(image, alpha)
+        if mask is not None and (chosen := counts * _values(mask)[:, 0]).any():
+            counts = chosen
         values = _values(image)
         return cls(values[counts > 0], counts[counts > 0] / counts.sum())
 
@@ -66,6 +72,38 @@ class Palette:
         """Return the covariance of the colors, (3, 3)."""
         centered = self.values - self.mean()
         covariance: Values = (centered * self.counts[:, None]).T @ centered
+        return covariance
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Mean and covariance of the colors of several pictures together, each with its share.
+
+    With shares w_i that sum to 1, means m_i and covariances C_i the mean is m = sum_i w_i m_i, and the
+    covariance sum_i w_i (C_i + (m_i - m) (m_i - m)^T).
+    """
+
+    shares: Values  # (N,)
+    means: Values  # (N, 3)
+    covariances: Values  # (N, 3, 3)
+
+    @classmethod
+    def of(cls, palettes: Iterable[Palette], shares: Sequence[float]) -> "Mixture":
+        """Return the mixture of palettes; only ratios of the shares count. One palette is held at a time."""
+        moments = [(palette.mean(), palette.covariance()) for palette in palettes]
+        means, covariances = (np.array(values) for values in zip(*moments, strict=True))
+        return cls(np.array(shares) / sum(shares), means, covariances)
+
+    def mean(self) -> Values:
+        """Return the mean color, (3,)."""
+        mean: Values = self.shares @ self.means
+        return mean
+
+    def covariance(self) -> Values:
+        """Return the covariance of the colors, (3, 3)."""
+        apart = self.means - self.mean()
+        both = self.covariances + apart[:, :, None] * apart[:, None, :]
+        covariance: Values = np.tensordot(self.shares, both, 1)
         return covariance
 
 
@@ -95,18 +133,19 @@ def matched(painting: Palette, photo: Palette) -> Move:
     return moved
 
 
-def linear(painting: Palette, photo: Palette) -> Move:
-    """Return the linear map that gives the painting the photo's mean and covariance.
+def linear(source: Palette, goal: Palette | Mixture) -> Move:
+    """Return the linear map that gives the colors of `source` the mean and covariance of `goal`.
 
-    Of all such maps the one that moves colors least: T = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric.
-    A direction in which the painting has no variance gets none; gains are limited to `GAIN`.
+    Of all such maps the one that moves colors least: T = S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric, S and
+    C being the covariances of source and goal. A direction in which the source has no variance gets none;
+    gains are limited to `GAIN`.
     """
-    spread = painting.covariance()
+    spread = source.covariance()
     root, inverse = _power(spread, 0.5), _power(spread, -0.5)
-    matrix = inverse @ _power(root @ photo.covariance() @ root, 0.5) @ inverse
+    matrix = inverse @ _power(root @ goal.covariance() @ root, 0.5) @ inverse
     gains, axes = np.linalg.eigh((matrix + matrix.T) / 2)
     limited = (axes * gains.clip(0.0, GAIN)) @ axes.T
-    before, after = painting.mean(), photo.mean()
+    before, after = source.mean(), goal.mean()
 
     def moved(colors: Values) -> Values:
         result: Values = (colors - before) @ limited + after

@@ -14,9 +14,10 @@ from impasto.config.recipe import InputRecord
 from impasto.config.settings import Settings
 from impasto.config.styles import REST, Mask
 from impasto.image.picture import Picture
+from impasto.image.pixels import fit
 from impasto.inputs import masks
 from impasto.inputs.canvas import grayed, is_gray
-from impasto.inputs.color_matching import Move
+from impasto.inputs.color_matching import Move, Palette
 from impasto.inputs.colors import AS_PAINTED, Recolor
 from impasto.inputs.pyramid import PictureShape, Scale, scales
 from impasto.inputs.shared import Shared
@@ -132,6 +133,15 @@ class Inputs:
             sizes = [shape.at(scale.long_edge) for shape in self.shapes[2:]]
             total += sum(12 * size.width * size.height for size in sizes)
         return total
+
+    def palette(self, number: int) -> Palette:
+        """Return the colors of a painting as the network sees it, of what its source mask leaves of it."""
+        style, edge = self.styles[number], self.recolor.edge
+        width, height = fit(style.width, style.height, edge)
+        image = self.recolor.seen(style, self._moves[number], width, height)
+        mask = self.uses[number].source_mask if self.uses else None
+        counted = None if mask is None else masks.tensor(mask, width, height)
+        return Palette.of(image, style.alpha(width, height), counted)
 
     def _styles_and_uses(self) -> list[tuple[Picture, StyleUse]]:
         uses = self.uses or (StyleUse(),) * len(self.styles)

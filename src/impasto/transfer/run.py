@@ -20,6 +20,7 @@ from impasto.inputs import canvas as canvases
 from impasto.inputs.pictures import Inputs, ScaledInputs, warn_about
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
+from impasto.inputs.start_colors import StartColors
 from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import Loss
 from impasto.losses.neighbors import is_matched
@@ -89,6 +90,8 @@ class Run:
         self.schedule = inputs.scales(settings, self.layers)
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.layers, self.shared)
+        matched = settings.init == "matched"
+        self.start_colors = StartColors(inputs, settings.init_amount) if matched else None
         self.state = state or RunState()
         if self.state.solver:
             self.state.check_fit(self.schedule)
@@ -175,6 +178,10 @@ class Run:
     def scaled_inputs(self, scale: Scale) -> ScaledInputs:
         """Return the pictures at a scale."""
         return self.inputs.at(scale, self.runtime.device, self.shared)
+
+    def in_start_colors(self, photo: Tensor) -> Tensor:
+        """Return the photo at a scale, (1, 3, H, W), in the colors of the start, for it and its detail."""
+        return photo if self.start_colors is None else self.start_colors.apply(photo)
 
     def paints_gray(self, pictures: ScaledInputs) -> bool:
         """Whether the canvas stays gray, as all inputs are; the published formulas leave it its colors."""

@@ -293,14 +293,17 @@ def next_canvas(run: Run, pictures: ScaledInputs) -> Tensor:
             settings.init,
             noise=settings.init_noise,
             seed=settings.seed,
-            content=pictures.content,
+            content=run.in_start_colors(pictures.content),
             style=pictures.styles[0],
             picture=pictures.picture,
         )
     else:
         # Detail of the photo only helps where the photo has any say at all.
         detail = settings.detail if settings.content_term else 0.0
-        canvas, photo = canvases.grow(run.canvas, run.photo, pictures.content, detail), pictures.content
+        before, after = run.photo, pictures.content
+        if detail:
+            before, after = run.in_start_colors(before), run.in_start_colors(after)
+        canvas, photo = canvases.grow(run.canvas, before, after, detail), pictures.content
     if settings.convention != "mean":  # the published formulas have the published start
         return canvas
     canvas = canvases.unevened(canvas, settings.seed, photo)

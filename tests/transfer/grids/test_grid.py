@@ -47,6 +47,7 @@ def files(tmp_path, monkeypatch):
         {"style_layers": ["relu1_1", "relu1_1,relu2_1=0.5"], "content_layers": ["relu2_2"]},
         {"size": [32, 48], "min_size": [16, 48]},
         {"init": ["content", "noise", "gray", "style", "picture"], "seed": [0, 1]},
+        {"init": ["content", "matched"], "init_amount": [0, 0.5, 1]},
         {"pooling": ["max", "average", "l2"], "padding": ["zero", "reflect"]},
         {"solver": ["lbfgs", "scipy", "adam"], "bounded": [True, False]},
         {"convention": ["mean", "paper", "jcjohnson"], "total_variation": [0, 10]},

@@ -1,0 +1,91 @@
+"""The photo in the paintings' colors: where a run with `init="matched"` begins, and its detail comes from.
+
+Each region of the photo is moved to the mean and covariance of the colors of its paintings, by the linear map
+that moves colors least (`color_matching.linear`). The map is the same at every scale. Several paintings of a
+region are taken together, each by its share. What no mask covers keeps its colors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from impasto.image.pixels import fit
+from impasto.inputs import masks
+from impasto.inputs.color_matching import Mixture, Move, Palette, linear, recolor
+from impasto.inputs.pictures import Inputs
+
+
+@dataclass(frozen=True)
+class StartColors:
+    """Moves the photo of a run to its paintings' colors; `amount` is the share of the change, 0 to 1."""
+
+    inputs: Inputs
+    amount: float = 1.0
+
+    def apply(self, photo: Tensor) -> Tensor:
+        """Return the photo at some scale, (1, 3, H, W) in [0, 1], in the paintings' colors.
+
+        At a position it is the photo + sum_r f_r (photo moved by region r - photo), where
+        f_r = t_r w_r / sum (t w) times min(1, sum t), as the style of the regions is shared out; t are their
+        masks, w the shares of their paintings.
+        """
+        height, width = photo.shape[-2:]
+        alpha = self.inputs.content.alpha(width, height)
+        page = photo.cpu()
+        moved = [recolor(page.clone(), move, self.amount, alpha) for move in self._moves]
+        if self._masks == [None]:
+            return moved[0].to(photo.device)
+        guides = _guides(self._masks, width, height)
+        pairs = zip(guides, self._shares, strict=True)
+        weighted = torch.stack([guide * share for guide, share in pairs]).sum(0)
+        covered = torch.stack(guides).sum(0).clamp(max=1.0)
+        amount = torch.where(weighted > 0, covered / weighted, torch.zeros_like(covered))
+        result = page.clone()
+        for one, guide, share in zip(moved, guides, self._shares, strict=True):
+            result += guide * share * amount * (one - page)
+        return result.clamp_(0.0, 1.0).to(photo.device)
+
+    @cached_property
+    def _members(self) -> dict[object, list[int]]:
+        """The numbers of the paintings of each region; those with a share only."""
+        members: dict[object, list[int]] = {}
+        for number, share in enumerate(self.inputs.shares):
+            if share > 0:
+                mask = self.inputs.uses[number].mask if self.inputs.uses else None
+                members.setdefault(masks.key(mask), []).append(number)
+        return members
+
+    @cached_property
+    def _masks(self) -> list[masks.OpenedMask]:
+        uses = self.inputs.uses
+        return [uses[numbers[0]].mask if uses else None for numbers in self._members.values()]
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        return [sum(self.inputs.shares[n] for n in numbers) for numbers in self._members.values()]
+
+    @cached_property
+    def _moves(self) -> list[Move]:
+        """The map of each region, measured at the size of `Recolor.edge`."""
+        inputs, photo = self.inputs, self.inputs.content
+        width, height = fit(photo.width, photo.height, inputs.recolor.edge)
+        image, alpha = photo.tensor(width, height), photo.alpha(width, height)
+        free = None if inputs.protect is None else 1 - inputs.kept(width, height)
+        guides = masks.of_all(self._masks, width, height)
+        moves = []
+        for numbers, guide in zip(self._members.values(), guides, strict=True):
+            counted = [one for one in (guide, free) if one is not None]
+            seen = torch.stack(counted).prod(0) if counted else None
+            paintings = (inputs.palette(number) for number in numbers)
+            goal = Mixture.of(paintings, [inputs.shares[number] for number in numbers])
+            moves.append(linear(Palette.of(image, alpha, seen), goal))
+        return moves
+
+
+def _guides(used: Sequence[masks.OpenedMask], width: int, height: int) -> list[Tensor]:
+    """Return masks at a size, (1, 1, height, width); 1 everywhere for None."""
+    everywhere = torch.ones((1, 1, height, width))
+    return [everywhere if one is None else one for one in masks.of_all(used, width, height)]
