@@ -227,14 +227,9 @@ class Run:
         """Make the objective of losses with their weights."""
         tile = self.state.tile or None
         self.objective = Objective(
-            self.network,
-            losses,
-            tile,
-            protection=self.protection,
-            gray=self.gray,
-            on_part=self.on_part,
+            self.network, losses, tile, protection=self.protection, gray=self.gray, on_part=self.on_part,
             graph=not self.extra_losses,
-        )
+        )  # fmt: skip
         if tile and self.objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
 
