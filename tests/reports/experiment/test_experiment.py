@@ -348,6 +348,11 @@ def test_a_trial_is_kept_and_not_run_again(monkeypatch) -> None:
     assert bench().outcome(trial) is None
 
 
+def test_a_trial_with_another_share_is_another() -> None:
+    place, trial = bench(), trials.alpha_trials(TINY)[2]
+    assert place.key(trial) != place.key(replace(trial, share=2.0))
+
+
 def test_the_saved_loss_is_that_of_the_file() -> None:
     place = bench()
     trial = trials.solver_trials(TINY)[2]

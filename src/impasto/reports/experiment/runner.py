@@ -161,7 +161,8 @@ class Runner:
 
     def key(self, trial: Trial) -> str:
         """Return what tells a trial's files from those of another of its name."""
-        facts = [self._identity(), trial.settings.model_dump(mode="json"), trial.pair, trial.kept]
+        settings = trial.settings.model_dump(mode="json")
+        facts = [self._identity(), settings, trial.pair, trial.kept, trial.share, BALANCE]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def outcome(self, trial: Trial) -> Outcome | None:
