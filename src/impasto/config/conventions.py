@@ -107,8 +107,8 @@ def variation_form(
     includes it. Departure for `crowsonkb`: its mean over nine points is the same for a smooth gradient, and
     differs for grain.
 
-    `isotropic` and `anisotropic` are the same in every convention: mean (dx^2 + dy^2)^(1/2) and
-    mean (abs dx + abs dy), after Rudin, Osher and Fatemi 1992, which keep edges; `squares` is the
+    `isotropic` and `anisotropic` are the same in every convention: mean (dx^2 + dy^2)^(1/2), after
+    Rudin, Osher and Fatemi 1992, and its variant mean (abs dx + abs dy), which keep edges; `squares` is the
     convention's.
     """
     if form != "squares":

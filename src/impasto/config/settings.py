@@ -31,8 +31,8 @@ class Settings(Model):
     """Everything that decides how the picture looks.
 
     The defaults are recommended; `Settings.preset("paper")` has the equations of Gatys, Ecker and Bethge
-    2016 with the numbers of the experiment that impasto repeats, `Settings.preset("gatys2016")` what the
-    pictures of that paper were made with.
+    2016 with the numbers of the experiment that impasto repeats, `Settings.preset("gatys2016")` the
+    network, layers and ratio of that paper with the losses of Gatys' own notebook.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.

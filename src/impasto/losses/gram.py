@@ -74,7 +74,7 @@ def _in_chunks(part: Tensor) -> Tensor:
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Return G_ij = sum_k F_ik F_kj, not normalized, (B, C, C), symmetric and positive semi-definite.
+    """Return G_ij = sum_k F_ik F_jk, not normalized, (B, C, C), symmetric and positive semi-definite.
 
     The features are (B, C, H, W), float32, float64, or bfloat16 (summed in float32).
 

@@ -2,7 +2,7 @@
 
 `conv4_2` is the output of a convolution, `relu4_2` the same after the rectification (ReLU), `pool4` the
 pooled output of block 4. What Gatys, Ecker and Bethge 2015 and 2016 call "conv4_2" is `relu4_2`: their
-derivatives are 0 where a feature is not positive (2016, equations 2 and 6). A name always means the same
+derivatives are 0 where a feature is negative (2016, equations 2 and 6). A name always means the same
 layer here, so that recipes stay true; `unrectified` says where it is not what the papers mean.
 Source: Simonyan and Zisserman 2014, table 1, column E.
 """

@@ -41,7 +41,7 @@ FLAGS = [
         common=True),
     parameter("only", str, "Parts to run, by commas; the page keeps those it had. "
         f"[{', '.join(PARTS)}; default: all of them]", common=True),
-    parameter("preset", str, "What all runs but the strict ones begin with; those are preset paper. "
+    parameter("preset", str, "Weights and pooling of all runs but the strict ones; those are preset paper. "
         f"[{', '.join(get_args(Base))}; default: {Scope().preset}]", "Look", common=True),
     parameter("pooling", str, "Pooling of all runs but the strict ones. "
         f"[{', '.join(get_args(Pooling))}; default: the preset's]", "Expert", common=True),

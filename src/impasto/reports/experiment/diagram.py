@@ -21,5 +21,5 @@ def described(settings: Settings) -> str:
         f"compares the features of x and p in {content}; the style loss compares the Gram matrices of x and "
         f"a in {style}. The total is {settings.content_weight:g} times the content loss plus "
         f"{settings.style_weight:g} times the style loss; its gradient by the pixels of x goes to "
-        f"{SOLVERS[settings.solver]}, which moves x."
+        f"{SOLVERS[settings.solver]}, which changes x."
     )

@@ -30,8 +30,8 @@ def method(context: Context) -> Section:
     image = bytes(pyvips.Image.svgload_buffer(drawing.encode(), scale=2).write_to_buffer(".png"))
     return [
         Text(
-            "What is in a picture and how it is painted can be told apart. Before, each style or "
-            "texture had a statistical model of its own, made by hand. A convolutional network that "
+            "What is in a picture and how it is painted can be told apart. Before these papers, each "
+            "kind of texture or style needed a statistical model made by hand. A convolutional network that "
             "was trained only to recognize objects does it for any pair of pictures: its deep "
             "features say what is where, and the correlations between the features of a layer say how "
             "it looks, wherever it is."
@@ -147,12 +147,13 @@ def layers(context: Context) -> Section:
         Pictures(
             style,
             f"The painting's style rebuilt from growing sets of layers ({spent}). Low layers hold color and "
-            "grain; each further one adds larger forms. Where things are is lost on purpose.",
+            "grain; each further one adds larger forms. The places of things are not kept; a Gram matrix has "
+            "none.",
         ),
         context.figure("feature-maps",
             plots.maps(seen, 5, "gray", "activation, each map by itself"),
             "The feature maps that vary most over the photo, layer by layer: edges and colors "
-            "low down, parts of objects high up, ever coarser.", f"Five gray maps each of "
+            "in low layers, parts of objects in high layers, ever coarser.", f"Five gray maps each of "
             f"{', '.join(trials.CONTENT_LAYERS)}, bright where a feature is strong."),
         context.figure("gram", plots.maps(grams, 5, "cividis", "log10(1 + G / M), each by itself"),
             "The painting's Gram matrices, strongest channels first: each dot says how "
@@ -185,16 +186,16 @@ def grid(context: Context) -> Section:
         ),
         Pictures(cells, f"From small alpha to large. Each has "
             f"{scope.cell} px and {scope.cell_rounds * trials.ROUND} evaluations; the middle one: "
-            f"{made_with(found[middle])}. Neighbors differ by {least:.2f} or more in the neutral features "
-            "(step in the table)."),
+            f"{made_with(found[middle])}. From one picture to the next the neutral losses change by "
+            f"{least:.2f} or more (step in the table)."),
         Pictures([context.picture(strict, "strict", PAINTED), context.picture(middle, "in balance", PAINTED)],
             why_strict(context, strict, middle)),
         context.figure("trade", plots.trade(points, found[middle].alpha),
             f"Each dot is a picture of the grid, with its alpha; the diamond is nearest to balance. {traded}",
             f"Style loss against content loss for {len(rows)} values of alpha, both axes logarithmic."),
         context.table("grid", rows, "The losses of the grid, without alpha and beta; content and style of "
-            "the saved picture by the neutral formula, which is the same for all; and how far that "
-            "is from the picture before, where both are on logarithmic axes."),
+            "the saved picture by the neutral formula, which is the same for all; step: the length "
+            "of the change of ln(content) and ln(style) from the picture before."),
         _layer_grid(context),
     ]  # fmt: skip
 

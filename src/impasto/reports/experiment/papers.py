@@ -1,7 +1,7 @@
 """The equations of the papers with the functions that compute them, what the papers say, and references.
 
-What is said of the papers was checked against their text as it is quoted in public; what could not be
-checked is a dash. "2015" is arXiv 1508.06576, "2016" the paper of CVPR.
+What is said of the papers was checked against their text as it is quoted in public, except the figures of
+2015 and the numbers of figure 4 of 2016, which are from memory; what we did not find is a dash. "2015" is arXiv 1508.06576, "2016" the paper of CVPR.
 """
 
 from collections.abc import Collection, Mapping
@@ -60,10 +60,10 @@ SYMBOLS = (
 )
 
 ORIGIN = (
-    "The equations are those of both papers. Other numbers and forms are not: alpha = 0.025, beta = 5, ten "
-    "rounds of 20 evaluations, an Evaluator that gives loss and gradient to SciPy, and a start from random "
-    "valid pixels are those of the experiment that this program reproduces. They can be found in tutorials "
-    "for Keras (Narayanan), whose network, layers and further loss (total variation) were others. There "
+    "The equations, the layers, w = 1/5 and white noise are those of both papers. These are not: "
+    "alpha = 0.025, beta = 5, ten rounds of 20 evaluations, an Evaluator that gives loss and gradient to "
+    "SciPy, and noise that is uniform over all valid pixels. They are those of the experiment that this "
+    "program reproduces, and can be found in tutorials for Keras (Narayanan), whose network, layers and further loss (total variation) were others. There "
     "each round calls SciPy anew, and the curvature is forgotten; here a run is one descent, and a round is"
     " 20 of its evaluations."
 )
@@ -152,8 +152,11 @@ def comparison(
 
 
 PAPERS: Mapping[str, tuple[str, str]] = {
-    "formula of the losses": ("sums", "sums: eq. 1 and 4"),
-    "content layers": ("conv4_2, rectified", "conv4_2, rectified"),
+    "formula of the losses": (
+        "sums",
+        "sums: eq. 1 and 4; the caption of figure 2 says mean squared differences",
+    ),
+    "content layers": ("conv4_2, rectified", "conv4_2, rectified; beside it conv2_2 in figure 5"),
     "style layers": (
         "conv1_1, conv2_1, conv3_1, conv4_1, conv5_1; in figure 3 the first one to five of them",
         "conv1_1, conv2_1, conv3_1, conv4_1, conv5_1",
@@ -161,7 +164,8 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "weights of the style layers": ("1/5 each; 1/n for n layers", "1/5 each"),
     "alpha / beta": (
         "0.001, 0.0001 (figure 2); 0.00001 to 0.01 (figure 3)",
-        "0.001 (figure 3 B), 0.0008 (C), 0.005 (D), 0.0005 (E, F); 0.0001 to 0.1 (figure 4)",
+        "0.001 (figure 3 B), 0.0008 (C), 0.005 (D), 0.0005 (E, F); 0.0001 to 0.1 (figure 4); 0.001 in "
+        "figures 5 and 6",
     ),
     "total variation": ("none", "none"),
     "pooling": ("average", "average"),
@@ -199,7 +203,7 @@ def _ours(settings: Settings, weights: str | None, runtime: Runtime) -> dict[str
     return {
         "formula of the losses": "sums: eq. 1 and 4, each Gram matrix over its own positions"
         if sums
-        else "means: mean (F - P)^2 and mean (G/(N M) - A/(N M))^2, so that size does not count",
+        else "means: mean (F - P)^2 and mean (G/(N M) - A/(N M))^2, so that the weights hold at every size",
         "content layers": layer_names(settings.content_layers),
         "style layers": layer_names(settings.style_layers),
         "weights of the style layers": f"{_layer_weights(settings)} each",

@@ -50,8 +50,8 @@ def _rounds(context: Context, name: str, what: str) -> Pictures:
     totals = wording.by_round(outcome.rows, rounds)
     fall = totals[0] - totals[-1]
     share = wording.percent((totals[0] - totals[1]) / fall if fall else 0.0, 1)
-    return Pictures(images, f"{what}, {context.scope.size} px: {made_with(outcome)}. Of the fall of its loss "
-        f"over all {rounds} rounds, the first makes {share}.")  # fmt: skip
+    return Pictures(images, f"{what}, {context.scope.size} px: {made_with(outcome)}. The first round makes "
+        f"{share} of the fall of its loss over all {rounds} rounds.")  # fmt: skip
 
 
 def made_with(outcome: Outcome) -> str:
@@ -77,7 +77,7 @@ def why_strict(context: Context, strict: str, balanced: str) -> str:
         f"style loss of the photo. At {scale.width} x {scale.height} px, with the pooling and the weights of "
         f"the strict run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is "
         f"{one.share:.2g} times that. The other run starts from {STARTS[other.recipe.settings.init]},{grain} "
-        f"and has alpha {other.alpha:g}, {other.share:.2g} times its own balance."
+        f"and has alpha {other.alpha:g}, which is {other.share:.2g} times the alpha of its own balance."
     )
 
 
