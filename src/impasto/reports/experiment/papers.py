@@ -1,7 +1,8 @@
 """The equations of the papers with the functions that compute them, what the papers say, and references.
 
 What is said of the papers was checked against their text as it is quoted in public, except the figures of
-2015 and the numbers of figure 4 of 2016, which are from memory; what we did not find is a dash. "2015" is arXiv 1508.06576, "2016" the paper of CVPR.
+2015 and the numbers of figure 4 of 2016, which are from memory; what we did not find is a dash. "2015" is
+arXiv 1508.06576, "2016" the paper of CVPR.
 """
 
 from collections.abc import Collection, Mapping
@@ -63,9 +64,9 @@ ORIGIN = (
     "The equations, the layers, w = 1/5 and white noise are those of both papers. These are not: "
     "alpha = 0.025, beta = 5, ten rounds of 20 evaluations, an Evaluator that gives loss and gradient to "
     "SciPy, and noise that is uniform over all valid pixels. They are those of the experiment that this "
-    "program reproduces, and can be found in tutorials for Keras (Narayanan), whose network, layers and further loss (total variation) were others. There "
-    "each round calls SciPy anew, and the curvature is forgotten; here a run is one descent, and a round is"
-    " 20 of its evaluations."
+    "program reproduces, and can be found in tutorials for Keras (Narayanan), whose network, layers and "
+    "further loss (total variation) were others. There each round calls SciPy anew, and the curvature is "
+    "forgotten; here a run is one descent, and a round is 20 of its evaluations."
 )
 
 ABOUT_TABLE = (

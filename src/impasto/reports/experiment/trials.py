@@ -2,7 +2,8 @@
 
 A trial is one run of `stylize`; parts share trials where they can. There are two kinds. Strict ones are
 preset `paper`, unchanged. The others are there to be looked at: their preset is another, with the papers'
-sums and beta 5, and their alpha is measured at their size, so that photo and painting can both be seen. Nothing is run here; there is no torch.
+sums and beta 5, and their alpha is measured at their size, so that photo and painting can both be seen.
+Nothing is run here; there is no torch.
 """
 
 from dataclasses import dataclass, replace
