@@ -96,7 +96,7 @@ def draw_settings(draw: Draw, square: bool) -> Settings:
     shortest = (size or SMALLEST) * (1.0 if square else SMALLEST / EDGE) * min(1.0, stroke)
     fitting = [name for name in LAYERS if smallest_edge([name]) <= max(1, int(shortest))]
     layers = LAYERS if draw.random() < RARELY / 2 else fitting
-    values = {name: drawn(draw, name, field, layers) for name, field in fields.items()}
+    values = {name: drawn(draw, name, field, layers) for name, field in fields.items() if name != "weights"}
     values |= {"size": size, "stroke": stroke}
     for name in ("content_weight", "style_weight", "total_variation"):
         if draw.random() < RARELY / 2:
@@ -227,7 +227,7 @@ def judge(draws: range, narrow: Weights, real: Weights, capsys: pytest.CaptureFi
 def test_every_field_is_drawn() -> None:
     draw = np.random.default_rng(0)
     many = [draw_settings(draw, True).model_dump() for _ in range(60)]
-    for name in Settings.model_fields:
+    for name in set(Settings.model_fields) - {"weights"}:  # which `tried` chooses
         assert len({str(values[name]) for values in many}) > 1, f"{name} is always the same"
     runtimes = [draw_runtime(draw).model_dump() for _ in range(60)]
     for name in set(Runtime.model_fields) - set(FIXED):

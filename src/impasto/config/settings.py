@@ -32,7 +32,7 @@ class Settings(Model):
 
     The defaults are recommended; `Settings.preset("paper")` has the equations of Gatys, Ecker and Bethge
     2016 with the numbers of the experiment that impasto repeats, `Settings.preset("gatys2016")` the
-    network, layers and ratio of that paper with the losses of Gatys' own notebook.
+    network, pooling, layers and ratio of that paper.
 
     Raises:
         SettingsError: A value is out of range, of the wrong type, or its name is unknown.

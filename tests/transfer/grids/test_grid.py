@@ -389,7 +389,7 @@ BAD = [
     ({"content_weight": ["1", ""]}, "vary content_weight: a value is empty"),
     ({"content_weight": [-1]}, "vary content_weight: must be 0 or more, not -1"),
     ({"style_layers": ["relu9_1"]}, "relu9_1"),
-    ({"init": ["nois"]}, "vary init: must be one of .*'content', 'noise'"),
+    ({"init": ["nois"]}, "vary init: must be one of .*'content', 'matched', 'noise'"),
     ({"content_weight": [1, 0], "style_weight": [0]}, "content_weight = 0, style_weight = 0: noth"),
     ({"seed": range(401)}, "401 cells, each a whole run; --yes"),
     ({"seed": range(21), "detail": np.linspace(0, 1, 21).tolist()}, "441 cells"),

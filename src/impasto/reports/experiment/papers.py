@@ -19,6 +19,7 @@ DEFAULT = "default of impasto"
 SOLVERS = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "impasto's L-BFGS", "adam": "Adam"}
 STARTS = {
     "content": "the photo",
+    "matched": "the photo in the painting's colors",
     "noise": "white noise: each value uniform over all valid ones",
     "gray": "gray with faint noise",
     "style": "the painting",
@@ -182,6 +183,11 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "windows of the pooling over the border": (UNKNOWN, UNKNOWN),
     "precision": (UNKNOWN, UNKNOWN),
 }
+FORMULAS = {
+    "paper": "sums: eq. 1 and 4, each Gram matrix over its own positions",
+    "gatys2016": "the same, the content loss over the number of positions",
+    "mean": "means: mean (F - P)^2 and mean (G/(N M) - A/(N M))^2, so that the weights hold at every size",
+}
 # The settings that each row shows; a test holds that no other setting differs from the default.
 FIELDS = frozenset((
     "convention", "content_layers", "style_layers", "content_weight", "style_weight", "total_variation",
@@ -195,16 +201,14 @@ def _ours(settings: Settings, weights: str | None, runtime: Runtime) -> dict[str
     name = weights or settings.weights or PACKAGED
     weights = SHORT.get(name, name)
     trained = "none, as trained" if "original" in weights or "torchvision" in weights else "not known"
-    sums = settings.convention == "paper"
+    sums = settings.convention in ("paper", "gatys2016")
     rounds, rest = divmod(settings.evaluations_per_scale, trials.ROUND)
     scipy = settings.solver == "scipy"
     in_rounds = f": {rounds} rounds of {trials.ROUND}, one descent" if scipy and not rest else ""
     one_scale = settings.size is not None and settings.min_size > settings.size / 2
     fast = "fp32" if settings.convention != "mean" else "bf16 where the machine is fast at it, else fp32"
     return {
-        "formula of the losses": "sums: eq. 1 and 4, each Gram matrix over its own positions"
-        if sums
-        else "means: mean (F - P)^2 and mean (G/(N M) - A/(N M))^2, so that the weights hold at every size",
+        "formula of the losses": FORMULAS.get(settings.convention, f"those of {settings.convention}"),
         "content layers": layer_names(settings.content_layers),
         "style layers": layer_names(settings.style_layers),
         "weights of the style layers": f"{_layer_weights(settings)} each",
