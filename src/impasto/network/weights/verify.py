@@ -114,11 +114,12 @@ def judge(
         published = PUBLISHED["original"]
         more = f"; SHA-256 starts with the published {published}"
         return "original", SAME + (more if digest.startswith(published) else "")
-    scaled_back = deviations(original_of(weights, packaged_biases(packed)), packed)
-    if not scaled_back:
-        return "normalized", NORMALIZED
-    if len(scaled_back) < len(wrong):
-        wrong, whose = scaled_back, "normalized"
+    if len(wrong) == len(CONVS):  # of another network, or each filter is scaled
+        scaled_back = deviations(original_of(weights, packaged_biases(packed)), packed)
+        if not scaled_back:
+            return "normalized", NORMALIZED
+        if len(scaled_back) < len(wrong):
+            wrong, whose = scaled_back, "normalized"
     rgb = weights["conv1_1.weight"].flip(1)
     if "conv1_1" in wrong and not deviation("conv1_1", rgb, weights["conv1_1.bias"], packed):
         raise WeightsError(
