@@ -304,9 +304,9 @@ SAVING = [
 ]  # fmt: skip
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
-    parameter("preset", str, "Named settings: default, paper and gatys2016 (after Gatys, Ecker and Bethge "
-        "2016), sketchy, balanced, bold, tinted, wild or one of your own. impasto presets lists all of them; "
-        "single flags go before. [default: default]", "Look", common=True),
+    parameter("preset", str, "Named settings: default, paper, gatys2016, sketchy, balanced, bold, tinted, "
+        "wild or one of your own. paper and gatys2016 are after Gatys, Ecker and Bethge 2016; impasto presets "
+        "lists all of them; single flags go before. [default: default]", "Look", common=True),
     parameter("like", Literal[settings_file.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "
         f"[{', '.join(settings_file.PEERS)}; default: not set]", "Look",
