@@ -4,7 +4,8 @@ r"""Make the pictures of docs/reproduction.md from a finished experiment.
         tubingen.jpg shipwreck.jpg --quick -o DIR
     .venv/bin/python scripts/make_reproduction.py DIR
 
-Plots are copied, pictures put side by side. Photos and paintings themselves are not copied.
+Plots are copied, pictures put side by side, of the parts that were run. Photos and paintings themselves are not
+copied.
 """
 
 import json
@@ -27,10 +28,14 @@ def main() -> None:
     scope = trials.QUICK
     TARGET.mkdir(parents=True, exist_ok=True)
     for name in PLOTS:
+        if not (folder / "figures" / f"{name}.png").exists():
+            continue  # of a part that was not run
         shutil.copyfile(folder / "figures" / f"{name}.png", TARGET / f"{name}.png")
 
     def sheet(name: str, files: list[str], captions: list[str], columns: int, cell: int) -> None:
         found = [pictures / f"{file}.png" for file in files]
+        if not all(path.exists() for path in found):
+            return  # of a part that was not run
         made = contact_sheet(found, columns=columns, captions=captions, cell=cell)
         made.save(TARGET / f"{name}.jpg", jpeg_quality=88, overwrite=True)
 

@@ -41,16 +41,7 @@ def prose(path: Path) -> str:
     return re.sub(r"\s+", " ", joined)
 
 
-# Made anew by other changes; strict, so that the line goes when they are done.
-LATER = ["docs/reproduction.md"]
-UNTIL_THEN = pytest.mark.xfail(strict=True)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=UNTIL_THEN if str(path.relative_to(ROOT)) in LATER else ()) for path in TEXTS],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_number_or_form_of_ours_is_called_the_papers(path: Path) -> None:
     text = prose(path)
     for phrase in FALSE:
