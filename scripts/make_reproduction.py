@@ -4,8 +4,8 @@ r"""Make the pictures of docs/reproduction.md from a finished experiment.
         tubingen.jpg shipwreck.jpg --quick -o DIR
     .venv/bin/python scripts/make_reproduction.py DIR
 
-Plots are copied, pictures put side by side, of the parts that were run. Photos and paintings themselves are not
-copied.
+Plots are copied, pictures put side by side, of the parts that were run. Photos and paintings themselves are
+not copied.
 """
 
 import json
