@@ -245,6 +245,10 @@ def test_20_random_settings_give_finite_pictures(narrow, weights, capsys) -> Non
     judge(range(110, 130), narrow, weights, capsys)
 
 
+def test_a_tile_that_ends_with_less_than_a_position_of_the_deepest_layer(narrow, weights, capsys) -> None:
+    judge(range(2414, 2415), narrow, weights, capsys)  # nearest neighbors, dropped windows
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 3000, 500))
 def test_2000_random_settings_give_finite_pictures(narrow, weights, capsys, first) -> None:
