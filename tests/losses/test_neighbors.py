@@ -17,7 +17,8 @@ from impasto.losses.loss import add_statistics
 from impasto.losses.neighbors import NeighborLoss, StyleCells, is_matched, measured, nearest
 from impasto.losses.objective import Objective, prepare
 from impasto.network.backprop import FeatureExtractor
-from impasto.network.hypercolumns import LAYERS, channels
+from impasto.network.hypercolumns import CELL, LAYERS, channels, columns
+from impasto.network.layers import positions, stride
 from impasto.network.tiled_features import TiledFeatures
 from impasto.network.tiles import tiles
 from impasto.network.vgg import VGG19
@@ -369,3 +370,22 @@ def test_memory_is_counted() -> None:
 def test_layers_of_both_kinds_of_scales_are_read() -> None:
     assert set(layers_of(NEIGHBORS, ())) == {*LAYERS, *NEIGHBORS.style_layers, "relu4_2"}
     assert set(layers_of(Settings(), ())).isdisjoint({"relu1_2", "relu3_3"})
+
+
+@pytest.mark.parametrize("windows", ["count", "drop"])
+@pytest.mark.parametrize("edge", range(36, 44))
+def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, edge) -> None:
+    """Also where the last tile has a cell, but no position of the deepest layer of its own."""
+    network = prepared(narrow, partial_windows=windows)
+    image = random_image(edge, edge + 9, 1)
+    shape = [positions(length, stride(CELL), windows) for length in image.shape[-2:]]
+
+    def table(tile: int) -> torch.Tensor:
+        found = None
+        for part, where in TiledFeatures(network, tile).parts(image, LAYERS):
+            cells = columns(part, where)
+            found = torch.full((*shape, cells.shape[2]), torch.nan) if found is None else found
+            found[*where[CELL].outer] = cells
+        return found
+
+    torch.testing.assert_close(table(8), table(0), rtol=1e-4, atol=1e-3)

@@ -57,12 +57,12 @@ def columns(part: Mapping[str, Tensor], windows: Mapping[str, Window]) -> Tensor
         if grid(layer) == CELL:
             features = means(features[..., : rows * cell, : across * cell], cell)
         else:
-            features = part[layer]
-            for dim, length, inner in zip((2, 3), (rows, across), windows[layer].inner, strict=True):
-                places = inner.start + torch.arange(length, device=features.device) * stride(CELL) // stride(
-                    layer
-                )
-                # The last position counts for cells beyond it; that may lie before the tile's own.
-                features = features.index_select(dim, places.clamp(max=inner.stop - 1))
+            height, width = features.shape[2:]
+            padded = features.new_zeros((*features.shape[:2], height + 1, width + 1))
+            padded[..., :height, :width] = features
+            features = padded  # cells beyond the last position, which is dropped there, have 0
+            for dim, length in ((2, rows), (3, across)):
+                places = torch.arange(length, device=features.device) * stride(CELL) // stride(layer)
+                features = features.index_select(dim, places.clamp(max=features.shape[dim] - 1))
         found.append(features[0].permute(1, 2, 0))
     return torch.cat(found, dim=2)
