@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.layers import LAYERS, PartialWindows, stride
+from impasto.network.tiled_features import crop
 from impasto.network.tiles import Window
 
 Features = Mapping[str, Tensor]  # "relu4_2" -> (1, C, h, w); "image" -> (1, 3, H, W) in [0, 1]
@@ -191,11 +192,6 @@ def check_connected(name: str, statistics: Statistics) -> None:
 def window_of(layer: str, windows: Windows | None) -> Window | None:
     """Return the window of a layer; None where all of it counts."""
     return windows.get(layer) if windows else None
-
-
-def crop(features: Tensor, window: Window | None) -> Tensor:
-    """Return a window of the features of a tile, a view; all of them without a window."""
-    return features if window is None else features[..., window.inner[0], window.inner[1]]
 
 
 def crop_whole(whole: Tensor, window: Window | None) -> Tensor:

@@ -33,14 +33,13 @@ from impasto.losses.loss import (
     Statistics,
     Windows,
     at_layer,
-    crop,
     summed_in,
     window_of,
 )
 from impasto.losses.regions import check_source, weights_of_styles
 from impasto.network.hypercolumns import CELL, GRIDS, LAYERS, cell_of, channels, columns, grid, means
 from impasto.network.layers import positions, stride
-from impasto.network.tiled_features import TiledFeatures
+from impasto.network.tiled_features import TiledFeatures, crop
 from impasto.network.tiles import Window
 
 SMALLEST = 192  # px; long edge of a scale below which Gram matrices serve better

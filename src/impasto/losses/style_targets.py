@@ -34,12 +34,12 @@ from torch import Tensor
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
 from impasto.losses.gram import gram_matrix, guided_gram
-from impasto.losses.loss import Statistics, add_statistics, at_layer, crop, crop_whole
+from impasto.losses.loss import Statistics, add_statistics, at_layer, crop_whole
 from impasto.losses.moments import LEAST, MomentsLoss, WassersteinLoss, exact, first_and_second
 from impasto.losses.regions import StyleTerm, check_source
 from impasto.losses.sliced import SlicedLoss, at_levels, directions, quantiles
 from impasto.network.layers import positions, stride
-from impasto.network.tiled_features import TiledFeatures
+from impasto.network.tiled_features import TiledFeatures, crop
 
 Distribution = Literal["moments", "wasserstein", "sliced"]
 StyleStatistic = Literal["gram"] | Distribution

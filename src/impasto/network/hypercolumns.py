@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from impasto.network.layers import stride
+from impasto.network.tiled_features import crop
 from impasto.network.tiles import Window
 from impasto.network.vgg import VGG19
 
@@ -50,7 +51,7 @@ def columns(part: Mapping[str, Tensor], windows: Mapping[str, Window]) -> Tensor
     rows, across = (side.stop - side.start for side in windows[CELL].inner)
     found = []
     for layer in LAYERS:
-        features, cell = part[layer][..., *windows[layer].inner], cell_of(layer)
+        features, cell = crop(part[layer], windows[layer]), cell_of(layer)
         if not rows or not across:  # less than a cell, where such do not count
             found.append(features.new_zeros((rows, across, features.shape[1])))
             continue

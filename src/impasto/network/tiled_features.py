@@ -13,6 +13,11 @@ from impasto.network.tiles import Window, tiles
 HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 65504
 
 
+def crop(features: Tensor, window: Window | None) -> Tensor:
+    """Return a window of the features of a tile, a view; all of them without a window."""
+    return features if window is None else features[..., window.inner[0], window.inner[1]]
+
+
 @dataclass(frozen=True, eq=False)
 class TiledFeatures:
     """Computes features of pictures in tiles of so many pixels (0: whole); `on_part` follows each."""
@@ -45,7 +50,7 @@ class TiledFeatures:
         features: dict[str, Tensor] = {}
         for part, windows in self.parts(image, layers):
             for name in layers:
-                inner, outer = part[name][..., *windows[name].inner], windows[name].outer
+                inner, outer = crop(part[name], windows[name]), windows[name].outer
                 if name not in features:
                     kind = inner.dtype
                     if compact and kind != torch.bfloat16:
