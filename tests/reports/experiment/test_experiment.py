@@ -254,7 +254,7 @@ TRADES = {
 
 
 def check_trade(points, dpi: int) -> None:
-    """Draw a trade-off at so many pixels an inch; labels stay inside the axes and cover no text and no line."""
+    """Draw a trade-off at so many pixels an inch; labels stay inside the axes, off texts and the line."""
     with matplotlib.style.context(["default", figures.STYLE]):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained", dpi=dpi)
         FigureCanvasAgg(figure)
