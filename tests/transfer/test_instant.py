@@ -51,11 +51,11 @@ def test_the_result_has_the_size_and_the_recipe_the_draft(run) -> None:
     result = run(settings=INSTANT.changed(size=400, evaluations=None), on_step=on_step)
     assert (result.picture.width, result.picture.height) == (400, 300)
     found = [(scale.width, scale.height, scale.evaluations) for scale in result.recipe.scales]
-    assert found == [(128, 96, 7), (192, 144, 8), (256, 192, 12)]
-    assert sizes == [[(400, 300), (400, 300), (60, 45), (150, 113)]] * 27
-    assert [(step.width, step.limit) for step in steps[6:8]] == [(128, 7), (192, 8)]
-    assert {step.planned for step in steps} == {27}
-    assert steps[-1].work[0] == steps[-1].work[1] == 7 * 128 * 96 + 8 * 192 * 144 + 12 * 256 * 192
+    assert found == [(128, 96, 3), (256, 192, 12)]
+    assert sizes == [[(400, 300), (400, 300), (60, 45), (150, 113)]] * 15
+    assert [(step.width, step.limit) for step in steps[2:4]] == [(128, 3), (256, 12)]
+    assert {step.planned for step in steps} == {15}
+    assert steps[-1].work[0] == steps[-1].work[1] == 3 * 128 * 96 + 12 * 256 * 192
     assert result.recipe.settings.quality == "instant"
 
 
@@ -181,7 +181,7 @@ def test_the_estimate_counts_the_evaluations_of_the_draft_and_the_memory_of_the_
         settings = Settings(quality="instant", size=size)
         inputs = open_inputs(PHOTO, PAINTING, settings, None)
         found[size] = estimate(inputs, settings, ONE, narrow)
-        assert found[size].evaluations == 27
-        assert [scale.width for scale in found[size].scales] == [128, 192, 256]
+        assert found[size].evaluations == 15
+        assert [scale.width for scale in found[size].scales] == [128, 256]
     more = found[2048].memory - found[256].memory
     assert more == 24 * 2048 * 1536

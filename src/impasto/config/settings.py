@@ -22,7 +22,7 @@ StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced", "neighbours
 VariationForm = Literal["squares", "isotropic", "anisotropic"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
-DRAFT = {128: 7, 192: 8, 256: 12}  # long edge in px of each scale of a draft -> its evaluations
+DRAFT = {128: 3, 256: 12}  # long edge in px of each scale of a draft -> its evaluations
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
@@ -154,8 +154,8 @@ class Settings(Model):
         "good",
         "Evaluations at each scale: "
         + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
-        + f"; instant: a draft of {sum(DRAFT.values())} evaluations in all at {', '.join(map(str, DRAFT))} px, "
-        "enlarged to --size.",
+        + f"; instant: a draft, {sum(DRAFT.values())} in all at {' and '.join(map(str, DRAFT))} px, enlarged to "
+        "--size.",
         "Speed",
     )
     evaluations: int | None = option(

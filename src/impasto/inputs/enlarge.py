@@ -18,7 +18,7 @@ from torch.nn import functional
 from impasto.image.picture import Picture
 
 RADIUS = 4  # px of the draft; a window has an edge of 2 * RADIUS + 1
-EPSILON = 1e-3  # added to the variances; what varies much less in the photo is not taken for an edge
+EPSILON = 1e-4  # added to the variances; what varies much less in the photo is not taken for an edge
 
 
 def enlarged(canvas: Tensor, photo: Picture, width: int, height: int) -> Tensor:

@@ -81,8 +81,8 @@ def scales(shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[
     """Return the scales of a run, coarsest first; the last one is the size of the result, or of the draft.
 
     A coarse scale at which any input would be too small for the layers is left out. `shapes` are the photo's,
-    then the paintings'. With quality `instant` the scales are those of a draft: 128, 192 and 256 px, as far
-    as the result is larger than them, and a last one of at most 256 px; more only where an input is too thin.
+    then the paintings'. With quality `instant` the scales are those of a draft: 128 px, if the result is
+    larger, and a last one of at most 256 px; more only where an input is too thin.
 
     Raises:
         InputError: At the size of the result an input would be too small for the layers.

@@ -33,8 +33,8 @@ class Step:
     `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
     of the run, of `planned`; `limit` are those planned at this scale; `work` is what the run has done and all
     that it has to do, in pixels evaluated; `round` counts rounds of 20; `losses` are weighted, by name:
-    `total`, the terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start;
-    `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
+    `total`, the terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the
+    start; `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
     `remaining` are the seconds that the rest of the run will take, by the evaluations so far; None before the
     second one.
     """
