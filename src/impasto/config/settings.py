@@ -152,10 +152,8 @@ class Settings(Model):
     )
     quality: Quality = option(
         "good",
-        "Evaluations at each scale: "
-        + ", ".join(f"{name} {count}" for name, count in QUALITY.items())
-        + f"; instant: a draft, {sum(DRAFT.values())} in all at {' and '.join(map(str, DRAFT))} px, enlarged to "
-        "--size.",
+        f"Evaluations at each scale: {', '.join(f'{name} {count}' for name, count in QUALITY.items())}; or "
+        f"instant: a draft, {sum(DRAFT.values())} in all at {' and '.join(map(str, DRAFT))} px, enlarged.",
         "Speed",
     )
     evaluations: int | None = option(
