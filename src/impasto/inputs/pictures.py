@@ -28,7 +28,7 @@ from impasto.network.layers import unrectified
 CARRIES = 32  # px; short edge of a painting below which it gives colors, but hardly any strokes
 ENLARGED = 2.0  # times its own size, beyond which a painting has only blurred strokes
 GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
-ENLARGED = 24  # bytes a pixel of an enlarged draft: its canvas and the picture made of it
+RESULT = 24  # bytes a pixel of an enlarged draft: its canvas and the picture made of it
 log = logging.getLogger(__name__)
 
 
@@ -136,7 +136,7 @@ class Inputs:
         if self.protect is not None:  # the mask, the photo, the protected canvas
             total += 4 * (1 + 3 + 3) * size.width * size.height
         if size != scale:
-            total += ENLARGED * size.width * size.height
+            total += RESULT * size.width * size.height
         if len(self.styles) > 2:
             sizes = [shape.at(scale.long_edge) for shape in self.shapes[2:]]
             total += sum(12 * size.width * size.height for size in sizes)
