@@ -22,6 +22,7 @@ NEEDS = {  # what an option needs: another field, the value of it that is not en
     "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
     "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
 }
+UNDRAFTED = frozenset(("detail", "min_size"))  # what a draft, whose scales are its own, does not have
 OPTIONS_OF = {  # which solvers an option is for
     "history": ("lbfgs", "scipy"),
     "bounded": ("lbfgs", "adam"),
@@ -165,8 +166,12 @@ def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()
                     f"{flag(name)} does nothing with --solver {settings.solver}: leave it out, or give "
                     f"{other}"
                 )
-    if "init_amount" in named and settings.init != "matched" and "init" not in varied:
+    if "init_amount" in named and not settings.starts_matched and not {"init", "quality"} & {*varied}:
         raise InputError("--init-amount does nothing without --init matched: leave it out, or give that")
+    if settings.quality == "instant" and "quality" not in varied and (useless := named & UNDRAFTED):
+        raise InputError(
+            f"{flag(min(useless))} does nothing with --quality instant, whose scales are fixed: leave it out"
+        )
     if "init_noise" in flags.changes and settings.init == "noise" and "init" not in varied:
         raise InputError(
             "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
