@@ -17,7 +17,7 @@ from impasto import contact_sheet
 from impasto.reports.experiment import trials
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "reproduction"
-PLOTS = ("trade", "loss", "loss-balance", "gap", "solvers")
+PLOTS = ("trade", "loss", "loss-balance", "solvers")
 LAYERS = [f"relu{block}_1" for block in range(1, 6)]
 
 

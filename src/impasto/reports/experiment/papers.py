@@ -71,9 +71,9 @@ ORIGIN = (
 )
 
 ABOUT_TABLE = (
-    "A dash: we found nothing about it in what we could read of the paper. A ratio of alpha to beta has a "
-    "meaning only together with the formula, the network and the size. The layers conv1_1, conv4_2 ... of "
-    "the papers are rectified; here these are named relu1_1, relu4_2 ..."
+    "A dash: we found nothing about it. We read long quotations of both papers, not all of their text. A "
+    "ratio of alpha to beta has a meaning only together with the formula, the network and the size. The "
+    "layers conv1_1, conv4_2 ... of the papers are rectified; here these are named relu1_1, relu4_2 ..."
 )
 
 REFERENCES = (
@@ -169,7 +169,7 @@ PAPERS: Mapping[str, tuple[str, str]] = {
         "0.001 (figure 3 B), 0.0008 (C), 0.005 (D), 0.0005 (E, F); 0.0001 to 0.1 (figure 4); 0.001 in "
         "figures 5 and 6",
     ),
-    "total variation": ("none", "none"),
+    "total variation": (UNKNOWN, "none"),
     "pooling": ("average", "average"),
     "normalization of the network": (UNKNOWN, "the mean activation of each filter is 1"),
     "coding of the weights": (UNKNOWN, UNKNOWN),
@@ -178,7 +178,7 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "evaluations": (UNKNOWN, UNKNOWN),
     "bounds of the pixels": (UNKNOWN, UNKNOWN),
     "long edge": (UNKNOWN, "about 512 px"),
-    "scales": ("one", "one"),
+    "scales": (UNKNOWN, UNKNOWN),
     "painting": (UNKNOWN, "scaled to the size of the photo"),
     "windows of the pooling over the border": (UNKNOWN, UNKNOWN),
     "precision": (UNKNOWN, UNKNOWN),

@@ -71,8 +71,9 @@ def why_strict(context: Context, strict: str, balanced: str) -> str:
     (*_, scale) = one.recipe.scales
     grain = " which leaves less grain than white noise," if other.recipe.settings.init == "gray" else ""
     return (
-        "The strict run is preset paper, unchanged. Its content loss is a sum over positions, its style loss "
-        "a mean over them, so that the same alpha counts more the larger the picture is. A picture is in "
+        "The strict run is preset paper, unchanged but for size and number of evaluations. Its content loss "
+        "is a sum over positions, its style loss a mean over them, so that the same alpha counts more the "
+        "larger the picture is. A picture is in "
         f"balance where alpha times the content loss of the painting is {BALANCE:g} times beta times the "
         f"style loss of the photo. At {scale.width} x {scale.height} px, with the pooling and the weights of "
         f"the strict run, that is alpha {one.balance or one.alpha:.3g}: its alpha of {one.alpha:g} is "

@@ -1,8 +1,9 @@
 """The trials of the experiment: the settings of every run, by the part of the page that needs it.
 
 A trial is one run of `stylize`; parts share trials where they can. There are two kinds. Strict ones are
-preset `paper`, unchanged. The others are there to be looked at: their preset is another, with the papers'
-sums and beta 5, and their alpha is measured at their size, so that photo and painting can both be seen.
+preset `paper`, unchanged but for size and evaluations. The others are there to be looked at: their preset is
+another, with the papers' sums and beta 5, and their alpha is measured at their size, so that photo and
+painting can both be seen.
 Nothing is run here; there is no torch.
 """
 
