@@ -364,7 +364,10 @@ class Studio:
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""
         await self._know_names(job)
-        return self.as_json(job) | {"position": await self.call(self.store.position, job)}
+        shown = self.as_json(job)
+        if job.state == "queued":
+            shown["position"] = await self.call(self.store.position, job)
+        return shown
 
     async def _know_names(self, job: Job) -> None:
         for id in _pictures(job.request):

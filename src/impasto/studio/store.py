@@ -307,8 +307,9 @@ class Store:
         error = json.dumps({"title": "The painting process ended", "detail": why})
         rows = self._write(
             "update jobs set lease = null, token = token + 1, "
-            "error = case when wish is null and attempts >= :most then :error else null end, "
-            "finished = case when wish = 'cancel' or (wish is null and attempts >= :most) then :now end, "
+            "error = case when coalesce(wish, 'stop') = 'stop' and attempts >= :most then :error end, "
+            "finished = case when wish = 'cancel' or (coalesce(wish, 'stop') = 'stop' and attempts >= :most) "
+            "then :now end, "
             "state = case when wish = 'cancel' then 'cancelled' when wish = 'pause' then 'paused' "
             "when attempts >= :most then 'failed' else 'queued' end, "
             "wish = case when wish = 'stop' and attempts < :most then wish end "
