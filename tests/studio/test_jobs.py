@@ -177,7 +177,7 @@ def test_a_painting_process_that_is_killed_loses_nothing(server, pair) -> None:
     began = time.monotonic()
     assert server.get("/healthz").status_code == 200
     assert server.ended(id)["state"] == "done"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert np.array_equal(server.result(id), expected(pair, evaluations=200))
 
 
@@ -223,7 +223,7 @@ def test_the_history_survives_the_server(tmp_path, how) -> None:
         painter = painter_of(server).pid
         getattr(server, how)()
         server.start()
-        assert server.took < 10
+        assert server.took < 30
         assert not psutil.pid_exists(painter) or psutil.Process(painter).status() == "zombie"
         assert server.job(done)["state"] == "done"
         assert np.array_equal(server.result(done), expected(pair, evaluations=5))

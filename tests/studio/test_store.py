@@ -313,8 +313,9 @@ class Histories(RuleBasedStateMachine):
         for id in lost:
             self.lose(self.model[id])
 
-    def lose(self, found) -> None:
-        last, wish = found["attempts"] >= ATTEMPTS, found["wish"]
+    def lose(self, found, *, blame: bool = True) -> None:
+        last, wish = found["attempts"] >= ATTEMPTS and blame, found["wish"]
+        found["attempts"] -= not blame
         state = {"cancel": "cancelled", "pause": "paused"}.get(wish) or ("failed" if last else "queued")
         found |= {
             "state": state,
@@ -326,10 +327,10 @@ class Histories(RuleBasedStateMachine):
     def restart(self):
         self.store.close()
         self.store = Store(self.path, self.clock)
-        self.store.give_up("lost")
+        self.store.give_up("the server ended", blame=False)
         for found in self.model.values():
             if found["state"] == "running":
-                self.lose(found)
+                self.lose(found, blame=False)
 
     @invariant()
     def same_as_the_model(self):

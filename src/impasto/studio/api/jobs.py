@@ -91,7 +91,8 @@ def _validated(values: Any) -> models.NewJob:
     try:
         return models.NewJob.model_validate(values)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
+        raise RequestValidationError(found) from error
 
 
 async def _with_files(request: Request, studio: Studio) -> models.NewJob:
