@@ -19,11 +19,11 @@ from impasto.config.settings import Settings
 from impasto.config.settings_file import LOOKS
 from impasto.errors import InputError
 from impasto.studio.checks import changed, checked, settings_of
-from impasto.studio.command import command_of
 from impasto.studio.events import Events
 from impasto.studio.files import Files, plain_name
 from impasto.studio.limits import Limits
 from impasto.studio.process import Decoders
+from impasto.studio.shown import job_json, pictures_of
 from impasto.studio.store import Job, Store
 from impasto.studio.supervisor import Supervisor
 from impasto.system.files import file_sha256
@@ -376,7 +376,7 @@ class Studio:
         return shown
 
     async def _know_names(self, job: Job) -> None:
-        for id in _pictures(job.request):
+        for id in pictures_of(job.request):
             if id not in self._names:
                 facts = await self.call(self.store.picture, id)
                 self._names[id] = facts["name"] if facts else "picture"
@@ -391,28 +391,4 @@ class Studio:
 
     def as_json(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON."""
-        live, request = self.supervisor.live.get(job.id), dict(job.request)
-        result = dict(job.result) if job.result else None
-        if result:
-            result.pop("token")
-        facts = {
-            name: getattr(job, name)
-            for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
-        }
-        return facts | request | {
-            "group": job.batch,
-            "position": None,
-            "progress": live.progress if live else job.progress,
-            "losses": (live.losses if live else job.losses) or [],
-            "version": max(live.version if live else 0, job.version),
-            "result": result,
-            "error": job.error,
-            "star": bool(job.star),
-            "command": command_of(request, self._names),
-        }  # fmt: skip
-
-
-def _pictures(request: Mapping[str, Any]) -> list[str]:
-    ids = [request["photo"], request["protect"], request["init_picture"]]
-    ids += [style[part] for style in request["styles"] for part in ("picture", "mask")]
-    return [id for id in ids if id is not None]
+        return job_json(job, self.supervisor.live.get(job.id), self._names)

@@ -124,7 +124,7 @@ class Supervisor:
             self._asked.pop(name, None)
         if "error" in answer:
             raise error_of(answer)
-        return answer
+        return dict(answer)
 
     async def close(self) -> None:
         """Let the running jobs write their checkpoints, then end the process."""

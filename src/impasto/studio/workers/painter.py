@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import End, ImpastoError, InputError, Stop
 from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
+from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
 from impasto.network.weights import store
 from impasto.studio.workers import plain
@@ -98,6 +101,9 @@ class Painter:
 
     def work(self) -> None:
         """Paint, one job after the other, for good."""
+        if self._waiting.empty():
+            with contextlib.suppress(ImpastoError):  # the first job will say what is wrong
+                self._warm()
         while True:
             self._do(self._waiting.get()[2])
 
@@ -125,10 +131,10 @@ class Painter:
         """Run a job, from its checkpoint if it has one."""
         request = job.request
         settings, on_part = Settings(**request["settings"]), lambda: self._between(job, on_part=True)
-        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
-        start = self._picture(request["init_picture"])
+        photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
+        start = self._maybe(request["init_picture"])
         styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
             for item in request["styles"]
         ]
 
@@ -140,23 +146,32 @@ class Painter:
             found = FoundInputs(inputs.content, tuple(styles), start, (), inputs.protect)
             with unfinished.checkpoints:
                 return unfinished.complete(found, on_step=on_step, on_part=on_part)
-        runtime = resolve(self._runtime, settings)
-        named = settings.weights
+        path = request["checkpoint"]
+        with Checkpoints(path, force=True, listed=False, enabled=path is not None) as checkpoints:
+            return complete(self._run(inputs, settings, on_part), checkpoints, on_step)
+
+    def _run(self, inputs: Inputs, settings: Settings, on_part: Callable[[], None] | None = None) -> Run:
+        """Return a run with what is kept ready: the network, and what paintings gave before."""
+        runtime, named = resolve(self._runtime, settings), settings.weights
         if named not in self._loaded:
             self._shared.clear()
-        path = request["checkpoint"]
-        checkpoints = Checkpoints(path, force=True, listed=False, enabled=path is not None)
-        with checkpoints:
-            run = Run(
-                inputs, settings, runtime, self._loaded.get(named), shared=self._shared, on_part=on_part
-            )
-            self._loaded = {named: run.weights}
-            return complete(run, checkpoints, on_step)
+        run = Run(inputs, settings, runtime, self._loaded.get(named), shared=self._shared, on_part=on_part)
+        self._loaded = {named: run.weights}
+        return run
 
-    def _picture(self, path: str | None) -> Picture | None:
+    @torch_defaults()
+    def _warm(self) -> None:
+        """Load the network and choose its ways to compute, by painting a tiny picture that nobody sees."""
+        tiny = Picture.from_tensor(torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32))
+        settings = Settings(size=32, min_size=32, evaluations=1)
+        complete(self._run(open_inputs(tiny, [tiny], settings, None), settings))
+
+    def _maybe(self, path: str | None) -> Picture | None:
+        """Return a picture that a job may have, or None."""
+        return None if path is None else self._picture(path)
+
+    def _picture(self, path: str) -> Picture:
         """Return a picture by its file of plain pixels; the last few are kept."""
-        if path is None:
-            return None
         picture = self._pictures.pop(path, None) or opened(Path(path))
         self._pictures[path] = picture
         while len(self._pictures) > PICTURES:
@@ -205,10 +220,10 @@ class Painter:
         settings = Settings(**request["settings"])
         settings = settings.changed(init="content") if settings.init == "picture" else settings
         styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
             for item in request["styles"]
         ]
-        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
+        photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
         inputs = open_inputs(photo, styles, settings, None, protect)
         costs = estimate(inputs, settings, resolve(self._runtime, settings))
         full = costs.scales[-1]
