@@ -1,14 +1,15 @@
 """How the server starts: port, folder, token, a second start; as a program of its own."""
 
+import contextlib
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,32 +19,34 @@ from impasto.studio.files import Files
 from impasto.studio.serve import TRIED, alone, listen
 
 
-def program(*arguments: object, **environment: str) -> subprocess.Popen:
+@contextlib.contextmanager
+def program(*arguments: object, **environment: str) -> Iterator[subprocess.Popen]:
     command = [sys.executable, "-m", "impasto", *map(str, arguments)]
     environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": "", **environment}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def first_lines(process: subprocess.Popen, count: int) -> list[str]:
-    lines = []
-    for _ in range(count):
-        assert select.select([process.stdout], [], [], 60)[0], "nothing is printed"
-        lines.append(process.stdout.readline().rstrip())
-    return lines
+    return [process.stdout.readline().rstrip() for _ in range(count)]
 
 
 def end(process: subprocess.Popen) -> tuple[int, str]:
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     return process.returncode, said
 
 
 def refused(*arguments: object, **environment: str) -> str:
     """Return the one line with which a start is refused."""
-    process = program(*arguments, **environment)
-    out, said = process.communicate(timeout=60)
+    with program(*arguments, **environment) as process:
+        out, said = process.communicate(timeout=60)
     assert process.returncode in (ExitCode.USAGE, ExitCode.RESOURCE), said
     assert not out
     assert len(said.splitlines()) == 1, said
@@ -51,32 +54,31 @@ def refused(*arguments: object, **environment: str) -> str:
 
 
 def test_studio_prints_its_address_where_there_is_no_browser(tmp_path) -> None:
-    process = program("studio", "--port", "0", "--data", tmp_path / "data")
-    line, how = first_lines(process, 2)
-    address = re.fullmatch(r"impasto studio: (http://127\.0\.0\.1:\d+/)\?token=[\w-]{20,}", line)
-    assert address, line
-    assert how == "Ctrl-C ends it; what is painted continues at the next start"
-    with urllib.request.urlopen(address[1]) as answer:
-        assert answer.status == 200
-    code, said = end(process)
-    assert (code, said) == (0, "")
+    with program("studio", "--port", "0", "--data", tmp_path / "data") as process:
+        line, how = first_lines(process, 2)
+        address = re.fullmatch(r"impasto studio: (http://127\.0\.0\.1:\d+/)\?token=[\w-]{20,}", line)
+        assert address, line
+        assert how == "Ctrl-C ends it; what is painted continues at the next start"
+        with urllib.request.urlopen(address[1]) as answer:
+            assert answer.status == 200
+        assert end(process) == (0, "")
 
 
 def test_serve_makes_a_token_or_takes_it(tmp_path) -> None:
-    process = program("serve", "--port", "0", "--data", tmp_path / "data")
-    token, line, _ = first_lines(process, 3)
-    token = token.removeprefix("token, shown only now: ")
-    address = line.removeprefix("impasto serve: ")
-    request = urllib.request.Request(f"{address}/api/v1/about", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request) as answer:
-        assert json.load(answer)["version"]
-    assert end(process) == (0, "")
+    with program("serve", "--port", "0", "--data", tmp_path / "data") as process:
+        token, line, _ = first_lines(process, 3)
+        token = token.removeprefix("token, shown only now: ")
+        address = f"{line.removeprefix('impasto serve: ')}/api/v1/about"
+        request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request) as answer:
+            assert json.load(answer)["version"]
+        assert end(process) == (0, "")
     file = tmp_path / "token.txt"
     file.write_text("sixteen-letters!\n")
-    process = program("serve", "--port", "0", "--data", tmp_path / "data", "--token-file", file)
-    line, _ = first_lines(process, 2)
-    assert line.startswith("impasto serve: ")
-    assert end(process) == (0, "")
+    with program("serve", "--port", "0", "--data", tmp_path / "data", "--token-file", file) as process:
+        line, _ = first_lines(process, 2)
+        assert line.startswith("impasto serve: ")
+        assert end(process) == (0, "")
 
 
 @pytest.mark.parametrize(
