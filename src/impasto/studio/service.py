@@ -37,10 +37,6 @@ TIDY = 600.0  # seconds between two cleanings
 T = TypeVar("T")
 
 
-class NoRoom(Exception):
-    """The data folder has reached its quota, or the disk is nearly full; the text says which."""
-
-
 @dataclass(frozen=True)
 class Options:
     """How a server is started.
@@ -86,6 +82,7 @@ class Studio:
         self._samples: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
         self._tasks: list[asyncio.Task[Any]] = []
+        self._telling: asyncio.Task[None] | None = None
 
     async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Run a function of the store in its thread."""
@@ -105,6 +102,8 @@ class Studio:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
+        if self._telling is not None:
+            await asyncio.gather(self._telling, return_exceptions=True)
         await self.decoders.close()
         await self.call(self.store.close)
         self._thread.shutdown()
@@ -244,14 +243,7 @@ class Studio:
         Raises:
             NoRoom: It is so.
         """
-        disk = await asyncio.to_thread(self.files.disk, self.limits.quota)
-        if disk["used"] >= self.limits.quota:
-            raise NoRoom(
-                f"the studio's folder has reached {self.limits.quota / 1e9:g} GB; delete pictures of the "
-                "history"
-            )
-        if disk["free"] < self.limits.spare:
-            raise NoRoom("the disk is nearly full; free some space")
+        await asyncio.to_thread(self.files.check_room, self.limits)
 
     async def add(
         self,
@@ -364,8 +356,15 @@ class Studio:
         shown.pop("losses")
         if job.state == "running" and shown["progress"]:
             self.events.publish_some("job", job.id, shown)
-        else:
-            self.events.publish("job", shown)
+            return
+        self.events.publish("job", shown)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_queue())
+
+    async def _tell_queue(self) -> None:
+        """Tell the pages how many jobs wait."""
+        counts = await self.call(self.store.counts)
+        self.events.publish("queue", {"length": counts.get("queued", 0)})
 
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""

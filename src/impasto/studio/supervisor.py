@@ -90,8 +90,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin."""
-        for work in (self._keep(), self._dispatch(), self._beat()):
-            self._tasks.append(asyncio.create_task(work))
+        for work in (self._keep, self._dispatch, self._beat):
+            self._tasks.append(asyncio.create_task(self._always(work)))
 
     def wake(self) -> None:
         """Look for jobs: there is a new one."""
@@ -144,9 +144,21 @@ class Supervisor:
 
     # --- the process --------------------------------------------------------------------------------
 
+    async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work until the server ends, whatever goes wrong, such as a full disk."""
+        while not self._closing:
+            try:
+                await work()
+            except Exception:
+                log.exception("the studio tries again")
+                await asyncio.sleep(1.0)
+                self.wake()
+
     async def _keep(self) -> None:
         """Start the process, listen to it, and start it again when it ends."""
         failures = 0
+        if self._process is not None:  # something went wrong with what it answered
+            await self._lost(await self._process.reason())
         while True:
             began = time.monotonic()
             process = self._process = await Process.start(self._command)
