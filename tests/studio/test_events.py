@@ -91,6 +91,7 @@ def test_a_deletion_is_told(server, pair) -> None:
     assert found[-1]["data"] == {"job": id}
 
 
+@pytest.mark.slow
 def test_streams_are_bounded_and_freed(tmp_path) -> None:
     with running(tmp_path / "data", limits={"streams": 2}) as server:
         with server.stream("GET", "/api/v1/events"), server.stream("GET", "/api/v1/events"):

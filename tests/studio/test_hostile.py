@@ -286,6 +286,7 @@ def test_raw_requests(server, name) -> None:
     assert server.get("/api/v1/jobs").json()["jobs"] == []
 
 
+@pytest.mark.slow
 def test_limits_of_a_body(tmp_path) -> None:
     with running(tmp_path / "data", limits={"body": 5000}, input={"max_bytes": 20_000}) as server:
         kind = {"Content-Type": "application/json"}
@@ -304,6 +305,7 @@ def test_limits_of_a_body(tmp_path) -> None:
         assert answer.status_code == 413
 
 
+@pytest.mark.slow
 def test_limits_of_pixels(tmp_path) -> None:
     with running(tmp_path / "data", input={"max_pixels": 1200, "max_side": 60}) as server:
         for size, status in (((30, 40), 201), ((30, 41), 422), ((20, 60), 201), ((10, 61), 422)):
@@ -312,6 +314,7 @@ def test_limits_of_pixels(tmp_path) -> None:
         assert server.get("/api/v1/about").json()["limits"]["pixels"] == 1200
 
 
+@pytest.mark.slow
 def test_a_request_that_trickles_in_is_ended(tmp_path) -> None:
     with running(tmp_path / "data", limits={"body_seconds": 0.5, "header_seconds": 0.5}) as server:
         began = time.monotonic()

@@ -1,5 +1,7 @@
 """How a job is shown: in types of JSON, with the command line that paints the same. No torch here."""
 
+import functools
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -83,9 +85,16 @@ def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str,
         "result": result,
         "error": job.error,
         "star": bool(job.star),
-        "command": command_of(request, names),
+        "command": _command(json.dumps(request), *(names.get(id, "") for id in pictures_of(request))),
     }
     return {**facts, **request, **shown}
+
+
+@functools.lru_cache(maxsize=1000)
+def _command(request: str, *names: str) -> str:
+    """Return the command of a job, by its request in JSON and the names of its pictures."""
+    found = json.loads(request)
+    return command_of(found, dict(zip(pictures_of(found), names, strict=True)))
 
 
 def pictures_of(request: Mapping[str, Any]) -> list[str]:
