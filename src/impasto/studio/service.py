@@ -83,6 +83,7 @@ class Studio:
         self._names: dict[str, str] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._telling: asyncio.Task[None] | None = None
+        self._waiting = 0  # jobs, as the pages know
 
     async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Run a function of the store in its thread."""
@@ -363,8 +364,10 @@ class Studio:
 
     async def _tell_queue(self) -> None:
         """Tell the pages how many jobs wait."""
-        counts = await self.call(self.store.counts)
-        self.events.publish("queue", {"length": counts.get("queued", 0)})
+        waiting = (await self.call(self.store.counts)).get("queued", 0)
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self.events.publish("queue", {"length": waiting})
 
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""
