@@ -82,7 +82,7 @@ class Studio:
         self._samples: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
         self._tasks: list[asyncio.Task[Any]] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._waiting = 0  # jobs, as the pages know
 
     async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -103,8 +103,7 @@ class Studio:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
-        if self._telling is not None:
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await asyncio.gather(*self._telling, return_exceptions=True)
         await self.decoders.close()
         await self.call(self.store.close)
         self._thread.shutdown()
@@ -359,8 +358,9 @@ class Studio:
             self.events.publish_some("job", job.id, shown)
             return
         self.events.publish("job", shown)
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell_queue())
+        task = asyncio.create_task(self._tell_queue())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _tell_queue(self) -> None:
         """Tell the pages how many jobs wait."""
