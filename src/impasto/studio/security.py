@@ -220,7 +220,7 @@ class Guard:
         who = self._access.who(headers)
         if not who:
             how = "open the address that it printed" if self._access.page else "Authorization: Bearer TOKEN"
-            raise Refused(401, f"this server wants its token: {how}")
+            raise Refused(401, f"this server needs its token: {how}")
         # A cookie comes by itself; that a page of ours sent it, its browser says.
         said = headers.get("origin") or headers.get("sec-fetch-site")
         if who == "cookie" and scope["method"] not in SAFE and not said:

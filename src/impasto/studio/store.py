@@ -1,7 +1,7 @@
 """The jobs in one sqlite file: what is answered is on the disk before. No torch here.
 
 A job that a worker takes gets a lease, which each heartbeat renews, and a token, which grows with every
-lease. A write of a worker counts only with the token of the present lease, so one that was given up cannot
+lease. A write of a worker counts only with the token of the present lease, so one whose lease is over cannot
 disturb the one that followed. One process owns the file, one thread at a time uses it.
 """
 

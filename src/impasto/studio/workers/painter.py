@@ -5,6 +5,7 @@ evaluations; that one then continues in memory to the same bytes. Requests and a
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import queue
@@ -80,6 +81,7 @@ class Painter:
     def __init__(self, send: Callable[[Message], None], runtime: Runtime) -> None:
         self._send, self._runtime = send, runtime
         self._waiting: queue.PriorityQueue[tuple[int, int, Job]] = queue.PriorityQueue()
+        self._numbers = itertools.count()  # of requests: of equal rank, the oldest goes first
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._shared = Shared(KEPT, photos=False)
@@ -97,7 +99,7 @@ class Painter:
                 return
             job = Job(request, wish=request.get("wish_now", ""), version=request.get("version", 0))
             self._jobs[request["job"]] = job
-            self._waiting.put((job.rank, len(self._jobs), job))
+            self._waiting.put((job.rank, next(self._numbers), job))
 
     def work(self) -> None:
         """Paint, one job after the other, for good."""
