@@ -42,7 +42,7 @@ class Live:
     def step(self, progress: Message) -> None:
         """Note an evaluation."""
         self.progress, self.changed = progress, True
-        if progress["evaluation"] % self.every:
+        if progress["evaluation"] % self.every or progress["loss"] is None:
             return
         self.losses.append([progress["evaluation"], progress["loss"]])
         if len(self.losses) > POINTS:

@@ -7,6 +7,7 @@ evaluations; that one then continues in memory to the same bytes. Requests and a
 import contextlib
 import itertools
 import logging
+import math
 import os
 import queue
 import signal
@@ -22,7 +23,7 @@ import torch
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
-from impasto.errors import End, ImpastoError, InputError, Stop
+from impasto.errors import End, ImpastoError, InputError, ResourceError, Stop
 from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
@@ -192,9 +193,10 @@ class Painter:
         self._send({"event": "step", "progress": _progress(job, step), **_place(job)})
         now = time.monotonic()
         if better and now >= job.due:
-            _publish_preview(job, step.picture())
-            job.version += 1
-            self._send({"event": "preview", "version": job.version, **_place(job)})
+            with contextlib.suppress(ResourceError):  # a full disk does not end the run
+                _publish_preview(job, step.picture())
+                job.version += 1
+                self._send({"event": "preview", "version": job.version, **_place(job)})
             job.due = time.monotonic() + max(FRESH, (time.monotonic() - now) / SHARE)
         self._between(job)
 
@@ -267,12 +269,17 @@ def _progress(job: Job, step: Step) -> Message:
         "evaluations": step.planned,
         "width": step.width,
         "height": step.height,
-        "loss": step.losses["total"],
-        "content_loss": step.losses.get("content"),
-        "style_loss": step.losses.get("style"),
+        "loss": _finite(step.losses["total"]),
+        "content_loss": _finite(step.losses.get("content")),
+        "style_loss": _finite(step.losses.get("style")),
         "seconds": round(step.seconds - job.away, 2),
         "remaining_seconds": None if remaining is None else round(remaining, 1),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON knows."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _publish_preview(job: Job, picture: Picture) -> None:
@@ -290,14 +297,14 @@ def _saved(job: Job, result: Result) -> Message:
         picture.name, picture._pixels, picture._info, recipe=result._line(), page=picture._page
     )
     plain.write(Path(job.request["result"]), found)
-    _publish_preview(job, picture)
     with contextlib.suppress(OSError, ImpastoError):
+        _publish_preview(job, picture)
         note(result.recipe)
     facts = {
         "width": picture.width,
         "height": picture.height,
         "seconds": round(result.seconds - job.away, 2),
-        "losses": {n: v for n, v in result.recipe.losses.items() if "." not in n},
+        "losses": {n: _finite(v) for n, v in result.recipe.losses.items() if "." not in n},
         "note": result.fault or None,
     }
     how = "stop" if result.stopped == End.STOP else "done"
