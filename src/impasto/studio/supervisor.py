@@ -16,7 +16,7 @@ from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.studio.events import Events
 from impasto.studio.files import Files
-from impasto.studio.process import Ended, Message, Process, error_of, module
+from impasto.studio.process import TITLES, Ended, Message, Process, error_of, module
 from impasto.studio.store import LEASE, RANKS, Job, Store
 
 BEAT = 2.0  # seconds between two notes of where a job stands
@@ -272,16 +272,18 @@ class Supervisor:
     async def _ended(self, live: Live, message: Message) -> None:
         """Note how a job ended; its result is on the disk already."""
         job, how = live.job, message.get("how", "failed")
-        if how in ("pause", "leave"):
+        error = None
+        if how == "failed":
+            error = {"title": TITLES.get(message["error"], "A bug of ours"), "detail": message["detail"]}
+        if message.get("error") == "OutputError":  # a full disk: its checkpoint is worth more than an end
+            found = await self._call(self._store.set_aside, job.id, job.token, "paused", error)
+        elif how in ("pause", "leave"):
             await self._call(self._store.beat, job.id, job.token, live.progress, live.losses, live.version)
             now = await self._call(self._store.get, job.id)
             state = "paused" if how == "pause" and now is not None and now.wish == "pause" else "queued"
             found = await self._call(self._store.set_aside, job.id, job.token, state)
         else:
             state = {"done": "done", "stop": "stopped", "cancel": "cancelled"}.get(how, "failed")
-            error = None
-            if state == "failed":
-                error = {"title": message["error"], "detail": message["detail"]}
             found = await self._call(
                 self._finish, job, state, live, message.get("result"), error, message.get("version", 0)
             )
