@@ -304,7 +304,7 @@ COMMANDS = [
     ("resume photo.png --size 64", USAGE, "--size", "Did you mean|--help"),
     ("studio photo.jpg", USAGE, "photo.jpg", "--help"),
     ("studio --prot 1", USAGE, "--prot", "Did you mean --port?"),
-    ("studio --port x", USAGE, "not x", "whole number"),
+    ("studio --port x", USAGE, "not 'x'", "whole number"),
     ("studio --port 65536", USAGE, "not 65536", "0 to 65535"),
     ("serve --host 0.0.0.0", USAGE, "0.0.0.0", "--token-file FILE or IMPASTO_TOKEN"),
     ("serve --token-file missing.txt", USAGE, "missing.txt", "check the path"),
