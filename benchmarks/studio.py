@@ -141,7 +141,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         limits = {"queue": 100_000}
         painter = None if options.real else STUB
-        server = Server(Path(folder) / "data", painter=painter, seconds=0.002, limits=limits)
+        server = Server(Path(folder) / "data", painter=painter, seconds=0.05, limits=limits)
         try:
             server.ready(120)
             found: dict[str, Any] = {"memory at the start (MB)": memory(server)}
