@@ -9,6 +9,7 @@ from typing import Any
 
 KEPT = 2000  # events in memory
 APART = 0.2  # seconds between two events about the progress of a job
+GATHER = 0.03  # seconds in which events are gathered, to be sent together
 SILENCE = 15.0  # seconds after which a stream sends a comment, so that both ends know it lives
 
 
@@ -87,6 +88,7 @@ class Events:
                 try:
                     async with asyncio.timeout(SILENCE):
                         await news.wait()
+                    await asyncio.sleep(GATHER)
                 except TimeoutError:
                     yield b": still here\n\n"
         finally:
