@@ -100,9 +100,7 @@ class Settings(Model):
         le=1,
     )
     color: Color = option(
-        "style",
-        "Colors of the result: the style's, the photo's, or the style's matched to the photo's.",
-        "Color",
+        "style", "Colors: the style's, the photo's, or the first matched to the second.", "Color"
     )
     color_amount: float = option(
         1.0,

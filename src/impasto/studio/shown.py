@@ -1,0 +1,104 @@
+"""How a job is shown: in types of JSON, with the command line that paints the same. No torch here."""
+
+import functools
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from impasto.config.model import format_value
+from impasto.config.output import Output
+from impasto.config.settings import Settings
+from impasto.config.unused import unused
+from impasto.studio.files import plain_name
+from impasto.studio.store import Job
+from impasto.studio.supervisor import Live
+
+NONE = "none"  # on the command line: no mask for this painting
+
+
+def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return the command of a job for a shell.
+
+    Args:
+        request: What the job paints.
+        names: The file names of its pictures by id.
+    """
+
+    def file(id: str) -> str:
+        name = plain_name(names.get(id))
+        return f"./{name}" if name.startswith("-") or name in (NONE, "rest") else name
+
+    styles: Sequence[Mapping[str, Any]] = request["styles"]
+    parts = ["impasto", file(request["photo"])]
+    many = len(styles) > 1
+    for style in styles:
+        parts += ["--style", file(style["picture"])] if many else [file(style["picture"])]
+    if many and len({style["weight"] for style in styles}) > 1:
+        parts += ["--style-weights", ",".join(f"{style['weight']:g}" for style in styles)]
+    if any(style["mask"] for style in styles):
+        for style in styles:
+            parts += ["--mask", file(style["mask"]) if style["mask"] else NONE]
+    if request["protect"]:
+        parts += ["--protect", file(request["protect"])]
+    if request["init_picture"]:
+        parts += ["--init-picture", file(request["init_picture"])]
+    settings = Settings(**request["settings"])
+    idle = unused(settings, protected=bool(request["protect"]))
+    for model, values in ((settings, Settings()), (Output(**request["output"]), Output())):
+        for name, value in model:
+            if value != getattr(values, name) and name not in idle:
+                parts += _flag(name, value)
+    return shlex.join(parts)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    text = repr(value) if isinstance(value, float) else format_value(value)
+    return [f"--{flag}", text.removesuffix(".0")]
+
+
+def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a job in types of JSON.
+
+    Args:
+        job: Its row.
+        live: What is known beyond it while it runs.
+        names: The file names of its pictures by id.
+    """
+    request = dict(job.request)
+    result = dict(job.result) if job.result else None
+    if result:
+        result.pop("token")
+    facts = {
+        name: getattr(job, name)
+        for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
+    }
+    shown = {
+        "group": job.batch,
+        "position": None,
+        "progress": live.progress if live else job.progress,
+        "losses": (live.losses if live else job.losses) or [],
+        "version": max(live.version if live else 0, job.version),
+        "result": result,
+        "error": job.error,
+        "star": bool(job.star),
+        "command": _command(json.dumps(request), *(names.get(id, "") for id in pictures_of(request))),
+    }
+    return {**facts, **request, **shown}
+
+
+@functools.lru_cache(maxsize=1000)
+def _command(request: str, *names: str) -> str:
+    """Return the command of a job, by its request in JSON and the names of its pictures."""
+    found = json.loads(request)
+    return command_of(found, dict(zip(pictures_of(found), names, strict=True)))
+
+
+def pictures_of(request: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a job's pictures."""
+    ids = [request["photo"], request["protect"], request["init_picture"]]
+    ids += [style[part] for style in request["styles"] for part in ("picture", "mask")]
+    return [id for id in ids if id is not None]
