@@ -1,0 +1,89 @@
+/** The draft that follows the controls, and the full run. */
+
+import { post } from "./api.js";
+import { active, jobs, note, showJob } from "./jobs.js";
+import { jobBody, emit, on, ready, state } from "./store.js";
+import { refuseAt } from "./settings.js";
+
+const PAUSE = 250; // ms without a change before a draft begins
+let timer = 0;
+let last = ""; // body of the newest draft
+let asking = false;
+
+export const live = { error: null, estimate: null };
+
+/** Begins a draft soon; one a moment ago is replaced. `now` does not wait. */
+export function draftSoon(now = false) {
+  clearTimeout(timer);
+  if (!ready()) return;
+  timer = setTimeout(draft, now ? 0 : PAUSE);
+}
+
+async function draft() {
+  const body = { kind: "draft", ...jobBody() };
+  const text = JSON.stringify(body);
+  if (text === last && !live.error) return;
+  if (asking) return void draftSoon();
+  asking = true;
+  last = text;
+  try {
+    const job = note(await post("/jobs", body, { key: newKey() }));
+    live.error = null;
+    state.draft = job.id;
+    note({ id: job.id, size: state.photo });
+    showJob(job.id);
+    emit("draft");
+    estimate();
+  } catch (error) {
+    last = "";
+    live.error = error;
+    refuseAt(error);
+    emit("draft");
+  } finally {
+    asking = false;
+  }
+}
+
+/** Begins the same draft again. */
+export function draftAgain() {
+  last = "";
+  draftSoon(true);
+}
+
+/** How long the full run will take, and its size. */
+async function estimate() {
+  try {
+    live.estimate = await post("/estimate", { kind: "full", ...jobBody() });
+  } catch {
+    live.estimate = null; // a wish, not a need: the run itself says what is wrong
+  }
+  emit("estimate");
+}
+
+/** Puts the full run into the queue and shows it. */
+export async function paint() {
+  const parent = state.draft;
+  const job = note(await post("/jobs", { kind: "full", ...jobBody(), parent }, { key: newKey() }));
+  note({ id: job.id, size: state.photo });
+  showJob(job.id);
+  return job;
+}
+
+const newKey = () => `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+
+/** Begins drafts when pictures and settings change; ends one that nobody sees any more. */
+export function follow() {
+  on("pictures masks", () => draftSoon(true));
+  on("settings weights", () => draftSoon());
+  on("gone", (job) => { if (job.id === state.draft) last = ""; });
+  window.addEventListener("pagehide", () => {
+    const job = state.draft && jobs.get(state.draft);
+    if (job && active(job)) post(`/jobs/${job.id}/cancel`, {}, { keepalive: true }).catch(() => {});
+    last = "";
+  });
+  on("connection", () => {
+    const job = state.draft && jobs.get(state.draft);
+    if (!job && ready()) draftAgain();
+  });
+}
+
