@@ -67,9 +67,9 @@ function facts(job) {
 }
 
 function changes(job) {
-  const names = Object.keys(job.settings ?? {});
-  if (!names.length) return h("p", { class: "small soft" }, "All settings are the defaults.");
-  return differences(job.settings, (field, value) => `${field.title} ${textOf(field, value)}`);
+  const settings = job.kind === "draft" ? state.settings : (job.settings ?? {});
+  if (!Object.keys(settings).length) return h("p", { class: "small soft" }, "All settings are the defaults.");
+  return differences(settings, (field, value) => `${field.title} ${textOf(field, value)}`);
 }
 
 function command(job) {

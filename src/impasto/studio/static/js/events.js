@@ -22,9 +22,8 @@ export function listen() {
   handle("deleted", ({ job }) => forget(job));
   handle("queue", (queue) => emit("queue", queue));
   handle("hello", (hello) => {
-    const id = hello.server ?? hello["server id"] ?? hello.id;
-    if (server !== null && server !== id) refresh().catch(() => {});
-    server = id;
+    if (hello.missed || (server !== null && server !== hello.server)) refresh().catch(() => {});
+    server = hello.server;
   });
 }
 

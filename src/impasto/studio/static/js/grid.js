@@ -92,7 +92,7 @@ export function gridView() {
   const draw = () => {
     element.hidden = state.shown?.kind !== "grid";
     if (element.hidden) return;
-    const all = ofGroup(state.shown.id).sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
+    const all = ofGroup(state.shown.id);
     const kind = `${state.shown.id} ${all.map((job) => job.id)}`;
     if (kind !== drawn) {
       drawn = kind;

@@ -134,7 +134,7 @@ export async function erase(ids, place) {
   const size = all.reduce((sum, job) => sum + (job.result?.bytes ?? 0), 0);
   const what = all.length === 1 ? "this picture" : `${all.length} pictures`;
   const running = all.some(active) ? " What is being painted ends." : "";
-  const yes = await ask(`Delete ${what}?`, `This frees ${bytes(size)}. It cannot be undone.${running}`, "Delete");
+  const yes = await ask(`Delete ${what}?`, `${size ? `This frees ${bytes(size)}. ` : ""}It cannot be undone.${running}`, "Delete");
   if (!yes) return false;
   for (const job of all) {
     try {

@@ -71,7 +71,7 @@ export function setPhoto(info) {
 /** An earlier result: its settings come back, and its pictures where the studio still has them. */
 async function earlierResult(info, role) {
   const { recipe } = info;
-  const known = async (item) => picture(item?.picture ?? item?.sha256 ?? item).catch(() => null);
+  const known = async (item) => (item?.picture ? picture(item.picture).catch(() => null) : null);
   const photo = recipe.photo ? await known(recipe.photo) : null;
   const styles = await Promise.all((recipe.styles ?? []).map(known));
   if (photo) setPhoto(photo);

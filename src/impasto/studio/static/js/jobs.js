@@ -24,11 +24,10 @@ export function note(job) {
 }
 
 function addLoss(job) {
-  const { evaluation, evaluations, scale, loss } = job.progress ?? {};
-  if (loss === undefined || loss === null || !Number.isFinite(loss)) return;
-  const total = ((scale ?? 1) - 1) * (evaluations ?? 0) + evaluation;
+  const { evaluation, loss } = job.progress ?? {};
+  if (!Number.isFinite(loss)) return;
   const losses = job.losses ?? [];
-  if (!losses.length || losses.at(-1)[0] < total) job.losses = [...losses, [total, loss]];
+  if (!losses.length || losses.at(-1)[0] < evaluation) job.losses = [...losses, [evaluation, loss]];
 }
 
 export function notePreview(id, version) {
@@ -49,15 +48,13 @@ export function forget(id) {
 
 /** Reads the history anew; jobs that the server no longer has are forgotten. */
 export async function refresh() {
-  const full = list(await get("/jobs?limit=200&kind=full"));
+  const { jobs: full } = await get("/jobs?limit=500&kind=full");
   const here = new Set(full.map((job) => job.id));
   for (const job of [...jobs.values()]) if (job.kind === "full" && !here.has(job.id)) forget(job.id);
   full.forEach(note);
   const draft = state.draft && jobs.get(state.draft);
   if (draft && active(draft)) await get(`/jobs/${draft.id}`).then(note).catch(() => forget(draft.id));
 }
-
-const list = (answer) => (Array.isArray(answer) ? answer : answer.jobs ?? []);
 
 /** Reads the whole job, with its curve. */
 export async function whole(id) {
@@ -68,12 +65,17 @@ export async function whole(id) {
 export function history() {
   const seen = new Set();
   return [...jobs.values()]
-    .filter((job) => job.kind === "full")
-    .sort((a, b) => (a.created < b.created ? 1 : -1))
+    .filter((job) => job.kind === "full" && job.state !== "cancelled")
+    .sort((a, b) => b.number - a.number)
     .filter((job) => !job.group || (!seen.has(job.group) && seen.add(job.group)));
 }
 
-export const ofGroup = (id) => [...jobs.values()].filter((job) => job.group === id);
+export const ofGroup = (id) => [...jobs.values()].filter((job) => job.group === id).sort((a, b) => a.number - b.number);
+
+/** How many full runs are painted before a job that waits. */
+export function before(job) {
+  return [...jobs.values()].filter((item) => item.kind === "full" && active(item) && item.state !== "paused" && item.number < job.number).length;
+}
 
 /** What the server says of a picture. */
 export function picture(id) {
@@ -135,7 +137,16 @@ export async function steer(id, verb) {
 
 /** Deletes a job on the server and here. */
 export async function destroy(id) {
-  await remove(`/jobs/${id}`);
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await remove(`/jobs/${id}`);
+      break;
+    } catch (error) {
+      if (error.status !== 409 || tries > 20) throw error;
+      if (tries === 0) await steer(id, "cancel"); // one that runs ends first, at its next evaluation
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
   forget(id);
 }
 

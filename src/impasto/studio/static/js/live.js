@@ -6,6 +6,9 @@ import { jobBody, emit, on, ready, state } from "./store.js";
 import { refuseAt } from "./settings.js";
 
 const PAUSE = 250; // ms without a change before a draft begins
+const DRAFT_EDGE = 512; // px; of a draft, at most
+const FIRST_EDGE = 128; // px; of its first scale
+const DRAFT_EVALUATIONS = 25; // at each scale; as quality draft
 let timer = 0;
 let last = ""; // body of the newest draft
 let asking = false;
@@ -19,8 +22,17 @@ export function draftSoon(now = false) {
   timer = setTimeout(draft, now ? 0 : PAUSE);
 }
 
+/** A draft begins small, so that something is seen at once, and is never large. */
+function draftBody() {
+  const { evaluations, ...settings } = state.settings;
+  const edge = Math.min(settings.size ?? DRAFT_EDGE, DRAFT_EDGE);
+  const few = evaluations !== undefined && evaluations < DRAFT_EVALUATIONS ? { evaluations } : {};
+  const small = { size: edge, min_size: Math.min(settings.min_size ?? FIRST_EDGE, FIRST_EDGE, edge), quality: "draft" };
+  return { kind: "draft", ...jobBody(), settings: { ...settings, ...few, ...small } };
+}
+
 async function draft() {
-  const body = { kind: "draft", ...jobBody() };
+  const body = draftBody();
   const text = JSON.stringify(body);
   if (text === last && !live.error) return;
   if (asking) return void draftSoon();
@@ -32,8 +44,9 @@ async function draft() {
     state.draft = job.id;
     note({ id: job.id, size: state.photo });
     showJob(job.id);
+    live.estimate = null;
     emit("draft");
-    estimate();
+    emit("estimate");
   } catch (error) {
     last = "";
     live.error = error;
@@ -50,10 +63,12 @@ export function draftAgain() {
   draftSoon(true);
 }
 
-/** How long the full run will take, and its size. */
+/** How long the full run will take, and its size; asked when the draft is done, for it is measured. */
 async function estimate() {
+  const text = last;
   try {
-    live.estimate = await post("/estimate", { kind: "full", ...jobBody() });
+    const found = await post("/estimate", jobBody());
+    if (text === last) live.estimate = found;
   } catch {
     live.estimate = null; // a wish, not a need: the run itself says what is wrong
   }
@@ -62,8 +77,7 @@ async function estimate() {
 
 /** Puts the full run into the queue and shows it. */
 export async function paint() {
-  const parent = state.draft;
-  const job = note(await post("/jobs", { kind: "full", ...jobBody(), parent }, { key: newKey() }));
+  const job = note(await post("/jobs", { kind: "full", ...jobBody(), parent: state.draft }, { key: newKey() }));
   note({ id: job.id, size: state.photo });
   showJob(job.id);
   return job;
@@ -75,6 +89,12 @@ const newKey = () => `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 export function follow() {
   on("pictures masks", () => draftSoon(true));
   on("settings weights", () => draftSoon());
+  let done = null;
+  on("job", (job) => {
+    if (job.id !== state.draft || job.state !== "done" || done === job.id) return;
+    done = job.id;
+    estimate();
+  });
   on("gone", (job) => { if (job.id === state.draft) last = ""; });
   window.addEventListener("pagehide", () => {
     const job = state.draft && jobs.get(state.draft);

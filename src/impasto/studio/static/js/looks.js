@@ -1,9 +1,9 @@
 /** Looks: presets of settings, each shown as a small picture of this photo and painting. */
 
-import { post, remove } from "./api.js";
+import { post } from "./api.js";
 import { h } from "./dom.js";
 import { same } from "./fields.js";
-import { jobs, note, thumbnail } from "./jobs.js";
+import { note, thumbnail } from "./jobs.js";
 import { replace } from "./settings.js";
 import { on, ready, state } from "./store.js";
 import { still } from "./still.js";
@@ -32,7 +32,7 @@ export function looks() {
   return place;
 }
 
-const shown = () => state.presets.filter((preset) => preset.look ?? true).slice(0, 6);
+const shown = () => state.presets.filter((preset) => preset.kind === "look");
 
 const nameOf = (preset) => preset.name.charAt(0).toUpperCase() + preset.name.slice(1);
 
@@ -64,16 +64,14 @@ async function ask(tiles) {
   const body = { photo: state.photo.picture, styles, protect: state.protect };
   if (JSON.stringify(body) === asked) return;
   asked = JSON.stringify(body);
-  const before = [...byName.values()];
   try {
     const answer = await post("/looks", body);
-    byName = new Map(answer.jobs.map((job, index) => [nameIn(job, index), job.id]));
-    for (const job of answer.jobs) if (job.id) tiles.get(nameIn(job, 0))?.draw(note({ ...job, size: state.photo }));
-    for (const id of before) if (!jobs.get(id)?.star) remove(`/jobs/${id}`).catch(() => {});
+    const made = answer.jobs.flat();
+    byName = new Map(made.map((job) => [job.name, job.id]));
+    for (const job of made) tiles.get(job.name)?.draw(note({ ...job, size: state.photo }));
   } catch {
     asked = ""; // looks are a help; the next change asks again
   }
 }
 
-const nameIn = (job, index) => job.preset ?? job.name ?? shown()[index]?.name;
 

@@ -33,6 +33,7 @@ async function start() {
     return;
   }
   state.schema = fieldsOf(schema.settings);
+  for (const item of state.samples) picture(item.picture).catch(() => {});
   await Promise.all([refresh(), restore()]);
   build();
   listen();

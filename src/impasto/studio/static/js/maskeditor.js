@@ -9,6 +9,7 @@ import { refuse, say } from "./notices.js";
 import { channels, colorOf, regions } from "./regions.js";
 import { emit, on, state } from "./store.js";
 
+const LOSSLESS = 400_000; // pixels
 const SOON = 700; // ms after a stroke before the masks are sent
 
 export class MaskEditor {
@@ -70,13 +71,22 @@ export class MaskEditor {
     for (const [key, id] of kept) {
       if (!id) continue;
       try {
-        const edge = Math.max(this.masks.width, this.masks.height);
-        const answer = await fetch(pictureUrl(id, edge));
-        const { mask } = await fromFile(await answer.blob(), this.masks.width, this.masks.height);
-        this.masks.region(key).data.set(mask);
+        await this.#read(id, this.masks.region(key).data);
       } catch {
         // without it the region begins empty
       }
+    }
+  }
+
+  /** Reads a mask in strips so small that the server sends them without loss. */
+  async #read(id, data) {
+    const { width, height } = this.masks;
+    const rows = Math.max(1, Math.floor(LOSSLESS / width));
+    for (let y = 0; y < height; y += rows) {
+      const part = { x: 0, y, width, height: Math.min(rows, height - y) };
+      const answer = await fetch(pictureUrl(id, Math.max(width, part.height), part));
+      if (!answer.ok) throw new Error("gone");
+      data.set((await fromFile(await answer.blob(), width, part.height)).mask, y * width);
     }
   }
 

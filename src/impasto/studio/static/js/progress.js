@@ -1,7 +1,7 @@
 /** How far a job is, how long it still takes, and what ends it. */
 
 import { announce, fill, h, icon, iconButton, seconds } from "./dom.js";
-import { active, jobs, steer } from "./jobs.js";
+import { active, before, jobs, steer } from "./jobs.js";
 import { refuse } from "./notices.js";
 import { on, state } from "./store.js";
 
@@ -22,7 +22,7 @@ export function progress() {
     meter.setAttribute("aria-valuenow", Math.round(100 * share));
     element.classList.toggle("waiting", job.state === "queued");
     text.textContent = sentence(job);
-    const kind = `${job.id} ${job.state}`;
+    const kind = `${job.id} ${job.state} ${job.wish}`;
     if (kind !== drawn) fill(buttons, controls(job, element));
     drawn = kind;
     tell(job, share);
@@ -33,10 +33,9 @@ export function progress() {
 
 /** How much of the time is over, 0 to 1. */
 export function shareOf(job) {
-  const { seconds: over, remaining_seconds: left, scale, scales, evaluation, evaluations } = job.progress ?? {};
-  if (over > 0 && left !== null && left !== undefined) return over / (over + left);
-  if (!scales || !evaluations) return 0;
-  return (scale - 1 + evaluation / evaluations) / scales;
+  const { seconds: over, remaining_seconds: left, evaluation, evaluations } = job.progress ?? {};
+  if (over > 0 && Number.isFinite(left)) return over / (over + left);
+  return evaluations ? evaluation / evaluations : 0;
 }
 
 export function sentence(job) {
@@ -44,18 +43,21 @@ export function sentence(job) {
   if (job.state === "queued") return waiting(job);
   const parts = [job.state === "paused" && "Paused", scales > 1 && `Scale ${scale} of ${scales}`,
     evaluations && `evaluation ${evaluation} of ${evaluations}`, width && `${width} × ${height} px`,
-    left !== null && left !== undefined && job.state === "running" && `about ${seconds(left)} left`].filter(Boolean);
+    Number.isFinite(left) && job.state === "running" && `about ${seconds(left)} left`].filter(Boolean);
   return parts.length ? parts.join(" · ") : "Beginning";
 }
 
-function waiting({ position }) {
-  if (!position || position < 2) return "Next in the queue";
-  return `Waits in the queue, ${position - 1} before it`;
+function waiting(job) {
+  const ahead = before(job);
+  return ahead === 0 ? "Next in the queue" : `Waits in the queue, ${ahead} before it`;
 }
+
+const WISHES = { pause: "Pausing", stop: "Stopping", cancel: "Cancelling", resume: "Continuing" };
 
 function controls(job, place) {
   const act = (verb) => () => steer(job.id, verb).catch((error) => refuse(place, error));
   const labeled = (name, text, verb, title) => h("button", { type: "button", class: "quiet", title, onclick: act(verb) }, icon(name), text);
+  if (job.wish) return [h("p", { class: "small soft" }, WISHES[job.wish])];
   if (job.kind === "draft") return [iconButton("stop", "Stop the draft and keep it", act("stop"))];
   const pause = job.state === "paused"
     ? labeled("play", "Continue", "resume", "Continue painting")

@@ -3,7 +3,7 @@
 import { pictureUrl } from "./api.js";
 import { byId, fill, h, icon } from "./dom.js";
 import { choose, dropOn, setPhoto, takeIn } from "./intake.js";
-import { history, knowPicture } from "./jobs.js";
+import { history, picture } from "./jobs.js";
 import { refuse } from "./notices.js";
 import { emit, makeStyle, state } from "./store.js";
 
@@ -63,7 +63,7 @@ function examples() {
 
 /** The example photo, where only a painting is there. */
 function only(photo) {
-  const start = () => { setPhoto(sampleInfo(photo)); emit("pictures"); };
+  const start = async () => { setPhoto(await picture(photo.picture)); emit("pictures"); };
   return h("div", { class: "examples" }, h("h3", {}, "Or the example photo"), h("ul", {}, h("li", {},
     h("button", { type: "button", class: "example", onclick: start },
       h("span", { class: "pair" }, h("img", { src: pictureUrl(photo.picture, 384), alt: "" })), h("span", {}, photo.title)))));
@@ -71,12 +71,15 @@ function only(photo) {
 
 const sample = (role) => state.samples.find((item) => item.role === role);
 
-const sampleInfo = (item) => (item.width ? item : knowPicture({ ...item, name: item.name ?? item.title }));
-
-function begin(photo, painting) {
-  if (!state.photo) setPhoto(sampleInfo(photo));
-  state.styles = [makeStyle(sampleInfo(painting))];
-  emit("pictures");
+async function begin(photo, painting) {
+  try {
+    const [first, second] = await Promise.all([photo, painting].map((item) => picture(item.picture)));
+    setPhoto(first);
+    state.styles = [makeStyle(second)];
+    emit("pictures");
+  } catch (error) {
+    refuse(byId("welcome"), error);
+  }
 }
 
 function earlier(openHistory) {
