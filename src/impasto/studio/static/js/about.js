@@ -21,7 +21,9 @@ export function about() {
     const kind = `${job.id} ${job.state} ${job.name} ${job.star} ${Boolean(job.command)}`;
     if (kind !== drawn) {
       drawn = kind;
-      fill(element, await parts(job, plot, element));
+      const made = await parts(job, plot, element);
+      if (kind !== drawn) return;
+      fill(element, made);
       if (finished(job) && !(job.losses?.length > 1)) whole(job.id).catch(() => {});
     }
     plot.draw(job.losses);

@@ -95,7 +95,7 @@ export function knowPicture(info) {
 /** Width and height of a job's picture: of the result, else what it will be. */
 export function frameOf(job) {
   if (job.result) return { width: job.result.width, height: job.result.height };
-  const photo = job.size ?? state.photo;
+  const photo = job.size ?? (job.progress?.width ? job.progress : (state.photo ?? { width: 3, height: 2 }));
   const long = Math.max(photo.width, photo.height);
   const edge = job.settings?.size ?? Math.min(512, long);
   const scale = edge / long;

@@ -19,7 +19,7 @@ import { panel, refuseAt } from "./settings.js";
 import { setup } from "./setup.js";
 import { Stage } from "./stage.js";
 import { emit, keepSetup, keptSetup, makeStyle, on, ready, state } from "./store.js";
-import { welcome } from "./welcome.js";
+import { refuseHere, welcome } from "./welcome.js";
 
 const body = document.body;
 
@@ -71,7 +71,7 @@ function build() {
     masks: () => ready() && openMasks(state.styles[0].key),
     download: () => stage.job()?.result && download(stage.job()),
   });
-  dropAnywhere((files) => takeIn(files).catch((error) => refuse(body.dataset.page === "welcome" ? byId("welcome") : byId("toasts"), error)));
+  dropAnywhere((files) => takeIn(files).catch((error) => (body.dataset.page === "welcome" ? refuseHere(error) : refuse(byId("toasts"), error))));
   byId("home").addEventListener("click", home);
   byId("home").title = "Begin anew";
   byId("help").addEventListener("click", helpDialog);

@@ -34,6 +34,7 @@ export class Stage {
     this.place.append(this.#toolbar(), this.masks.bar, this.message, this.frame, gridView(), progress(), this.actions);
     on("shown", () => this.#shown());
     on("job jobs preview draft pictures", () => this.draw());
+    on("pictures", () => this.#newPhoto());
     on("gone", (job) => this.#gone(job));
     this.draw();
   }
@@ -102,6 +103,14 @@ export class Stage {
     }
     this.viewer.update();
     this.draw();
+  }
+
+  /** Another photo: what is shown of the one before goes at once. */
+  #newPhoto() {
+    const id = state.photo?.picture ?? null;
+    if (id !== this.last && this.last) this.viewer.clear();
+    this.last = id;
+    this.viewer.update();
   }
 
   /** A picture that was deleted while it was shown: say so, and what next. */

@@ -7,6 +7,13 @@ import { history, picture } from "./jobs.js";
 import { refuse } from "./notices.js";
 import { emit, makeStyle, state } from "./store.js";
 
+const trouble = h("div", { class: "trouble" });
+
+/** Shows what went wrong with a file, below the places to drop. */
+export function refuseHere(error, again) {
+  refuse(trouble, error, again ? [["Choose another", again]] : []);
+}
+
 /** Shows or hides the welcome, as the pictures are. */
 export function welcome(openHistory) {
   const place = byId("welcome");
@@ -19,7 +26,7 @@ export function welcome(openHistory) {
   else if (state.styles.length) photo.classList.add("next");
   const title = heading();
   fill(place, h("h2", { id: "welcome-title" }, title[0]), h("p", {}, title[1]),
-    h("div", { class: "zones" }, photo, painting), examples(), earlier(openHistory));
+    h("div", { class: "zones" }, photo, painting), trouble, examples(), earlier(openHistory));
 }
 
 function heading() {
@@ -30,8 +37,10 @@ function heading() {
 }
 
 function zone(role, title, info) {
-  const take = (files) => takeIn(files, role).catch((error) =>
-    refuse(byId("welcome"), error, [["Choose another", open]]));
+  const take = (files) => {
+    fill(trouble);
+    return takeIn(files, role).catch((error) => refuseHere(error, open));
+  };
   const open = () => choose(role === "painting", take);
   const element = h("button", { type: "button", class: "zone", data: { role, key: role }, onclick: open });
   if (info) {
@@ -78,7 +87,7 @@ async function begin(photo, painting) {
     state.styles = [makeStyle(second)];
     emit("pictures");
   } catch (error) {
-    refuse(byId("welcome"), error);
+    refuseHere(error);
   }
 }
 
