@@ -81,6 +81,8 @@ COMMANDS = {  # function -> what its help shows behind its name
     "experiment:experiment": "CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
     "grid:grid": f"{PICTURES} --vary NAME=VALUES [OPTIONS]",
     "looks:looks": f"{PICTURES} [OPTIONS]",
+    "studio:studio": "[OPTIONS]",
+    "studio:serve": "[OPTIONS]",
 }
 app.default(stylize_command.stylize)
 app.command(stylize_command.stylize, name="stylize")

@@ -11,26 +11,13 @@ from impasto.cli.suggestions import loop
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
+from impasto.config.unused import NEEDS, OPTIONS_OF
 from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
 
 LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
-NEEDS = {  # what an option needs: another field, the value of it that is not enough, and what to give instead
-    "color_amount": ("color", "style", "--color luminance, match or histogram"),
-    "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
-    "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
-}
-OPTIONS_OF = {  # which solvers an option is for
-    "history": ("lbfgs", "scipy"),
-    "bounded": ("lbfgs", "adam"),
-    "line_search": ("scipy",),
-    "learning_rate": ("adam",),
-    "adam_beta1": ("adam",),
-    "adam_beta2": ("adam",),
-    "adam_epsilon": ("adam",),
-}
 
 
 def whole(name: str, text: str, low: int, high: int | None = None, unit: str = "") -> int:

@@ -42,8 +42,9 @@ class Checkpoints(Callback):
 
     Without a `path`, a run that takes long writes into the cache folder; `enabled=False` writes none.
     `folders` are those of the inputs, `note` is what the caller adds, in types of JSON. `force` may replace a
-    checkpoint; `resumed` means that the run resumes this one. `written` says whether there is one,
-    `unfinished` whether the run was stopped and can be resumed.
+    checkpoint; `resumed` means that the run resumes this one. With `listed=False`, `impasto resume` finds it
+    only by its name. `written` says whether there is one, `unfinished` whether the run was stopped and can be
+    resumed.
 
     Raises:
         InputError: The file is there already, or another process works on it.
@@ -59,13 +60,14 @@ class Checkpoints(Callback):
         force: bool = False,
         resumed: bool = False,
         enabled: bool = True,
+        listed: bool = True,
     ) -> None:
         self.automatic = path is None or Path(path).absolute().parent == folder_.folder().absolute()
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.safetensors"
         self.path = folder_.folder() / name if path is None else Path(path).absolute()
         self.folders = [os.fspath(item) for item in folders]
         self.note = dict(note or {})
-        self._enabled = enabled
+        self._enabled, self._listed = enabled, listed
         self._long = resumed or not self.automatic
         self.written = resumed
         self.unfinished = False
@@ -77,7 +79,7 @@ class Checkpoints(Callback):
             folder_.check_free(self.path, force=force)
         if path is not None and enabled:
             self._lock = folder_.claimed(self.path)
-        if resumed and not self.automatic:
+        if resumed and not self.automatic and listed:
             folder_.point_to(self.path)
 
     def __enter__(self) -> Self:
@@ -153,7 +155,7 @@ class Checkpoints(Callback):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._lock is None:
                 self._lock = folder_.claimed(self.path)
-            if not self.written and not self.automatic:
+            if not self.written and not self.automatic and self._listed:
                 folder_.point_to(self.path)
             size = write(self.path, checkpoint_of(run, self.folders, self.note))
             self.written = True

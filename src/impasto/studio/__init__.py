@@ -1,0 +1,1 @@
+"""The studio: a server that paints for a page in the browser and for programs. See docs/http.md."""

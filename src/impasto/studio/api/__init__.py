@@ -1,0 +1,1 @@
+"""The HTTP interface of the studio, under /api/v1."""

@@ -1,0 +1,148 @@
+"""The files of the data folder: pictures by their hash, what jobs leave, views that can be made again."""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from impasto.errors import OutputError
+from impasto.messages import printable, reason
+from impasto.system.files import publish
+
+VIEWS = 300_000_000  # bytes of views that are kept
+FRESH = 5.0  # seconds in which the used space counts as measured
+INCOMING = 60.0  # seconds after which a file that came in belongs to nobody
+FOLDERS = ("pictures", "jobs", "incoming", "views")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What stays of a server over its restarts: its name, and two secrets. The folder is the user's alone.
+
+    Attributes:
+        id: Its name in cookies.
+        cookie: The value of the cookie of a browser that was let in.
+        key: What another process of this user shows to get a one-time token.
+    """
+
+    id: str
+    cookie: str
+    key: str
+
+
+class Files:
+    """The paths in a data folder. Names come from hashes and ids, never from a client.
+
+    Raises:
+        OutputError: The folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in FOLDERS:
+                (root / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot keep anything in {printable(root)}: {reason(error)}; give another folder with --data"
+            ) from error
+        self._measured: tuple[float, int] | None = None
+
+    def picture(self, id: str) -> Path:
+        """Return the plain pixels of an uploaded picture."""
+        return self.root / "pictures" / f"{id}.pixels"
+
+    def result(self, job: str, token: int) -> Path:
+        """Return the plain pixels of a result; each lease has its own, so that none is written twice."""
+        return self.root / "jobs" / f"{job}-{token}.pixels"
+
+    def preview(self, job: str) -> Path:
+        """Return the picture of a job so far."""
+        return self.root / "jobs" / f"{job}.jpg"
+
+    def checkpoint(self, job: str) -> Path:
+        """Return where a job continues."""
+        return self.root / "jobs" / f"{job}.checkpoint"
+
+    def incoming(self) -> Path:
+        """Return a new place for a file that comes in."""
+        return self.root / "incoming" / secrets.token_hex(16)
+
+    def view(self, name: str) -> Path:
+        """Return the place of a view."""
+        return self.root / "views" / name
+
+    def identity(self) -> Identity:
+        """Return who this server is, made at the first start."""
+        path = self.root / "identity.json"
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return Identity(**json.loads(path.read_bytes()))
+        identity = Identity(secrets.token_hex(4), secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        publish(path, json.dumps(asdict(identity)).encode(), overwrite=True)
+        path.chmod(0o600)
+        return identity
+
+    def forget_job(self, job: str, *, keep: int | None = None) -> None:
+        """Remove the files of a job; `keep` is the token of the result that stays, with its preview."""
+        for path in (self.root / "jobs").glob(f"{job}*"):
+            if keep is None or path not in (self.result(job, keep), self.preview(job)):
+                path.unlink(missing_ok=True)
+        if keep is None:
+            for path in (self.root / "views").glob(f"{job}*"):
+                path.unlink(missing_ok=True)
+
+    def forget_results(self, job: str) -> None:
+        """Remove results of leases that are over."""
+        for path in (self.root / "jobs").glob(f"{job}-*.pixels"):
+            path.unlink(missing_ok=True)
+
+    def forget_picture(self, id: str) -> None:
+        """Remove a picture and its views."""
+        for path in (self.picture(id), *(self.root / "views").glob(f"{id}*")):
+            path.unlink(missing_ok=True)
+
+    def disk(self, quota: int) -> dict[str, int]:
+        """Return the bytes that are used here, that may be used, and that are free on the disk."""
+        now = time.monotonic()
+        if self._measured is None or now - self._measured[0] > FRESH:
+            self._measured = now, sum(size for _, size, _ in self._sizes(self.root))
+        return {"used": self._measured[1], "quota": quota, "free": psutil.disk_usage(str(self.root)).free}
+
+    def tidy(self) -> None:
+        """Remove what a process that died has left, and the views that were used least lately."""
+        now = time.time()
+        for folder in ("incoming", "pictures", "jobs", "views"):
+            for path, _, when in self._sizes(self.root / folder):
+                if (folder == "incoming" or path.suffix == ".tmp") and now - when > INCOMING:
+                    path.unlink(missing_ok=True)
+        views = sorted(self._sizes(self.root / "views"), key=lambda item: item[2], reverse=True)
+        total = 0
+        for path, size, _ in views:
+            total += size
+            if total > VIEWS:
+                path.unlink(missing_ok=True)
+
+    def _sizes(self, folder: Path) -> Iterator[tuple[Path, int, float]]:
+        """Yield (path, bytes, time) of the files below a folder."""
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):
+                info = path.stat()
+                if path.is_file():
+                    yield path, info.st_size, info.st_mtime
+
+
+def plain_name(name: Any) -> str:
+    """Return the last part of a name that a client sent, in printable characters, at most 100 of them."""
+    text = str(name or "").replace("\\", "/").rpartition("/")[2]
+    text = "".join(c if c.isprintable() and c not in "\u202e\u2066\u2067\u2068" else "_" for c in text)
+    text = text.encode(errors="replace").decode()
+    stem, dot, suffix = text.rpartition(".")
+    text = f"{stem[: 99 - len(suffix)]}{dot}{suffix}" if dot and len(suffix) < 10 else text[:100]
+    return text.strip() or "picture"

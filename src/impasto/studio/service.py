@@ -1,0 +1,409 @@
+"""What the server does, apart from HTTP: the routes call this, and nothing else. No torch here."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from impasto.config.limits import Input
+from impasto.config.output import Output
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.config.settings_file import LOOKS
+from impasto.errors import InputError
+from impasto.studio.checks import changed, checked, settings_of
+from impasto.studio.command import command_of
+from impasto.studio.events import Events
+from impasto.studio.files import Files, plain_name
+from impasto.studio.limits import Limits
+from impasto.studio.process import Decoders
+from impasto.studio.store import Job, Store
+from impasto.studio.supervisor import Supervisor
+
+DECODERS = 2
+LOOK_EDGE = 160  # px; long edge of the pictures of the looks
+GRID_EDGE = 512  # px; of the cells of a grid, at most
+DRAFTS_KEPT = 3600.0  # seconds after which the drafts and looks that ended are deleted
+PICTURES_KEPT = 7 * 86_400.0  # seconds in which an uploaded picture that no job has stays
+TIDY = 600.0  # seconds between two cleanings
+T = TypeVar("T")
+
+
+class NoRoom(Exception):
+    """The data folder has reached its quota, or the disk is nearly full; the text says which."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a server is started.
+
+    Attributes:
+        data: Its data folder.
+        samples: Pictures that come with impasto: (role, title, credit, path).
+        painter: Another command for the painting process, for tests.
+    """
+
+    data: Path
+    limits: Limits = field(default_factory=Limits)
+    input: Input = field(default_factory=Input)
+    runtime: Runtime = field(default_factory=Runtime)
+    samples: Sequence[tuple[str, str, str, Path]] = ()
+    painter: Sequence[str] | None = None
+
+
+class Studio:
+    """Store, files, processes and events of one server.
+
+    Raises:
+        ResourceError: The data folder cannot be used.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.limits = options, options.limits
+        self.files = Files(options.data)
+        self.identity = self.files.identity()
+        self.store = Store(options.data / "jobs.sqlite")
+        self.events = Events()
+        self.decoders = Decoders(DECODERS)
+        self._thread = ThreadPoolExecutor(1, "store")
+        self.supervisor = Supervisor(
+            self.store,
+            self.call,
+            self.files,
+            self.events,
+            self.show,
+            options.runtime.model_dump(),
+            options.painter,
+        )
+        self.samples: list[dict[str, Any]] = []
+        self._names: dict[str, str] = {}
+        self._tidying: asyncio.Task[None] | None = None
+        self.ready = False
+
+    async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Run a function of the store in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*arguments, **options))
+
+    async def start(self) -> None:
+        """Take up what an earlier server left, and begin."""
+        await self.call(self.store.give_up, "the server ended several times while it was painted")
+        await self.decoders.start()
+        self.supervisor.start()
+        for role, title, credit, path in self.options.samples:
+            facts = await self.add_picture(path, path.name, keep=True)
+            sample = {"role": role, "picture": facts["picture"], "title": title, "credit": credit}
+            self.samples.append(sample)
+        self._tidying = asyncio.create_task(self._tidy())
+        self.ready = True
+        self.supervisor.wake()
+
+    async def close(self) -> None:
+        """End: running jobs write their checkpoints and wait for the next server."""
+        self.ready = False
+        self.events.close()
+        if self._tidying is not None:
+            self._tidying.cancel()
+        await self.supervisor.close()
+        await self.decoders.close()
+        await self.call(self.store.close)
+        self._thread.shutdown()
+
+    async def _tidy(self) -> None:
+        """Delete what is not needed any more, now and then."""
+        while True:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self.files.tidy)
+            now = time.time()
+            ended = ("done", "stopped", "failed", "cancelled")
+            for kind in ("draft", "look"):
+                for job in await self.call(self.store.jobs, states=ended, kind=kind, limit=10_000):
+                    if (job.finished or 0) < now - DRAFTS_KEPT and not job.star:
+                        await self.delete(job)
+            kept = {sample["picture"] for sample in self.samples}
+            for id in await self.call(self.store.unused_pictures, now - PICTURES_KEPT):
+                if id not in kept:
+                    await self.call(self.store.delete_picture, id)
+                    await asyncio.to_thread(self.files.forget_picture, id)
+            await asyncio.sleep(TIDY)
+
+    # --- pictures -----------------------------------------------------------------------------------
+
+    async def add_picture(self, source: Path, name: str, *, keep: bool = False) -> dict[str, Any]:
+        """Read a file as a picture and keep its pixels; return its facts.
+
+        Args:
+            source: The file.
+            name: What the client calls it.
+            keep: Whether the file stays.
+
+        Raises:
+            PictureError: It is none that can be read.
+            NoRoom: The quota is reached.
+        """
+        await self.check_room()
+        name, target = plain_name(name), self.files.incoming()
+        request = {
+            "do": "read",
+            "source": str(source),
+            "name": name,
+            "target": str(target),
+            "limits": self.options.input.model_dump(),
+        }
+        try:
+            facts = await self.decoders.ask(request, name)
+            place, id = self.files.picture(facts["picture"]), facts["picture"]
+            facts["new"] = await self.call(self.store.picture, id) is None
+            await asyncio.to_thread(target.replace, place)
+        finally:
+            for path in (target, *([] if keep else [source])):
+                path.unlink(missing_ok=True)
+        stored = {key: value for key, value in facts.items() if key != "new"}
+        await self.call(self.store.add_picture, id, stored, place.stat().st_size)
+        self._names[id] = name
+        return facts
+
+    async def picture(self, id: str) -> dict[str, Any] | None:
+        """Return the facts of a picture, with the ids of its recipe's inputs that are here."""
+        facts = await self.call(self.store.picture, id)
+        if facts is None or not facts["recipe"]:
+            return facts
+        recipe = facts["recipe"]
+        for item in (recipe["photo"], *recipe["styles"]):
+            if await self.call(self.store.picture, item["picture"]) is None:
+                item["picture"] = None
+        return facts
+
+    async def view(
+        self, id: str, source: Path, edge: int, part: tuple[int, int, int, int] | None = None
+    ) -> Path:
+        """Return the file of a picture, or of a part of it, for a browser; it is kept for a while.
+
+        Args:
+            id: Of the picture or result, for the name of the file.
+            source: Its plain pixels.
+            edge: Long edge in pixels, at most.
+            part: Left, top, width and height in pixels.
+        """
+        request = {"do": "view", "source": str(source), "edge": edge, "part": part}
+        return await self._made("-".join(map(str, (id, edge, *(part or ())))), request)
+
+    async def encoded(self, job: Job, suffix: str, output: Output) -> Path:
+        """Return the file of a job's result in a format, as the command line writes it."""
+        assert job.result is not None
+        source = self.files.result(job.id, job.result["token"])
+        values = output.model_dump()
+        request = {"do": "encode", "source": str(source), "suffix": suffix, "output": values}
+        return await self._made("-".join(map(str, (job.id, "file", *values.values()))), request, suffix)
+
+    async def _made(self, name: str, request: dict[str, Any], suffix: str = "") -> Path:
+        """Return a file that a decoder makes, or has made before."""
+        for known in [suffix] if suffix else [".jpg", ".png"]:
+            if (path := self.files.view(name + known)).exists():
+                return path
+        target = self.files.incoming()
+        try:
+            answer = await self.decoders.ask({**request, "target": str(target)})
+            path = self.files.view(name + (suffix or answer["suffix"]))
+            await asyncio.to_thread(target.replace, path)
+        finally:
+            target.unlink(missing_ok=True)
+        return path
+
+    # --- jobs ---------------------------------------------------------------------------------------
+
+    async def check_pictures(self, request: Mapping[str, Any]) -> None:
+        """Refuse a job with a picture that is not here."""
+        named = [("photo", request["photo"]), ("protect", request["protect"])]
+        named += [("init_picture", request["init_picture"])]
+        for style in request["styles"]:
+            named += [("styles", style["picture"]), ("mask", style["mask"])]
+        for role, id in named:
+            if id is not None and id not in self._names:
+                facts = await self.call(self.store.picture, id)
+                if facts is None:
+                    raise InputError(f"{role}: there is no picture {id[:12]}... here; upload it first")
+                self._names[id] = facts["name"]
+
+    async def check_room(self) -> None:
+        """Refuse more where the folder has its quota or the disk is nearly full.
+
+        Raises:
+            NoRoom: It is so.
+        """
+        disk = await asyncio.to_thread(self.files.disk, self.limits.quota)
+        if disk["used"] >= self.limits.quota:
+            raise NoRoom(
+                f"the studio's folder has reached {self.limits.quota / 1e9:g} GB; delete pictures of the "
+                "history"
+            )
+        if disk["free"] < self.limits.spare:
+            raise NoRoom("the disk is nearly full; free some space")
+
+    async def add(
+        self,
+        inputs: Mapping[str, Any],
+        kind: str,
+        *,
+        client: str | None = None,
+        key: tuple[str, str] | None = None,
+        group: str | None = None,
+    ) -> Job:
+        """Check a job and put it into the queue; a draft ends the draft of the same client before it.
+
+        Raises:
+            InputError: Something about it is wrong.
+            NoRoom: The quota is reached.
+            QueueFull: Too many wait.
+            Conflict: The key was sent with another body.
+        """
+        request = checked(inputs, self.limits.styles)
+        await self.check_pictures(request)
+        await self.check_room()
+        before: list[Job] = []
+        if client is not None and kind == "draft":
+            before = await self._open(kind, client)
+        job = await self.call(
+            self.store.add, kind, request, client=client, name=inputs.get("name"), batch=group, key=key,
+            most=self.limits.queue,
+        )  # fmt: skip
+        for old in before:
+            if old.id != job.id:
+                await self.wish(old.id, "cancel")
+        self.show(job)
+        self.supervisor.wake()
+        return job
+
+    async def _open(self, kind: str, client: str) -> list[Job]:
+        states = ("queued", "running", "paused")
+        jobs = await self.call(self.store.jobs, states=states, kind=kind, limit=1000)
+        return [job for job in jobs if job.client == client]
+
+    async def add_looks(self, inputs: Mapping[str, Any], client: str | None) -> tuple[str, list[Job]]:
+        """Paint a small picture of each look, in the background."""
+        if client is not None:
+            for old in await self._open("look", client):
+                await self.wish(old.id, "cancel")
+        group, jobs = secrets.token_hex(8), []
+        for look in LOOKS:
+            settings = changed(Settings.preset(look, size=LOOK_EDGE, quality="draft"), Settings())
+            looked = {**inputs, "settings": settings, "name": look, "init_picture": None}
+            jobs.append(await self.add(looked, "look", client=client, group=group))
+        return group, jobs
+
+    async def estimate(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a job would take.
+
+        Raises:
+            ImpastoError: It cannot be painted, or measured now.
+        """
+        request = checked(inputs, self.limits.styles)
+        await self.check_pictures(request)
+        answer = await self.supervisor.estimate(request)
+        free = psutil.virtual_memory().total
+        note = None
+        if answer["memory"] > free:
+            note = f"more than the {free / 1e6:.0f} MB of memory of this machine"
+        return {name: answer[name] for name in ("seconds", "memory", "width", "height")} | {"note": note}
+
+    async def add_grid(
+        self, inputs: Mapping[str, Any], vary: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[list[Job]]]:
+        """Paint a job with one or two settings varied: rows by columns."""
+        axes = [[(axis["setting"], value) for value in axis["values"]] for axis in vary]
+        rows, columns = axes[0], axes[1] if axes[1:] else [None]
+        if len(rows) * len(columns) > self.limits.cells:
+            raise InputError(f"vary: at most {self.limits.cells} pictures, not {len(rows) * len(columns)}")
+        size = settings_of(inputs["settings"]).size or GRID_EDGE
+        cells = []
+        for row in rows:
+            base = {**inputs["settings"], "size": min(size, GRID_EDGE)}
+            changes = [base | dict(filter(None, [row, column])) for column in columns]
+            cells.append([{**inputs, "settings": change} for change in changes])
+        for cell in (cell for row in cells for cell in row):
+            checked(cell, self.limits.styles)  # all or none
+        group = inputs.get("group") or secrets.token_hex(8)
+        return group, [[await self.add(cell, "full", group=group) for cell in row] for row in cells]
+
+    async def wish(self, id: str, wish: str) -> Job | None:
+        """Pause, resume, stop or cancel a job; None if there is none."""
+        begun = self.files.checkpoint(id).exists()
+        job = await self.call(self.store.wish, id, wish, begun=begun)
+        if job is not None:
+            self.supervisor.wish(job)
+            if job.state == "cancelled":
+                await asyncio.to_thread(self.files.forget_job, id)
+            self.show(job)
+            self.supervisor.wake()
+        return job
+
+    async def delete(self, job: Job) -> None:
+        """Delete a job with its files; one that waits is cancelled by that."""
+        await self.call(self.store.delete, job.id)
+        await asyncio.to_thread(self.files.forget_job, job.id)
+        self.events.publish("deleted", {"job": job.id})
+
+    # --- how jobs are shown -------------------------------------------------------------------------
+
+    def show(self, job: Job) -> None:
+        """Tell the pages about a job."""
+        shown = self.as_json(job)
+        shown.pop("losses")
+        if job.state == "running" and shown["progress"]:
+            self.events.publish_some("job", job.id, shown)
+        else:
+            self.events.publish("job", shown)
+
+    async def shown(self, job: Job) -> dict[str, Any]:
+        """Return a job in types of JSON, with its place in the queue."""
+        await self._know_names(job)
+        return self.as_json(job) | {"position": await self.call(self.store.position, job)}
+
+    async def _know_names(self, job: Job) -> None:
+        for id in _pictures(job.request):
+            if id not in self._names:
+                facts = await self.call(self.store.picture, id)
+                self._names[id] = facts["name"] if facts else "picture"
+
+    async def file_name(self, job: Job) -> str:
+        """Return how the file of a result is called, without its ending: by name, or photo and paintings."""
+        if job.name:
+            return plain_name(job.name)
+        await self._know_names(job)
+        ids = [job.request["photo"], *(style["picture"] for style in job.request["styles"])]
+        return plain_name("-".join(Path(self._names[id]).stem for id in ids))
+
+    def as_json(self, job: Job) -> dict[str, Any]:
+        """Return a job in types of JSON."""
+        live, request = self.supervisor.live.get(job.id), dict(job.request)
+        result = dict(job.result) if job.result else None
+        if result:
+            result.pop("token")
+        facts = {
+            name: getattr(job, name)
+            for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
+        }
+        return facts | request | {
+            "group": job.batch,
+            "position": None,
+            "progress": live.progress if live else job.progress,
+            "losses": (live.losses if live else job.losses) or [],
+            "version": max(live.version if live else 0, job.version),
+            "result": result,
+            "error": job.error,
+            "star": bool(job.star),
+            "command": command_of(request, self._names),
+        }  # fmt: skip
+
+
+def _pictures(request: Mapping[str, Any]) -> list[str]:
+    ids = [request["photo"], request["protect"], request["init_picture"]]
+    ids += [style[part] for style in request["styles"] for part in ("picture", "mask")]
+    return [id for id in ids if id is not None]

@@ -1,0 +1,1 @@
+"""The processes behind the server: one paints, others read and write pictures."""

@@ -1,0 +1,323 @@
+"""The painting process: it keeps network and paintings ready and paints one job at a time.
+
+A job of a smaller rank (a draft before a full run) is painted inside the running one, between two of its
+evaluations; that one then continues in memory to the same bytes. Requests and answers are lines; see `lines`.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.config.styles import Style
+from impasto.errors import End, ImpastoError, InputError, Stop
+from impasto.image.picture import Picture
+from impasto.inputs.open import open_inputs
+from impasto.inputs.shared import Shared
+from impasto.network.weights import store
+from impasto.studio.workers import plain
+from impasto.studio.workers.confine import end_with_server
+from impasto.studio.workers.decoder import failure
+from impasto.studio.workers.lines import Message, connected
+from impasto.system import hardware
+from impasto.system.files import publish
+from impasto.system.torch_defaults import torch_defaults
+from impasto.transfer.callbacks.checkpoint_file import read as read_checkpoint
+from impasto.transfer.callbacks.checkpoints import Checkpoints
+from impasto.transfer.estimate import estimate
+from impasto.transfer.reproduce import FoundInputs
+from impasto.transfer.result import Result, Step
+from impasto.transfer.resume import Unfinished
+from impasto.transfer.run import Run
+from impasto.transfer.runtime import resolve
+from impasto.transfer.speed import note
+from impasto.transfer.stylize import complete
+
+KEPT = 1_000_000_000  # bytes kept between two jobs, beside the network
+PICTURES = 12  # opened ones that are kept
+BEAT = 1.0  # seconds between two signs of life
+FRESH = 0.18  # seconds between two previews, at least
+SHARE = 0.1  # of the time that previews may take
+EDGE = 1024  # px; long edge of a preview, at most
+NICE = 5  # how much lower its priority is than the server's
+ENDED = {"pause": End.INTERRUPTED, "leave": End.INTERRUPTED, "stop": End.STOP, "cancel": End.STOP}
+
+
+@dataclass
+class Job:
+    """One request to paint, and what is known of it while it is painted."""
+
+    request: Message
+    wish: str = ""  # pause, stop, cancel or leave
+    best: float = float("inf")  # the least loss at this scale
+    scale: int = 0
+    version: int = 0
+    due: float = 0.0  # when the next preview may be made
+    away: float = 0.0  # seconds in which others were painted inside it
+    began: float | None = None  # seconds of the run at its first evaluation here
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order: a smaller one goes first."""
+        return int(self.request["rank"])
+
+
+class Painter:
+    """Paints the jobs that the server sends."""
+
+    def __init__(self, send: Callable[[Message], None], runtime: Runtime) -> None:
+        self._send, self._runtime = send, runtime
+        self._waiting: queue.PriorityQueue[tuple[int, int, Job]] = queue.PriorityQueue()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._shared = Shared(KEPT, photos=False)
+        self._loaded: dict[str | None, Any] = {}
+        self._pictures: dict[str, Picture] = {}
+
+    # --- requests, which a thread of its own reads --------------------------------------------------
+
+    def take(self, request: Message) -> None:
+        """Note a request: one to paint or to estimate, or a wish about a job."""
+        with self._lock:
+            if "wish" in request:
+                if job := self._jobs.get(request["job"]):
+                    job.wish = request["wish"]
+                return
+            job = Job(request, wish=request.get("wish_now", ""), version=request.get("version", 0))
+            self._jobs[request["job"]] = job
+            self._waiting.put((job.rank, len(self._jobs), job))
+
+    def work(self) -> None:
+        """Paint, one job after the other, for good."""
+        while True:
+            self._do(self._waiting.get()[2])
+
+    def _do(self, job: Job) -> None:
+        try:
+            answer = self._estimate(job) if job.request["do"] == "estimate" else self._paint(job)
+        except Exception as error:
+            answer = {"event": "failed", **_failure(error)}
+        with self._lock:
+            self._jobs.pop(job.request["job"], None)
+        self._send({**answer, **_place(job)})
+
+    # --- one job ------------------------------------------------------------------------------------
+
+    def _paint(self, job: Job) -> Message:
+        if job.wish in ("pause", "leave", "cancel"):  # before it began
+            return {"event": "ended", "how": job.wish}
+        with contextlib.suppress(Stop):
+            result = self._result(job)
+            return _saved(job, result) if job.wish != "cancel" else {"event": "ended", "how": "cancel"}
+        return {"event": "ended", "how": job.wish or "cancel"}  # before its first evaluation
+
+    @torch_defaults()
+    def _result(self, job: Job) -> Result:
+        """Run a job, from its checkpoint if it has one."""
+        request = job.request
+        settings, on_part = Settings(**request["settings"]), lambda: self._between(job, on_part=True)
+        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
+        start = self._picture(request["init_picture"])
+        styles = [
+            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            for item in request["styles"]
+        ]
+
+        def on_step(step: Step) -> None:
+            self._step(job, step)
+
+        inputs = open_inputs(photo, styles, settings, start, protect)
+        if unfinished := _unfinished(request["checkpoint"]):
+            found = FoundInputs(inputs.content, tuple(styles), start, (), inputs.protect)
+            with unfinished.checkpoints:
+                return unfinished.complete(found, on_step=on_step, on_part=on_part)
+        runtime = resolve(self._runtime, settings)
+        named = settings.weights
+        if named not in self._loaded:
+            self._shared.clear()
+        path = request["checkpoint"]
+        checkpoints = Checkpoints(path, force=True, listed=False, enabled=path is not None)
+        with checkpoints:
+            run = Run(
+                inputs, settings, runtime, self._loaded.get(named), shared=self._shared, on_part=on_part
+            )
+            self._loaded = {named: run.weights}
+            return complete(run, checkpoints, on_step)
+
+    def _picture(self, path: str | None) -> Picture | None:
+        """Return a picture by its file of plain pixels; the last few are kept."""
+        if path is None:
+            return None
+        picture = self._pictures.pop(path, None) or opened(Path(path))
+        self._pictures[path] = picture
+        while len(self._pictures) > PICTURES:
+            self._pictures.pop(next(iter(self._pictures)))
+        return picture
+
+    def _step(self, job: Job, step: Step) -> None:
+        """After an evaluation: say where the run stands, show a better picture, do what came in."""
+        total = step.losses["total"]
+        if step.scale != job.scale:
+            job.scale, job.best = step.scale, float("inf")
+        if job.began is None:
+            job.began = step.seconds
+        better = total < job.best
+        job.best = min(job.best, total)
+        self._send({"event": "step", "progress": _progress(job, step), **_place(job)})
+        now = time.monotonic()
+        if better and now >= job.due:
+            _publish_preview(job, step.picture())
+            job.version += 1
+            self._send({"event": "preview", "version": job.version, **_place(job)})
+            job.due = time.monotonic() + max(FRESH, (time.monotonic() - now) / SHARE)
+        self._between(job)
+
+    def _between(self, job: Job, *, on_part: bool = False) -> None:
+        """Between two evaluations, paint what goes first; then end the run if that is wished."""
+        began = time.monotonic()
+        while not on_part and (other := self._before(job)) is not None:
+            self._do(other)
+        job.away += time.monotonic() - began
+        if job.wish and not (on_part and job.wish == "stop"):
+            raise Stop(ENDED[job.wish])
+
+    def _before(self, job: Job) -> Job | None:
+        """Return a waiting job that goes before this one."""
+        with contextlib.suppress(queue.Empty):
+            entry = self._waiting.get_nowait()
+            if entry[0] < job.rank:
+                return entry[2]
+            self._waiting.put(entry)
+        return None
+
+    def _estimate(self, job: Job) -> Message:
+        """Measure what a run would take."""
+        request = job.request
+        settings = Settings(**request["settings"])
+        settings = settings.changed(init="content") if settings.init == "picture" else settings
+        styles = [
+            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            for item in request["styles"]
+        ]
+        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
+        inputs = open_inputs(photo, styles, settings, None, protect)
+        costs = estimate(inputs, settings, resolve(self._runtime, settings))
+        full = costs.scales[-1]
+        size = {"width": full.width, "height": full.height}
+        return {"event": "estimate", "seconds": round(costs.seconds, 1), "memory": costs.memory, **size}
+
+
+def opened(path: Path) -> Picture:
+    """Return a file of plain pixels as the picture that its upload is."""
+    found = plain.read(path)
+    return Picture(found.name, "file", found.pixels, found.info, found.sha256, found.file_bytes)
+
+
+def _unfinished(path: str | None) -> Unfinished | None:
+    """Return the run that a checkpoint holds; None without one, or if it cannot be continued."""
+    if path is None or not Path(path).is_file():
+        return None
+    try:
+        checkpoint = read_checkpoint(Path(path))
+        checkpoints = Checkpoints(path, resumed=True, listed=False)
+        return Unfinished(checkpoint.header, checkpoint.state(), checkpoints)
+    except InputError as error:  # of another version: the run begins anew
+        logging.getLogger(__name__).warning("begins anew: %s", error)
+        return None
+
+
+def _place(job: Job) -> Message:
+    return {"job": job.request["job"], "token": job.request["token"]}
+
+
+def _progress(job: Job, step: Step) -> Message:
+    remaining, here = step.remaining, step.seconds - (job.began or 0.0)
+    if remaining is not None and here > 0:  # what was painted inside it does not repeat
+        remaining *= max(0.0, here - job.away) / here
+    return {
+        "scale": step.scale,
+        "scales": step.scales,
+        "evaluation": step.evaluations,
+        "evaluations": step.planned,
+        "width": step.width,
+        "height": step.height,
+        "loss": step.losses["total"],
+        "content_loss": step.losses.get("content"),
+        "style_loss": step.losses.get("style"),
+        "seconds": round(step.seconds - job.away, 2),
+        "remaining_seconds": None if remaining is None else round(remaining, 1),
+    }
+
+
+def _publish_preview(job: Job, picture: Picture) -> None:
+    small = picture if max(picture.width, picture.height) <= EDGE else picture.thumbnail(EDGE)
+    data = small.encode(".jpg", bits=8, metadata="strip", jpeg_quality=90)
+    publish(job.request["preview"], data, overwrite=True)
+
+
+def _saved(job: Job, result: Result) -> Message:
+    """Write the result of a run that ended, or say that it waits in its checkpoint."""
+    if job.wish in ("pause", "leave") and result.stopped == End.INTERRUPTED:
+        return {"event": "ended", "how": job.wish}
+    picture = result.picture
+    found = plain.Plain(
+        picture.name, picture._pixels, picture._info, recipe=result._line(), page=picture._page
+    )
+    plain.write(Path(job.request["result"]), found)
+    _publish_preview(job, picture)
+    with contextlib.suppress(OSError, ImpastoError):
+        note(result.recipe)
+    facts = {
+        "width": picture.width,
+        "height": picture.height,
+        "seconds": round(result.seconds - job.away, 2),
+        "losses": {n: v for n, v in result.recipe.losses.items() if "." not in n},
+        "note": result.fault or None,
+    }
+    how = "stop" if result.stopped == End.STOP else "done"
+    return {"event": "ended", "how": how, "result": facts, "version": job.version + 1}
+
+
+def _failure(error: Exception) -> Message:
+    if hardware.no_memory(error):
+        return {"error": "ResourceError", "detail": "not enough memory; give a smaller size"}
+    return failure(error)
+
+
+def main() -> None:
+    """Paint until the server ends."""
+    end_with_server()
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(NICE)
+    logging.getLogger("impasto").setLevel(logging.ERROR)
+    requests, send = connected()
+    painter = Painter(send, Runtime(**next(requests)["runtime"]))
+
+    def read() -> None:
+        for request in requests:
+            painter.take(request)
+        os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT)
+            send({"event": "beat"})
+
+    for target in (read, beat):
+        threading.Thread(target=target, daemon=True).start()
+    weights = store.full_name(store.PACKAGED)
+    send({"event": "ready", "devices": hardware.devices(), "weights": weights})
+    painter.work()
+
+
+if __name__ == "__main__":
+    main()
