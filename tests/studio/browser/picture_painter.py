@@ -4,6 +4,7 @@ It is the stub of the server's tests with other pictures. They have the size of 
 masks can be seen in them. A seed of 11 fails for want of memory.
 """
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -20,24 +21,34 @@ from impasto.image.pixels import Pixels  # noqa: E402
 from impasto.studio.workers import plain  # noqa: E402
 from impasto.system.files import publish  # noqa: E402
 
-EVALUATIONS = {"draft": 5, "good": 10, "best": 20}  # at each scale
+EVALUATIONS = {"draft": 4, "good": 8, "best": 20}  # at each scale
 HUNGRY = 11
+LOOK = 160  # px; of the small pictures of the looks
 
 
+@functools.cache
 def opened(path: str, width: int, height: int) -> np.ndarray:
     """Return a picture of this size, (height, width, 3), in [0, 1]."""
     image = plain.read(Path(path)).pixels.image()
+    top = 65535 if image.format == "ushort" else 255
     image = image.resize(width / image.width, vscale=height / image.height).cast("float")
-    return np.asarray(image.numpy()).reshape(height, width, -1)[..., :3].repeat(3 // min(3, image.bands), 2) / 255
+    values = np.asarray(image.numpy()).reshape(height, width, -1)[..., :3]
+    return values.repeat(3 // min(3, image.bands), 2).astype(np.float32) / top
+
+
+@functools.cache
+def size_of(path: str) -> tuple[int, int]:
+    """Return (width, height) of a picture."""
+    whole = plain.read(Path(path)).pixels
+    return whole.width, whole.height
 
 
 def mixed(request: dict, edge: int, share: float) -> np.ndarray:
     """Return the photo with a share of the paintings, (height, width, 3), 8 bits."""
-    whole = plain.read(Path(request["photo"])).pixels
-    scale = edge / max(whole.width, whole.height)
-    size = max(1, round(whole.width * scale)), max(1, round(whole.height * scale))
-    photo, found = opened(request["photo"], *size), np.zeros((size[1], size[0], 1))
-    painted = np.zeros((size[1], size[0], 3))
+    whole = size_of(request["photo"])
+    size = max(1, round(whole[0] * edge / max(whole))), max(1, round(whole[1] * edge / max(whole)))
+    photo, found = opened(request["photo"], *size), np.zeros((size[1], size[0], 1), np.float32)
+    painted = np.zeros((size[1], size[0], 3), np.float32)
     for style in request["styles"]:
         mask = opened(style["mask"], *size)[..., :1] if style["mask"] else np.ones_like(found)
         painted += style["weight"] * mask * opened(style["picture"], *size)
@@ -57,9 +68,8 @@ class Painter(stub_painter.Stub):
         if settings["seed"] == HUNGRY:
             detail = "not enough memory; give a smaller size, such as --size 96"
             return {"event": "failed", "error": "ResourceError", "detail": detail}
-        whole = plain.read(Path(request["photo"])).pixels
-        edge = settings["size"] or min(512, max(whole.width, whole.height))
-        each = settings["evaluations"] or EVALUATIONS[settings["quality"]]
+        edge = settings["size"] or min(512, max(size_of(request["photo"])))
+        each = settings["evaluations"] or (1 if edge <= LOOK else EVALUATIONS[settings["quality"]])
         for done in range(1, 2 * each + 1):
             wish = request["wish_now"]
             if wish in ("pause", "leave", "cancel"):

@@ -94,7 +94,7 @@ def test_looks_are_thumbnails_of_this_pair(visitor) -> None:
     visitor.begin()
     looks = visitor(".look")
     assert looks.all_inner_texts() == ["Sketchy", "Balanced", "Default", "Bold", "Tinted", "Wild"]
-    visitor.page.wait_for_function("document.querySelectorAll('.look img').length === 6")
+    visitor.until("document.querySelectorAll('.look.ready img').length === 6")
     visitor.changed(lambda: visitor.button("Bold").click())
     assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
     assert visitor("#f-strength").input_value() == "4"

@@ -94,7 +94,7 @@ def test_everything_by_keyboard_alone(visitor) -> None:
 def test_what_happens_is_read_aloud(visitor) -> None:
     visitor.begin()
     visitor.painted()
-    visitor.page.wait_for_function("document.querySelector('#announce').textContent.length > 0")
+    visitor.until("document.querySelector('#announce').textContent.length > 0")
     assert visitor("#announce").get_attribute("aria-live") == "polite"
 
 

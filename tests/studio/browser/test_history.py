@@ -49,7 +49,7 @@ def test_two_pictures_are_compared(visitor) -> None:
     visitor.button("Compare", exact=True).click()
     visitor("img-comparison-slider").wait_for()
     assert visitor(".stage-status").inner_text() == "Two pictures"
-    visitor.page.wait_for_function("document.querySelectorAll('.viewer img.base').length === 2")
+    visitor.until("document.querySelectorAll('.viewer img.base').length === 2")
     sources = visitor(".viewer img.base").evaluate_all("all => all.map(image => image.src)")
     assert len({source.split("/jobs/")[1].split("/")[0] for source in sources}) == 2
     visitor.button("Open the left one").click()
@@ -128,7 +128,7 @@ def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     assert visitor("dialog").get_by_text("6 pictures").is_visible()
     visitor.button("Paint the grid").click()
     cells = visitor(".grid-view .cell")
-    visitor.page.wait_for_function("document.querySelectorAll('.grid-view .cell img').length === 6")
+    visitor.until("document.querySelectorAll('.grid-view .cell img').length === 6")
     assert visitor(".grid-view thead th").all_inner_texts() == ["strength 1", "strength 2", "strength 4"]
     assert visitor(".grid-view tbody th").all_inner_texts() == ["stroke 1", "stroke 2"]
     visitor.changed(lambda: cells.nth(5).click())
@@ -143,7 +143,7 @@ def test_a_grid_of_one_setting(visitor) -> None:
     visitor.button("Paint a grid of settings").click()
     visitor("#grid-across").select_option("color")
     visitor.button("Paint the grid").click()
-    visitor.page.wait_for_function("document.querySelectorAll('.grid-view .cell').length === 4")
+    visitor.until("document.querySelectorAll('.grid-view .cell').length === 4")
     assert visitor(".grid-view tbody tr").count() == 1
 
 
@@ -169,7 +169,7 @@ def test_several_are_deleted_and_one_that_runs_ends_first(visitor) -> None:
     visitor(".segments").get_by_text("best").click()
     visitor.page.wait_for_timeout(400)
     visitor("#controls .go").click()
-    visitor.page.wait_for_function("document.querySelector('.stage-status').textContent === 'Painting'")
+    visitor.until("document.querySelector('.stage-status').textContent === 'Painting'")
     running = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]
     for id in (first, running):
         visitor(f".card[data-job='{id}']").hover()

@@ -83,7 +83,7 @@ def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
     visitor.page.wait_for_timeout(400)
     visitor("#controls .go").click()
     text = visitor(".progress-text")
-    visitor.page.wait_for_function("/Scale 2 of 2/.test(document.querySelector('.progress-text').textContent)")
+    visitor.until("/Scale 2 of 2/.test(document.querySelector('.progress-text').textContent)")
     said = text.inner_text()
     assert "evaluation" in said
     assert "left" in said
@@ -103,7 +103,7 @@ def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     assert visitor(".stage-status").inner_text() == "Paused"
     visitor.button("Continue").click()
     visitor.button("Pause").wait_for()
-    visitor.page.wait_for_function("/evaluation [3-9]/.test(document.querySelector('.progress-text').textContent)")
+    visitor.until("/evaluation [3-9]/.test(document.querySelector('.progress-text').textContent)")
     visitor.button("Stop and keep").click()
     visitor("[data-key=download]").wait_for()
     assert visitor(".stage-status").inner_text() == "Stopped"
@@ -111,7 +111,7 @@ def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     with visitor.page.expect_response(lambda a: a.url.endswith("/cancel")) as answer:
         visitor.button("Cancel").click()
     id = answer.value.url.split("/")[-2]
-    visitor.page.wait_for_function("document.querySelector('.stage-status').textContent !== 'Painting'")
+    visitor.until("document.querySelector('.stage-status').textContent !== 'Painting'")
     assert visitor.server.ended(id)["state"] == "cancelled"
     assert visitor(f".card[data-job='{id}']").count() == 0
 

@@ -28,7 +28,7 @@ def begin(visitor, paintings: int = 1, size=SIZE) -> None:
 def editor(visitor, which: str = "") -> None:
     visitor(f"[data-key={which}]" if which else "[data-key^=mask-]").first.click()
     visitor(".mask-bar").wait_for()
-    visitor.page.wait_for_function(
+    visitor.until(
         "document.querySelector('.viewer .frame').contains(document.querySelector('canvas.overlay'))"
         " && document.querySelector('.viewer .frame img.base')"
     )

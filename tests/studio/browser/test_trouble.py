@@ -49,7 +49,7 @@ def test_a_run_in_the_queue_is_there_after_the_server_was_killed(own) -> None:
     visitor.button("best").click()
     visitor.page.wait_for_timeout(400)
     visitor("#controls .go").click()
-    visitor.page.wait_for_function("document.querySelector('.stage-status').textContent === 'Painting'")
+    visitor.until("document.querySelector('.stage-status').textContent === 'Painting'")
     server.kill()
     server.start()
     server.ready()
@@ -104,7 +104,7 @@ def test_a_failed_run_says_why_and_offers_what_would_fit(visitor) -> None:
     assert "not enough memory" in notice.inner_text()
     assert notice.get_by_role("button", name="Try again").is_visible()
     notice.get_by_role("button", name="Use 96 px instead").click()
-    visitor.page.wait_for_function("document.querySelector('#f-size').value === '96'")
+    visitor.until("document.querySelector('#f-size').value === '96'")
 
 
 def test_a_download_of_a_deleted_result_is_refused_in_its_dialog(visitor) -> None:

@@ -1,6 +1,7 @@
 """Somebody who looks at the page: a browser's page that notes what it says and asks for."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,16 @@ class Visitor:
         self(".example").nth(example).click()
         self.drafted()
 
+    def until(self, true: str) -> None:
+        """Wait until an expression is true; the page's policy forbids playwright's own way."""
+        end = time.monotonic() + SLOWLY / 1000
+        while not self.page.evaluate(true):
+            assert time.monotonic() < end, true
+            self.page.wait_for_timeout(30)
+
     def drafted(self) -> None:
         """Wait until the draft is done."""
-        self.page.wait_for_function("document.querySelector('.stage-status').textContent === 'Draft'")
+        self.until("document.querySelector('.stage-status').textContent === 'Draft'")
 
     def changed(self, change: Callable[[], Any]) -> None:
         """Do what begins another draft, and wait for it."""

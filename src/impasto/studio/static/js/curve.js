@@ -13,11 +13,11 @@ export function curve() {
     const css = getComputedStyle(document.documentElement);
     const color = (name) => css.getPropertyValue(name).trim();
     const probe = (name) => { place.style.color = `var(${name})`; const found = getComputedStyle(place).color; place.style.color = ""; return found; };
-    const axis = { stroke: probe("--soft"), grid: { stroke: probe("--rule"), width: 1 }, ticks: { show: false },
+    const axis = { stroke: probe("--soft"), grid: { show: false }, ticks: { show: false },
       font: `11px ${color("--plain") || "sans-serif"}` };
     plot = new window.uPlot({
       width: Math.max(120, place.clientWidth), height: 110, legend: { show: false }, cursor: { show: false },
-      padding: [6, 4, 0, 0],
+      padding: [6, 10, 0, 0],
       scales: { x: { time: false }, y: { distr: 3 } },
       axes: [{ ...axis, size: 22, space: 60 }, { ...axis, size: 44, space: 28, values: (_, all) => all.map((value) => (value === null ? "" : short(value))) }],
       series: [{}, { stroke: probe("--accent"), width: 1.75, points: { show: false } }],

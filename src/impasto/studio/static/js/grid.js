@@ -15,15 +15,15 @@ const MOST = 6; // values of a setting
 /** Opens the dialog that begins a grid. */
 export function gridDialog() {
   const able = state.schema.filter((field) => ["number", "choice", "switch"].includes(field.type));
-  const rows = axis("Across", able, "strength");
-  const columns = axis("Down", [null, ...able], null);
+  const across = axis("Across", able, "strength");
+  const down = axis("Down", [null, ...able], null);
   const start = button("Paint the grid", begin, { class: "primary" });
   const count = h("p", { class: "small soft", role: "status" });
   const element = dialog("A grid of settings", h("p", { class: "soft" },
     "Paints this photo once for each value, at most 512 px large. Click a picture to take its settings over."),
-  rows.element, columns.element, h("footer", {}, count, start));
+  across.element, down.element, h("footer", {}, count, start));
   const tell = () => {
-    const number = (rows.values()?.length ?? 0) * (columns.values()?.length ?? 1);
+    const number = (across.values()?.length ?? 0) * (down.values()?.length ?? 1);
     count.textContent = number === 1 ? "1 picture" : `${number} pictures`;
     start.disabled = number === 0 || !ready();
   };
@@ -31,7 +31,7 @@ export function gridDialog() {
   element.addEventListener("change", tell);
   tell();
   async function begin() {
-    const vary = [rows, columns].filter((item) => item.values()).map((item) => ({ setting: item.name(), values: item.values() }));
+    const vary = [down, across].filter((item) => item.values()).map((item) => ({ setting: item.name(), values: item.values() }));
     start.disabled = true;
     try {
       const answer = await post("/grids", { job: { kind: "full", ...jobBody() }, vary });

@@ -25,16 +25,13 @@ export async function takeIn(files, role = null) {
       if (/\.toml$/i.test(file.name)) await settingsFile(file);
       else await pictureFile(file, role);
     } catch (error) {
-      error.message = error.status === 0 ? error.message : `${file.name || "The picture"}: ${bare(error, file)}`;
+      if (error.status !== 0 && !error.message.includes(file.name)) error.message = `${file.name}: ${error.message}`;
       refused ??= error;
     }
     if (role === "photo") role = null; // more files than one: the others are paintings
   }
   if (refused) throw refused;
 }
-
-/** The sentence without the name of the file at its beginning. */
-const bare = (error, file) => error.message.replace(`${file.name}: `, "");
 
 async function settingsFile(file) {
   const { settings } = await upload("/settings", file);

@@ -1,6 +1,6 @@
 /** Looks: presets of settings, each shown as a small picture of this photo and painting. */
 
-import { post } from "./api.js";
+import { pictureUrl, post } from "./api.js";
 import { h } from "./dom.js";
 import { same } from "./fields.js";
 import { note, thumbnail } from "./jobs.js";
@@ -41,7 +41,12 @@ function makeTile(preset) {
   const element = h("button", { type: "button", class: "look", title: preset.title, "aria-pressed": "false",
     onclick: () => wear(preset) }, picture.element, h("span", {}, nameOf(preset)));
   const press = () => element.setAttribute("aria-pressed", String(same(plain(state.settings), plain(known(preset.settings)))));
-  return { element, press, draw: (job) => { const url = thumbnail(job, 192); if (url) picture.show(url); } };
+  const draw = (job) => {
+    const url = thumbnail(job, 192);
+    if (!url) return;
+    picture.show(url).then(() => element.classList.add("ready"));
+  };
+  return { element, press, draw, wait: (url) => { element.classList.remove("ready"); picture.show(url); } };
 }
 
 /** Settings without those a look leaves alone, in the order of their names. */
@@ -64,6 +69,7 @@ async function ask(tiles) {
   const body = { photo: state.photo.picture, styles, protect: state.protect };
   if (JSON.stringify(body) === asked) return;
   asked = JSON.stringify(body);
+  tiles.forEach((tile) => tile.wait(pictureUrl(body.photo, 256)));
   try {
     const answer = await post("/looks", body);
     const made = answer.jobs.flat();

@@ -295,9 +295,8 @@ export class MaskEditor {
       h("label", { class: "tool-range" }, h("span", { class: "small soft" }, "Feather"), this.featherInput, this.featherText),
       this.undoButton, this.redoButton, iconButton("invert", "Invert (I)", () => this.#invert()),
       iconButton("trash", "Clear this mask", () => { this.masks.clear(this.key); this.#changed(undefined); }),
-      iconButton("file", "Mask from a file", () => this.#load()),
-      button("Done", () => this.close(), { class: "primary done" }));
-    fill(this.bar, chips, tools);
+      iconButton("file", "Mask from a file", () => this.#load()));
+    fill(this.bar, h("div", { class: "mask-top" }, chips, button("Done", () => this.close(), { class: "primary" })), tools);
     this.#state();
   }
 

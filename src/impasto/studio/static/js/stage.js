@@ -31,7 +31,8 @@ export class Stage {
     this.actions = h("div", { class: "actions" });
     this.caption = h("p", { class: "caption small soft", "aria-hidden": "true" });
     this.frame = h("div", { class: "viewer-frame" }, this.viewer.element, this.loupe.element, this.caption);
-    this.place.append(this.#toolbar(), this.masks.bar, this.message, this.frame, gridView(), progress(), this.actions);
+    this.place.append(this.#toolbar(), this.masks.bar, this.message, this.frame, gridView(),
+      h("div", { class: "foot" }, progress(), this.actions));
     on("shown", () => this.#shown());
     on("job jobs preview draft pictures", () => this.draw());
     on("pictures", () => this.#newPhoto());

@@ -23,9 +23,9 @@ export function still(alt, props = {}) {
     }
     busy = false;
   }
-  function show(url) {
+  async function show(url) {
     wanted = url;
-    if (!busy) work();
+    if (!busy) await work();
   }
   return { element, show };
 }

@@ -40,7 +40,7 @@ export class Viewer {
       this.slider ??= makeSlider();
       first.element.slot = "first";
       second.element.slot = "second";
-      this.slider.replaceChildren(first.element, second.element);
+      this.slider.append(first.element, second.element);
       this.element.replaceChildren(this.slider);
     } else {
       this.element.replaceChildren(...(two ? [first.element, second.element] : [this.#main().element]));
@@ -234,7 +234,7 @@ export class Viewer {
 /** The slider; its keys are ours, for those of the element need to be held. */
 function makeSlider() {
   const slider = h("img-comparison-slider", { keyboard: "disabled", role: "slider", tabindex: 0, value: 50,
-    "aria-label": "Before and after", "aria-valuemin": 0, "aria-valuemax": 100 });
+    "aria-label": "Before and after", "aria-valuemin": 0, "aria-valuemax": 100 }, h("span", { slot: "handle", class: "grip" }));
   const tell = () => {
     slider.setAttribute("aria-valuenow", Math.round(slider.value));
     slider.setAttribute("aria-valuetext", `${Math.round(slider.value)} % before`);
