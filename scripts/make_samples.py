@@ -1,12 +1,13 @@
-"""Makes the pictures shipped in `impasto.cli.samples`: one photo and two invented paintings.
+"""Makes the pictures shipped in `impasto.cli.samples`: a photo, two invented paintings, two famous ones.
 
 The photo is `coffee.png` as scikit-image ships it (CC0), saved as a JPEG. The paintings are
 painted here, stroke by stroke: a plan says for every spot which family of pigments it takes, how
 light it is and which way the brush runs; thousands of strokes, from broad to fine, follow those
 directions, each with bristle streaks, its own mix of two colours and a thickness of paint; last,
 a light from the top left is cast on the thickness. Nothing is copied from an existing painting.
+Reproductions of two paintings in the public domain are reduced, from a folder that `--paintings` names.
 
-Usage: python scripts/make_samples.py [--out DIR] [--seed N] [--only NAME]
+Usage: python scripts/make_samples.py [--out DIR] [--seed N] [--only NAME] [--paintings DIR]
 """
 
 from __future__ import annotations
@@ -723,12 +724,25 @@ PICTURES: dict[str, tuple[str, Callable[[np.random.Generator], Image.Image]]] = 
 }
 
 
+REDUCED = {"starry_night.jpg": 80, "the_scream.jpg": 88}  # quality, for at most 150 kB
+
+
+def reduce(file: Path, target: Path, quality: int) -> None:
+    """Save a painting with a long edge of 640 px."""
+    with Image.open(file) as opened:
+        picture = opened.convert("RGB")
+    factor = WIDTH / max(picture.size)
+    size = round(picture.width * factor), round(picture.height * factor)
+    picture.resize(size, Image.Resampling.LANCZOS).save(target, quality=quality, subsampling=0, optimize=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Makes the pictures and says what was made."""
     parser = argparse.ArgumentParser(description="Make the pictures shipped in impasto.cli.samples.")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     parser.add_argument("--seed", type=int, default=1889, help="seed of the paintings")
     parser.add_argument("--only", choices=sorted(PICTURES), help="make only this picture")
+    parser.add_argument("--paintings", type=Path, help=f"folder with {' and '.join(REDUCED)}, to reduce them")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, (file, make) in PICTURES.items():
@@ -740,6 +754,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         picture.save(path, quality=QUALITY, optimize=True)
         size = f"{picture.width} x {picture.height}, {path.stat().st_size / 1000:.0f} kB"
         print(f"{path}: {size}, {time.perf_counter() - began:.1f} s")
+    for file, quality in REDUCED.items() if options.paintings else ():
+        reduce(options.paintings / file, options.out / file, quality)
 
 
 if __name__ == "__main__":

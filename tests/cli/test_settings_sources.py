@@ -4,17 +4,19 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config.test_recipe import recipe
 from impasto.cli import settings_sources
 from impasto.cli.flags import Flags
-from impasto.cli.settings_sources import ResolvedSettings, read_file, to_toml
+from impasto.cli.settings_sources import ResolvedSettings, on_paper, read_file, to_toml
 from impasto.config.limits import Input
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import InputError, SettingsError
+from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 
 
@@ -183,3 +185,23 @@ def test_like_is_a_preset_with_its_limits() -> None:
 def test_unknown_environment_is_a_settings_error() -> None:
     with pytest.raises(SettingsError):
         gather({}, {"IMPASTO_NONSENSE": "1"})
+
+
+def photo(width: int, height: int) -> bytes:
+    return Picture.of(np.zeros((height, width, 3), np.uint8)).encode(".png")
+
+
+def test_paper_and_resolution_make_the_size() -> None:
+    flags = Flags.of({"print": "10x8in"})
+    chosen = settings_sources.gather(flags, {})
+    assert (chosen.output.dpi, chosen.origins["dpi"]) == (200, "--print")
+    chosen = on_paper(chosen, flags, "photo.png", photo(30, 40))
+    assert (chosen.settings.size, chosen.origins["size"]) == (2000, "--print")
+    flags = Flags.of({"print": "10x8in", "dpi": "50", "settings": toml("size = 7")})
+    chosen = on_paper(settings_sources.gather(flags, {}), flags, "photo.png", photo(40, 40))
+    assert (chosen.settings.size, chosen.output.dpi, chosen.origins["dpi"]) == (400, 50, "--dpi")
+
+
+def test_without_paper_nothing_changes() -> None:
+    chosen = gather({}, {})
+    assert on_paper(chosen, Flags(), "photo.png", b"not read") is chosen

@@ -275,3 +275,10 @@ def test_the_longest_side_is_known_before_a_run():
         assert Picture.of(np.zeros((1, longest), np.uint8)).encode(suffix)
         with pytest.raises(OutputError, match=r"try \.png"):
             Picture.of(np.zeros((1, longest + 1), np.uint8)).encode(suffix)
+
+
+@pytest.mark.parametrize("metadata", ["keep", "minimal"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".avif"])
+def test_a_resolution_of_its_own_replaces_the_photos(suffix, metadata):
+    data = painted(pixels(8, False), True).encode(suffix, bits=8, metadata=metadata, dpi=150)
+    assert Picture.open(data).dpi == (150, 150)

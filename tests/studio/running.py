@@ -58,6 +58,8 @@ class Server:
 
     def start(self) -> None:
         began = time.monotonic()
+        if hasattr(self, "client"):
+            self.close()
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps(self.options)],
             stdout=subprocess.PIPE,
@@ -91,14 +93,17 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
+    def close(self) -> None:
         self.client.close()
+        self.process.stdout.close()
+
+    def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
         self.kill()
-        self.process.stdout.close()
+        self.close()
         return self.process.returncode
 
     # --- what tests do often ---

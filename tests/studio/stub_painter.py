@@ -1,8 +1,8 @@
 """A painting process without torch: it sleeps, and its pictures are made of hashes of what was sent.
 
 A job has `settings.evaluations` evaluations of STUB_SECONDS each. It keeps checkpoints, previews and wishes
-as the real one does, and a draft is painted inside a full run. Each evaluation mixes the state with its number,
-so a run that misses one, or does one twice, ends in another picture. A seed of 13 kills it at the third one.
+as the real one does, and a draft is painted inside a full run. Each evaluation mixes the state with its
+number, so a run that misses one, or does one twice, ends in another picture. A seed of 13 kills it.
 """
 
 import contextlib

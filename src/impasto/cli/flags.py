@@ -20,6 +20,7 @@ from impasto.config import settings_file
 from impasto.config.limits import Input
 from impasto.config.model import Groups, Model, choices, format_value, is_table, short_repr, understood
 from impasto.config.output import Output
+from impasto.config.paper import DPI as PAPER_DPI
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.synonyms import value_hint
@@ -79,6 +80,7 @@ class Flags:
     rounds: str | None = None
     alpha: str | None = None
     start: str | None = None
+    print: str | None = None  # of stylize and estimate
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -342,6 +344,10 @@ BASE = [
     parameter("protect", str, "What stays the photo, white on black; or rest: what no mask covers. "
         "[default: not set]", "Regions"),
 ]  # fmt: skip
+PRINT = parameter(
+    "print", str, "Paper to fill, in place of --size: a width and a height such as 40x30cm, or a0 to a6. Its "
+    f"long edge times --dpi ({PAPER_DPI:g} by default) is the size. [mm, cm or in; default: not set]", "Size",
+)  # fmt: skip
 
 
 def argument(

@@ -6,15 +6,16 @@ No torch here. A file is a settings file in TOML, a picture made earlier, or the
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from impasto.cli.flags import Flags, flag, one_of
 from impasto.config import settings_file
 from impasto.config.limits import Input
-from impasto.config.model import PREFIX, Model
+from impasto.config.model import LARGEST_EDGE, PREFIX, Model
 from impasto.config.output import Output
+from impasto.config.paper import DPI, Paper
 from impasto.config.recipe import Recipe
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -158,6 +159,12 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
     layers.add_changes(flags.changes, flag)
     if flags.init_picture is not None and "init" not in flags.changes:
         layers.add({"init": "picture"}, lambda name: "--init-picture")
+    if flags.print is not None:
+        Paper.parse(flags.print)
+        if "size" in flags.changes:
+            raise InputError("--print sets the size: leave out --size, or --print")
+        if layers.values.get("dpi") is None:
+            layers.add({"dpi": DPI}, lambda name: "--print")
     settings, runtime, output, input = (layers.build(model) for model in MODELS)
     origins = {name: layers.origins.get(name, "default") for name in FIELDS} | {"preset": origin}
     missing = [flag(name) for name in file.missing_flags if not getattr(flags, name)]
@@ -166,6 +173,30 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
         notes.append(f"{label} was painted with {' and '.join(missing)}: give that again")
     notes += [f"limits of {name}: {limit}" for limit in preset.limits]
     return ResolvedSettings(settings, runtime, output, input, name, origins, tuple(notes))
+
+
+def on_paper(resolved: ResolvedSettings, flags: Flags, name: str, data: bytes) -> ResolvedSettings:
+    """Return the settings with the size that fills the paper of `--print`; unchanged without that.
+
+    Args:
+        resolved: The settings.
+        flags: What was typed.
+        name: Of the photo, for messages.
+        data: The photo's file.
+
+    Raises:
+        InputError: The photo cannot be read, or the size is more than pictures may have.
+    """
+    if flags.print is None:
+        return resolved
+    from impasto.image.picture import Picture
+
+    photo = Picture.open(data, name=name, limits=resolved.input)
+    edge = Paper.parse(flags.print).long_edge(photo.width, photo.height, resolved.output.dpi or DPI)
+    if edge > LARGEST_EDGE:
+        raise InputError(f"--print: comes to {edge} px, more than {LARGEST_EDGE}; lower --dpi")
+    settings = resolved.settings.changed(size=edge)
+    return replace(resolved, settings=settings, origins={**resolved.origins, "size": "--print"})
 
 
 def read_file(path: str | os.PathLike[str]) -> SettingsFile:

@@ -1,8 +1,8 @@
 """`Output`: bits, quality and metadata of a result's file, with defaults. No torch here."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from impasto.config.model import Model, option
 
@@ -33,8 +33,24 @@ class Output(Model):
         "keep: also the photo's, with place and camera; minimal: recipe, profile, resolution; strip: none.",
         "Output",
     )
+    dpi: float | None = option(
+        None,
+        "Resolution that the file states, for printing. Default: the photo's.",
+        "Output",
+        "dots per inch",
+        ge=1,
+        le=100_000,
+    )
 
     @field_validator("bits", mode="before")
     @classmethod
     def _parse_bits(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @model_validator(mode="after")
+    def _check_dpi(self) -> Self:
+        if self.dpi is not None and self.metadata == "strip":
+            raise ValueError(
+                "dpi is metadata, which strip leaves out: take metadata minimal, or leave out dpi"
+            )
+        return self

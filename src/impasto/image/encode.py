@@ -72,6 +72,8 @@ def encode(
     bits = (info.bits if deep else 8) if output.bits is None else output.bits
     if bits == 16 and not deep:
         raise InputError(f"{suffix} cannot have {bits} bits; 8 always works, 16 in .png, .tif")
+    if output.dpi is not None:
+        info = replace(info, dpi=(output.dpi, output.dpi))
     info = _select_metadata(info, output.metadata, recipe, label)
     options = _SAVERS[suffix] | ({"Q": output.jpeg_quality} if suffix in _LOSSY else {})
     if output.metadata != "strip":

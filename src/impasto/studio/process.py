@@ -98,18 +98,14 @@ class Decoders:
 
     def __init__(self, count: int, command: Sequence[str] | None = None, seconds: float = 60.0) -> None:
         self._command = command or module("decoder")
-        self._seconds, self._count = seconds, count
-        self._free: asyncio.Queue[Process | None] = asyncio.Queue()
+        self._seconds = seconds
+        self._free: asyncio.Queue[Process | None] = asyncio.LifoQueue()  # one is started when it is needed
+        for _ in range(count):
+            self._free.put_nowait(None)
         self._all: set[Process] = set()
         self.held: dict[str, str] = {}  # limits that hold
         self.deaths = 0
         self.bugs: Callable[[Message], None] = lambda message: None
-
-    async def start(self) -> None:
-        """Let the first one start; the others start when they are needed."""
-        for _ in range(self._count - 1):
-            self._free.put_nowait(None)
-        self._free.put_nowait(await self._new())
 
     async def _new(self) -> Process:
         process = await Process.start(self._command)

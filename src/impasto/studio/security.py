@@ -204,6 +204,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()):
             raise Refused(400, "Content-Length is not a number")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise Refused(400, "Content-Length and Transfer-Encoding contradict each other")
         if int(length[:20]) > self._most(headers):
             raise Refused(413, f"the body is larger than {self._most(headers) / 1e6:g} MB")
 

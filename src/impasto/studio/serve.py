@@ -73,7 +73,9 @@ def listen(host: str, port: int, *, only: bool) -> socket.socket:
 
 
 class Connection(H11Protocol):
-    """A connection whose requests have to arrive in time."""
+    """A connection whose requests have to arrive in `seconds`."""
+
+    seconds = Limits.header_seconds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -88,7 +90,7 @@ class Connection(H11Protocol):
             self._late.cancel()
             self._late = None
         elif not busy and self._late is None:
-            self._late = self.loop.call_later(Limits.header_seconds, self._too_late)
+            self._late = self.loop.call_later(self.seconds, self._too_late)
 
     def _too_late(self) -> None:
         self._late = None
@@ -197,7 +199,7 @@ def serve(options: Options, access: Access, listening: socket.socket, started: C
     publish(options.data / "running.json", json.dumps(facts).encode(), overwrite=True)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # nonsense from outside is no news
     settings: dict[str, Any] = {
-        "http": Connection,
+        "http": type("Connection", (Connection,), {"seconds": options.limits.header_seconds}),
         "ws": "none",
         "log_config": None,
         "access_log": False,

@@ -26,6 +26,7 @@ from impasto.studio.limits import Limits
 from impasto.studio.process import Decoders
 from impasto.studio.store import Job, Store
 from impasto.studio.supervisor import Supervisor
+from impasto.system.files import file_sha256
 
 DECODERS = 2
 LOOK_EDGE = 160  # px; long edge of the pictures of the looks
@@ -82,10 +83,9 @@ class Studio:
             options.runtime.model_dump(),
             options.painter,
         )
-        self.samples: list[dict[str, Any]] = []
+        self._samples: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
-        self._tidying: asyncio.Task[None] | None = None
-        self.ready = False
+        self._tasks: list[asyncio.Task[Any]] = []
 
     async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Run a function of the store in its thread."""
@@ -93,28 +93,34 @@ class Studio:
         return await loop.run_in_executor(self._thread, lambda: function(*arguments, **options))
 
     async def start(self) -> None:
-        """Take up what an earlier server left, and begin."""
-        await self.call(self.store.give_up, "the server ended several times while it was painted")
-        await self.decoders.start()
+        """Take up what an earlier server left, and begin; the processes start meanwhile."""
+        await self.call(self.store.give_up, "the server ended", blame=False)
         self.supervisor.start()
-        for role, title, credit, path in self.options.samples:
-            facts = await self.add_picture(path, path.name, keep=True)
-            sample = {"role": role, "picture": facts["picture"], "title": title, "credit": credit}
-            self.samples.append(sample)
-        self._tidying = asyncio.create_task(self._tidy())
-        self.ready = True
-        self.supervisor.wake()
+        self._tasks = [asyncio.create_task(work()) for work in (self._add_samples, self._tidy)]
 
     async def close(self) -> None:
         """End: running jobs write their checkpoints and wait for the next server."""
-        self.ready = False
         self.events.close()
-        if self._tidying is not None:
-            self._tidying.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
         await self.decoders.close()
         await self.call(self.store.close)
         self._thread.shutdown()
+
+    async def _add_samples(self) -> None:
+        """Read the pictures that come with impasto, which no earlier server may have read."""
+        for role, title, credit, path in self.options.samples:
+            id = await asyncio.to_thread(file_sha256, path)
+            if await self.call(self.store.picture, id) is None:
+                await self.add_picture(path, path.name, keep=True)
+            self._samples.append({"role": role, "picture": id, "title": title, "credit": credit})
+
+    async def samples(self) -> list[dict[str, Any]]:
+        """Return the pictures that come with impasto, once they are read."""
+        await asyncio.shield(self._tasks[0])
+        return self._samples
 
     async def _tidy(self) -> None:
         """Delete what is not needed any more, now and then."""
@@ -127,7 +133,7 @@ class Studio:
                 for job in await self.call(self.store.jobs, states=ended, kind=kind, limit=10_000):
                     if (job.finished or 0) < now - DRAFTS_KEPT and not job.star:
                         await self.delete(job)
-            kept = {sample["picture"] for sample in self.samples}
+            kept = {sample["picture"] for sample in self._samples}
             for id in await self.call(self.store.unused_pictures, now - PICTURES_KEPT):
                 if id not in kept:
                     await self.call(self.store.delete_picture, id)
@@ -364,7 +370,10 @@ class Studio:
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""
         await self._know_names(job)
-        return self.as_json(job) | {"position": await self.call(self.store.position, job)}
+        shown = self.as_json(job)
+        if job.state == "queued":
+            shown["position"] = await self.call(self.store.position, job)
+        return shown
 
     async def _know_names(self, job: Job) -> None:
         for id in _pictures(job.request):

@@ -294,7 +294,9 @@ class Store:
         )
         return _job(rows[0]) if rows else None
 
-    def give_up(self, why: str, *, id: str | None = None, expired: bool = False) -> list[Job]:
+    def give_up(
+        self, why: str, *, id: str | None = None, expired: bool = False, blame: bool = True
+    ) -> list[Job]:
         """Take running jobs from a worker that died, and return them as they are now.
 
         They wait again, or have failed after `ATTEMPTS`; what was wished meanwhile holds.
@@ -303,18 +305,20 @@ class Store:
             why: The reason, for a job that fails.
             id: Of one job; None: all.
             expired: Only those whose lease is over.
+            blame: Whether it counts as an attempt; not where the server itself ended.
         """
         error = json.dumps({"title": "The painting process ended", "detail": why})
+        failed = f"(coalesce(wish, 'stop') = 'stop' and attempts >= {ATTEMPTS} and :blame)"
         rows = self._write(
-            "update jobs set lease = null, token = token + 1, "
-            "error = case when wish is null and attempts >= :most then :error else null end, "
-            "finished = case when wish = 'cancel' or (wish is null and attempts >= :most) then :now end, "
+            "update jobs set lease = null, token = token + 1, attempts = attempts - (not :blame), "
+            f"error = case when {failed} then :error end, "
+            f"finished = case when wish = 'cancel' or {failed} then :now end, "
             "state = case when wish = 'cancel' then 'cancelled' when wish = 'pause' then 'paused' "
-            "when attempts >= :most then 'failed' else 'queued' end, "
-            "wish = case when wish = 'stop' and attempts < :most then wish end "
+            f"when {failed} then 'failed' else 'queued' end, "
+            f"wish = case when wish = 'stop' and not {failed} then wish end "
             "where state = 'running' and (:id is null or id = :id) and (not :expired or lease < :now) "
             "returning *",
-            {"most": ATTEMPTS, "error": error, "now": self._clock(), "id": id, "expired": expired},
+            {"error": error, "now": self._clock(), "id": id, "expired": expired, "blame": blame},
         )
         return [_job(row) for row in rows]
 

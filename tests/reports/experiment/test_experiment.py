@@ -254,7 +254,7 @@ TRADES = {
 
 
 def check_trade(points, dpi: int) -> None:
-    """Draw a trade-off at so many pixels an inch; no two texts may meet, and labels stay inside the axes."""
+    """Draw a trade-off at so many pixels an inch; labels stay inside the axes, off texts and the line."""
     with matplotlib.style.context(["default", figures.STYLE]):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained", dpi=dpi)
         FigureCanvasAgg(figure)
@@ -264,6 +264,9 @@ def check_trade(points, dpi: int) -> None:
     assert len(inside) == len(points)
     assert_apart(inside)
     assert_apart(around)
+    line = figure.axes[0].lines[0]
+    path = line.get_transform().transform_path(line.get_path())
+    assert not any(path.intersects_bbox(box, filled=False) for box in inside)
     for box in inside:
         assert axes.x0 <= box.x0 < box.x1 <= axes.x1
         assert axes.y0 <= box.y0 < box.y1 <= axes.y1

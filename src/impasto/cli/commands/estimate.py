@@ -5,13 +5,13 @@ from dataclasses import replace
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.checks import paintings
 from impasto.cli.console import dumps, out
-from impasto.cli.flags import BASE, OUTPUT, PICTURES, Flags, generated, takes
-from impasto.cli.settings_sources import gather
+from impasto.cli.flags import BASE, OUTPUT, PICTURES, PRINT, Flags, generated, takes
+from impasto.cli.settings_sources import gather, on_paper
 from impasto.errors import ExitCode
 from impasto.messages import duration
 
 
-@takes([*PICTURES, *OUTPUT, *BASE, *generated()])
+@takes([*PICTURES, *OUTPUT, *BASE, PRINT, *generated()])
 def estimate(content: str, *styles: str, flags: Flags) -> int:
     """Estimate time and memory of a run; nothing is painted.
 
@@ -21,11 +21,11 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
     flags = replace(flags, init_picture=None)
     styles = paintings(content, styles, flags)
     resolved = gather(flags)
-    settings = resolved.settings
-    if settings.init == "picture":
-        settings = settings.changed(init="content")  # costs the same and needs no picture
     arguments = picture_arguments(content, styles, flags)
     arguments.read(resolved.input)
+    settings = on_paper(resolved, flags, *arguments.files[content]).settings
+    if settings.init == "picture":
+        settings = settings.changed(init="content")  # costs the same and needs no picture
     from impasto.inputs.open import open_inputs
     from impasto.system.hardware import memory
     from impasto.transfer.estimate import estimate

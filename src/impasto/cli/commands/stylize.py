@@ -7,10 +7,21 @@ from pathlib import Path
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
 from impasto.cli.checks import check_options, check_start, paintings, roles
-from impasto.cli.flags import BASE, OUTPUT, PICTURES, SAVING, Flags, generated, output_flag, parameter, takes
+from impasto.cli.flags import (
+    BASE,
+    OUTPUT,
+    PICTURES,
+    PRINT,
+    SAVING,
+    Flags,
+    generated,
+    output_flag,
+    parameter,
+    takes,
+)
 from impasto.cli.output import begin_lines, free_name, plan_output
 from impasto.cli.samples import sample
-from impasto.cli.settings_sources import gather, to_toml
+from impasto.cli.settings_sources import gather, on_paper, to_toml
 from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
@@ -23,7 +34,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@takes([*PICTURES, *OUTPUT, *BASE, *generated()])
+@takes([*PICTURES, *OUTPUT, *BASE, PRINT, *generated()])
 def stylize(content: str, *styles: str, flags: Flags) -> int:
     """Paint a photo in the style of paintings; the word may be left out."""
     hint = did_you_mean(content, COMMANDS)
@@ -43,6 +54,7 @@ def _paint(content: str, styles: tuple[str, ...], flags: Flags) -> int:
     limits = resolved.input
     plan = plan_output(arguments.stem, arguments.names, resolved.output, flags, limits=limits)
     arguments.read(limits)
+    resolved = on_paper(resolved, flags, *arguments.files[content])
     if plan.save_settings is not None:
         publish(plan.save_settings, to_toml(resolved).encode(), overwrite=plan.force)
     messages = filter(None, [roles(content, styles), *resolved.notes])

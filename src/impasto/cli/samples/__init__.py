@@ -1,9 +1,10 @@
-"""Sample pictures: one photo and two paintings to take a style from.
+"""Sample pictures: one photo and four paintings to take a style from.
 
 - `photo` is a cup of coffee, photographed by Rachel Michetti (courtesy of Pikolo Espresso Bar) and
   given away by her under CC0; it comes from scikit-image, which ships it as `coffee.png`.
 - `swirl` and `ember` are invented paintings, made by this project's `scripts/make_samples.py`
   stroke by stroke and copied from nobody; they are given away under CC0 too.
+- `starry_night` (Vincent van Gogh, 1889) and `the_scream` (Edvard Munch, 1893) are in the public domain.
 
 The README.md beside this file says more.
 """
@@ -11,7 +12,7 @@ The README.md beside this file says more.
 from pathlib import Path
 from typing import Literal, get_args
 
-Name = Literal["photo", "swirl", "ember"]
+Name = Literal["photo", "swirl", "ember", "starry_night", "the_scream"]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 
@@ -23,4 +24,5 @@ def sample(name: Name) -> Path:
     """
     if name not in NAMES:
         raise ValueError(f"no sample is called {name!r}; there are {', '.join(NAMES)}")
-    return Path(__file__).parent / ("photo.jpg" if name == "photo" else f"painting-{name}.jpg")
+    file = f"painting-{name}" if name in ("swirl", "ember") else name
+    return Path(__file__).parent / f"{file}.jpg"

@@ -3,6 +3,7 @@
 Colors are those of Okabe and Ito, which differ also for the color-blind; lines differ by their dashes too.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -123,15 +124,18 @@ def draw_trade(figure: Any, points: Sequence[tuple[float, float, float]], marked
 
 
 def _label(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
-    """Write each point's text near it, inside the axes, where it covers neither a point nor another text.
+    """Write each point's text near it, inside the axes, where it covers no point, line or other text.
 
-    A text that has no room beside its point gets a line to it.
+    The line goes from point to point. A text that has no room beside its point gets a line to it.
     """
     axes.figure.draw_without_rendering()  # now it is known where the axes are
     unit = axes.figure.dpi / 72  # pixels in a point
     frame = axes.get_window_extent()
     dots = axes.transData.transform([point for _, *point in points]) / unit
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
+    for start, end in itertools.pairwise(dots):  # the line, as small boxes
+        along = np.linspace(start, end, 1 + int(np.linalg.norm(end - start) / 3))
+        taken += [(x - 1, y - 1, x + 1, y + 1) for x, y in along]
     left, low, right, high = (edge / unit for edge in frame.extents)
     for (text, *point), (x, y) in zip(points, dots, strict=True):
         label = axes.annotate(text, point, xytext=(0, 0), textcoords="offset points", fontsize=9,

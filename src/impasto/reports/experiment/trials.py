@@ -23,7 +23,7 @@ ALPHA, BETA = 0.025, 5.0  # of preset paper
 SHARES = (0.03, 0.18, 1.0, 5.0, 50.0)  # of the grid; see `Trial.share`
 COLUMN_SHARES = (0.03, 0.18, 1.0)  # of the grid with sets of layers as rows
 ROW_SETS = (1, 2, 5)  # its rows: so many layers; three, four and five look alike
-SOLVER_ROUNDS = 8  # of the runs that compare solvers, at most
+SOLVER_ROUNDS = 8  # of the runs that compare solvers, at most; also at most a third of the main runs'
 MOST_ALPHAS, LARGEST = 25, 1e30
 
 Base = Literal["gatys2016", "paper"]
@@ -59,10 +59,10 @@ class Scope:
     @property
     def solver_rounds(self) -> int:
         """Rounds of the runs that compare solvers."""
-        return min(self.rounds, SOLVER_ROUNDS)
+        return max(1, min(self.rounds // 3, SOLVER_ROUNDS))
 
 
-QUICK = Scope(size=192, cell=128, rounds=12, cell_rounds=3)
+QUICK = Scope(size=176, cell=128, rounds=11, cell_rounds=2)
 
 
 @dataclass(frozen=True)

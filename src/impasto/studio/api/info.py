@@ -99,7 +99,7 @@ async def presets() -> list[dict[str, Any]]:
 @router.get("/samples", responses=answers())
 async def samples(request: Request) -> list[dict[str, Any]]:
     """Return the pictures that come with impasto; their ids can be used at once."""
-    return studio_of(request).samples
+    return await studio_of(request).samples()
 
 
 @router.post("/estimate", responses=answers(503))

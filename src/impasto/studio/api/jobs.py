@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from impasto.studio.api import models
@@ -50,10 +51,14 @@ NEW: dict[str, Any] = {
 }
 
 
-@router.post("/jobs", status_code=202, openapi_extra=NEW, responses=answers(408, 409, 415, 429, 503, 507))
-async def create_job(
-    request: Request, response: Response, client: Client = None, key: Key = None
-) -> models.Job:
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=models.Job,
+    openapi_extra=NEW,
+    responses=answers(408, 409, 415, 429, 503, 507),
+)
+async def create_job(request: Request, client: Client = None, key: Key = None) -> Response:
     """Put a picture to be painted into the queue.
 
     The job is on the disk before this answers. With JSON, pictures are named by the ids of their uploads;
@@ -70,8 +75,7 @@ async def create_job(
     job = await studio.add(
         new.model_dump(), new.kind, client=client, key=(key, digest) if key else None, group=new.group
     )
-    response.headers["location"] = f"/api/v1/jobs/{job.id}"
-    return await shown(studio, job)
+    return JSONResponse(await studio.shown(job), 202, {"location": f"/api/v1/jobs/{job.id}"})
 
 
 async def _of_json(request: Request) -> models.NewJob:
@@ -87,7 +91,8 @@ def _validated(values: Any) -> models.NewJob:
     try:
         return models.NewJob.model_validate(values)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
+        raise RequestValidationError(found) from error
 
 
 async def _with_files(request: Request, studio: Studio) -> models.NewJob:
@@ -125,7 +130,7 @@ async def _with_files(request: Request, studio: Studio) -> models.NewJob:
     return _validated(values)
 
 
-@router.get("/jobs", responses=answers())
+@router.get("/jobs", response_model=models.Jobs, responses=answers())
 async def list_jobs(
     request: Request,
     state: Annotated[
@@ -137,23 +142,23 @@ async def list_jobs(
     group: Annotated[models.Group | None, Query(description="Only those of a group.")] = None,
     limit: Annotated[int, Query(ge=1, le=500, description="How many, at most.")] = 100,
     before: Annotated[int | None, Query(ge=0, le=2**62, description="Only numbers below this one.")] = None,
-) -> models.Jobs:
+) -> Response:
     """List jobs, the newest first; for more, `before` takes the `number` of the last one."""
     studio = studio_of(request)
     jobs = await studio.call(
         studio.store.jobs, states=state or (), kind=kind, batch=group, limit=limit, before=before
     )
-    return models.Jobs(jobs=[await shown(studio, job) for job in jobs])
+    return JSONResponse({"jobs": [await studio.shown(job) for job in jobs]})
 
 
-@router.get("/jobs/{id}", responses=answers(404))
-async def get_job(request: Request, id: Id) -> models.Job:
+@router.get("/jobs/{id}", response_model=models.Job, responses=answers(404))
+async def get_job(request: Request, id: Id) -> Response:
     """Return a job and where it stands."""
-    return await shown(studio_of(request), await known(request, id))
+    return JSONResponse(await studio_of(request).shown(await known(request, id)))
 
 
-@router.patch("/jobs/{id}", responses=answers(404))
-async def change_job(request: Request, id: Id, change: models.Change) -> models.Job:
+@router.patch("/jobs/{id}", response_model=models.Job, responses=answers(404))
+async def change_job(request: Request, id: Id, change: models.Change) -> Response:
     """Set the name or the star of a job."""
     studio, values = studio_of(request), change.model_dump(exclude_unset=True)
     if values.get("star", 0) is None:
@@ -162,7 +167,7 @@ async def change_job(request: Request, id: Id, change: models.Change) -> models.
     if values:
         job = await studio.call(studio.store.change, id, **values) or job
         studio.show(job)
-    return await shown(studio, job)
+    return JSONResponse(await studio.shown(job))
 
 
 @router.delete("/jobs/{id}", status_code=204, responses=answers(404, 409))
@@ -171,12 +176,12 @@ async def delete_job(request: Request, id: Id) -> None:
     await studio_of(request).delete(await known(request, id))
 
 
-@router.post("/jobs/{id}/{wish}", responses=answers(404, 409))
+@router.post("/jobs/{id}/{wish}", response_model=models.Job, responses=answers(404, 409))
 async def wish(
     request: Request,
     id: Id,
     wish: Annotated[Literal["pause", "resume", "stop", "cancel"], Path(description="What the job is to do.")],
-) -> models.Job:
+) -> Response:
     """Pause, resume, stop (and keep the best picture so far) or cancel (and keep nothing).
 
     A running job does it at its next evaluation; until then it has it as `wish`. A paused job keeps a
@@ -185,24 +190,37 @@ async def wish(
     job = await studio_of(request).wish(id, wish)
     if job is None:
         raise ProblemError(404, "there is no job of this id")
-    return await shown(studio_of(request), job)
+    return JSONResponse(await studio_of(request).shown(job))
 
 
-@router.post("/grids", status_code=202, tags=["several"], responses=answers(429, 507))
-async def create_grid(request: Request, grid: models.NewGrid) -> models.GroupOfJobs:
+@router.post(
+    "/grids",
+    status_code=202,
+    response_model=models.GroupOfJobs,
+    tags=["several"],
+    responses=answers(429, 507),
+)
+async def create_grid(request: Request, grid: models.NewGrid) -> Response:
     """Paint a job with one or two settings varied: rows by columns, at most 512 px each."""
     studio = studio_of(request)
     vary = [axis.model_dump() for axis in grid.vary]
     group, rows = await studio.add_grid(grid.job.model_dump(), vary)
-    return models.GroupOfJobs(group=group, jobs=[[await shown(studio, job) for job in row] for row in rows])
+    shown = [[await studio.shown(job) for job in row] for row in rows]
+    return JSONResponse({"group": group, "jobs": shown}, 202)
 
 
-@router.post("/looks", status_code=202, tags=["several"], responses=answers(429, 507))
-async def create_looks(request: Request, inputs: models.Inputs, client: Client = None) -> models.GroupOfJobs:
+@router.post(
+    "/looks",
+    status_code=202,
+    response_model=models.GroupOfJobs,
+    tags=["several"],
+    responses=answers(429, 507),
+)
+async def create_looks(request: Request, inputs: models.Inputs, client: Client = None) -> Response:
     """Paint a small picture with each look, in the background: after drafts, before full runs."""
     studio = studio_of(request)
     group, jobs = await studio.add_looks(inputs.model_dump(), client)
-    return models.GroupOfJobs(group=group, jobs=[[await shown(studio, job) for job in jobs]])
+    return JSONResponse({"group": group, "jobs": [[await studio.shown(job) for job in jobs]]}, 202)
 
 
 async def known(request: Request, id: str) -> Job:
@@ -216,8 +234,3 @@ async def known(request: Request, id: str) -> Job:
     if job is None:
         raise ProblemError(404, "there is no job of this id")
     return job
-
-
-async def shown(studio: Studio, job: Job) -> models.Job:
-    """Return a job as the answer has it."""
-    return models.Job(**await studio.shown(job))

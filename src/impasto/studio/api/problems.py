@@ -91,10 +91,10 @@ def of_error(error: ImpastoError) -> Response:
 def of_validation(errors: list[Any]) -> Response:
     """Return the answer for a body or a parameter that does not fit its model."""
     first = errors[0]
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    where = [str(part) for part in first["loc"][1:]]  # without body, query, path or header
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
-        text = f"{short_repr(where[-1])} is unknown"
+        text = f"{short_repr(where[-1] if where else '')} is unknown"
         name = ""
     elif first["type"] == "missing":
         text = "is missing"
