@@ -166,8 +166,7 @@ def test_deleting_says_how_much_space_it_frees(visitor) -> None:
 def test_several_are_deleted_and_one_that_runs_ends_first(visitor) -> None:
     visitor.begin()
     first = visitor.painted()
-    visitor(".segments").get_by_text("best").click()
-    visitor.page.wait_for_timeout(400)
+    visitor.quality("best")
     visitor("#controls .go").click()
     visitor.until("document.querySelector('.stage-status').textContent === 'Painting'")
     running = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]

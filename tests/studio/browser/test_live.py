@@ -41,16 +41,17 @@ def test_moving_a_slider_begins_one_draft_when_it_rests(visitor) -> None:
 
 def test_drafts_are_small_and_the_full_run_has_the_settings_as_they_are(visitor) -> None:
     visitor.begin()
-    visitor.changed(lambda: visitor.set("size", 600))
+    visitor.set("size", 600)
+    visitor.changed(lambda: visitor.set("stroke", 2))
     draft = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]
-    assert draft["settings"] == {"size": 512, "min_size": 128, "quality": "draft"}
+    assert draft["settings"] == {"size": 512, "min_size": 128, "quality": "draft", "stroke": 2.0}
     visitor.painted()
-    assert visitor.settings() == {"size": 600}
+    assert visitor.settings() == {"size": 600, "stroke": 2.0}
 
 
 def test_a_slider_does_not_disturb_a_full_run(visitor) -> None:
     visitor.begin()
-    visitor.changed(lambda: visitor.button("best").click())
+    visitor.quality("best")
     with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")) as answer:
         visitor("#controls .go").click()
     id = answer.value.json()["id"]
@@ -79,8 +80,7 @@ def test_a_draft_can_be_stopped_and_stays(visitor) -> None:
 
 def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
     visitor.begin()
-    visitor.button("best").click()
-    visitor.page.wait_for_timeout(400)
+    visitor.quality("best")
     visitor("#controls .go").click()
     text = visitor(".progress-text")
     visitor.until("/Scale 2 of 2/.test(document.querySelector('.progress-text').textContent)")
@@ -95,8 +95,7 @@ def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
 def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     visitor.begin()
     visitor.changed(lambda: visitor.set("strength", 1.5))
-    visitor("[data-name=quality]").get_by_text("best").click()
-    visitor.page.wait_for_timeout(500)
+    visitor.quality("best")
     visitor("#controls .go").click()
     visitor.button("Pause").click()
     visitor.button("Continue").wait_for()

@@ -75,8 +75,9 @@ def test_the_slider_divides_photo_and_result(visitor) -> None:
     visitor.page.wait_for_timeout(400)
     both, half = shown(visitor), result.shape[1] // 2
     left, right = np.s_[50:-50, 50 : half - 40], np.s_[50:-50, half + 40 : -50]
-    assert np.abs(both[left] - photo[left]).mean() < 1 < np.abs(both[left] - result[left]).mean()
-    assert np.abs(both[right] - result[right]).mean() < 1 < np.abs(both[right] - photo[right]).mean()
+    apart = np.abs(photo[left] - result[left]).mean()  # the photo is scaled anew: a pixel of the frame may differ
+    assert np.abs(both[left] - photo[left]).mean() < 0.2 * apart
+    assert np.abs(both[right] - result[right]).mean() < 0.2 * apart
 
 
 def test_holding_space_shows_the_photo(visitor) -> None:

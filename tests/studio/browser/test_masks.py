@@ -133,7 +133,7 @@ def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> 
     chips = visitor(".region-chips [role=radio]")
     colors = visitor(".region-chips .swatch").evaluate_all("all => all.map(s => getComputedStyle(s).backgroundColor)")
     assert len(set(colors)) == chips.count() == 3
-    brush(visitor, 24)
+    brush(visitor, 26)
     one, two, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45), (60, 45)))
     np.testing.assert_array_equal(sent(visitor, two), 255 - sent(visitor, one))  # the rest, without a stroke
     chips.nth(1).click()
@@ -149,7 +149,7 @@ def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> 
 def test_feather_softens_the_edge(visitor) -> None:
     begin(visitor)
     editor(visitor, "protect")
-    brush(visitor, 24)
+    brush(visitor, 26)
     _, hard = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
     _, soft = masks_after(visitor, lambda: visitor("[aria-label=Feather]").fill("60"))
     hard, soft = sent(visitor, hard), sent(visitor, soft)
@@ -195,7 +195,7 @@ def test_a_mask_of_another_size_is_scaled_and_one_of_another_shape_asks(visitor)
 def test_masks_come_back_with_a_picture_and_can_be_painted_on(visitor) -> None:
     begin(visitor)
     editor(visitor)
-    brush(visitor, 24)
+    brush(visitor, 26)
     mask, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45)))
     visitor.page.keyboard.press("Escape")
     visitor.painted()

@@ -46,8 +46,7 @@ def test_the_page_says_when_the_server_is_gone_and_continues_when_it_is_back(own
 def test_a_run_in_the_queue_is_there_after_the_server_was_killed(own) -> None:
     server, visitor = own
     visitor.begin()
-    visitor.button("best").click()
-    visitor.page.wait_for_timeout(400)
+    visitor.quality("best")
     visitor("#controls .go").click()
     visitor.until("document.querySelector('.stage-status').textContent === 'Painting'")
     server.kill()

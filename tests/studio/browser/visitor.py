@@ -116,6 +116,10 @@ class Visitor:
         box.fill(str(value))
         box.press("Enter")
 
+    def quality(self, name: str) -> None:
+        """Choose a quality; the draft has one of its own and stays."""
+        self("[data-name=quality]").get_by_role("radio", name=name).click()
+
     # --- what the page shows ---
 
     def settings(self) -> dict[str, Any]:

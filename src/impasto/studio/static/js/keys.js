@@ -33,6 +33,7 @@ export function listenKeys(stage, act) {
 function key(event, stage, act) {
   const { viewer } = stage;
   const free = !event.target.matches("button, a, input, summary, [role=slider], [role=radio]");
+  if (event.shiftKey && event.code === "Digit1") return viewer.zoomTo(100) ?? true;
   const mode = { 1: "result", 2: "slider", 3: "side", 4: "photo" }[event.key];
   if (mode) return stage.setMode(mode) ?? true;
   const move = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
@@ -46,7 +47,6 @@ function key(event, stage, act) {
     case "+": case "=": return viewer.zoomBy(1.5) ?? true;
     case "-": return viewer.zoomBy(1 / 1.5) ?? true;
     case "0": return viewer.fit() ?? true;
-    case "!": return viewer.zoomTo(100) ?? true;
     case "l": return stage.toggleLoupe() ?? true;
     case "m": return act.masks() ?? true;
     case "d": return act.download() ?? true;

@@ -34,7 +34,7 @@ function draftBody() {
 async function draft() {
   const body = draftBody();
   const text = JSON.stringify(body);
-  if (text === last && !live.error) return;
+  if (text === last && !live.error) return void (jobs.get(state.draft)?.result && estimate());
   if (asking) return void draftSoon();
   asking = true;
   last = text;
