@@ -29,6 +29,7 @@ ABOUT = {
     "CACHE_DIR": "folder of what can be made again, as the decoded weights, and of checkpoints",
     "DATA_DIR": "folder of what was imported or fetched: other weights",
     "CONFIG_DIR": "folder of your presets",
+    "TOKEN": "the token that programs show to `impasto serve` and `impasto studio`",
     "OFFLINE": "1: never use the network, not even for impasto weights fetch",
 }
 

@@ -46,10 +46,12 @@ def test_a_job_from_upload_to_result(server, pair) -> None:
     assert job["state"] in ("queued", "running")
     done = server.ended(job["id"])
     assert done["state"] == "done"
+    assert done["result"]["bytes"] > 32 * 24 * 3  # on the disk
     assert done["progress"]["evaluation"] == 30
     assert [point[0] for point in done["losses"]] == list(range(1, 31))
     assert done["result"] == {
         "width": 32, "height": 24, "seconds": 0.1, "losses": {"total": 1.0}, "note": None,
+        "bytes": done["result"]["bytes"],
     }  # fmt: skip
     assert np.array_equal(server.result(job["id"]), expected(pair, evaluations=30))
     assert server.get(f"/api/v1/jobs/{job['id']}/preview").headers["content-type"] == "image/jpeg"

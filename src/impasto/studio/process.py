@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,8 +71,9 @@ class Process:
 
     def kill(self) -> None:
         """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self._child.kill()
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # not by `self._child`, which would reap it as well
+                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     async def reason(self) -> str:
         """Kill it if it lives, and return how it ended, in words."""
@@ -86,6 +89,16 @@ class Process:
 def module(name: str) -> list[str]:
     """Return the command that runs a module of this package."""
     return [sys.executable, "-m", f"impasto.studio.workers.{name}"]
+
+
+def limits_that_hold() -> dict[str, str]:
+    """Return what limits a process that reads uploads has here, by topic."""
+    try:  # it says so when it begins, and ends with its input
+        done = subprocess.run(module("decoder"), input=b"", capture_output=True, timeout=60, check=True)
+        held: dict[str, str] = json.loads(done.stdout.splitlines()[0])["held"]
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError):
+        return {"process": "it does not start"}
+    return held
 
 
 def error_of(answer: Message) -> ImpastoError:

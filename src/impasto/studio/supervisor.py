@@ -285,7 +285,9 @@ class Supervisor:
         self.wake()
 
     def _finish(self, job: Job, state: str, live: Live, result: Any, error: Any, version: int) -> Job | None:
-        result = None if result is None else {**result, "token": job.token}
+        if result is not None:
+            size = self._files.result(job.id, job.token).stat().st_size
+            result = {**result, "bytes": size, "token": job.token}
         return self._store.finish(
             job.id, job.token, state, result=result, error=error, version=version,
             progress=live.progress, losses=live.losses,

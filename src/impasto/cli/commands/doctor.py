@@ -3,6 +3,7 @@
 torch is imported only where the machine is examined. Nothing is written but new times of convolutions.
 """
 
+import sqlite3
 from dataclasses import asdict
 from importlib import metadata
 from itertools import pairwise
@@ -21,7 +22,7 @@ from impasto.errors import ExitCode, WeightsError
 from impasto.network.layers import CHANNELS, LAYERS, block_of, dense, parts, stride
 from impasto.system.files import file_sha256
 
-PACKAGES = ("torch", "numpy", "scipy", "pyvips", "safetensors", "pydantic", "cyclopts", "rich")
+PACKAGES = "torch numpy scipy pyvips safetensors pydantic cyclopts rich fastapi uvicorn".split()
 
 EXIT_CODES = {
     ExitCode.DONE: "done",
@@ -39,7 +40,8 @@ EXIT_CODES = {
 def examine(*, measure: bool = False) -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows; `measure` times the convolutions anew."""
     from impasto.image import formats
-    from impasto.system import files, hardware
+    from impasto.studio import process
+    from impasto.system import app_dirs, files, hardware
     from impasto.transfer.callbacks import checkpoint_folder
 
     devices, limits = hardware.devices(), Input.from_environment()
@@ -71,6 +73,11 @@ def examine(*, measure: bool = False) -> dict[str, Any]:
             "frames read": 1,
             "known by": "content, not name; no other reader of libvips or Pillow is ever reached",
             "changed by": f"{changed}, or [input] in a settings file",
+        },
+        "studio": {
+            "folder": str(app_dirs.data_folder() / "studio"),
+            "sqlite": sqlite3.sqlite_version,
+            **{f"reading uploads: {topic}": held for topic, held in process.limits_that_hold().items()},
         },
         "exit codes": {str(int(code)): meaning for code, meaning in EXIT_CODES.items()},
     }

@@ -23,6 +23,8 @@ TOKEN = "IMPASTO_TOKEN"  # the variable with the bearer token
 SHORTEST, LONGEST = 16, 1000  # characters of a token
 SAMPLES = (
     ("photo", "photo", "A cup of coffee", "Rachel Michetti, CC0"),
+    ("painting", "starry_night", "The Starry Night", "Vincent van Gogh, 1889, public domain"),
+    ("painting", "the_scream", "The Scream", "Edvard Munch, 1893, public domain"),
     ("painting", "swirl", "Swirl", "made for impasto, CC0"),
     ("painting", "ember", "Ember", "made for impasto, CC0"),
 )

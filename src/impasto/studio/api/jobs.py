@@ -71,7 +71,7 @@ async def create_job(request: Request, client: Client = None, key: Key = None) -
         new = await _of_json(request)
     else:
         raise ProblemError(415, "send the job as application/json or multipart/form-data")
-    digest = hashlib.sha256(new.model_dump_json().encode(errors="replace")).hexdigest()
+    digest = hashlib.sha256(json.dumps(new.model_dump()).encode()).hexdigest()
     job = await studio.add(
         new.model_dump(), new.kind, client=client, key=(key, digest) if key else None, group=new.group
     )

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
 
 from impasto.config.output import Output
 from impasto.studio.api import models
@@ -36,16 +37,17 @@ async def get_preview(
     id: Id,
     edge: Annotated[int | None, Query(ge=1, le=8192, description="Long edge in pixels, at most.")] = None,
     v: Annotated[int | None, Query(ge=0, le=2**31, description="The version, for caches.")] = None,
-) -> FileResponse:
+) -> Response:
     """Return the best picture so far, as it would be saved; of a running job with at most 1024 px."""
     studio, job = studio_of(request), await known(request, id)
     headers = CACHED if v else {"cache-control": "no-store"}
     if edge is not None and job.result is not None:
         return FileResponse(await studio.view(f"{id}-result", _result(studio, job), edge), headers=headers)
-    path = studio.files.preview(id)
-    if not path.exists():
-        raise ProblemError(404, "this job has no picture yet")
-    return FileResponse(path, headers=headers)
+    try:  # at once, for it may be replaced meanwhile
+        data = await run_in_threadpool(studio.files.preview(id).read_bytes)
+    except FileNotFoundError as error:
+        raise ProblemError(404, "this job has no picture yet") from error
+    return Response(data, headers=headers, media_type="image/jpeg")
 
 
 @router.get(
