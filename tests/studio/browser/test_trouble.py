@@ -31,11 +31,11 @@ def test_the_page_says_when_the_server_is_gone_and_continues_when_it_is_back(own
     notice = visitor("#connection .notice")
     notice.wait_for()
     assert "does not answer" in notice.inner_text()
+    assert notice.get_by_role("button", name="Try now").is_visible()
     visitor.set("strength", 2)
     visitor(".stage-message .notice.wrong").wait_for()
     server.start()
     server.ready()
-    notice.get_by_role("button", name="Try now").click()
     visitor("#connection").wait_for(state="hidden")
     visitor.drafted()
     visitor(".stage-message .notice.wrong").wait_for(state="detached")
@@ -75,7 +75,6 @@ def test_two_tabs_show_the_same_history_and_have_drafts_of_their_own(visit) -> N
     assert two(".stage-status").inner_text() == "Draft"
     one.changed(lambda: one.set("strength", 2))
     assert two("#f-strength").input_value() == ""
-    two("[data-key]").first.wait_for()
     two(f".card[data-job='{id}'] .card-open").click()
     two("[data-key=erase]").click()
     two("dialog").get_by_role("button", name="Delete").click()

@@ -9,6 +9,7 @@ export function curve() {
   let newest = null;
   let starting = null;
   async function start() {
+    document.head.querySelector("[href='vendor/uplot.css']") ?? document.head.append(h("link", { rel: "stylesheet", href: "vendor/uplot.css" }));
     await loadScript("vendor/uplot.js");
     const css = getComputedStyle(document.documentElement);
     const color = (name) => css.getPropertyValue(name).trim();

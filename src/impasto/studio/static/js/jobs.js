@@ -12,7 +12,8 @@ export const finished = (job) => Boolean(job.result);
 /** Notes what the server says of a job; what it leaves out, such as losses, stays. */
 export function note(job) {
   const before = jobs.get(job.id);
-  const merged = { ...before, ...job };
+  const late = before && !active(before) && job.state && active(job); // an answer that an event overtook
+  const merged = late ? { ...job, ...before } : { ...before, ...job };
   if (before && job.losses === undefined) addLoss(merged);
   if (before?.version > (job.version ?? 0)) merged.version = before.version;
   jobs.set(job.id, merged);

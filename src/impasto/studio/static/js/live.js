@@ -103,7 +103,7 @@ export function follow() {
   });
   on("connection", () => {
     const job = state.draft && jobs.get(state.draft);
-    if (!job && ready()) draftAgain();
+    if ((!job || live.error) && ready()) draftAgain();
   });
 }
 

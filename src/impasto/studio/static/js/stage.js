@@ -158,7 +158,7 @@ export class Stage {
   }
 
   #drawMessage(job) {
-    const error = job?.error ?? (live.error && !live.error.shown ? { detail: live.error.message } : null);
+    const error = job?.error ?? (live.error ? { detail: live.error.message } : null);
     const kind = error ? `${job?.id} ${error.detail}` : "";
     if (kind === this.messageKind) return;
     this.messageKind = kind;
@@ -171,7 +171,7 @@ export class Stage {
     const again = () => (job?.kind === "full" ? reuse(job).then(paint).catch((e) => refuse(this.message, e)) : draftAgain());
     const actions = [["Try again", again]];
     if (smaller) actions.unshift([`Use ${smaller} px instead`, () => { set("size", Number(smaller)); if (job?.kind === "full") paint().catch((e) => refuse(this.message, e)); }]);
-    fill(this.message, notice([error.title && error.title !== error.detail ? `${error.title}: ` : "", error.detail].join(""), actions, { wrong: true }));
+    fill(this.message, notice(error.detail, actions, { wrong: true }));
   }
 
   #drawActions(job) {
