@@ -1,7 +1,7 @@
 """A painting process without torch whose pictures look like something: photo and paintings, mixed.
 
-It is the stub of the server's tests with other pictures. They have the size of the job, in two scales; strength and
-masks can be seen in them. A seed of 11 fails for want of memory.
+It is the stub of the server's tests with other pictures. They have the size of the job, in two scales; strength
+and masks can be seen in them. A seed of 11 fails: there is not enough memory.
 """
 
 import functools
@@ -14,12 +14,12 @@ import pyvips
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import stub_painter  # noqa: E402
+import stub_painter
 
-from impasto.image.metadata import FileInfo  # noqa: E402
-from impasto.image.pixels import Pixels  # noqa: E402
-from impasto.studio.workers import plain  # noqa: E402
-from impasto.system.files import publish  # noqa: E402
+from impasto.image.metadata import FileInfo
+from impasto.image.pixels import Pixels
+from impasto.studio.workers import plain
+from impasto.system.files import publish
 
 EVALUATIONS = {"draft": 4, "good": 8, "best": 20}  # at each scale
 HUNGRY = 11

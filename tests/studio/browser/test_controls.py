@@ -40,7 +40,11 @@ def test_what_differs_is_marked_and_can_be_reset(visitor) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "part"),
-    [("strength", 99, "must be 0.1 to 10"), ("size", 10.5, "whole number"), ("size", 0, "must be 1 to 30000 px")],
+    [
+        ("strength", 99, "must be 0.1 to 10"),
+        ("size", 10.5, "whole number"),
+        ("size", 0, "must be 1 to 30000 px"),
+    ],
 )
 def test_a_value_out_of_range_is_refused_at_its_control(visitor, name, value, part) -> None:
     visitor.begin()
@@ -65,7 +69,11 @@ def test_search_finds_settings_by_name_flag_and_meaning(visitor) -> None:
     visitor.begin()
     visitor(".more > summary").click()
     search = visitor(".more input[type=search]")
-    for text, name in (("--tolerance", "tolerance"), ("white noise", "init_noise"), ("smoothness", "total_variation")):
+    for text, name in (
+        ("--tolerance", "tolerance"),
+        ("white noise", "init_noise"),
+        ("smoothness", "total_variation"),
+    ):
         search.fill(text)
         assert visitor(f".more [data-name={name}]").is_visible()
         assert visitor(".more .field:visible").count() < 6
@@ -85,8 +93,8 @@ def test_every_kind_of_control_sets_its_setting(visitor) -> None:
     visitor.page.wait_for_timeout(400)
     visitor.painted()
     assert visitor.settings() == {
-        "bounded": False, "init": "matched", "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5}, "pooling": "average",
-        "grain": 2.0,
+        "bounded": False, "init": "matched", "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5},
+        "pooling": "average", "grain": 2.0,
     }  # fmt: skip
 
 

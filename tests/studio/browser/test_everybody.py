@@ -31,7 +31,12 @@ def test_axe_finds_nothing_in_any_state_light_or_dark(visitor) -> None:
     visitor.page.keyboard.press("Escape")
     visitor.painted()
     look("history")
-    for opens in ("[data-key=download]", "[aria-label='Paint a grid of settings']", "[data-key=erase]", "#help"):
+    for opens in (
+        "[data-key=download]",
+        "[aria-label='Paint a grid of settings']",
+        "[data-key=erase]",
+        "#help",
+    ):
         visitor(opens).click()
         look(opens)
         visitor.page.keyboard.press("Escape")

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from studio.running import picture
 
 PNG = "image/png"
@@ -82,7 +83,14 @@ def deep(server) -> str:
 
 @pytest.mark.parametrize(
     ("format", "bits", "ending"),
-    [("png", 8, "png"), ("png", 16, "png"), ("tiff", 16, "tif"), ("jpeg", 8, "jpg"), ("webp", 8, "webp"), ("avif", 8, "avif")],
+    [
+        ("png", 8, "png"),
+        ("png", 16, "png"),
+        ("tiff", 16, "tif"),
+        ("jpeg", 8, "jpg"),
+        ("webp", 8, "webp"),
+        ("avif", 8, "avif"),
+    ],
 )
 def test_a_download_has_the_format_and_the_bits(deep, visitor, format, bits, ending) -> None:
     visitor.button("Open your").click()

@@ -26,7 +26,9 @@ def test_a_draft_is_refined_and_replaced_without_a_flash(visitor) -> None:
 def test_moving_a_slider_begins_one_draft_when_it_rests(visitor) -> None:
     visitor.begin()
     posted = []
-    visitor.page.on("request", lambda r: posted.append(r) if r.method == "POST" and r.url.endswith("/jobs") else None)
+    visitor.page.on(
+        "request", lambda r: posted.append(r) if r.method == "POST" and r.url.endswith("/jobs") else None
+    )
     visitor("[data-name=stroke] input[type=range]").focus()
 
     def move() -> None:
@@ -52,7 +54,9 @@ def test_drafts_are_small_and_the_full_run_has_the_settings_as_they_are(visitor)
 def test_a_slider_does_not_disturb_a_full_run(visitor) -> None:
     visitor.begin()
     visitor.quality("best")
-    with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")) as answer:
+    with visitor.page.expect_response(
+        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+    ) as answer:
         visitor("#controls .go").click()
     id = answer.value.json()["id"]
     visitor.changed(lambda: visitor.set("strength", 2))
@@ -125,7 +129,9 @@ def test_a_closed_tab_ends_its_draft(visit) -> None:
     staying.begin()
     leaving.begin()
     leaving.set("strength", 5)
-    with leaving.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")) as answer:
+    with leaving.page.expect_response(
+        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+    ) as answer:
         pass
     id = answer.value.json()["id"]
     leaving.page.close()

@@ -75,7 +75,9 @@ def test_the_slider_divides_photo_and_result(visitor) -> None:
     visitor.page.wait_for_timeout(400)
     both, half = shown(visitor), result.shape[1] // 2
     left, right = np.s_[50:-50, 50 : half - 40], np.s_[50:-50, half + 40 : -50]
-    apart = np.abs(photo[left] - result[left]).mean()  # the photo is scaled anew: a pixel of the frame may differ
+    apart = np.abs(
+        photo[left] - result[left]
+    ).mean()  # the photo is scaled anew: a pixel of the frame may differ
     assert np.abs(both[left] - photo[left]).mean() < 0.2 * apart
     assert np.abs(both[right] - result[right]).mean() < 0.2 * apart
 
@@ -155,4 +157,6 @@ def test_the_curve_of_the_loss(visitor) -> None:
     visitor.painted()
     curve = visitor(".curve canvas")
     curve.wait_for()
-    assert curve.evaluate("c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0)")
+    assert curve.evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0)"
+    )

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from studio.running import picture
 
 PNG = "image/png"
@@ -131,7 +132,9 @@ def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> 
     begin(visitor, paintings=2)
     editor(visitor)
     chips = visitor(".region-chips [role=radio]")
-    colors = visitor(".region-chips .swatch").evaluate_all("all => all.map(s => getComputedStyle(s).backgroundColor)")
+    colors = visitor(".region-chips .swatch").evaluate_all(
+        "all => all.map(s => getComputedStyle(s).backgroundColor)"
+    )
     assert len(set(colors)) == chips.count() == 3
     brush(visitor, 26)
     one, two, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45), (60, 45)))
@@ -182,7 +185,9 @@ def test_a_mask_of_another_size_is_scaled_and_one_of_another_shape_asks(visitor)
     begin(visitor)
     editor(visitor)
     mask, _ = masks_after(visitor, lambda: load(visitor, 60, 45))
-    assert "mask.png is 60 × 45, the photo 120 × 90. It was scaled." in visitor(".mask-bar .notice").inner_text()
+    assert (
+        "mask.png is 60 × 45, the photo 120 × 90. It was scaled." in visitor(".mask-bar .notice").inner_text()
+    )
     assert sent(visitor, mask).shape == SIZE
     load(visitor, 50, 50)
     notice = visitor(".mask-bar .notice.wrong")
@@ -219,7 +224,10 @@ def test_masks_are_seen_in_the_picture(visitor) -> None:
     masks_after(visitor, lambda: load(visitor, 120, 90))
     visitor.button("Done").click()
     id = visitor.painted()
-    result, photo = visitor.server.result(id).astype(int), np.asarray(Image.open(io.BytesIO(picture(1, SIZE)))).astype(int)
+    result, photo = (
+        visitor.server.result(id).astype(int),
+        np.asarray(Image.open(io.BytesIO(picture(1, SIZE)))).astype(int),
+    )
     apart = abs(result - photo).mean(axis=(0, 2))
     assert apart[:58].max() < 2
     assert apart[62:].min() > 2

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from studio.running import picture
 
 import impasto.studio
+from studio.running import picture
 
 STATIC = Path(impasto.studio.__file__).parent / "static"
 PNG = "image/png"
@@ -16,7 +16,9 @@ HOSTILE = "<img src=x onerror=\"document.title='hit'\">\"'><script>document.titl
 
 
 def test_all_files_of_the_page_have_less_than_250_kb() -> None:
-    total = sum(path.stat().st_size for path in STATIC.rglob("*") if path.suffix in (".html", ".js", ".css", ".svg"))
+    total = sum(
+        path.stat().st_size for path in STATIC.rglob("*") if path.suffix in (".html", ".js", ".css", ".svg")
+    )
     assert total < 250_000
 
 
@@ -24,7 +26,11 @@ def test_copies_of_others_are_unchanged_and_have_their_licenses() -> None:
     import hashlib
 
     table = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if ".js |" in line or ".css |" in line]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in table.splitlines()
+        if ".js |" in line or ".css |" in line
+    ]
     assert {row[0] for row in rows} == {path.name for path in (STATIC / "vendor").glob("*.*s")}
     for name, package, _, _, license, sha256 in rows:
         assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == sha256
@@ -35,7 +41,9 @@ def test_copies_of_others_are_unchanged_and_have_their_licenses() -> None:
 def test_nothing_inline_and_no_markup_made_of_data() -> None:
     for path in (STATIC / "js").glob("*.js"):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path.name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text
+        ), path.name
         assert len(text.splitlines()) <= 400
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|style=|\son\w+=|<script>|https?://(?!www\.w3\.org)", html)
@@ -46,7 +54,9 @@ def test_it_is_painted_in_half_a_second_and_asks_nobody_else(visitor) -> None:
     for _ in range(4):  # the quickest, for other programs may use the machine
         visitor.page.reload()
         visitor.started()
-        times += [visitor.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")]
+        times += [
+            visitor.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        ]
     assert min(times) < 500
     visitor.begin()
     visitor.painted()
@@ -55,7 +65,9 @@ def test_it_is_painted_in_half_a_second_and_asks_nobody_else(visitor) -> None:
 
 
 def test_the_policy_is_strict_and_nothing_breaks_it(visitor) -> None:
-    visitor.page.evaluate("document.addEventListener('securitypolicyviolation', e => console.log(`broken: ${e.violatedDirective}`))")
+    visitor.page.evaluate(
+        "addEventListener('securitypolicyviolation', event => console.log(event.violatedDirective))"
+    )
     answer = visitor.server.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "unsafe" not in answer.headers["content-security-policy"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from studio.browser.conftest import PAINTER, SAMPLES
 from studio.browser.visitor import Visitor
 from studio.running import Server, picture

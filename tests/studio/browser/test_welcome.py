@@ -4,9 +4,9 @@ import io
 
 import pytest
 from PIL import Image
-from studio.running import picture
 
 from impasto import Settings
+from studio.running import picture
 
 PNG = "image/png"
 
@@ -26,7 +26,7 @@ def test_an_empty_page_invites_and_one_click_makes_a_picture(visitor) -> None:
 
 def test_a_photo_alone_asks_for_a_painting(visitor) -> None:
     visitor.drop(".zone[data-role=photo]", [("my photo.png", png(1), PNG)])
-    visitor("#welcome h2", ).get_by_text("Now a painting").wait_for()
+    visitor("#welcome h2").get_by_text("Now a painting").wait_for()
     assert "my photo.png" in visitor(".zone[data-role=photo]").inner_text()
     assert visitor(".zone[data-role=painting]").evaluate("zone => zone.classList.contains('next')")
     assert visitor.button("Paint at full size").count() == 0

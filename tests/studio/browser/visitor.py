@@ -78,7 +78,9 @@ class Visitor:
 
     def painted(self) -> str:
         """Paint at full size; return the id of the job when it is done."""
-        with self.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")) as answer:
+        with self.page.expect_response(
+            lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+        ) as answer:
             self.page.keyboard.press("Control+Enter")
         id = str(answer.value.json()["id"])
         self.server.ended(id)
@@ -105,7 +107,8 @@ class Visitor:
     def paste(self, name: str, content: bytes, kind: str = "image/png") -> None:
         self.page.evaluate(
             "([name, text, type]) => { const clipboardData = new DataTransfer();"
-            " clipboardData.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name, {type}));"
+            " const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));"
+            " clipboardData.items.add(new File([bytes], name, {type}));"
             " document.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true})); }",
             [name, _base64(content), kind],
         )
@@ -130,7 +133,11 @@ class Visitor:
     def violations(self) -> list[str]:
         """Return what axe finds wrong."""
         found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
-        return [f"{item['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:300]}" for item in found for node in item["nodes"]]
+        return [
+            f"{item['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:300]}"
+            for item in found
+            for node in item["nodes"]
+        ]
 
     def outside(self) -> list[str]:
         """Return the addresses that were asked for elsewhere."""

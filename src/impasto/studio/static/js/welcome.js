@@ -61,11 +61,10 @@ function examples() {
   if (!photo || !paintings.length || (state.styles.length && !state.photo)) {
     return state.styles.length && sample("photo") ? only(sample("photo")) : null;
   }
-  const list = paintings.map((item) => h("li", {}, h("button", { type: "button", class: "example", title: item.credit,
-    onclick: () => begin(photo, item) },
+  const list = paintings.map((item) => h("li", {}, h("button", { type: "button", class: "example", onclick: () => begin(photo, item) },
     h("span", { class: "pair" }, h("img", { src: pictureUrl(photo.picture, 384), alt: "" }),
       h("img", { src: pictureUrl(item.picture, 384), alt: "" })),
-    h("span", {}, h("span", { class: "unseen" }, "Begin with the example: "), item.title))));
+    h("span", {}, h("span", { class: "unseen" }, "Begin with the example: "), item.title, h("small", {}, item.credit)))));
   return h("div", { class: "examples" }, h("h3", {}, state.photo ? "Or one of these" : "Or begin with an example"),
     h("ul", {}, list));
 }

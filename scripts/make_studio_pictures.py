@@ -1,0 +1,155 @@
+"""Make the pictures of docs/studio.md: start the studio, use its page in a browser, and take screenshots.
+
+    .venv/bin/python scripts/make_studio_pictures.py
+
+Needs Chromium and the developers' packages; takes some minutes.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyvips
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+LARGEST = 150_000  # bytes of a file
+DRAFT = "document.querySelector('.stage-status').textContent === 'Draft'"
+LOOKS = "document.querySelectorAll('.look.ready img').length === 6"
+
+
+def main() -> None:
+    """Start the studio and a browser, and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures" / "studio")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", "0", "--data", data]
+        studio = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert studio.stdout is not None
+        address = next(line for line in studio.stdout if "token=" in line).split(": ")[1].strip()
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--lang=en-GB"]
+        )
+        try:
+            take(browser, address, out)
+        finally:
+            browser.close()
+            studio.terminate()
+            studio.wait()
+
+
+def take(browser: Browser, address: str, out: Path) -> None:
+    """Go through the states of the page."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector(".example img")
+    shoot(page, out / "empty.jpg")
+    page.click(".example")
+    until(page, DRAFT)
+    until(page, LOOKS)
+    shoot(page, out / "draft.jpg")
+    page.keyboard.press("2")
+    page.wait_for_selector("img-comparison-slider.rendered")
+    shoot(page, out / "slider.jpg")
+    page.keyboard.press("1")
+    paint(page)
+    page.fill("#f-strength", "4")
+    page.press("#f-strength", "Enter")
+    paint(page)
+    for number in range(2):
+        page.locator(".card").nth(number).hover()
+        page.locator(".card .pick").nth(number).check()
+    page.click("[data-key=compare]")
+    page.wait_for_selector("img-comparison-slider.rendered")
+    page.wait_for_timeout(1000)
+    shoot(page, out / "compare.jpg")
+    grid(page, out)
+    masks(page, out)
+    state = context.storage_state()
+    for name, width, height, options in (
+        ("dark", 1280, 800, {"color_scheme": "dark"}),
+        ("phone", 390, 844, {"device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
+    ):
+        other = browser.new_context(
+            viewport={"width": width, "height": height}, storage_state=state, locale="en-GB", **options
+        ).new_page()
+        other.goto(address.partition("?")[0])
+        other.locator(".example").nth(1).click()
+        until(other, DRAFT)
+        until(other, LOOKS)
+        shoot(other, out / f"{name}.jpg")
+        other.context.close()
+
+
+def paint(page: Page) -> None:
+    """Paint at full size and wait for it."""
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("[data-key=again]", timeout=600_000)
+
+
+def grid(page: Page, out: Path) -> None:
+    """Paint a grid and take its picture."""
+    page.fill("#f-size", "192")
+    page.press("#f-size", "Enter")
+    page.click("[aria-label='Paint a grid of settings']")
+    page.select_option("#grid-down", "stroke")
+    page.fill("[aria-label='Values of the setting across']", "0.5, 1, 2, 4")
+    page.fill("[aria-label='Values of the setting down']", "0.5, 1, 2")
+    page.click("dialog .primary")
+    until(page, "document.querySelectorAll('.grid-view .cell img').length === 12"
+          " && !document.querySelector('.grid-view .badge:not([hidden])')")  # fmt: skip
+    shoot(page, out / "grid.jpg")
+
+
+def masks(page: Page, out: Path) -> None:
+    """Paint masks and take their picture."""
+    page.click("[data-key^=mask-]")
+    box = page.locator("canvas.overlay").bounding_box()
+    assert box is not None
+
+    def line(*points: tuple[float, float]) -> None:
+        for number, (x, y) in enumerate(points):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=6)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+    for _ in range(4):
+        page.keyboard.press("]")
+    for y in (0.06, 0.2, 0.34):
+        line((0.03, y), (0.97, y))
+    page.locator(".region-chips [role=radio]").last.click()
+    line((0.38, 0.66), (0.5, 0.72), (0.62, 0.68))
+    page.wait_for_timeout(500)
+    shoot(page, out / "masks.jpg")
+    page.keyboard.press("Escape")
+
+
+def until(page: Page, true: str) -> None:
+    """Wait for an expression; the page's policy forbids playwright's own way."""
+    for _ in range(6000):
+        if page.evaluate(true):
+            return
+        page.wait_for_timeout(100)
+    raise TimeoutError(true)
+
+
+def shoot(page: Page, path: Path) -> None:
+    """Write a screenshot as a JPEG that is not too large."""
+    page.wait_for_timeout(600)
+    image = pyvips.Image.new_from_buffer(page.screenshot(), "")[:3]
+    encode: Callable[[int], bytes] = lambda quality: image.jpegsave_buffer(Q=quality)  # noqa: E731
+    data = next(data for quality in range(90, 20, -5) if len(data := encode(quality)) < LARGEST)
+    path.write_bytes(data)
+    print(path.name, len(data))
+
+
+if __name__ == "__main__":
+    main()
