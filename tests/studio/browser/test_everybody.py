@@ -10,6 +10,7 @@ def test_axe_finds_nothing_in_any_state_light_or_dark(visitor) -> None:
         visitor.page.wait_for_timeout(250)  # the end of an animation
         for scheme in ("light", "dark"):
             visitor.page.emulate_media(color_scheme=scheme)
+            visitor.page.wait_for_timeout(250)
             if wrong := visitor.violations():
                 found[state, scheme] = wrong
 

@@ -143,7 +143,7 @@ def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     assert visitor("#f-strength").input_value() == "4"
     assert visitor("#f-stroke").input_value() == "2"
     assert visitor("#f-size").input_value() == ""
-    assert visitor(".card .badge").get_by_text("grid, 6 of 6").count() == 1  # one card for all
+    visitor(".card .badge").get_by_text("grid, 6 of 6").wait_for()  # one card for all
 
 
 def test_a_grid_of_one_setting(visitor) -> None:
@@ -185,4 +185,4 @@ def test_several_are_deleted_and_one_that_runs_ends_first(visitor) -> None:
     visitor("dialog").get_by_role("button", name="Delete").click()
     for id in (first, running):
         visitor(f".card[data-job='{id}']").wait_for(state="detached")
-        assert visitor.server.get(f"/api/v1/jobs/{id}").status_code == 404
+        visitor.server.until(lambda id=id: visitor.server.get(f"/api/v1/jobs/{id}").status_code == 404)

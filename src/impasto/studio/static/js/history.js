@@ -42,7 +42,7 @@ export function historyPart(openGrid) {
     diskSoon(disk);
   };
   on("jobs shown", draw);
-  on("job preview", (job) => cards.get(job.id)?.draw());
+  on("job preview", (job) => cards.forEach((card, id) => (id === job.id || (job.group && jobs.get(id)?.group === job.group)) && card.draw()));
   draw();
   return element;
 }

@@ -15,7 +15,7 @@ let byName = new Map(); // name of a preset -> id of its job
 /** Builds the row of looks. */
 export function looks() {
   const row = h("div", { class: "looks", role: "group", "aria-label": "Looks" });
-  const place = h("section", { class: "looks-part", hidden: true }, h("h3", {}, "Looks"), row);
+  const place = h("section", { class: "looks-part", hidden: true }, h("h2", { class: "label" }, "Looks"), row);
   const tiles = new Map();
   for (const preset of shown()) {
     const tile = makeTile(preset);

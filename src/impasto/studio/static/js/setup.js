@@ -32,7 +32,7 @@ function photo(openMasks) {
   const open = taking(place, "photo");
   place.append(h("button", { type: "button", class: "thumb", onclick: open, "aria-label": "Choose another photo",
     title: "Choose another photo", data: { key: "photo" } }, h("img", { src: pictureUrl(info.picture, 256), alt: "" })),
-    h("div", { class: "work-text" }, h("h3", {}, "Photo"), h("p", { class: "name", title: info.name }, info.name),
+    h("div", { class: "work-text" }, h("h2", { class: "label" }, "Photo"), h("p", { class: "name", title: info.name }, info.name),
       h("p", { class: "soft small number" }, facts(info)),
       h("button", { type: "button", class: "link small", data: { key: "protect" }, onclick: () => openMasks("protect") },
         state.protect ? "Protected parts" : "Protect a part")));
@@ -48,7 +48,7 @@ function paintings(openMasks) {
   const open = taking(place, "painting");
   const several = state.styles.length > 1;
   const limit = state.about?.limits.styles ?? 16;
-  place.append(h("div", { class: "row" }, h("h3", {}, several ? "Paintings" : "Painting"),
+  place.append(h("div", { class: "row" }, h("h2", { class: "label" }, several ? "Paintings" : "Painting"),
     h("button", { type: "button", class: "link small", onclick: open, disabled: state.styles.length >= limit,
       data: { key: "add" } }, "Add another")));
   state.styles.forEach((style, index) => place.append(painting(style, index, several, openMasks)));
