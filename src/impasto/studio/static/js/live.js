@@ -25,7 +25,7 @@ export function draftSoon(now = false) {
 /** A draft begins small, so that something is seen at once, and is never large. */
 function draftBody() {
   const { evaluations, ...settings } = state.settings;
-  const edge = Math.min(settings.size ?? DRAFT_EDGE, DRAFT_EDGE);
+  const edge = Math.min(settings.size ?? Math.max(state.photo.width, state.photo.height), DRAFT_EDGE);
   const few = evaluations !== undefined && evaluations < DRAFT_EVALUATIONS ? { evaluations } : {};
   const small = { size: edge, min_size: Math.min(settings.min_size ?? FIRST_EDGE, FIRST_EDGE, edge), quality: "draft" };
   return { kind: "draft", ...jobBody(), settings: { ...settings, ...few, ...small } };
