@@ -143,6 +143,7 @@ def until(page: Page, true: str) -> None:
 
 def shoot(page: Page, path: Path) -> None:
     """Write a screenshot as a JPEG that is not too large."""
+    until(page, "[...document.images].every(image => image.complete && image.naturalWidth)")
     page.wait_for_timeout(600)
     image = pyvips.Image.new_from_buffer(page.screenshot(), "")[:3]
     encode: Callable[[int], bytes] = lambda quality: image.jpegsave_buffer(Q=quality)  # noqa: E731

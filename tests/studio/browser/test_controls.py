@@ -4,6 +4,8 @@ import shlex
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_few_settings_come_first_and_all_others_below_more(visitor) -> None:
     visitor.begin()
@@ -38,21 +40,17 @@ def test_what_differs_is_marked_and_can_be_reset(visitor) -> None:
     assert visitor(".field.changed").count() == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "part"),
-    [
+def test_a_value_out_of_range_is_refused_at_its_control(visitor) -> None:
+    visitor.begin()
+    for name, value, part in (
         ("strength", 99, "must be 0.1 to 10"),
         ("size", 10.5, "whole number"),
         ("size", 0, "must be 1 to 30000 px"),
-    ],
-)
-def test_a_value_out_of_range_is_refused_at_its_control(visitor, name, value, part) -> None:
-    visitor.begin()
-    visitor.set(name, value)
-    wrong = visitor(f"[data-name={name}] .wrong")
-    wrong.wait_for()
-    assert part in wrong.inner_text()
-    assert visitor(".field.changed").count() == 0
+    ):
+        visitor.set(name, value)
+        wrong = visitor(f"[data-name={name}] .wrong")
+        wrong.get_by_text(part).wait_for()
+        assert visitor(".field.changed").count() == 0
 
 
 def test_a_refusal_of_the_server_stands_at_the_setting(visitor) -> None:

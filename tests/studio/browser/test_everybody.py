@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_axe_finds_nothing_in_any_state_light_or_dark(visitor) -> None:
     found = {}

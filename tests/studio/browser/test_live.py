@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 WATCH = """() => {
   window.seen = {empty: 0, pictures: 0, undecoded: 0};
   const frame = document.querySelector('.viewer .pane .frame');
@@ -12,6 +14,8 @@ WATCH = """() => {
     else if (!image.complete || !image.naturalWidth) window.seen.undecoded += 1;
   }).observe(frame, {childList: true});
 }"""
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_draft_is_refined_and_replaced_without_a_flash(visitor) -> None:

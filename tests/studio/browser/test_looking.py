@@ -8,6 +8,8 @@ from PIL import Image
 
 PNG = "image/png"
 
+pytestmark = pytest.mark.slow
+
 
 def checks(width: int, height: int) -> bytes:
     """Return a photo in which every pixel is unlike its neighbors and says where it is."""

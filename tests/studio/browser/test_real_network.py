@@ -1,4 +1,4 @@
-"""The whole way once with the real network: a picture, a mask, 16 bits, the command, the history after a restart."""
+"""The whole way once with the real network: a picture, its command, a mask, 16 bits, the history after a kill."""
 
 import os
 import shlex
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from studio.browser.visitor import Visitor
 from studio.running import Server, picture
 
@@ -59,7 +60,9 @@ def check_command(folder: Path, command: list[str], files: dict[str, bytes], res
     for name, data in files.items():
         (folder / name).write_bytes(data)
     words = [sys.executable, "-m", "impasto", *command[1:], "--threads", "1", "-o", "same.png"]
-    done = subprocess.run(words, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     with Image.open(folder / "same.png") as same:
         np.testing.assert_array_equal(np.asarray(same), result)

@@ -49,6 +49,7 @@ def test_nothing_inline_and_no_markup_made_of_data() -> None:
     assert not re.search(r"<style|style=|\son\w+=|<script>|https?://(?!www\.w3\.org)", html)
 
 
+@pytest.mark.slow
 def test_it_is_painted_in_half_a_second_and_asks_nobody_else(visitor) -> None:
     times = []
     for _ in range(4):  # the quickest, for other programs may use the machine
@@ -64,6 +65,7 @@ def test_it_is_painted_in_half_a_second_and_asks_nobody_else(visitor) -> None:
     assert visitor.said == []
 
 
+@pytest.mark.slow
 def test_the_policy_is_strict_and_nothing_breaks_it(visitor) -> None:
     visitor.page.evaluate(
         "addEventListener('securitypolicyviolation', event => console.log(event.violatedDirective))"
@@ -84,6 +86,7 @@ def test_the_policy_is_strict_and_nothing_breaks_it(visitor) -> None:
     visitor.said.clear()  # the browser's word about it
 
 
+@pytest.mark.slow
 def test_names_and_texts_in_files_are_shown_as_text(visitor) -> None:
     buffer = io.BytesIO()
     image = Image.open(io.BytesIO(picture(1)))
@@ -108,6 +111,7 @@ def test_names_and_texts_in_files_are_shown_as_text(visitor) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/js/main.js", "/css/base.css", "/vendor/uplot.js"])
+@pytest.mark.slow
 def test_files_have_a_tag_and_are_not_sent_twice(server, path) -> None:
     first = server.get(path)
     again = server.get(path, headers={"If-None-Match": first.headers["etag"]})

@@ -12,6 +12,8 @@ from studio.running import Server, picture
 
 PNG = "image/png"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own(tmp_path: Path, browser: Any):

@@ -24,6 +24,7 @@ def test_an_empty_page_invites_and_one_click_makes_a_picture(visitor) -> None:
     assert visitor(".stage-status").inner_text() == "Draft"
 
 
+@pytest.mark.slow
 def test_a_photo_alone_asks_for_a_painting(visitor) -> None:
     visitor.drop(".zone[data-role=photo]", [("my photo.png", png(1), PNG)])
     visitor("#welcome h2").get_by_text("Now a painting").wait_for()
@@ -34,6 +35,7 @@ def test_a_photo_alone_asks_for_a_painting(visitor) -> None:
     assert visitor(".work .name").first.inner_text() == "my photo.png"
 
 
+@pytest.mark.slow
 def test_a_painting_alone_asks_for_a_photo(visitor) -> None:
     visitor.drop(".zone[data-role=painting]", [("p.png", png(2), PNG)])
     visitor("#welcome h2").get_by_text("Now a photo").wait_for()
@@ -41,6 +43,7 @@ def test_a_painting_alone_asks_for_a_photo(visitor) -> None:
     assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "p.png"]
 
 
+@pytest.mark.slow
 def test_a_photo_and_several_paintings_can_be_dropped_at_once(visitor) -> None:
     visitor.drop("body", [("a.png", png(1), PNG), ("b.png", png(2), PNG), ("c.png", png(3), PNG)])
     visitor.drafted()
@@ -51,6 +54,7 @@ def test_a_photo_and_several_paintings_can_be_dropped_at_once(visitor) -> None:
     assert visitor(".work .name").all_inner_texts() == ["a.png", "b.png"]
 
 
+@pytest.mark.slow
 def test_pictures_can_be_pasted_and_chosen(visitor) -> None:
     visitor.paste("pasted.png", png(4))
     visitor("#welcome h2").get_by_text("Now a painting").wait_for()
@@ -59,6 +63,7 @@ def test_pictures_can_be_pasted_and_chosen(visitor) -> None:
     assert visitor(".work .name").all_inner_texts() == ["pasted.png", "chosen.png"]
 
 
+@pytest.mark.slow
 def test_a_settings_file_sets_the_controls(visitor) -> None:
     visitor.begin()
     visitor.changed(lambda: visitor.drop("#stage", [("mine.toml", b"strength = 3.0\nstroke = 2.0\n", "")]))
@@ -67,6 +72,7 @@ def test_a_settings_file_sets_the_controls(visitor) -> None:
     assert visitor(".field.changed").count() == 2
 
 
+@pytest.mark.slow
 def test_settings_and_pictures_of_an_earlier_result_come_back(visitor, tmp_path) -> None:
     """The pictures too, where the studio has them; else it says which are missing."""
     import impasto
@@ -90,6 +96,7 @@ def test_settings_and_pictures_of_an_earlier_result_come_back(visitor, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["notes.png", "bad.toml"])
+@pytest.mark.slow
 def test_a_file_that_cannot_be_used_is_refused_where_it_was_dropped(visitor, name) -> None:
     visitor.drop(".zone[data-role=photo]", [(name, b"neither of them = [", PNG)])
     refusal = visitor(".trouble .notice.wrong")
@@ -100,6 +107,7 @@ def test_a_file_that_cannot_be_used_is_refused_where_it_was_dropped(visitor, nam
     refusal.wait_for(state="detached")
 
 
+@pytest.mark.slow
 def test_a_photo_with_transparent_parts_and_16_bits_says_so(visitor) -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (40, 30), (200, 80, 30, 120)).save(buffer, "PNG")
@@ -108,6 +116,7 @@ def test_a_photo_with_transparent_parts_and_16_bits_says_so(visitor) -> None:
     assert "40 × 30 · transparent" in visitor(".work-text").first.inner_text()
 
 
+@pytest.mark.slow
 def test_the_name_of_the_program_begins_anew(visitor) -> None:
     visitor.begin()
     visitor("#home").click()
