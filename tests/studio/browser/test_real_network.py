@@ -1,4 +1,4 @@
-"""The whole way once with the real network: a picture, its command, a mask, 16 bits, the history after a kill."""
+"""The whole way once with the real network: a picture, its command, a mask, 16 bits, and after a kill."""
 
 import os
 import shlex
