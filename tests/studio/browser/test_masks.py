@@ -80,14 +80,9 @@ def test_a_dot_is_one_pixel_at_any_zoom_and_device_pixel_ratio(visit, ratio) -> 
     brush(visitor, 1)
     assert visitor("canvas.overlay").evaluate("c => [c.width, c.height]") == [120, 90]
     wanted = np.zeros(SIZE, np.uint8)
-    for dots in ([(60, 45), (57, 41)], [(63, 48), (58, 46)], [(61, 43), (62, 44)]):
-
-        def draw(dots=dots) -> None:
-            for x, y in dots:
-                stroke(visitor, (x + 0.5, y + 0.5))
-                wanted[y, x] = 255
-
-        mask, protect = masks_after(visitor, draw)
+    for x, y in ((57, 41), (63, 48), (61, 43)):
+        mask, protect = masks_after(visitor, lambda x=x, y=y: stroke(visitor, (x + 0.5, y + 0.5)))
+        wanted[y, x] = 255
         assert protect is None
         np.testing.assert_array_equal(sent(visitor, mask), wanted)
         visitor("[aria-label='Picture viewer']").focus()
