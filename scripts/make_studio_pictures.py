@@ -19,6 +19,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST = 150_000  # bytes of a file
 DRAFT = "document.querySelector('.stage-status').textContent === 'Draft'"
+BEGIN = """async size => {  // the first example, as the page keeps it over a reload
+  const samples = await (await fetch('/api/v1/samples')).json();
+  const first = role => samples.find(item => item.role === role).picture;
+  const styles = [{picture: first('painting'), weight: 1, mask: null}];
+  const setup = {photo: first('photo'), styles, protect: null, settings: {size}};
+  sessionStorage.setItem('impasto.setup', JSON.stringify(setup));
+}"""
 LOOKS = "document.querySelectorAll('.look.ready img').length === 6"
 
 
@@ -26,7 +33,9 @@ def main() -> None:
     """Start the studio and a browser, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures" / "studio")
-    out = parser.parse_args().out
+    parser.add_argument("--size", type=int, default=512, help="long edge of what is painted, in px")
+    arguments = parser.parse_args()
+    out, size = arguments.out, arguments.size
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         command = [sys.executable, "-m", "impasto", "studio", "--no-browser", "--port", "0", "--data", data]
@@ -37,21 +46,23 @@ def main() -> None:
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--lang=en-GB"]
         )
         try:
-            take(browser, address, out)
+            take(browser, address, out, size)
         finally:
             browser.close()
             studio.terminate()
             studio.wait()
 
 
-def take(browser: Browser, address: str, out: Path) -> None:
+def take(browser: Browser, address: str, out: Path, size: int) -> None:
     """Go through the states of the page."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
     page = context.new_page()
     page.goto(address)
     page.wait_for_selector(".example img")
     shoot(page, out / "empty.jpg")
-    page.click(".example")
+    page.evaluate(BEGIN, size)
+    page.reload()
+    page.wait_for_selector(".card, .none")
     until(page, DRAFT)
     until(page, LOOKS)
     shoot(page, out / "draft.jpg")
@@ -73,19 +84,13 @@ def take(browser: Browser, address: str, out: Path) -> None:
     shoot(page, out / "compare.jpg")
     grid(page, out)
     masks(page, out)
-    state = context.storage_state()
-    for name, width, height, options in (
-        ("dark", 1280, 800, {"color_scheme": "dark"}),
-        ("phone", 390, 844, {"device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
-    ):
-        other = browser.new_context(
-            viewport={"width": width, "height": height}, storage_state=state, locale="en-GB", **options
-        ).new_page()
-        other.goto(address.partition("?")[0])
-        other.locator(".example").nth(1).click()
-        until(other, DRAFT)
-        shoot(other, out / f"{name}.jpg")
-        other.context.close()
+    page.click("#f-strength")
+    page.emulate_media(color_scheme="dark")
+    page.locator(".card-open").nth(2).click()
+    shoot(page, out / "dark.jpg")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 430, "height": 860})
+    shoot(page, out / "phone.jpg")
 
 
 def paint(page: Page) -> None:
@@ -96,7 +101,7 @@ def paint(page: Page) -> None:
 
 def grid(page: Page, out: Path) -> None:
     """Paint a grid and take its picture."""
-    page.fill("#f-size", "160")
+    page.fill("#f-size", "128")
     page.press("#f-size", "Enter")
     page.click("[aria-label='Paint a grid of settings']")
     page.select_option("#grid-down", "stroke")
