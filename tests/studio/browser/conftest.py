@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[A
 
 @pytest.fixture
 def visit(server: Any, browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open the page; in the end nothing was asked for elsewhere, and the console is empty."""
+    """Open the page; in the end no request went elsewhere, and the console is empty."""
     from studio.browser.visitor import Visitor
 
     visitors: list[Visitor] = []

@@ -79,12 +79,12 @@ def test_a_dot_is_one_pixel_at_any_zoom_and_device_pixel_ratio(visit, ratio) -> 
     editor(visitor)
     brush(visitor, 1)
     assert visitor("canvas.overlay").evaluate("c => [c.width, c.height]") == [120, 90]
-    wanted = np.zeros(SIZE, np.uint8)
+    expected = np.zeros(SIZE, np.uint8)
     for x, y in ((57, 41), (63, 48), (61, 43)):
         mask, protect = masks_after(visitor, lambda x=x, y=y: stroke(visitor, (x + 0.5, y + 0.5)))
-        wanted[y, x] = 255
+        expected[y, x] = 255
         assert protect is None
-        np.testing.assert_array_equal(sent(visitor, mask), wanted)
+        np.testing.assert_array_equal(sent(visitor, mask), expected)
         visitor("[aria-label='Picture viewer']").focus()
         visitor.page.keyboard.press("+")
         visitor.page.keyboard.press("+")

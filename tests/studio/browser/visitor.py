@@ -1,4 +1,4 @@
-"""Somebody who looks at the page: a browser's page that notes what it says and asks for."""
+"""Somebody who looks at the page: a browser's page that notes its console and its requests."""
 
 import re
 import time
@@ -23,14 +23,14 @@ class Visitor:
         self.context = browser.new_context(**context)
         self.context.set_default_timeout(SLOWLY)
         self.said: list[str] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.page = self.new_tab()
 
     def new_tab(self) -> Page:
         page = self.context.new_page()
         page.on("console", lambda message: self.said.append(message.text))
         page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("request", lambda request: self.requests.append(request.url))
         return page
 
     def open(self) -> "Visitor":
@@ -140,9 +140,9 @@ class Visitor:
         ]
 
     def outside(self) -> list[str]:
-        """Return the addresses that were asked for elsewhere."""
+        """Return the addresses of requests that went elsewhere."""
         inside = re.compile(rf"{re.escape(self.server.address)}/|blob:{re.escape(self.server.address)}|data:")
-        return [url for url in self.asked if not inside.match(url)]
+        return [url for url in self.requests if not inside.match(url)]
 
 
 def _base64(content: bytes) -> str:

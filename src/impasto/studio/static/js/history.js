@@ -51,7 +51,7 @@ const same = (list, items) => items.length > 0 && list.children.length === items
 
 let timer = 0;
 
-/** Disk space, asked for when it changed. */
+/** Shows the disk space, read a moment after a change. */
 function diskSoon(place) {
   clearTimeout(timer);
   timer = setTimeout(async () => {

@@ -81,9 +81,9 @@ export function before(job) {
 /** What the server says of a picture. */
 export function picture(id) {
   if (!pictures.has(id)) {
-    const asked = get(`/pictures/${id}`);
-    pictures.set(id, asked);
-    asked.catch(() => pictures.delete(id));
+    const answer = get(`/pictures/${id}`);
+    pictures.set(id, answer);
+    answer.catch(() => pictures.delete(id));
   }
   return pictures.get(id);
 }

@@ -63,7 +63,7 @@ export function draftAgain() {
   draftSoon(true);
 }
 
-/** How long the full run will take, and its size; asked when the draft is done, for it is measured. */
+/** How long the full run will take, and its size; read when the draft is done, for it takes measurements. */
 async function estimate() {
   const text = last;
   try {

@@ -9,7 +9,7 @@ import { on, ready, state } from "./store.js";
 import { still } from "./still.js";
 
 const KEPT = ["size", "quality", "seed"]; // what a look does not change, unless it says so
-let asked = "";
+let latest = "";
 let byName = new Map(); // name of a preset -> id of its job
 
 /** Builds the row of looks. */
@@ -67,8 +67,8 @@ async function ask(tiles) {
   if (!ready()) return;
   const styles = state.styles.map(({ picture, weight, mask }) => ({ picture: picture.picture, weight, mask }));
   const body = { photo: state.photo.picture, styles, protect: state.protect };
-  if (JSON.stringify(body) === asked) return;
-  asked = JSON.stringify(body);
+  if (JSON.stringify(body) === latest) return;
+  latest = JSON.stringify(body);
   tiles.forEach((tile) => tile.wait(pictureUrl(body.photo, 256)));
   try {
     const answer = await post("/looks", body);
@@ -76,7 +76,7 @@ async function ask(tiles) {
     byName = new Map(made.map((job) => [job.name, job.id]));
     for (const job of made) tiles.get(job.name)?.draw(note({ ...job, size: state.photo }));
   } catch {
-    asked = ""; // looks are a help; the next change asks again
+    latest = ""; // looks are a help; the next change asks again
   }
 }
 

@@ -12,7 +12,7 @@ export class Pane {
     this.element = h("div", { class: "pane" }, this.frame);
     this.onswap = onswap;
     this.current = null; // the source that is shown
-    this.wanted = null; // {source, url}
+    this.next = null; // {source, url}
     this.url = "";
     this.base = null;
     this.detail = null;
@@ -22,22 +22,22 @@ export class Pane {
   /** Shows a source; the picture before stays until the new one is decoded. */
   show(source, edge) {
     if (!source) return;
-    this.wanted = { source, url: source.url(edge) };
+    this.next = { source, url: source.url(edge) };
     if (!this.busy) this.#load();
   }
 
   async #load() {
     this.busy = true;
-    while (this.wanted && this.wanted.url !== this.url) {
-      const { source, url } = this.wanted;
+    while (this.next && this.next.url !== this.url) {
+      const { source, url } = this.next;
       const image = h("img", { src: url, alt: source.label, decoding: "sync", draggable: "false", class: "base" });
       try {
         await image.decode();
       } catch {
-        if (this.wanted?.url === url) break;
+        if (this.next?.url === url) break;
         continue;
       }
-      if (!this.wanted || (this.wanted.source.key !== source.key && this.wanted.url !== url)) continue;
+      if (!this.next || (this.next.source.key !== source.key && this.next.url !== url)) continue;
       this.#swap(image, source, url);
     }
     this.busy = false;
@@ -62,7 +62,7 @@ export class Pane {
   }
 
   clear() {
-    this.wanted = null;
+    this.next = null;
     this.current = null;
     this.url = "";
     this.base?.remove();

@@ -67,14 +67,14 @@ function controls(job, place) {
     labeled("close", "Cancel", "cancel", "End now and keep nothing")];
 }
 
-let told = "";
+let latest = "";
 
 /** Tells screen readers of every quarter, not of every evaluation. */
 function tell(job, share) {
   if (job.kind === "draft") return;
   const quarter = Math.floor(share * 4);
   const text = `${job.id} ${job.state} ${quarter}`;
-  if (text === told) return;
-  told = text;
+  if (text === latest) return;
+  latest = text;
   announce(job.state === "running" && quarter > 0 ? `${quarter * 25} % painted` : sentence(job));
 }

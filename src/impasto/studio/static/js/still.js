@@ -4,19 +4,19 @@ import { h } from "./dom.js";
 
 export function still(alt, props = {}) {
   const element = h("span", { class: "still", ...props });
-  let wanted = "";
+  let next = "";
   let shown = "";
   let busy = false;
   async function work() {
     busy = true;
-    while (wanted !== shown) {
-      const url = wanted;
+    while (next !== shown) {
+      const url = next;
       const image = h("img", { src: url, alt, decoding: "sync", draggable: "false" });
       try {
         await image.decode();
         element.replaceChildren(image);
       } catch {
-        if (wanted === url) break; // it stays as it was; the next event asks again
+        if (next === url) break; // it stays as it was; the next event asks again
         continue;
       }
       shown = url;
@@ -24,7 +24,7 @@ export function still(alt, props = {}) {
     busy = false;
   }
   async function show(url) {
-    wanted = url;
+    next = url;
     if (!busy) await work();
   }
   return { element, show };

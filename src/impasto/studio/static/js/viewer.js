@@ -7,7 +7,7 @@ const GAP = 12; // px between pictures side by side
 const CLOSEST = 16; // device pixels for a pixel of the picture
 
 export class Viewer {
-  /** `sources()` returns {before, after}; `onview` is called when the zoom changes. */
+  /** `sources()` returns {before, after, photo}; `onview` is called when the zoom changes. */
   constructor(sources, onview) {
     this.sources = sources;
     this.onview = onview;
@@ -55,12 +55,11 @@ export class Viewer {
 
   /** Looks at the sources again. */
   update() {
-    const { before, after } = this.sources();
+    const { before, after, photo } = this.sources();
     const cell = this.cell();
     const edge = edgeFor(cell);
     const [first, second] = this.panes;
-    const firstWanted = this.mode === "photo" ? before : this.mode === "mask" ? this.sources().photo : before;
-    if (this.mode !== "result") first.show(firstWanted, edge);
+    if (this.mode !== "result") first.show(this.mode === "mask" ? photo : before, edge);
     if (this.mode !== "photo" && this.mode !== "mask") second.show(after ?? (second.current ? null : before), edge);
     this.element.classList.toggle("empty", !after && !before);
   }

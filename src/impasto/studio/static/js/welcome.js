@@ -17,9 +17,9 @@ export function refuseHere(error, again) {
 /** Shows or hides the welcome, as the pictures are. */
 export function welcome(openHistory) {
   const place = byId("welcome");
-  const wanted = document.body.dataset.page === "welcome";
-  place.hidden = !wanted;
-  if (!wanted) return;
+  const here = document.body.dataset.page === "welcome";
+  place.hidden = !here;
+  if (!here) return;
   const photo = zone("photo", "Your photo", state.photo);
   const painting = zone("painting", "A painting", state.styles[0]?.picture);
   if (state.photo) painting.classList.add("next");
