@@ -64,12 +64,23 @@ def take(browser: Browser, address: str, out: Path, size: int) -> None:
     page.reload()
     page.wait_for_selector(".card, .none")
     until(page, DRAFT)
-    until(page, LOOKS)
-    shoot(page, out / "draft.jpg")
     page.keyboard.press("2")
     page.wait_for_selector("img-comparison-slider.rendered")
     shoot(page, out / "slider.jpg")
     page.keyboard.press("1")
+    until(page, LOOKS)
+    shoot(page, out / "draft.jpg")
+    page.emulate_media(color_scheme="dark")
+    shoot(page, out / "dark.jpg")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 430, "height": 860})
+    shoot(page, out / "phone.jpg")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    masks(page, out)
+    page.click("[aria-label='Undo (Ctrl+Z)']")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    page.keyboard.press("Escape")
     page.locator("[data-name=quality] [role=radio]").first.click()  # draft: quick
     paint(page)
     page.fill("#f-strength", "4")
@@ -83,14 +94,6 @@ def take(browser: Browser, address: str, out: Path, size: int) -> None:
     page.wait_for_timeout(1000)
     shoot(page, out / "compare.jpg")
     grid(page, out)
-    masks(page, out)
-    page.click("#f-strength")
-    page.emulate_media(color_scheme="dark")
-    page.locator(".card-open").nth(2).click()
-    shoot(page, out / "dark.jpg")
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size({"width": 430, "height": 860})
-    shoot(page, out / "phone.jpg")
 
 
 def paint(page: Page) -> None:
@@ -134,7 +137,6 @@ def masks(page: Page, out: Path) -> None:
     line((0.38, 0.66), (0.5, 0.72), (0.62, 0.68))
     page.wait_for_timeout(500)
     shoot(page, out / "masks.jpg")
-    page.keyboard.press("Escape")
 
 
 def until(page: Page, true: str) -> None:
