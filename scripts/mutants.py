@@ -702,6 +702,31 @@ MUTANTS = (
         ("tests/losses/test_grain.py",),
         "finite",
     ),
+    # --- the studio ---
+    Mutant(
+        "a lease that is over renews nothing",
+        "studio/store.py",
+        "where id = ? and token = ? and state = 'running' returning id",
+        "where id = ? and ? > 0 and state = 'running' returning id",
+        ("tests/studio/test_store.py",),
+        "lease_that_is_over",
+    ),
+    Mutant(
+        "a Host that is not this machine's is not known",
+        "studio/security.py",
+        "if name in LOCAL or name == self.host:",
+        "if True:",
+        ("tests/studio/test_security.py",),
+        "names_of_this_machine",
+    ),
+    Mutant(
+        "a name of an upload has no folders",
+        "studio/files.py",
+        '.replace("\\\\", "/").rpartition("/")[2]',
+        "",
+        ("tests/studio/test_workers.py",),
+        "names_become_labels",
+    ),
 )
 
 

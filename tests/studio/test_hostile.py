@@ -286,6 +286,7 @@ def test_raw_requests(server, name) -> None:
     assert server.get("/api/v1/jobs").json()["jobs"] == []
 
 
+@pytest.mark.slow
 def test_limits_of_a_body(tmp_path) -> None:
     with running(tmp_path / "data", limits={"body": 5000}, input={"max_bytes": 20_000}) as server:
         kind = {"Content-Type": "application/json"}
@@ -304,6 +305,7 @@ def test_limits_of_a_body(tmp_path) -> None:
         assert answer.status_code == 413
 
 
+@pytest.mark.slow
 def test_limits_of_pixels(tmp_path) -> None:
     with running(tmp_path / "data", input={"max_pixels": 1200, "max_side": 60}) as server:
         for size, status in (((30, 40), 201), ((30, 41), 422), ((20, 60), 201), ((10, 61), 422)):
@@ -312,12 +314,21 @@ def test_limits_of_pixels(tmp_path) -> None:
         assert server.get("/api/v1/about").json()["limits"]["pixels"] == 1200
 
 
+@pytest.mark.slow
 def test_a_request_that_trickles_in_is_ended(tmp_path) -> None:
-    with running(tmp_path / "data", limits={"body_seconds": 0.5, "header_seconds": 0.5}) as server:
+    limits = {"body_seconds": 0.5, "header_seconds": 0.5, "whole_seconds": 1.0}
+    with running(tmp_path / "data", limits=limits) as server:
         began = time.monotonic()
         head = b"GET / HTTP/1.1\r\nHost: local"
         assert talk(server.port, head, 5.0) == b""
         assert time.monotonic() - began < 3
         body = POST + b"Content-Length: 100\r\n\r\n{"
         assert talk(server.port, body, 5.0).startswith(b"HTTP/1.1 408")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(body)
+            with contextlib.suppress(OSError):
+                for _ in range(20):  # a byte now and then
+                    connection.sendall(b" ")
+                    time.sleep(0.2)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 408")
         assert server.get("/healthz").status_code == 200

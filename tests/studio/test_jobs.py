@@ -172,6 +172,7 @@ def test_the_same_key_is_the_same_job(server, pair) -> None:
     assert other.status_code == 409
 
 
+@pytest.mark.slow
 def test_a_painting_process_that_is_killed_loses_nothing(server, pair) -> None:
     id = server.paint(pair, settings={"evaluations": 200})["id"]
     server.until(lambda: (server.job(id)["progress"] or {}).get("evaluation", 0) > 20)
@@ -183,6 +184,7 @@ def test_a_painting_process_that_is_killed_loses_nothing(server, pair) -> None:
     assert np.array_equal(server.result(id), expected(pair, evaluations=200))
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_process_fails_with_the_reason(server, pair) -> None:
     id = server.paint(pair, settings={"evaluations": 10, "seed": stub_painter.DEADLY})["id"]
     after = server.paint(pair, settings={"evaluations": 2})["id"]
@@ -210,6 +212,7 @@ def test_the_painting_process_has_a_lower_priority_than_the_server() -> None:
     assert painter.NICE > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_the_history_survives_the_server(tmp_path, how) -> None:
     with running(tmp_path / "data") as server:
@@ -237,6 +240,7 @@ def test_the_history_survives_the_server(tmp_path, how) -> None:
         assert server.ended(paused)["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_limits_of_queue_styles_cells_and_disk(tmp_path) -> None:
     limits = {"queue": 3, "styles": 2, "cells": 4}
     with running(tmp_path / "data", limits=limits) as server:
@@ -330,6 +334,7 @@ def test_depth_parts_and_ranges_of_a_result(server, pair) -> None:
     assert (some.status_code, some.content) == (206, full[5:15])
 
 
+@pytest.mark.slow
 def test_old_drafts_and_what_processes_left_are_removed(tmp_path) -> None:
     with running(tmp_path / "data") as server:
         pair = server.pair()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from studio.running import HERE, picture, running
 
+pytestmark = pytest.mark.slow  # torch is imported by the painting process
 NARROW = [sys.executable, str(HERE / "narrow_painter.py")]
 RUNTIME = {"threads": 1, "kernels": "direct", "precision": "fp32"}
 SETTINGS = {"size": 64, "min_size": 32, "evaluations": 60}
@@ -47,7 +48,6 @@ def evaluation(server, id: str) -> int:
     return (server.job(id)["progress"] or {}).get("evaluation", 0)
 
 
-@pytest.mark.slow
 def test_a_draft_inside_a_full_run_changes_no_byte_of_it(real, inputs, whole) -> None:
     full = real.paint(inputs, settings=SETTINGS)["id"]
     painted = 0
@@ -61,7 +61,6 @@ def test_a_draft_inside_a_full_run_changes_no_byte_of_it(real, inputs, whole) ->
     assert pixels(real, full) == whole
 
 
-@pytest.mark.slow
 def test_a_pause_changes_no_byte(real, inputs, whole) -> None:
     id = real.paint(inputs, settings=SETTINGS)["id"]
     for least in (5, 70):
@@ -73,7 +72,6 @@ def test_a_pause_changes_no_byte(real, inputs, whole) -> None:
     assert pixels(real, id) == whole
 
 
-@pytest.mark.slow
 def test_a_restart_changes_no_byte(tmp_path, inputs, whole) -> None:
     with running(tmp_path / "data", painter=NARROW, runtime=RUNTIME) as server:
         photo = server.upload(picture(1, (60, 80)), "photo.png")
@@ -88,7 +86,6 @@ def test_a_restart_changes_no_byte(tmp_path, inputs, whole) -> None:
         assert pixels(server, id) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -249,6 +249,7 @@ def test_another_address_needs_a_token(tmp_path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_without_a_page_there_are_no_cookies_and_no_files(tmp_path) -> None:
     with running(tmp_path / "data", page=False) as server:
         assert server.get("/").status_code == 404

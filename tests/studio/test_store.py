@@ -93,6 +93,15 @@ def test_after_three_attempts_a_job_has_failed_with_the_reason(store) -> None:
     assert store.claim() is None
 
 
+def test_a_full_disk_sets_a_job_aside_with_the_reason(store) -> None:
+    job = store.add("full", REQUEST)
+    taken = store.claim()
+    error = {"title": "OutputError", "detail": "cannot write"}
+    assert store.set_aside(taken.id, taken.token, "paused", error).error == error
+    store.wish(job.id, "resume")
+    assert store.claim().error is None
+
+
 def test_a_pause_is_no_attempt(store) -> None:
     job = store.add("full", REQUEST)
     for _ in range(5):

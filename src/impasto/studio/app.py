@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from starlette.exceptions import HTTPException
 from impasto._version import __version__
 from impasto.errors import ImpastoError
 from impasto.studio.api import info, jobs, pictures, problems, results, stream
+from impasto.studio.files import NoRoom
 from impasto.studio.security import Access, App, Guard, one_time_token
-from impasto.studio.service import NoRoom, Studio
+from impasto.studio.service import Studio
 from impasto.studio.store import Conflict, QueueFull
 
 STATIC = Path(__file__).parent / "static"
@@ -107,6 +109,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(NoRoom)
     async def no_room(request: Request, error: NoRoom) -> Response:
         return problems.problem(507, str(error))
+
+    @app.exception_handler(sqlite3.Error)
+    async def store(request: Request, error: sqlite3.Error) -> Response:
+        log.error("the database: %s", error)
+        return problems.problem(507, f"the jobs cannot be written ({error}); free some space")
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:

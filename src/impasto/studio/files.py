@@ -13,6 +13,7 @@ import psutil
 
 from impasto.errors import OutputError
 from impasto.messages import printable, reason
+from impasto.studio.limits import Limits
 from impasto.system.files import publish
 
 VIEWS = 300_000_000  # bytes of views that are kept
@@ -34,6 +35,10 @@ class Identity:
     id: str
     cookie: str
     key: str
+
+
+class NoRoom(Exception):
+    """The data folder has reached its quota, or the disk is nearly full; the text says which."""
 
 
 class Files:
@@ -114,6 +119,19 @@ class Files:
         if self._measured is None or now - self._measured[0] > FRESH:
             self._measured = now, sum(size for _, size, _ in self._sizes(self.root))
         return {"used": self._measured[1], "quota": quota, "free": psutil.disk_usage(str(self.root)).free}
+
+    def check_room(self, limits: Limits) -> None:
+        """Refuse more where the folder has its quota or the disk is nearly full.
+
+        Raises:
+            NoRoom: It is so.
+        """
+        disk = self.disk(limits.quota)
+        if disk["used"] >= limits.quota:
+            quota = f"{limits.quota / 1e9:g} GB"
+            raise NoRoom(f"the studio's folder has reached {quota}; delete pictures of the history")
+        if disk["free"] < limits.spare:
+            raise NoRoom("the disk is nearly full; free some space")
 
     def tidy(self) -> None:
         """Remove what a process that died has left, and the views that were used least lately."""

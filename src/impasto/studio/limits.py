@@ -18,6 +18,7 @@ class Limits:
         header: Bytes of a request's head.
         header_seconds: In which it has to arrive.
         body_seconds: In which each further part of a body has to arrive.
+        whole_seconds: In which all of a body has to arrive.
         parts: Files of a multipart body, and as many fields.
         connections: At once.
     """
@@ -32,5 +33,6 @@ class Limits:
     header: int = 16_384
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    whole_seconds: float = 900.0
     parts: int = 24
     connections: int = 256

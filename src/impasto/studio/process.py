@@ -19,6 +19,15 @@ ERRORS: dict[str, type[ImpastoError]] = {
     item.__name__: item
     for item in (InputError, SettingsError, PictureError, ResourceError, OutputError, NoWeights)
 }
+TITLES = {  # of errors, for people
+    "SettingsError": "A setting is wrong",
+    "PictureError": "The picture cannot be used",
+    "InputError": "The request is wrong",
+    "OutputError": "The disk is full",
+    "ResourceError": "Not enough memory or disk",
+    "WeightsError": "The network's weights are missing",
+    "NumericalError": "The losses are not finite",
+}
 
 
 class Ended(Exception):

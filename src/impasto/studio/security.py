@@ -220,7 +220,7 @@ class Guard:
         who = self._access.who(headers)
         if not who:
             how = "open the address that it printed" if self._access.page else "Authorization: Bearer TOKEN"
-            raise Refused(401, f"this server wants its token: {how}")
+            raise Refused(401, f"this server needs its token: {how}")
         # A cookie comes by itself; that a page of ours sent it, its browser says.
         said = headers.get("origin") or headers.get("sec-fetch-site")
         if who == "cookie" and scope["method"] not in SAFE and not said:
@@ -229,13 +229,14 @@ class Guard:
     def _limited(self, headers: Headers, receive: Receive) -> Receive:
         """Return what yields the body, no more and no more slowly than may be."""
         total, most, done = 0, self._most(headers), False
+        end = time.monotonic() + self._limits.whole_seconds
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal total, done
             if done:  # only the end of the connection can come
                 return await receive()
             try:
-                async with asyncio.timeout(self._limits.body_seconds):
+                async with asyncio.timeout(min(self._limits.body_seconds, end - time.monotonic())):
                     message = await receive()
             except TimeoutError as error:
                 raise Refused(408, "the body came too slowly") from error

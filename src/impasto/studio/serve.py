@@ -178,7 +178,7 @@ def running(files: Files) -> Running:
 
 
 def serve(options: Options, access: Access, listening: socket.socket, started: Callable[[str], None]) -> None:
-    """Answer until the process is told to end; the data folder is held already.
+    """Answer until a signal ends the process; the data folder is held already.
 
     Args:
         options: How the server is started.

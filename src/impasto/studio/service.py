@@ -19,11 +19,11 @@ from impasto.config.settings import Settings
 from impasto.config.settings_file import LOOKS
 from impasto.errors import InputError
 from impasto.studio.checks import changed, checked, settings_of
-from impasto.studio.command import command_of
 from impasto.studio.events import Events
 from impasto.studio.files import Files, plain_name
 from impasto.studio.limits import Limits
 from impasto.studio.process import Decoders
+from impasto.studio.shown import job_json, pictures_of
 from impasto.studio.store import Job, Store
 from impasto.studio.supervisor import Supervisor
 from impasto.system.files import file_sha256
@@ -35,10 +35,6 @@ DRAFTS_KEPT = 3600.0  # seconds after which the drafts and looks that ended are 
 PICTURES_KEPT = 7 * 86_400.0  # seconds in which an uploaded picture that no job has stays
 TIDY = 600.0  # seconds between two cleanings
 T = TypeVar("T")
-
-
-class NoRoom(Exception):
-    """The data folder has reached its quota, or the disk is nearly full; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,8 @@ class Studio:
         self._samples: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
         self._tasks: list[asyncio.Task[Any]] = []
+        self._telling: set[asyncio.Task[None]] = set()
+        self._waiting = 0  # jobs, as the pages know
 
     async def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Run a function of the store in its thread."""
@@ -105,6 +103,7 @@ class Studio:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         await self.decoders.close()
         await self.call(self.store.close)
         self._thread.shutdown()
@@ -244,14 +243,7 @@ class Studio:
         Raises:
             NoRoom: It is so.
         """
-        disk = await asyncio.to_thread(self.files.disk, self.limits.quota)
-        if disk["used"] >= self.limits.quota:
-            raise NoRoom(
-                f"the studio's folder has reached {self.limits.quota / 1e9:g} GB; delete pictures of the "
-                "history"
-            )
-        if disk["free"] < self.limits.spare:
-            raise NoRoom("the disk is nearly full; free some space")
+        await asyncio.to_thread(self.files.check_room, self.limits)
 
     async def add(
         self,
@@ -364,8 +356,18 @@ class Studio:
         shown.pop("losses")
         if job.state == "running" and shown["progress"]:
             self.events.publish_some("job", job.id, shown)
-        else:
-            self.events.publish("job", shown)
+            return
+        self.events.publish("job", shown)
+        task = asyncio.create_task(self._tell_queue())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_queue(self) -> None:
+        """Tell the pages how many jobs wait."""
+        waiting = (await self.call(self.store.counts)).get("queued", 0)
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self.events.publish("queue", {"length": waiting})
 
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""
@@ -376,7 +378,7 @@ class Studio:
         return shown
 
     async def _know_names(self, job: Job) -> None:
-        for id in _pictures(job.request):
+        for id in pictures_of(job.request):
             if id not in self._names:
                 facts = await self.call(self.store.picture, id)
                 self._names[id] = facts["name"] if facts else "picture"
@@ -391,28 +393,4 @@ class Studio:
 
     def as_json(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON."""
-        live, request = self.supervisor.live.get(job.id), dict(job.request)
-        result = dict(job.result) if job.result else None
-        if result:
-            result.pop("token")
-        facts = {
-            name: getattr(job, name)
-            for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
-        }
-        return facts | request | {
-            "group": job.batch,
-            "position": None,
-            "progress": live.progress if live else job.progress,
-            "losses": (live.losses if live else job.losses) or [],
-            "version": max(live.version if live else 0, job.version),
-            "result": result,
-            "error": job.error,
-            "star": bool(job.star),
-            "command": command_of(request, self._names),
-        }  # fmt: skip
-
-
-def _pictures(request: Mapping[str, Any]) -> list[str]:
-    ids = [request["photo"], request["protect"], request["init_picture"]]
-    ids += [style[part] for style in request["styles"] for part in ("picture", "mask")]
-    return [id for id in ids if id is not None]
+        return job_json(job, self.supervisor.live.get(job.id), self._names)

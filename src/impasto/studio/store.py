@@ -1,7 +1,7 @@
 """The jobs in one sqlite file: what is answered is on the disk before. No torch here.
 
 A job that a worker takes gets a lease, which each heartbeat renews, and a token, which grows with every
-lease. A write of a worker counts only with the token of the present lease, so one that was given up cannot
+lease. A write of a worker counts only with the token of the present lease, so one whose lease is over cannot
 disturb the one that followed. One process owns the file, one thread at a time uses it.
 """
 
@@ -285,12 +285,15 @@ class Store:
         )  # fmt: skip
         return _job(rows[0]) if rows else None
 
-    def set_aside(self, id: str, token: int, state: str) -> Job | None:
-        """Let a running job wait again, as paused or queued: this was no failed attempt."""
+    def set_aside(self, id: str, token: int, state: str, error: Any = None) -> Job | None:
+        """Let a running job wait again, as paused or queued: this was no failed attempt.
+
+        `error` is why, if that is no wish.
+        """
         rows = self._write(
-            "update jobs set state = ?, lease = null, wish = null, attempts = max(0, attempts - 1) "
-            "where id = ? and token = ? and state = 'running' returning *",
-            (state, id, token),
+            "update jobs set state = ?, lease = null, wish = null, attempts = max(0, attempts - 1), "
+            "error = ? where id = ? and token = ? and state = 'running' returning *",
+            (state, None if error is None else json.dumps(error), id, token),
         )
         return _job(rows[0]) if rows else None
 

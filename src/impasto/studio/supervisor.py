@@ -16,7 +16,7 @@ from impasto.config.settings import Settings
 from impasto.errors import ResourceError
 from impasto.studio.events import Events
 from impasto.studio.files import Files
-from impasto.studio.process import Ended, Message, Process, error_of, module
+from impasto.studio.process import TITLES, Ended, Message, Process, error_of, module
 from impasto.studio.store import LEASE, RANKS, Job, Store
 
 BEAT = 2.0  # seconds between two notes of where a job stands
@@ -42,7 +42,7 @@ class Live:
     def step(self, progress: Message) -> None:
         """Note an evaluation."""
         self.progress, self.changed = progress, True
-        if progress["evaluation"] % self.every:
+        if progress["evaluation"] % self.every or progress["loss"] is None:
             return
         self.losses.append([progress["evaluation"], progress["loss"]])
         if len(self.losses) > POINTS:
@@ -90,8 +90,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin."""
-        for work in (self._keep(), self._dispatch(), self._beat()):
-            self._tasks.append(asyncio.create_task(work))
+        for work in (self._keep, self._dispatch, self._beat):
+            self._tasks.append(asyncio.create_task(self._always(work)))
 
     def wake(self) -> None:
         """Look for jobs: there is a new one."""
@@ -124,7 +124,7 @@ class Supervisor:
             self._asked.pop(name, None)
         if "error" in answer:
             raise error_of(answer)
-        return answer
+        return dict(answer)
 
     async def close(self) -> None:
         """Let the running jobs write their checkpoints, then end the process."""
@@ -144,9 +144,21 @@ class Supervisor:
 
     # --- the process --------------------------------------------------------------------------------
 
+    async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work until the server ends, whatever goes wrong, such as a full disk."""
+        while not self._closing:
+            try:
+                await work()
+            except Exception:
+                log.exception("the studio tries again")
+                await asyncio.sleep(1.0)
+                self.wake()
+
     async def _keep(self) -> None:
         """Start the process, listen to it, and start it again when it ends."""
         failures = 0
+        if self._process is not None:  # something went wrong with what it answered
+            await self._lost(await self._process.reason())
         while True:
             began = time.monotonic()
             process = self._process = await Process.start(self._command)
@@ -260,16 +272,18 @@ class Supervisor:
     async def _ended(self, live: Live, message: Message) -> None:
         """Note how a job ended; its result is on the disk already."""
         job, how = live.job, message.get("how", "failed")
-        if how in ("pause", "leave"):
+        error = None
+        if how == "failed":
+            error = {"title": TITLES.get(message["error"], "A bug of ours"), "detail": message["detail"]}
+        if message.get("error") == "OutputError":  # a full disk: its checkpoint is worth more than an end
+            found = await self._call(self._store.set_aside, job.id, job.token, "paused", error)
+        elif how in ("pause", "leave"):
             await self._call(self._store.beat, job.id, job.token, live.progress, live.losses, live.version)
             now = await self._call(self._store.get, job.id)
             state = "paused" if how == "pause" and now is not None and now.wish == "pause" else "queued"
             found = await self._call(self._store.set_aside, job.id, job.token, state)
         else:
             state = {"done": "done", "stop": "stopped", "cancel": "cancelled"}.get(how, "failed")
-            error = None
-            if state == "failed":
-                error = {"title": message["error"], "detail": message["detail"]}
             found = await self._call(
                 self._finish, job, state, live, message.get("result"), error, message.get("version", 0)
             )

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from impasto.cli.console import out
 from impasto.cli.flags import Flags, Switch, typed_name
 from impasto.cli.run import Interrupted
-from impasto.cli.samples import sample
+from impasto.cli.samples import Name, sample
 from impasto.cli.settings_sources import gather
 from impasto.errors import ExitCode, InputError
 from impasto.messages import printable
@@ -21,7 +21,7 @@ from impasto.system.files import read_whole
 
 TOKEN = "IMPASTO_TOKEN"  # the variable with the bearer token
 SHORTEST, LONGEST = 16, 1000  # characters of a token
-SAMPLES = (
+SAMPLES: tuple[tuple[str, Name, str, str], ...] = (
     ("photo", "photo", "A cup of coffee", "Rachel Michetti, CC0"),
     ("painting", "starry_night", "The Starry Night", "Vincent van Gogh, 1889, public domain"),
     ("painting", "the_scream", "The Scream", "Edvard Munch, 1893, public domain"),

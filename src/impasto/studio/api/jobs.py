@@ -115,7 +115,7 @@ async def _with_files(request: Request, studio: Studio) -> models.NewJob:
         file_in(form, "photo")
         file_in(form, "style")
         values["photo"] = await keep(form["photo"])
-        masks = [await keep(item) for item in form.getlist("mask")]
+        masks: list[str | None] = [await keep(item) for item in form.getlist("mask")]
         paintings = [await keep(item) for item in form.getlist("style")]
         if masks and len(masks) != len(paintings):
             raise ProblemError(
@@ -165,7 +165,8 @@ async def change_job(request: Request, id: Id, change: models.Change) -> Respons
         raise ProblemError(422, "star: must be true or false, not null", field="star")
     job = await known(request, id)
     if values:
-        job = await studio.call(studio.store.change, id, **values) or job
+        found: Job | None = await studio.call(studio.store.change, id, **values)
+        job = found or job
         studio.show(job)
     return JSONResponse(await studio.shown(job))
 

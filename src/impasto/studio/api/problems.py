@@ -8,16 +8,9 @@ from fastapi.responses import Response
 
 from impasto.config.model import error_text, short_repr
 from impasto.config.settings import Settings
-from impasto.errors import (
-    ImpastoError,
-    InputError,
-    OutputError,
-    PictureError,
-    ResourceError,
-    SettingsError,
-    WeightsError,
-)
+from impasto.errors import ImpastoError, InputError, OutputError, ResourceError, WeightsError
 from impasto.studio.api import models
+from impasto.studio.process import TITLES as TITLES_OF_ERRORS
 
 TITLES = {
     400: "The request cannot be read",
@@ -38,13 +31,11 @@ TITLES = {
     503: "Not ready",
     507: "The disk is full",
 }
-KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (  # the first that fits
-    (SettingsError, 422, "A setting is wrong"),
-    (PictureError, 422, "The picture cannot be used"),
-    (InputError, 422, "The request is wrong"),
-    (OutputError, 507, "The disk is full"),
-    (ResourceError, 503, "Not enough memory or disk"),
-    (WeightsError, 503, "The network's weights are missing"),
+KINDS: tuple[tuple[type[ImpastoError], int], ...] = (  # the first that fits
+    (InputError, 422),
+    (OutputError, 507),
+    (ResourceError, 503),
+    (WeightsError, 503),
 )
 
 
@@ -81,9 +72,8 @@ def problem(
 
 def of_error(error: ImpastoError) -> Response:
     """Return the answer for an error of the library."""
-    status, title = next(
-        ((status, title) for kind, status, title in KINDS if isinstance(error, kind)), (500, "")
-    )
+    status = next((status for kind, status in KINDS if isinstance(error, kind)), 500)
+    title = TITLES_OF_ERRORS.get(type(error).__name__, "")
     field = str(error).partition(":")[0]
     return problem(status, str(error), title=title, field=field if field in Settings.model_fields else None)
 

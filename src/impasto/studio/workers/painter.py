@@ -5,7 +5,9 @@ evaluations; that one then continues in memory to the same bytes. Requests and a
 """
 
 import contextlib
+import itertools
 import logging
+import math
 import os
 import queue
 import signal
@@ -16,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
-from impasto.errors import End, ImpastoError, InputError, Stop
+from impasto.errors import End, ImpastoError, InputError, ResourceError, Stop
 from impasto.image.picture import Picture
 from impasto.inputs.open import open_inputs
+from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
 from impasto.network.weights import store
 from impasto.studio.workers import plain
@@ -77,6 +82,7 @@ class Painter:
     def __init__(self, send: Callable[[Message], None], runtime: Runtime) -> None:
         self._send, self._runtime = send, runtime
         self._waiting: queue.PriorityQueue[tuple[int, int, Job]] = queue.PriorityQueue()
+        self._numbers = itertools.count()  # of requests: of equal rank, the oldest goes first
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._shared = Shared(KEPT, photos=False)
@@ -94,10 +100,13 @@ class Painter:
                 return
             job = Job(request, wish=request.get("wish_now", ""), version=request.get("version", 0))
             self._jobs[request["job"]] = job
-            self._waiting.put((job.rank, len(self._jobs), job))
+            self._waiting.put((job.rank, next(self._numbers), job))
 
     def work(self) -> None:
         """Paint, one job after the other, for good."""
+        if self._waiting.empty():
+            with contextlib.suppress(ImpastoError):  # the first job will say what is wrong
+                self._warm()
         while True:
             self._do(self._waiting.get()[2])
 
@@ -125,10 +134,10 @@ class Painter:
         """Run a job, from its checkpoint if it has one."""
         request = job.request
         settings, on_part = Settings(**request["settings"]), lambda: self._between(job, on_part=True)
-        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
-        start = self._picture(request["init_picture"])
+        photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
+        start = self._maybe(request["init_picture"])
         styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
             for item in request["styles"]
         ]
 
@@ -140,23 +149,32 @@ class Painter:
             found = FoundInputs(inputs.content, tuple(styles), start, (), inputs.protect)
             with unfinished.checkpoints:
                 return unfinished.complete(found, on_step=on_step, on_part=on_part)
-        runtime = resolve(self._runtime, settings)
-        named = settings.weights
+        path = request["checkpoint"]
+        with Checkpoints(path, force=True, listed=False, enabled=path is not None) as checkpoints:
+            return complete(self._run(inputs, settings, on_part), checkpoints, on_step)
+
+    def _run(self, inputs: Inputs, settings: Settings, on_part: Callable[[], None] | None = None) -> Run:
+        """Return a run with what is kept ready: the network, and what paintings gave before."""
+        runtime, named = resolve(self._runtime, settings), settings.weights
         if named not in self._loaded:
             self._shared.clear()
-        path = request["checkpoint"]
-        checkpoints = Checkpoints(path, force=True, listed=False, enabled=path is not None)
-        with checkpoints:
-            run = Run(
-                inputs, settings, runtime, self._loaded.get(named), shared=self._shared, on_part=on_part
-            )
-            self._loaded = {named: run.weights}
-            return complete(run, checkpoints, on_step)
+        run = Run(inputs, settings, runtime, self._loaded.get(named), shared=self._shared, on_part=on_part)
+        self._loaded = {named: run.weights}
+        return run
 
-    def _picture(self, path: str | None) -> Picture | None:
+    @torch_defaults()
+    def _warm(self) -> None:
+        """Load the network and choose its ways to compute, by painting a tiny picture that nobody sees."""
+        tiny = Picture.from_tensor(torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32))
+        settings = Settings(size=32, min_size=32, evaluations=1)
+        complete(self._run(open_inputs(tiny, [tiny], settings, None), settings))
+
+    def _maybe(self, path: str | None) -> Picture | None:
+        """Return a picture that a job may have, or None."""
+        return None if path is None else self._picture(path)
+
+    def _picture(self, path: str) -> Picture:
         """Return a picture by its file of plain pixels; the last few are kept."""
-        if path is None:
-            return None
         picture = self._pictures.pop(path, None) or opened(Path(path))
         self._pictures[path] = picture
         while len(self._pictures) > PICTURES:
@@ -175,9 +193,10 @@ class Painter:
         self._send({"event": "step", "progress": _progress(job, step), **_place(job)})
         now = time.monotonic()
         if better and now >= job.due:
-            _publish_preview(job, step.picture())
-            job.version += 1
-            self._send({"event": "preview", "version": job.version, **_place(job)})
+            with contextlib.suppress(ResourceError):  # a full disk does not end the run
+                _publish_preview(job, step.picture())
+                job.version += 1
+                self._send({"event": "preview", "version": job.version, **_place(job)})
             job.due = time.monotonic() + max(FRESH, (time.monotonic() - now) / SHARE)
         self._between(job)
 
@@ -205,10 +224,10 @@ class Painter:
         settings = Settings(**request["settings"])
         settings = settings.changed(init="content") if settings.init == "picture" else settings
         styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._picture(item["mask"]))
+            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
             for item in request["styles"]
         ]
-        photo, protect = self._picture(request["photo"]), self._picture(request["protect"])
+        photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
         inputs = open_inputs(photo, styles, settings, None, protect)
         costs = estimate(inputs, settings, resolve(self._runtime, settings))
         full = costs.scales[-1]
@@ -250,12 +269,17 @@ def _progress(job: Job, step: Step) -> Message:
         "evaluations": step.planned,
         "width": step.width,
         "height": step.height,
-        "loss": step.losses["total"],
-        "content_loss": step.losses.get("content"),
-        "style_loss": step.losses.get("style"),
+        "loss": _finite(step.losses["total"]),
+        "content_loss": _finite(step.losses.get("content")),
+        "style_loss": _finite(step.losses.get("style")),
         "seconds": round(step.seconds - job.away, 2),
         "remaining_seconds": None if remaining is None else round(remaining, 1),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON knows."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _publish_preview(job: Job, picture: Picture) -> None:
@@ -273,14 +297,14 @@ def _saved(job: Job, result: Result) -> Message:
         picture.name, picture._pixels, picture._info, recipe=result._line(), page=picture._page
     )
     plain.write(Path(job.request["result"]), found)
-    _publish_preview(job, picture)
     with contextlib.suppress(OSError, ImpastoError):
+        _publish_preview(job, picture)
         note(result.recipe)
     facts = {
         "width": picture.width,
         "height": picture.height,
         "seconds": round(result.seconds - job.away, 2),
-        "losses": {n: v for n, v in result.recipe.losses.items() if "." not in n},
+        "losses": {n: _finite(v) for n, v in result.recipe.losses.items() if "." not in n},
         "note": result.fault or None,
     }
     how = "stop" if result.stopped == End.STOP else "done"

@@ -1,5 +1,7 @@
-"""The command line that paints what a job paints."""
+"""How a job is shown: in types of JSON, with the command line that paints the same. No torch here."""
 
+import functools
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +11,8 @@ from impasto.config.output import Output
 from impasto.config.settings import Settings
 from impasto.config.unused import unused
 from impasto.studio.files import plain_name
+from impasto.studio.store import Job
+from impasto.studio.supervisor import Live
 
 NONE = "none"  # on the command line: no mask for this painting
 
@@ -54,3 +58,47 @@ def _flag(name: str, value: Any) -> list[str]:
         return [f"--{flag}" if value else f"--no-{flag}"]
     text = repr(value) if isinstance(value, float) else format_value(value)
     return [f"--{flag}", text.removesuffix(".0")]
+
+
+def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a job in types of JSON.
+
+    Args:
+        job: Its row.
+        live: What is known beyond it while it runs.
+        names: The file names of its pictures by id.
+    """
+    request = dict(job.request)
+    result = dict(job.result) if job.result else None
+    if result:
+        result.pop("token")
+    facts = {
+        name: getattr(job, name)
+        for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
+    }
+    shown = {
+        "group": job.batch,
+        "position": None,
+        "progress": live.progress if live else job.progress,
+        "losses": (live.losses if live else job.losses) or [],
+        "version": max(live.version if live else 0, job.version),
+        "result": result,
+        "error": job.error,
+        "star": bool(job.star),
+        "command": _command(json.dumps(request), *(names.get(id, "") for id in pictures_of(request))),
+    }
+    return {**facts, **request, **shown}
+
+
+@functools.lru_cache(maxsize=1000)
+def _command(request: str, *names: str) -> str:
+    """Return the command of a job, by its request in JSON and the names of its pictures."""
+    found = json.loads(request)
+    return command_of(found, dict(zip(pictures_of(found), names, strict=True)))
+
+
+def pictures_of(request: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a job's pictures."""
+    ids = [request["photo"], request["protect"], request["init_picture"]]
+    ids += [style[part] for style in request["styles"] for part in ("picture", "mask")]
+    return [id for id in ids if id is not None]

@@ -1,0 +1,170 @@
+"""The studio's server under load: requests a second and their times while a job paints, and its memory.
+
+python benchmarks/studio.py [--seconds 120] [--rate 300] [--streams 50] [--jobs 2000] [--real] [--json FILE]
+
+The load comes from this process, by connections that are kept; a request that is sent late counts from when
+it should have been sent. With --real, VGG-19 paints meanwhile, else a stub that sleeps.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from impasto.cli.samples import sample  # noqa: E402
+from studio.running import STUB, TOKEN, Server  # noqa: E402
+
+CONNECTIONS = 32
+
+
+class Client:
+    """One kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._streams = port, None
+
+    async def request(self, method: str, path: str, body: bytes = b"") -> int:
+        """Return the status of a request."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in answer.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        )
+        await reader.readexactly(length)
+        return int(answer.split(b" ", 2)[1])
+
+
+async def stream(port: int, counts: Counter) -> None:
+    """Read an event stream."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    writer.write(head.encode())
+    while line := await reader.readline():
+        counts["events"] += line.startswith(b"event:")
+
+
+async def load(port: int, job: str, inputs: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Send requests at a rate and return their times and statuses."""
+    draw, counts, times = random.Random(0), Counter(), list[float]()
+    streams = [asyncio.create_task(stream(port, counts)) for _ in range(options.streams)]
+    waiting: asyncio.Queue[tuple[float, str, str, bytes]] = asyncio.Queue()
+    created = json.dumps({**inputs, "settings": {"evaluations": 1}}).encode()
+    paths = [f"/api/v1/jobs/{job}"] * 6 + [
+        "/api/v1/jobs?limit=10",
+        "/api/v1/schema",
+        f"/api/v1/jobs/{job}/preview",
+    ]
+
+    async def work() -> None:
+        client = Client(port)
+        while True:
+            due, method, path, body = await waiting.get()
+            status = await client.request(method, path, body)
+            counts[str(status)] += 1
+            times.append(time.perf_counter() - due)
+            waiting.task_done()
+
+    workers = [asyncio.create_task(work()) for _ in range(CONNECTIONS)]
+    began, number = time.perf_counter(), 0
+    while (now := time.perf_counter()) - began < options.seconds:
+        while number < (now - began) * options.rate:
+            due = began + number / options.rate
+            if options.creates and draw.random() < options.creates:
+                waiting.put_nowait((due, "POST", "/api/v1/jobs", created))
+            else:
+                waiting.put_nowait((due, "GET", draw.choice(paths), b""))
+            number += 1
+        await asyncio.sleep(0.001)
+    await waiting.join()
+    for task in (*workers, *streams):
+        task.cancel()
+    times.sort()
+    return {
+        "requests": len(times),
+        "requests a second": round(len(times) / options.seconds, 1),
+        "p50 (ms)": round(1000 * statistics.median(times), 1),
+        "p99 (ms)": round(1000 * times[int(0.99 * len(times))], 1),
+        "longest (ms)": round(1000 * times[-1], 1),
+        "answers": dict(counts),
+    }
+
+
+def memory(server: Server) -> float:
+    """Return the memory of the server in MB."""
+    return round(psutil.Process(server.process.pid).memory_info().rss / 1e6, 1)
+
+
+def flat(server: Server, inputs: dict, jobs: int) -> dict[str, Any]:
+    """Paint many small jobs and return the server's memory on the way."""
+    found = {}
+    for number in range(1, jobs + 1):
+        id = server.paint(inputs, settings={"evaluations": 1, "seed": number})["id"]
+        if number % 50 == 0:
+            server.ended(id)
+        if number in (jobs // 10, jobs // 2, jobs):
+            found[f"after {number} jobs (MB)"] = memory(server)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--rate", type=float, default=300)
+    parser.add_argument("--streams", type=int, default=50)
+    parser.add_argument("--creates", type=float, default=0.01, help="share of requests that create a job")
+    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        limits = {"queue": 100_000}
+        painter = None if options.real else STUB
+        server = Server(Path(folder) / "data", painter=painter, seconds=0.002, limits=limits)
+        try:
+            server.ready(120)
+            found: dict[str, Any] = {"memory at the start (MB)": memory(server)}
+            inputs = server.pair()
+            if options.real:
+                names = ("photo", "starry_night")
+                photo, painting = (server.upload(sample(name).read_bytes(), f"{name}.jpg") for name in names)
+                inputs = {"photo": photo, "styles": [{"picture": painting}]}
+                options.creates = 0.0
+            job = server.paint(inputs, settings={"evaluations": 50_000})["id"]
+            server.until(lambda: server.job(job)["version"] > 0, 120)
+            found |= asyncio.run(load(server.port, job, inputs, options))
+            found["memory after the load (MB)"] = memory(server)
+            assert server.job(job)["state"] == "running"
+            server.post(f"/api/v1/jobs/{job}/cancel")
+            if not options.real:
+                found |= flat(server, inputs, options.jobs)
+        finally:
+            server.stop()
+    for name, value in found.items():
+        print(f"{name:32}{value}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
