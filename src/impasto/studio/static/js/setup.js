@@ -15,6 +15,9 @@ export function setup(openMasks) {
     return fill(element, photo(openMasks), paintings(openMasks));
   };
   on("pictures masks", draw);
+  on("weights", () => element.querySelectorAll(".share output").forEach((output, index) => {
+    output.textContent = percent(state.styles[index]);
+  }));
   draw();
   return element;
 }
@@ -84,21 +87,21 @@ function painting(style, index, several, openMasks) {
 
 /** How much a painting counts among the others. */
 function share(style, index) {
-  const total = () => state.styles.reduce((sum, item) => sum + item.weight, 0);
-  const percent = h("output", { class: "number small soft" });
-  const draw = () => { percent.textContent = `${Math.round((100 * style.weight) / total())} %`; };
   const range = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: Math.min(style.weight, 1),
     "aria-label": `Share of painting ${index + 1}, ${style.picture.name}`, data: { key: `share-${style.key}` } });
   const fillUp = () => range.style.setProperty("--fill", `${((range.value - 0.05) / 0.95) * 100}%`);
   range.addEventListener("input", () => {
     style.weight = Number(range.value);
-    draw();
     fillUp();
     emit("weights");
   });
   fillUp();
-  draw();
-  on("weights pictures", draw);
-  return h("div", { class: "share" }, range, percent);
+  return h("div", { class: "share" }, range, h("output", { class: "number small soft" }, percent(style)));
+}
+
+/** The share of a painting in words. */
+function percent(style) {
+  const total = state.styles.reduce((sum, item) => sum + item.weight, 0);
+  return `${Math.round((100 * style.weight) / total)} %`;
 }
 
