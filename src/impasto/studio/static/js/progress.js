@@ -40,7 +40,7 @@ export function shareOf(job) {
 
 export function sentence(job) {
   const { scale, scales, evaluation, evaluations, remaining_seconds: left, width, height } = job.progress ?? {};
-  if (job.state === "queued") return waiting(job);
+  if (job.state === "queued") return job.kind === "draft" ? "Beginning" : waiting(job);
   const parts = [job.state === "paused" && "Paused", scales > 1 && `Scale ${scale} of ${scales}`,
     evaluations && `evaluation ${evaluation} of ${evaluations}`, width && `${width} × ${height} px`,
     Number.isFinite(left) && job.state === "running" && `about ${seconds(left)} left`].filter(Boolean);

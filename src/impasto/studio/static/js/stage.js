@@ -137,7 +137,7 @@ export class Stage {
     this.loupe.update();
     for (const item of this.modes) item.setAttribute("aria-pressed", String(item.dataset.mode === this.viewer.mode));
     this.status.textContent = this.#status(job);
-    this.frame.classList.toggle("busy", Boolean(job && active(job) && !job.version));
+    this.frame.classList.toggle("busy", Boolean(job && active(job) && !job.version && !this.masks.open));
     this.#drawMessage(job);
     this.#drawActions(job);
     this.#drawZoom();
