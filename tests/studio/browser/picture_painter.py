@@ -21,7 +21,7 @@ from impasto.image.pixels import Pixels
 from impasto.studio.workers import plain
 from impasto.system.files import publish
 
-EVALUATIONS = {"draft": 4, "good": 8, "best": 20}  # at each scale
+EVALUATIONS = {"instant": 4, "draft": 4, "good": 8, "best": 20}  # at each scale
 HUNGRY = 11
 LOOK = 160  # px; of the small pictures of the looks
 

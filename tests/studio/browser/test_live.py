@@ -50,7 +50,7 @@ def test_drafts_are_small_and_the_full_run_has_the_settings_as_they_are(visitor)
     visitor.set("size", 600)
     visitor.changed(lambda: visitor.set("stroke", 2))
     draft = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]
-    assert draft["settings"] == {"size": 512, "min_size": 128, "quality": "draft", "stroke": 2.0}
+    assert draft["settings"] == {"size": 512, "quality": "instant", "stroke": 2.0}
     visitor.painted()
     assert visitor.settings() == {"size": 600, "stroke": 2.0}
 

@@ -7,11 +7,9 @@ import { refuseAt } from "./settings.js";
 
 const PAUSE = 250; // ms without a change before a draft begins
 const DRAFT_EDGE = 512; // px; of a draft, at most
-const FIRST_EDGE = 128; // px; of its first scale
-const DRAFT_EVALUATIONS = 25; // at each scale; as quality draft
 let timer = 0;
 let last = ""; // body of the newest draft
-let asking = false;
+let sending = false;
 
 export const live = { error: null, estimate: null };
 
@@ -22,21 +20,19 @@ export function draftSoon(now = false) {
   timer = setTimeout(draft, now ? 0 : PAUSE);
 }
 
-/** A draft begins small, so that something is seen at once, and is never large. */
+/** A draft has few evaluations at small sizes, whatever the settings of the full run are. */
 function draftBody() {
   const { evaluations, ...settings } = state.settings;
   const edge = Math.min(settings.size ?? Math.max(state.photo.width, state.photo.height), DRAFT_EDGE);
-  const few = evaluations !== undefined && evaluations < DRAFT_EVALUATIONS ? { evaluations } : {};
-  const small = { size: edge, min_size: Math.min(settings.min_size ?? FIRST_EDGE, FIRST_EDGE, edge), quality: "draft" };
-  return { kind: "draft", ...jobBody(), settings: { ...settings, ...few, ...small } };
+  return { kind: "draft", ...jobBody(), settings: { ...settings, size: edge, quality: "instant" } };
 }
 
 async function draft() {
   const body = draftBody();
   const text = JSON.stringify(body);
   if (text === last && !live.error) return void (jobs.get(state.draft)?.result && estimate());
-  if (asking) return void draftSoon();
-  asking = true;
+  if (sending) return void draftSoon();
+  sending = true;
   last = text;
   try {
     const job = note(await post("/jobs", body, { key: newKey() }));
@@ -53,7 +49,7 @@ async function draft() {
     refuseAt(error);
     emit("draft");
   } finally {
-    asking = false;
+    sending = false;
   }
 }
 
