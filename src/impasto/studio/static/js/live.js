@@ -11,7 +11,8 @@ let timer = 0;
 let last = ""; // body of the newest draft
 let sending = false;
 
-export const live = { error: null, estimate: null };
+export const live = { error: null, estimate: null, flush: async () => {} }; // `flush` sends masks that wait
+let painted = 0; // when the newest full run began
 
 /** Begins a draft soon; one a moment ago is replaced. `now` does not wait. */
 export function draftSoon(now = false) {
@@ -33,13 +34,14 @@ async function draft() {
   if (text === last && !live.error) return void (jobs.get(state.draft)?.result && estimate());
   if (sending) return void draftSoon();
   sending = true;
+  const began = performance.now();
   last = text;
   try {
     const job = note(await post("/jobs", body, { key: newKey() }));
     live.error = null;
     state.draft = job.id;
     note({ id: job.id, size: state.photo });
-    showJob(job.id);
+    if (began > painted) showJob(job.id); // else the full run stays on the stage
     live.estimate = null;
     emit("draft");
     emit("estimate");
@@ -73,6 +75,9 @@ async function estimate() {
 
 /** Puts the full run into the queue and shows it. */
 export async function paint() {
+  await live.flush();
+  clearTimeout(timer);
+  painted = performance.now();
   const job = note(await post("/jobs", { kind: "full", ...jobBody(), parent: state.draft }, { key: newKey() }));
   note({ id: job.id, size: state.photo });
   showJob(job.id);

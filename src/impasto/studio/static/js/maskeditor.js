@@ -90,6 +90,11 @@ export class MaskEditor {
     }
   }
 
+  /** Sends what was painted a moment ago. */
+  flush() {
+    return this.#send();
+  }
+
   /** Sends the masks that changed, and tells the others. */
   async #send() {
     clearTimeout(this.timer);

@@ -26,7 +26,7 @@ export class Stage {
     this.viewer = new Viewer(() => this.sources(), () => this.#drawZoom());
     this.loupe = new Loupe(this.viewer);
     this.masks = new MaskEditor(this.viewer, () => this.setMode("result"));
-    this.viewer.element.append(this.loupe.element);
+    live.flush = () => this.masks.flush();
     this.message = h("div", { class: "stage-message" });
     this.actions = h("div", { class: "actions" });
     this.caption = h("p", { class: "caption small soft", "aria-hidden": "true" });
