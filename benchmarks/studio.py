@@ -21,10 +21,11 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "studio"))
+
+from running import STUB, TOKEN, Server  # noqa: E402
 
 from impasto.cli.samples import sample  # noqa: E402
-from studio.running import STUB, TOKEN, Server  # noqa: E402
 
 CONNECTIONS = 32
 

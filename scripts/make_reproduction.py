@@ -5,7 +5,7 @@ r"""Make the pictures of docs/reproduction.md from a finished experiment.
     .venv/bin/python scripts/make_reproduction.py DIR
 
 Plots are copied, pictures put side by side, of the parts that were run. Photos and paintings themselves are
-not copied.
+not copied. The pictures of preset gatys2016, whose commands are on that page, are expected in DIR/gatys2016.
 """
 
 import json
@@ -65,6 +65,10 @@ def main() -> None:
     captions = [f"{pair}, {kind}" for pair in pairs for kind in ("in balance", "strict")]
     files = ["balance", "main", "balance-2", "main-2", "balance-3", "main-3"]
     sheet("results", files, captions, 2, 256)
+    ratios = {"shipwreck": "1e-3", "starry_night": "8e-4", "the_scream": "5e-3"}
+    files = [f"../gatys2016/tubingen-{painting}" for painting in ratios]
+    captions = [f"{painting.replace('_', ' ')}, {ratio}" for painting, ratio in ratios.items()]
+    sheet("gatys2016", [*files, "../gatys2016/astronaut-the_scream"], [*captions, "astronaut, 1e-3"], 2, 256)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def commands_of(text: str) -> list[str]:
 def quick(line: str) -> str:
     """Return a command with an eighth of its size in px; of looks, which set their own, two evaluations."""
     line = re.sub(r"--size (\d+)", lambda size: f"--size {max(48, int(size[1]) // 8)}", line)
-    return line.replace("--quality draft", "--evaluations 2")
+    line = line.replace("--quality draft", "--evaluations 2")
+    return line.replace("--quality instant", "--quality instant --evaluations 2")
 
 
 @pytest.mark.parametrize("page", GUIDES)

@@ -128,7 +128,7 @@ def test_help_names_the_values_themselves():
     fields = Settings.model_fields
     assert describe(fields["size"]).endswith("[px; 1 to 30000]")
     assert "[above 0 to 1; default: 0.02]" in describe(fields["learning_rate"])
-    assert "[draft, good, best; default: good]" in describe(fields["quality"])
+    assert "[instant, draft, good, best; default: good]" in describe(fields["quality"])
     assert "default: yes" in describe(fields["bounded"])
 
 

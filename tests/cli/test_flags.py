@@ -18,7 +18,16 @@ from impasto.errors import InputError
 
 OWN = {item.name for item in fields(Flags)} - {"changes"}
 FIELDS = {name for model in MODELS for name in model.model_fields}
-OWN_SIGNATURE = {"show", "presets", "layers", "doctor", "completion", "weights"}  # no `Flags`
+OWN_SIGNATURE = {
+    "show",
+    "presets",
+    "layers",
+    "doctor",
+    "completion",
+    "weights",
+    "studio",
+    "serve",
+}  # no `Flags`
 
 
 class Token:

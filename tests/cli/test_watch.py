@@ -15,6 +15,7 @@ def steps(seconds, *, planned=20, before=0):
         remaining = (at - seconds[0]) / done * (planned - number) if done else None
         yield SimpleNamespace(
             scale=1, scales=1, width=40, height=30, iteration=number, evaluations=number, planned=planned,
+            limit=planned, work=(number * 1200, planned * 1200),
             seconds=at, left=None, remaining=remaining,
         )  # fmt: skip
 

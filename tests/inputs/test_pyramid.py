@@ -29,6 +29,49 @@ def test_schedule_by_hand() -> None:
     assert fit(1, 1000, 100) == (1, 100)
 
 
+def drafts(width: int, height: int, **options) -> list[tuple[int, int, int | None]]:
+    found = scales([PictureShape("photo", width, height)], Settings(**options), LAYERS)
+    return [(scale.width, scale.height, scale.draft) for scale in found]
+
+
+def test_a_draft_has_scales_and_evaluations_of_its_own() -> None:
+    draft = [(128, 96, 3), (256, 192, 12)]
+    for changes in ({}, {"size": 4096}, {"min_size": 16}, {"size": 256}):
+        assert drafts(1024, 768, quality="instant", **changes) == draft
+    fewer = [(128, 96, 2), (256, 192, 2)]
+    assert drafts(1024, 768, quality="instant", evaluations=2) == fewer
+    assert drafts(1024, 768, quality="instant", size=192) == [(128, 96, 3), (192, 144, 12)]
+    assert drafts(1024, 768, quality="instant", size=129) == [(128, 96, 3), (129, 97, 12)]
+    assert drafts(100, 75, quality="instant") == [(100, 75, 12)]
+
+
+def test_a_draft_is_larger_where_a_picture_is_thin() -> None:
+    assert drafts(1000, 100, quality="instant", size=1000) == [(256, 26, 12)]
+    assert drafts(4000, 100, quality="instant", size=4000) == [(620, 16, 12)]
+    with pytest.raises(InputError, match="--size 620"):
+        drafts(4000, 100, quality="instant", size=512)
+
+
+def test_a_run_of_several_scales_in_the_paintings_colors_begins_with_a_draft() -> None:
+    draft, rest = [(128, 96, 3)], [(256, 192, None), (512, 384, None)]
+    assert drafts(1024, 768, init="matched") == [*draft, *rest]
+    assert drafts(1024, 768) == rest
+    assert drafts(1024, 768, init="matched", evaluations=2)[:2] == [(128, 96, 2), (256, 192, None)]
+    for changes, edges in (
+        ({"size": 384, "min_size": 192}, [128, 192, 384]),
+        ({"size": 512, "min_size": 128}, [128, 256, 512]),
+        ({"size": 320, "min_size": 64}, [80, 160, 320]),
+        ({"size": 600, "min_size": 300}, [300, 600]),  # begins at more than 256 px
+        ({"size": 256, "min_size": 256}, [256]),  # one scale, as is documented
+    ):
+        found = drafts(1024, 768, init="matched", **changes)
+        assert [width for width, _, _ in found] == edges
+        assert [count for _, _, count in found] == [
+            3 if edges[:2] == [128, 192] else None,
+            *[None] * (len(edges) - 1),
+        ]
+
+
 @settings(max_examples=200, deadline=None)
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000), size=st.integers(1, 600))
 def test_smallest_size_that_works_is_true(width: int, height: int, size: int) -> None:

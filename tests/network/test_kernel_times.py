@@ -23,6 +23,7 @@ TIMES = {  # milliseconds at 128, 512, 2048 positions
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("IMPASTO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernel_times, "_busy", {})
     return tmp_path / "cache"
 
 
@@ -105,6 +106,25 @@ def test_on_a_busy_machine_the_fixed_rule_counts(monkeypatch, folder) -> None:
     monkeypatch.setattr(kernel_times, "measure", lambda shape, precision: None)
     assert timed_choice([SHALLOW, DEEP], "fp32", 2) == "winograd"
     assert not folder.exists()
+
+
+def test_a_process_on_a_busy_machine_times_once_in_ten_minutes(monkeypatch, caplog) -> None:
+    """A grid or an experiment of forty runs does not spend seconds in each of them."""
+    caplog.set_level(NOTE, "impasto")
+    now, tried = [5.0], []
+    monkeypatch.setattr(kernel_times.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(kernel_times, "measure", lambda shape, precision: tried.append(shape))
+    for _ in range(3):
+        assert timed_choice([DEEP], "fp32", 2) == "winograd"
+    assert tried == [DEEP, DEEP]  # the second try of the first call
+    assert len(caplog.records) == 1
+    timed_choice([DEEP], "fp32", 1)  # another number of threads
+    assert len(tried) == 4
+    kernel_times.times_of([DEEP], "fp32", 2, anew=True)  # doctor --measure
+    assert len(tried) == 6
+    now[0] += kernel_times.AGAIN + 1
+    timed_choice([DEEP], "fp32", 2)
+    assert len(tried) == 8
 
 
 class Clock:

@@ -65,6 +65,8 @@ CASES = {
         {},
     ),
     "matched": (Settings(size=64, min_size=32, evaluations=4, init="matched", init_amount=0.6), {}),
+    "instant": (Settings(size=160, quality="instant", evaluations=2), {}),
+    "a draft first": (Settings(size=288, min_size=144, evaluations=2, init="matched"), {}),
     "wasserstein": (Settings(size=64, evaluations=4, style_statistic="wasserstein"), {}),
     "neighbours": (Settings(size=192, min_size=96, evaluations=3, style_statistic="neighbours"), {}),
     "tolerance": (Settings(size=64, min_size=32, evaluations=90, tolerance=0.9), {}),

@@ -42,6 +42,8 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         ([PAINTING, Style(OTHER, 0.5, source_mask=half())], {"style_statistic": "neighbours"}),
         (PAINTING, {"color": "match", "color_amount": 0.7}),
         ([PAINTING, OTHER], {"init": "matched", "init_amount": 0.5}),
+        ([PAINTING, OTHER], {"quality": "instant", "size": 160}),
+        (PAINTING, {"init": "matched", "size": 280, "min_size": 140}),
         (Style(PAINTING, source_mask=half(72, 64)), {"grain": 1.0, "size": 96, "min_size": 48}),
         pytest.param(
             PAINTING, {"strength": 1.0, "pooling": "average", "evaluations": 14}, marks=pytest.mark.slow

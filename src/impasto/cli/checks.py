@@ -11,7 +11,7 @@ from impasto.cli.suggestions import loop
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
-from impasto.config.unused import NEEDS, OPTIONS_OF
+from impasto.config.unused import NEEDS, OPTIONS_OF, UNDRAFTED
 from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
@@ -152,8 +152,12 @@ def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()
                     f"{flag(name)} does nothing with --solver {settings.solver}: leave it out, or give "
                     f"{other}"
                 )
-    if "init_amount" in named and settings.init != "matched" and "init" not in varied:
+    if "init_amount" in named and not settings.starts_matched and not {"init", "quality"} & {*varied}:
         raise InputError("--init-amount does nothing without --init matched: leave it out, or give that")
+    if settings.quality == "instant" and "quality" not in varied and (useless := named & UNDRAFTED):
+        raise InputError(
+            f"{flag(min(useless))} does nothing with --quality instant, whose scales are fixed: leave it out"
+        )
     if "init_noise" in flags.changes and settings.init == "noise" and "init" not in varied:
         raise InputError(
             "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"

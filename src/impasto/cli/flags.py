@@ -291,7 +291,8 @@ def output_flag(default: str) -> Any:
 SAVING = [
     switch("force", "Replace files that exist.", common=True),
     switch("recipe", "Also write the recipe, which the picture carries, as JSON beside it."),
-    switch("report", "Also write a page about the result, NAME.html, beside the picture.", common=True),
+    switch("report", "Also write a page about the result, NAME.html. It lies beside the picture.",
+        common=True),
     parameter("save_every", int, "Also save the picture after every so many evaluations, as "
         "NAME-0020.png. [evaluations; 1 or more; default: not set]"),
     parameter("checkpoint", Path, "File from which impasto resume continues after an interruption. A run of "
@@ -330,8 +331,8 @@ BASE = [
         "[0.1 to 10; default: as --stroke]", "Styles"),
     parameter("style_layers_of", str, "Layers of each painting, between ; as in "
         '"relu1_1,relu2_1;relu4_1,relu5_1"; or none. [default: as --style-layers]', "Styles"),
-    parameter("mask", list[str], "Where in the photo a painting is used, white on black. Once for each "
-        "painting in their order: a file, none (everywhere) or rest (what the others leave). "
+    parameter("mask", list[str], "Where a painting is used, white on black. It has the photo's shape. Once "
+        "for each painting in their order: a file, none (everywhere) or rest (what the others leave). "
         "[default: none]", "Regions", common=True, negative=""),
     parameter("source_mask", list[str], "Which part of a painting counts, white on black. Once for each "
         "painting: a file or none. [default: none]", "Regions", negative=""),

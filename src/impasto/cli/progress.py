@@ -41,13 +41,8 @@ class Pace:
             self.per_evaluation = (step.seconds - seconds) / (step.iteration - iteration)
 
     def work(self, step: "Step") -> tuple[float, float]:
-        """Return work done and work planned, in evaluations at this scale's size or, of a budget, seconds."""
-        if step.left is not None:
-            return step.seconds, step.seconds + max(0.0, step.left)
-        evaluations = step.planned / step.scales
-        costs = [4.0 ** (scale - step.scale) for scale in range(1, step.scales + 1)]
-        before = sum(costs[: step.scale - 1]) * evaluations
-        return before + step.iteration, sum(costs) * evaluations
+        """Return work done and work planned, in pixels evaluated or, of a budget, seconds."""
+        return step.work if step.left is None else (step.seconds, step.seconds + max(0.0, step.left))
 
     def seconds_left(self, step: "Step") -> float | None:
         """Return the seconds that the rest will take, or None before anything was measured."""
@@ -142,7 +137,7 @@ class Progress:
         self.pace.update(step)
         if self._quiet:
             return
-        last = step.left is None and step.iteration * step.scales >= step.planned  # of this scale
+        last = step.left is None and step.iteration >= step.limit  # of this scale
         now, every = time.monotonic(), PLAIN_EVERY if self._plain else DRAW_EVERY
         if now - self._drawn < every and not last:
             return
@@ -182,7 +177,7 @@ class Progress:
         return "  ".join(filter(None, words))
 
     def _where(self, step: "Step") -> str:
-        planned = f"/{step.planned // step.scales}" if step.left is None else ""
+        planned = f"/{step.limit}" if step.left is None else ""
         return (
             f"scale {step.scale}/{step.scales}  {step.width} x {step.height} px"
             f"  evaluation {step.iteration}{planned}"

@@ -124,7 +124,7 @@ class FirstLine:
         if left is not None and (enough or step.left is not None):
             seconds = left + step.seconds - before
         elif self._per_pixel is not None:
-            seconds = pace.work(step)[1] * step.width * step.height * self._per_pixel
+            seconds = pace.work(step)[1] * self._per_pixel
         if seconds is not None or enough:
             self.shown = True
             self._say(self._message(seconds))
@@ -142,7 +142,7 @@ class Preview:
         """Write the picture of an evaluation if it is time."""
         now = time.monotonic()
         if now >= self._due and not self.trouble:
-            self.write(step.picture())
+            self.write(step.picture(PREVIEW))
             spent = time.monotonic() - now
             self._due = now + max(FRESH, spent / SHARE)
 

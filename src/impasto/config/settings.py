@@ -15,13 +15,14 @@ from impasto.config.model import LARGEST_EDGE, Model, option
 from impasto.errors import SettingsError
 from impasto.network.layers import PartialWindows, check_layers, parse_layers
 
-Quality = Literal["draft", "good", "best"]
+Quality = Literal["instant", "draft", "good", "best"]
 Color = Literal["style", "luminance", "match", "histogram"]
 Init = Literal["content", "matched", "noise", "gray", "style", "picture"]
 StyleStatistic = Literal["gram", "moments", "wasserstein", "sliced", "neighbours"]
 VariationForm = Literal["squares", "isotropic", "anisotropic"]
 
 QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluations at each scale
+DRAFT = {128: 3, 256: 12}  # long edge in px of each scale of a draft -> its evaluations
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
@@ -99,9 +100,7 @@ class Settings(Model):
         le=1,
     )
     color: Color = option(
-        "style",
-        "Colors of the result: the style's, the photo's, or the style's matched to the photo's.",
-        "Color",
+        "style", "Colors: the style's, the photo's, or the first matched to the second.", "Color"
     )
     color_amount: float = option(
         1.0,
@@ -151,7 +150,8 @@ class Settings(Model):
     )
     quality: Quality = option(
         "good",
-        "Evaluations at each scale: " + ", ".join(f"{name} {count}" for name, count in QUALITY.items()) + ".",
+        f"Evaluations at each scale: {', '.join(f'{name} {count}' for name, count in QUALITY.items())}; or "
+        f"instant: a draft, {sum(DRAFT.values())} in all at {' and '.join(map(str, DRAFT))} px, enlarged.",
         "Speed",
     )
     evaluations: int | None = option(
@@ -310,8 +310,15 @@ class Settings(Model):
 
     @property
     def evaluations_per_scale(self) -> int:
-        """Evaluations at each scale: `evaluations`, or the number of `quality`."""
-        return QUALITY[self.quality] if self.evaluations is None else self.evaluations
+        """Evaluations at each scale: `evaluations`, or the number of `quality`; of a draft's, the most."""
+        return (
+            QUALITY.get(self.quality, max(DRAFT.values())) if self.evaluations is None else self.evaluations
+        )
+
+    @property
+    def starts_matched(self) -> bool:
+        """Whether the start is the photo in the paintings' colors, as it is of a draft from the photo."""
+        return self.init == "matched" or (self.quality == "instant" and self.init == "content")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:

@@ -95,6 +95,7 @@ _VALUES = {  # of choices
     "noise": "random white gaussian rand",
     "content": "photo image original",
     "best": "high highest ultra fine",
+    "instant": "immediate fastest",
     "draft": "low fast quick preview",
     "good": "medium normal default middle",
     "bf16": "half fp16 float16 bfloat16",

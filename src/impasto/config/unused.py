@@ -9,6 +9,7 @@ NEEDS = {  # what an option needs: another field, the value of it that is not en
     "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
     "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
 }
+UNDRAFTED = frozenset(("detail", "min_size"))  # what a draft, whose scales are its own, does not have
 OPTIONS_OF = {  # which solvers an option is for
     "history": ("lbfgs", "scipy"),
     "bounded": ("lbfgs", "adam"),
@@ -24,8 +25,10 @@ def unused(settings: Settings, *, protected: bool) -> Collection[str]:
     """Return the fields that do nothing with these settings; `protected` says whether a region stays."""
     names = {name for name, (other, nothing, _) in NEEDS.items() if getattr(settings, other) == nothing}
     names |= {name for name, solvers in OPTIONS_OF.items() if settings.solver not in solvers}
-    if settings.init != "matched":
+    if not settings.starts_matched:
         names.add("init_amount")
+    if settings.quality == "instant":
+        names |= UNDRAFTED
     if settings.init == "noise":
         names.add("init_noise")
     if not protected:

@@ -16,10 +16,11 @@ from impasto.config.styles import REST, Mask
 from impasto.image.picture import Picture
 from impasto.image.pixels import fit
 from impasto.inputs import masks
-from impasto.inputs.canvas import grayed, is_gray
+from impasto.inputs.canvas import grayed, is_gray, resize
 from impasto.inputs.color_matching import Move, Palette
 from impasto.inputs.colors import AS_PAINTED, Recolor
-from impasto.inputs.pyramid import PictureShape, Scale, scales
+from impasto.inputs.enlarge import enlarged
+from impasto.inputs.pyramid import PictureShape, Scale, long_edge, scales
 from impasto.inputs.shared import Shared
 from impasto.messages import NOTE, printable
 from impasto.network.layers import unrectified
@@ -27,6 +28,7 @@ from impasto.network.layers import unrectified
 CARRIES = 32  # px; short edge of a painting below which it gives colors, but hardly any strokes
 ENLARGED = 2.0  # times its own size, beyond which a painting has only blurred strokes
 GUIDES = 4 * 4 / 3  # bytes a pixel of a mask and its smaller ones for the deeper layers
+RESULT = 24  # bytes a pixel of an enlarged draft: its canvas and the picture made of it
 log = logging.getLogger(__name__)
 
 
@@ -121,14 +123,20 @@ class Inputs:
         own = [mask for use in self.uses for mask in (use.mask, use.source_mask)]
         return pictures | {mask.picture for mask in (*own, self.protect) if isinstance(mask, Mask)}
 
-    def memory_bytes(self, scale: Scale) -> int:
-        """Return the bytes of memory of the opened pictures, and of their masks at a scale."""
+    def memory_bytes(self, scale: Scale, size: Scale | None = None) -> int:
+        """Return the bytes of memory of the opened pictures, and of their masks at a scale.
+
+        `size` is that of the result, to which a draft at this scale is enlarged.
+        """
+        size = size or scale
         total = sum(picture.nbytes for picture in self.pictures)
         regions = {masks.key(use.mask) for use in self.uses}
         regions -= {None} if self.protect is None else set()
         total += round(len(regions) * GUIDES * scale.width * scale.height)
         if self.protect is not None:  # the mask, the photo, the protected canvas
-            total += 4 * (1 + 3 + 3) * scale.width * scale.height
+            total += 4 * (1 + 3 + 3) * size.width * size.height
+        if size != scale:
+            total += RESULT * size.width * size.height
         if len(self.styles) > 2:
             sizes = [shape.at(scale.long_edge) for shape in self.shapes[2:]]
             total += sum(12 * size.width * size.height for size in sizes)
@@ -171,6 +179,13 @@ class Inputs:
             own = settings.style_layers.items() if use.layers is None else use.layers
             layers.update(name for name, weight in own if weight)
         return layers
+
+    def size(self, settings: Settings) -> Scale:
+        """Return the size of the result."""
+        photo = self.content
+        return PictureShape("photo", photo.width, photo.height).at(
+            long_edge(photo.width, photo.height, settings)
+        )
 
     def scales(self, settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
         """Return the scales of a run that reads certain layers, coarsest first.
@@ -237,13 +252,21 @@ class Inputs:
             mask = masks.left_by([use.mask for use in self.uses], width, height)
         return masks.feathered(mask, self.feather / 100 * max(width, height))
 
-    def picture(self, canvas: Tensor, *, gray: bool = False) -> Picture:
+    def enlarged(self, canvas: Tensor, size: Scale) -> Tensor:
+        """Return a draft (1, 3, h, w) at a size, (1, 3, H, W), with the photo's edges; see `enlarge`."""
+        return enlarged(canvas, self.content, size.width, size.height)
+
+    def picture(
+        self, canvas: Tensor, size: Scale | None = None, *, gray: bool = False, draft: bool = False
+    ) -> Picture:
         """Return a canvas (1, 3, H, W) as a picture, recolored, with the photo where it is protected.
 
-        The channels of a `gray` one become the same to the last digit.
-        It has the photo's transparency and metadata. As the network sees the photo on white, that white is
-        taken out of the colors of half-transparent pixels; see docs/decisions.
+        It is enlarged to a `size`, a `draft` by the photo. The channels of a `gray` one become the same to
+        the last digit. It has the photo's transparency and metadata. As the network sees the photo on white,
+        that white is taken out of the colors of half-transparent pixels; see docs/decisions.
         """
+        if size is not None:
+            canvas = self.enlarged(canvas, size) if draft else resize(canvas, size.height, size.width)
         height, width = canvas.shape[-2:]
         canvas = self.recolor.saved(canvas, self.content)
         canvas = grayed(canvas) if gray else canvas

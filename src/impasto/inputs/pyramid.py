@@ -2,14 +2,16 @@
 
 Each scale starts from the result of the one before: coarse scales are cheap and paint the large
 strokes, which the finer ones keep. Source of the idea: Gatys et al. 2017, "Controlling perceptual factors".
+A draft has scales of its own, with few evaluations (`DRAFT`): alone with quality `instant`, whose result is
+enlarged, and as the beginning of a run of several scales that starts in the paintings' colors.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from impasto.config.model import LARGEST_EDGE
-from impasto.config.settings import DEFAULT_LONG_EDGE, Settings
+from impasto.config.settings import DEFAULT_LONG_EDGE, DRAFT, Settings
 from impasto.errors import InputError
 from impasto.image.pixels import fit
 from impasto.network.layers import deepest, smallest_edge
@@ -19,15 +21,20 @@ LONG = 4.0  # long to short edge, beyond which a painting is not scaled by its l
 
 @dataclass(frozen=True)
 class Scale:
-    """The size of the canvas at one scale, in pixels."""
+    """The size of the canvas at one scale, in pixels, and of a draft's scale its evaluations."""
 
     width: int
     height: int
+    draft: int | None = field(default=None, compare=False)  # what is made of pictures at a size is the same
 
     @property
     def long_edge(self) -> int:
         """The longer of the two edges, in pixels."""
         return max(self.width, self.height)
+
+    def evaluations(self, settings: Settings) -> int:
+        """Return the evaluations at this scale that the settings say."""
+        return self.draft or settings.evaluations_per_scale
 
 
 def long_edge(width: int, height: int, settings: Settings) -> int:
@@ -71,10 +78,11 @@ class PictureShape:
 
 
 def scales(shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[str]) -> tuple[Scale, ...]:
-    """Return the scales of a run, coarsest first; the last one is the size of the result.
+    """Return the scales of a run, coarsest first; the last one is the size of the result, or of the draft.
 
     A coarse scale at which any input would be too small for the layers is left out. `shapes` are the photo's,
-    then the paintings'.
+    then the paintings'. With quality `instant` the scales are those of a draft: 128 px, if the result is
+    larger, and a last one of at most 256 px; more only where an input is too thin.
 
     Raises:
         InputError: At the size of the result an input would be too small for the layers.
@@ -84,16 +92,33 @@ def scales(shapes: Sequence[PictureShape], settings: Settings, layers: Iterable[
     edge = long_edge(photo.width, photo.height, settings)
     for shape in shapes:
         _check_size(shape, edge, names)
+
+    def fits(edge: int) -> bool:
+        sizes = [(shape.at(edge), shape.needs(names)) for shape in shapes]
+        return all(min(size.width, size.height) >= needed for size, needed in sizes)
+
+    if settings.quality == "instant":
+        last = next(size for size in range(min(edge, max(DRAFT)), edge + 1) if fits(size))
+        edges = [*(size for size in DRAFT if size < last and fits(size)), last]
+        counts = list(DRAFT.values())[-len(edges) :]
+        return tuple(
+            _draft(photo, size, settings.evaluations or n) for size, n in zip(edges, counts, strict=True)
+        )
     chosen = [photo.at(edge)]
     coarse = edge / 2
-    while coarse >= settings.min_size:
-        sizes = [shape.at(round(coarse)) for shape in shapes]
-        pairs = zip(sizes, shapes, strict=True)
-        if any(min(size.width, size.height) < shape.needs(names) for size, shape in pairs):
-            break
-        chosen.insert(0, sizes[0])
+    while coarse >= settings.min_size and fits(round(coarse)):
+        chosen.insert(0, photo.at(round(coarse)))
         coarse /= 2
+    if settings.init == "matched" and settings.min_size < edge and chosen[0].long_edge <= max(DRAFT):
+        most = settings.evaluations_per_scale
+        before = [(size, count) for size, count in DRAFT.items() if size < chosen[0].long_edge and fits(size)]
+        chosen[:0] = [_draft(photo, size, min(count, most)) for size, count in before]
     return tuple(chosen)
+
+
+def _draft(photo: PictureShape, edge: int, evaluations: int) -> Scale:
+    """Return a scale of a draft."""
+    return replace(photo.at(edge), draft=evaluations)
 
 
 def _check_size(shape: PictureShape, edge: int, layers: Sequence[str]) -> None:

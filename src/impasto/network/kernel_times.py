@@ -4,7 +4,8 @@
 
 Times are remembered in the cache folder, by processor, torch and number of threads. A way replaces that of
 the fixed rule only where it wins by a tenth. Where the machine was busy, nothing is remembered and the fixed
-rule counts. Sizes beyond those that take too long to time are extrapolated.
+rule counts; the same process tries again after some minutes. Sizes beyond those that take too long to time
+are extrapolated.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ HOPELESS = 3.0  # times as long as the fastest, from which a way is not timed fu
 GROWTH = 3.0  # of the time from one size to the next, at least
 APART = 1.2  # medians of the first and the second half, beyond which the machine was busy
 OTHERS = 0.2  # processors that other programs use on average, beyond which it was busy
+AGAIN = 600.0  # seconds after which a process times again on a machine that was busy
 GAIN = 1.1  # times as fast as by the fixed rule
 NARROW = 32  # channels below which Winograd is not tried
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -44,6 +46,7 @@ Shape = tuple[int, int]  # channels in and out
 Times = Mapping[str, float]  # milliseconds, by way
 
 log = logging.getLogger(__name__)
+_busy: dict[tuple[str, int], float] = {}  # precision and threads -> when the machine was last found busy
 
 
 def choice(shapes: Iterable[Shape], precision: str, threads: int) -> str:
@@ -64,13 +67,15 @@ def times_of(
     known: dict[Shape, Sequence[Times]] = {} if anew else remembered(precision, threads)
     shapes = dict.fromkeys(shapes)
     missing = [shape for shape in shapes if shape not in known]
-    if missing:
+    now, place = time.monotonic(), (precision, threads)
+    if missing and (anew or now - _busy.get(place, -math.inf) > AGAIN):
         log.log(NOTE, "timing convolutions on this processor, which takes some seconds once")
         fresh: dict[Shape, Sequence[Times]] = {}
         with hardware.threads(threads), torch.no_grad():
             for shape in missing:
                 times = measure(shape, precision) or measure(shape, precision)
                 if times is None:
+                    _busy[place] = now
                     log.info("this machine is busy: convolutions by the fixed rule, timed at a later run")
                     break
                 fresh[shape] = times

@@ -31,7 +31,7 @@ class LivePreview:
 
     def __call__(self, step: Step) -> None:
         """Show a step if it is time, and the last one of each scale."""
-        last = step.left is None and step.iteration * step.scales >= step.planned
+        last = step.left is None and step.iteration >= step.limit
         if time.monotonic() < self._due and not last:
             return
         left = "" if step.remaining is None else f", {duration(step.remaining)} left"

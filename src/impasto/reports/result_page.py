@@ -129,7 +129,7 @@ class RunCapture:
         where = f"{end}scale {step.scale}, {step.width} x {step.height} px"
         try:
             earlier = self._pictures.get(step.evaluations)
-            small = earlier[1] if earlier else step.picture().thumbnail(SMALL)
+            small = earlier[1] if earlier else step.picture(SMALL).thumbnail(SMALL)
         except PictureError:  # a canvas with values that are not finite has no picture
             return
         self._pictures[step.evaluations] = (f"evaluation {step.evaluations}: {where}", small)

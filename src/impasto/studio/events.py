@@ -81,9 +81,9 @@ class Events:
                 if self._kept and self._kept[0][0] > at + 1:  # a slow reader: some are gone
                     at = self._last
                     yield self._text(at, "hello", json.dumps({"server": self.server, "missed": True}))
-                for event in self._after(at):
-                    at = event[0]
-                    yield self._text(*event)
+                if new := self._last - at:
+                    at = self._last
+                    yield b"".join(self._text(*self._kept[number]) for number in range(-new, 0))
                 try:
                     async with asyncio.timeout(SILENCE):
                         await news.wait()
@@ -91,10 +91,6 @@ class Events:
                     yield b": still here\n\n"
         finally:
             self.streams -= 1
-
-    def _after(self, number: int) -> list[tuple[int, str, str]]:
-        new = self._last - number
-        return list(self._kept)[-new:] if new else []
 
     def _text(self, number: int, kind: str, data: str) -> bytes:
         return f"id: {self.server}-{number}\nevent: {kind}\ndata: {data}\n\n".encode()

@@ -23,6 +23,7 @@ BEAT = 2.0  # seconds between two notes of where a job stands
 SWEEP = 10.0  # seconds between two looks for leases that are over
 POINTS = 400  # of the curve of a job's losses, at most
 LEAVE = 5.0  # seconds that a run has to write its checkpoint when the server ends
+STARTS = 300.0  # seconds in which it has to load torch, on a machine with much else to do
 LONGEST_WAIT = 30.0  # seconds before a painting process that dies at once is started again
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class Supervisor:
             process.send({"runtime": self._runtime})
             with contextlib.suppress(Ended, TimeoutError):
                 while True:
-                    async with asyncio.timeout(LEASE):
+                    async with asyncio.timeout(LEASE if self.facts else STARTS):
                         message = await process.receive()
                     await self._heard(message)
             self._process, self.facts = None, None

@@ -62,14 +62,16 @@ def estimate(
         start = targets.content if is_matched(settings, plan, len(plan) - 1) else None
         objective = Objective(network, build_losses(network, targets, settings, start=start))
         seconds = _seconds(objective, targets)
-    held = inputs.memory_bytes(plan[-1])
+    held = inputs.memory_bytes(plan[-1], inputs.size(settings))
     found, _ = plan_of(runtime, settings, plan, wanted, held)
     each = seconds / (trial.width * trial.height)
-    work = sum(scale.width * scale.height * slowdown(scale, wanted, found.tile) for scale in plan) * (
-        settings.evaluations_per_scale + 1
-    )  # one for targets
+    counts = [scale.evaluations(settings) for scale in plan]
+    work = sum(
+        scale.width * scale.height * slowdown(scale, wanted, found.tile) * (count + 1)  # one for targets
+        for scale, count in zip(plan, counts, strict=True)
+    )
     took = each * work if runtime.budget is None else runtime.budget
-    return Estimate(plan, settings.evaluations_per_scale * len(plan), took, found.memory, each * 1e6, found)
+    return Estimate(plan, sum(counts), took, found.memory, each * 1e6, found)
 
 
 def _seconds(objective: Objective, targets: ScaledInputs) -> float:

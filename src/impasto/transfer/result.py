@@ -31,9 +31,10 @@ class Step:
     """What an `on_step` callback receives after every evaluation.
 
     `scale` counts from 1 to `scales`; `iteration` counts evaluations at this scale, `evaluations` those
-    of the run, of `planned`; `round` counts rounds of 20; `losses` are weighted, by name: `total`, the
-    terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the start;
-    `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
+    of the run, of `planned`; `limit` are those planned at this scale; `work` is what the run has done and all
+    that it has to do, in pixels evaluated; `round` counts rounds of 20; `losses` are weighted, by name:
+    `total`, the terms (`content`, `style`, ...) and their layers (`style.relu1_1`, ...); `seconds` since the
+    start; `left` are those left of a time budget, or None without one (with one, `planned` says nothing).
     `remaining` are the seconds that the rest of the run will take, by the evaluations so far; None before the
     second one.
     """
@@ -45,24 +46,33 @@ class Step:
     iteration: int
     evaluations: int
     planned: int
+    limit: int
+    work: tuple[float, float]
     losses: Mapping[str, float]
     seconds: float
     left: float | None
     remaining: float | None
     _canvas: Tensor = field(repr=False)
-    _finish: Callable[[Tensor], Picture] = field(repr=False)
+    _finish: Callable[[Tensor, int | None], Picture] = field(repr=False)
+    _drafted: bool = field(repr=False)
 
     @property
     def round(self) -> int:
         """Rounds of 20 evaluations begun at this scale, the first being 1."""
         return (self.iteration - 1) // ROUND + 1
 
-    def picture(self) -> Picture:
-        """Return this evaluation's canvas, with the photo's transparency (made only when asked for)."""
-        return self._finish(self._canvas)
+    def picture(self, edge: int | None = None) -> Picture:
+        """Return this evaluation's canvas, with the photo's transparency (made only when called for).
+
+        Where the run begins with a draft, it is enlarged to the size of the result. With `edge`, its long
+        edge has at most so many pixels: quicker.
+        """
+        return self._finish(self._canvas, edge)
 
     def preview(self, edge: int = 256) -> Picture:
         """Return this evaluation's canvas with a long edge of at most `edge` px, on white: quick to make."""
+        if self._drafted:
+            return self.picture(edge).thumbnail(edge)
         height, width = self._canvas.shape[-2:]
         factor = min(1.0, edge / max(height, width))
         size = max(1, round(height * factor)), max(1, round(width * factor))

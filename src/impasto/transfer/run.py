@@ -16,7 +16,6 @@ from impasto.config.recipe import Recipe, ScaleRecord
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
-from impasto.inputs import canvas as canvases
 from impasto.inputs.pictures import Inputs, ScaledInputs, warn_about
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
@@ -50,6 +49,8 @@ class Run:
 
     Attributes:
         schedule: The scales, coarsest first.
+        size: Of the result.
+        drafted: Whether it begins with a draft, whose pictures the photo enlarges: where it counts.
         limits: Evaluations at each scale.
         unplanned: The runtime before its memory was planned.
         costs: What an evaluation costs at each scale, in pixels computed whole.
@@ -87,11 +88,11 @@ class Run:
             )
         self.layers = layers_of(settings, extra_losses, inputs)
         self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
-        self.schedule = inputs.scales(settings, self.layers)
+        self.schedule, self.size = inputs.scales(settings, self.layers), inputs.size(settings)
+        self.drafted = self.schedule[0].draft is not None and settings.content_term
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.layers, self.shared)
-        matched = settings.init == "matched"
-        self.start_colors = StartColors(inputs, settings.init_amount) if matched else None
+        self.start_colors = StartColors(inputs, settings.init_amount) if settings.starts_matched else None
         self.state = state or RunState()
         if self.state.solver:
             self.state.check_fit(self.schedule)
@@ -100,7 +101,7 @@ class Run:
         self.repeats = self.state.limits is not None
         self.time_budget = None if self.repeats else time_budget_of(self, runtime)
         most = settings.evaluations_per_scale if self.time_budget is None else MOST
-        self.limits = self.state.limits or [most] * len(self.schedule)
+        self.limits = self.state.limits or [scale.draft or most for scale in self.schedule]
         self._finest = len(self.schedule) - 1
         self.last_scale = min(self._finest, len(self.limits) - 1)
         self.weights = load(settings.weights if weights is None else weights)
@@ -117,7 +118,7 @@ class Run:
         """Compute with this runtime from now on, or with what is planned for it."""
         self.runtime = runtime
         if plan:
-            opened = self.inputs.memory_bytes(self.schedule[-1])
+            opened = self.inputs.memory_bytes(self.schedule[-1], self.size)
             self.runtime = memory.with_memory_plan(runtime, self.settings, self.schedule, self.layers, opened)
         self.costs = [memory.cost(scale, self.layers, self.runtime) for scale in self.schedule]
 
@@ -129,8 +130,7 @@ class Run:
     @property
     def kept_memory(self) -> int:
         """Bytes of freed memory that stay for the next run: of small pictures, where runs share anything."""
-        full = self.schedule[-1]
-        return self.shared.limit if 12 * full.width * full.height <= SMALL else 0
+        return self.shared.limit if 12 * self.size.width * self.size.height <= SMALL else 0
 
     # --- where the run stands ---------------------------------------------------------------------
 
@@ -386,9 +386,7 @@ class Run:
         self.free_solver()
         if not self.kept_memory:
             hardware.give_back_freed_memory()
-        full = self.schedule[-1]
-        canvas = canvases.resize(canvas, full.height, full.width)
-        picture = self.inputs.picture(canvas, gray=self.gray)
+        picture = self.inputs.picture(canvas, self.size, gray=self.gray, draft=self.drafted)
         again = not self.extra_losses and self.reason in REPEATABLE
         again = again and all(scale.reason != End.OUT_OF_MEMORY for scale in self.state.scales)
         recipe = self.recipe(pixels=picture.pixels_sha256(), reproducible=again)

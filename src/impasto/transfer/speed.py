@@ -24,7 +24,7 @@ KEPT = 200  # entries of the file
 def note(recipe: Recipe) -> None:
     """Keep the speed of a finished run, as far as the cache folder can be written."""
     work = sum(scale.evaluations * scale.width * scale.height for scale in recipe.scales)
-    if work < LEAST:
+    if work < LEAST or recipe.settings.quality == "instant":  # not at the size of its result
         return
     entries = read_entries(FILE)
     key = _key(recipe.settings, recipe.runtime, recipe.weights, _edge(recipe))

@@ -297,6 +297,9 @@ def next_canvas(run: Run, pictures: ScaledInputs) -> Tensor:
             style=pictures.styles[0],
             picture=pictures.picture,
         )
+    elif run.drafted and run.schedule[run.state.scale - 1].draft:
+        canvas, photo = run.inputs.enlarged(run.canvas, run.schedule[run.state.scale]), pictures.content
+        canvas = canvas.to(photo.device)
     else:
         # Detail of the photo only helps where the photo has any say at all.
         detail = settings.detail if settings.content_term else 0.0

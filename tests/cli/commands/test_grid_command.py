@@ -432,6 +432,7 @@ class Now:
 
     def __init__(self, iteration: int) -> None:
         self.iteration = iteration
+        self.work = 16 * iteration, 160
 
 
 def test_the_remaining_time_counts_all_cells_by_their_work(monkeypatch) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from impasto.cli.checks import whole
 from impasto.cli.console import out
 from impasto.cli.flags import Flags, Switch, typed_name
 from impasto.cli.run import Interrupted
@@ -30,7 +31,7 @@ SAMPLES: tuple[tuple[str, Name, str, str], ...] = (
 )
 
 Text = Annotated[str | None, Parameter(converter=typed_name, show_default=False)]
-Number = Annotated[int | None, Parameter(show_default=False)]
+Number = Annotated[int | None, Parameter(converter=typed_name, show_default=False)]
 
 
 def studio(
@@ -76,8 +77,7 @@ def _serve(
     resolved = gather(Flags())
     if resolved.runtime.budget is not None:
         raise InputError("IMPASTO_BUDGET is for a single picture; here settings say how long each takes")
-    if port is not None and not 0 <= port <= 65_535:
-        raise InputError(f"--port: must be a whole number, 0 to 65535, not {port}")
+    fixed = None if port is None else whole("--port", str(port), 0, 65_535)
     from impasto.studio import serve as server
     from impasto.studio.files import Files
     from impasto.studio.security import LOCAL, Access
@@ -96,8 +96,9 @@ def _serve(
             out(f"the studio runs already: {found.address}")
             _open(found.address, browser=browser and found.page)
             return ExitCode.DONE
-        listening = server.listen(host, server.PORT if port is None else port, only=port is not None)
-        if port is None and listening.getsockname()[1] != server.PORT:
+        number = server.PORT if fixed is None else fixed
+        listening = server.listen(host, number, only=fixed is not None)
+        if fixed is None and listening.getsockname()[1] != server.PORT:
             out(f"port {server.PORT} is taken; this is the next one that is free")
         samples = [(role, title, credit, sample(name)) for role, name, title, credit in SAMPLES]
         access = Access(files.identity(), token, host, page)

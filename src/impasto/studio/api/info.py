@@ -1,8 +1,10 @@
 """Routes of what there is: limits, settings, presets, samples, estimates, one-time tokens."""
 
+import functools
+import json
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from impasto._version import __version__
 from impasto.config import settings_file
@@ -56,10 +58,15 @@ async def about(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.get("/schema", responses=answers())
-async def schema() -> dict[str, Any]:
+@router.get("/schema", response_model=dict[str, Any], responses=answers())
+async def schema() -> Response:
     """Return the JSON Schema of the settings and of the output, with groups, units and order for forms."""
-    return {"settings": _schema(Settings), "output": _schema(Output)}
+    return Response(_schemas(), media_type="application/json")
+
+
+@functools.cache
+def _schemas() -> bytes:
+    return json.dumps({"settings": _schema(Settings), "output": _schema(Output)}).encode()
 
 
 def _schema(model: type[Model]) -> dict[str, Any]:

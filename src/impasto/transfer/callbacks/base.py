@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from impasto.errors import InputError
+from impasto.image.picture import Picture
+from impasto.image.pixels import shrunk
+from impasto.inputs.pyramid import Scale
 from impasto.optim.evaluation import Evaluation
 from impasto.transfer.result import Step
 
@@ -40,10 +43,26 @@ class Callback:
         """No scale is left, or the run was ended."""
 
 
-def work_of(run: Run) -> tuple[float, float]:
-    """Return the work that a run has done and all that it has to do, in the unit of `run.costs`."""
-    costs = [each * limit for each, limit in zip(run.costs, run.limits, strict=False)]
-    return sum(costs[: run.state.scale]) + run.costs[run.state.scale] * run.state.evaluations, sum(costs)
+def work_of(run: Run, costs: Sequence[float] | None = None) -> tuple[float, float]:
+    """Return the work that a run has done and all that it has to do; `costs` of an evaluation at each scale.
+
+    By default they are those of the run.
+    """
+    each = run.costs if costs is None else costs
+    scales = [cost * limit for cost, limit in zip(each, run.limits, strict=False)]
+    return sum(scales[: run.state.scale]) + each[run.state.scale] * run.state.evaluations, sum(scales)
+
+
+def _picture(run: Run, canvas: Tensor, edge: int | None) -> Picture:
+    """Return a canvas as a picture, of the result's size where the run begins with a draft.
+
+    Its long edge is at most `edge` px.
+    """
+    if run.drafted:
+        size = run.size if edge is None else Scale(*shrunk(run.size.width, run.size.height, edge))
+        return run.inputs.picture(canvas, size, gray=run.gray, draft=True)
+    picture = run.inputs.picture(canvas, gray=run.gray)
+    return picture if edge is None else picture.thumbnail(edge)
 
 
 class OnStep(Callback):
@@ -76,12 +95,15 @@ class OnStep(Callback):
             height=scale.height,
             iteration=run.state.tracking.count,
             evaluations=record.evaluation,
-            planned=len(run.schedule) * run.settings.evaluations_per_scale,
+            planned=sum(run.limits),
+            limit=run.limits[run.state.scale],
+            work=work_of(run, [item.width * item.height for item in run.schedule]),
             losses=record.losses,
             seconds=record.seconds,
             left=run.seconds_left(),
             remaining=self._remaining(run),
             _canvas=canvas,
-            _finish=partial(run.inputs.picture, gray=run.gray),
+            _finish=partial(_picture, run),
+            _drafted=run.drafted,
         )
         self._function(step)

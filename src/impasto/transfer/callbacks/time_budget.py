@@ -144,8 +144,8 @@ def time_budget_of(run: Run, runtime: Runtime) -> TimeBudget | None:
     """Return the time budget of a run that begins or is resumed; None without one."""
     seconds = run.state.seconds_left
     if seconds is None and runtime.budget is not None:
-        full = run.schedule[-1]  # the file has to be written, and the program has to end
-        seconds = runtime.budget - (0.9 + 0.5e-6 * full.width * full.height)
+        # The file has to be written, and the program has to end.
+        seconds = runtime.budget - (0.9 + 0.5e-6 * run.size.width * run.size.height)
     if seconds is None:
         return None
     shapes = run.inputs.shapes

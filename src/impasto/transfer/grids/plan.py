@@ -68,9 +68,8 @@ class GridPlan:
         pairs = zip(self.axes.places, self.scales, strict=True)
         work = []
         for index, (place, scales) in enumerate(pairs):
-            pixels = sum(scale.width * scale.height for scale in scales)
-            cost = float(pixels * place.settings.evaluations_per_scale)
-            work.append(0.0 if index in self.done or index in self.sharers else cost)
+            cost = sum(scale.width * scale.height * scale.evaluations(place.settings) for scale in scales)
+            work.append(0.0 if index in self.done or index in self.sharers else float(cost))
         return work
 
     @cached_property
