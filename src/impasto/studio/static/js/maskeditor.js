@@ -95,9 +95,14 @@ export class MaskEditor {
     return this.#send();
   }
 
-  /** Sends the masks that changed, and tells the others. */
-  async #send() {
+  #send() {
     clearTimeout(this.timer);
+    this.sending = (this.sending ?? Promise.resolve()).then(() => this.#sendNow());
+    return this.sending;
+  }
+
+  /** Sends the masks that changed, and tells the others. */
+  async #sendNow() {
     const { masks } = this;
     if (!masks || ![...masks.regions.values()].some((region) => region.changed)) return;
     const here = new Set(regions().map(({ key }) => key));
