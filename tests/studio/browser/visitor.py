@@ -83,7 +83,7 @@ class Visitor:
         ) as answer:
             self.page.keyboard.press("Control+Enter")
         id = str(answer.value.json()["id"])
-        self.server.ended(id)
+        self.server.ended(id, 300)
         self("[data-key=again]").wait_for()
         return id
 
