@@ -1,0 +1,180 @@
+/** Starts the page: asks the server for what it needs and puts the parts in their places. */
+
+import { get } from "./api.js";
+import { about } from "./about.js";
+import { button, byId, fill, h, iconButton, seconds } from "./dom.js";
+import { listen, watchSleep } from "./events.js";
+import { fieldsOf } from "./fields.js";
+import { gridDialog } from "./grid.js";
+import { historyPart } from "./history.js";
+import { dropAnywhere, takeIn } from "./intake.js";
+import { active, history, jobs, picture, refresh, showJob } from "./jobs.js";
+import { helpDialog, listenKeys } from "./keys.js";
+import { download } from "./download.js";
+import { follow, live, paint } from "./live.js";
+import { looks } from "./looks.js";
+import { notice, refuse, say } from "./notices.js";
+import { shareOf } from "./progress.js";
+import { panel, refuseAt } from "./settings.js";
+import { setup } from "./setup.js";
+import { Stage } from "./stage.js";
+import { emit, keepSetup, keptSetup, makeStyle, on, ready, state } from "./store.js";
+import { refuseHere, welcome } from "./welcome.js";
+
+const body = document.body;
+
+async function start() {
+  let schema;
+  try {
+    [state.about, schema, state.presets, state.samples] = await Promise.all(["/about", "/schema", "/presets", "/samples"].map((path) => get(path)));
+  } catch (error) {
+    byId("connection").hidden = false;
+    fill(byId("connection"), notice(error.message, [["Try again", () => location.reload()]], { wrong: true }));
+    return;
+  }
+  state.schema = fieldsOf(schema.settings);
+  for (const item of state.samples) picture(item.picture).catch(() => {});
+  await Promise.all([refresh(), restore()]);
+  build();
+  listen();
+  watchSleep();
+}
+
+/** The setup of this tab before a reload. */
+async function restore() {
+  const kept = keptSetup();
+  if (!kept) return;
+  state.settings = kept.settings ?? {};
+  const known = (id) => (id ? picture(id).catch(() => null) : null);
+  state.photo = await known(kept.photo);
+  const styles = await Promise.all((kept.styles ?? []).map(async (style) => [await known(style.picture), style]));
+  state.styles = styles.filter(([info]) => info).map(([info, style]) => makeStyle(info, style.weight, style.mask));
+  state.protect = kept.protect ?? null;
+}
+
+function build() {
+  const stage = new Stage();
+  const openMasks = (key) => {
+    body.dataset.tab = "controls";
+    stage.openMasks(key);
+  };
+  const run = runPart();
+  byId("controls").append(setup(openMasks), looks(), ...panel(), run.element);
+  byId("side").append(about(), historyPart(() => (ready() ? gridDialog() : say(byId("side"), "A grid needs a photo and a painting."))));
+  follow();
+  on("pictures settings masks weights", keepSetup);
+  on("pictures shown", page);
+  on("jobs", () => welcome(openHistory));
+  on("job queue jobs", queue);
+  listenKeys(stage, {
+    paint: run.paint,
+    masks: () => ready() && openMasks(state.styles[0].key),
+    download: () => stage.job()?.result && download(stage.job()),
+  });
+  dropAnywhere((files) => takeIn(files).catch((error) => (body.dataset.page === "welcome" ? refuseHere(error) : refuse(byId("toasts"), error))));
+  byId("home").addEventListener("click", home);
+  byId("home").title = "Begin anew";
+  byId("help").addEventListener("click", helpDialog);
+  byId("queue").addEventListener("click", () => showJob([...jobs.values()].find((job) => job.kind === "full" && active(job))?.id ?? null));
+  theme();
+  tabs();
+  page();
+  queue();
+  if (ready()) emit("pictures");
+}
+
+/** Which page is shown: the welcome, or the work. */
+function page() {
+  const work = ready() || Boolean(state.shown);
+  body.dataset.page = work ? "work" : "welcome";
+  welcome(openHistory);
+}
+
+function openHistory() {
+  const newest = history()[0];
+  if (newest) showJob(newest.id);
+}
+
+function home() {
+  state.photo = null;
+  state.styles = [];
+  state.protect = null;
+  state.settings = {};
+  state.shown = null;
+  emit("newphoto");
+  emit("settings");
+  emit("pictures");
+}
+
+/** The button that paints at full size, with the time it will take. */
+function runPart() {
+  const go = button("Paint at full size", () => begin(), { class: "primary go", title: "Ctrl + Enter" });
+  const time = h("p", { class: "small soft number", role: "status", "aria-label": "Estimate" });
+  const element = h("div", { class: "run" }, go, time);
+  const draw = () => {
+    go.disabled = !ready();
+    const found = live.estimate;
+    time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
+  };
+  async function begin() {
+    if (!ready() || go.disabled) return;
+    go.disabled = true;
+    try {
+      await paint();
+    } catch (error) {
+      if (!refuseAt(error)) refuse(element, error, [["Try again", (item) => { item.remove(); begin(); }]]);
+    } finally {
+      go.disabled = false;
+    }
+  }
+  on("estimate pictures", draw);
+  draw();
+  return { element, paint: begin };
+}
+
+/** The full runs that are painted or wait, in the corner. */
+function queue() {
+  const all = [...jobs.values()].filter((job) => job.kind === "full" && active(job));
+  const now = all.find((job) => job.state !== "queued");
+  const waiting = all.length - (now ? 1 : 0);
+  const text = [now && (now.state === "paused" ? "Paused" : `Painting, ${Math.round(100 * shareOf(now))} %`), waiting && `${waiting} waiting`].filter(Boolean).join(" · ");
+  byId("queue").textContent = text;
+  byId("queue").hidden = !text;
+}
+
+function theme() {
+  const place = byId("theme");
+  const order = ["auto", "light", "dark"];
+  const words = { auto: "as the system", light: "light", dark: "dark" };
+  const draw = () => {
+    const now = document.documentElement.dataset.theme;
+    place.setAttribute("aria-label", `Colors: ${words[now]}`);
+    place.title = `Colors: ${words[now]}`;
+    emit("theme");
+  };
+  fill(place, ...iconButton("theme", "").childNodes);
+  place.addEventListener("click", () => {
+    const next = order[(order.indexOf(document.documentElement.dataset.theme) + 1) % 3];
+    document.documentElement.dataset.theme = next;
+    try {
+      localStorage.setItem("theme", next);
+    } catch {
+      // it holds until the page is left
+    }
+    draw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => emit("theme"));
+  draw();
+}
+
+/** On narrow pages: settings or history below the picture. */
+function tabs() {
+  body.dataset.tab = "controls";
+  const make = (name, text) => button(text, () => { body.dataset.tab = name; draw(); }, { data: { tab: name } });
+  const all = [make("controls", "Settings"), make("history", "History")];
+  const draw = () => all.forEach((item) => item.setAttribute("aria-pressed", String(item.dataset.tab === body.dataset.tab)));
+  byId("tabs").append(...all);
+  draw();
+}
+
+start();

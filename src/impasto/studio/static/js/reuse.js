@@ -1,0 +1,25 @@
+/** Takes the pictures, masks and settings of a job back into the controls. */
+
+import { picture } from "./jobs.js";
+import { setPhoto } from "./intake.js";
+import { replace } from "./settings.js";
+import { emit, makeStyle, state } from "./store.js";
+
+/** `without` are names of settings that stay as they are now. */
+export async function reuse(job, without = []) {
+  const [photo, ...paintings] = await Promise.all([picture(job.photo), ...job.styles.map((style) => picture(style.picture))]);
+  const same = state.photo?.picture === photo.picture && JSON.stringify(state.styles.map(plain)) === JSON.stringify(job.styles.map(sent));
+  if (!same) {
+    setPhoto(photo);
+    emit("newphoto"); // masks in the editor are those of another setup
+    state.styles = paintings.map((info, index) => makeStyle(info, job.styles[index].weight ?? 1, job.styles[index].mask ?? null));
+    state.protect = job.protect ?? null;
+  }
+  const kept = Object.fromEntries(without.filter((name) => name in state.settings).map((name) => [name, state.settings[name]]));
+  const taken = Object.fromEntries(Object.entries(job.settings ?? {}).filter(([name]) => !without.includes(name)));
+  replace({ ...taken, ...kept });
+  emit("pictures");
+}
+
+const plain = ({ picture: info, weight, mask }) => [info.picture, weight, mask ?? null];
+const sent = ({ picture: id, weight, mask }) => [id, weight ?? 1, mask ?? null];

@@ -1,0 +1,132 @@
+"""Controls made of the table of settings: range, default, reset, search, looks, the command line."""
+
+import shlex
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_few_settings_come_first_and_all_others_below_more(visitor) -> None:
+    visitor.begin()
+    main = visitor(".fields.main .field")
+    assert main.evaluate_all("all => all.map(field => field.dataset.name)") == [
+        "strength", "color", "size", "stroke", "quality"
+    ]  # fmt: skip
+    assert not visitor(".more .field").first.is_visible()
+    visitor(".more > summary").click()
+    schema = visitor.server.get("/api/v1/schema").json()["settings"]["properties"]
+    assert main.count() + visitor(".more .field").count() == len(schema)
+
+
+def test_a_setting_says_range_unit_and_default(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    about = visitor("[data-name=laplacian_pool] .field-about").inner_text()
+    assert "1 to 64 px" in about
+    assert "default 4" in about
+    assert "--laplacian-pool" in about
+
+
+def test_what_differs_is_marked_and_can_be_reset(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    visitor.changed(lambda: visitor.set("detail", 0.5))
+    field = visitor("[data-name=detail]")
+    assert field.evaluate("field => field.classList.contains('changed')")
+    assert visitor(".count").inner_text() == "1 changed"
+    visitor.changed(lambda: field.get_by_role("button", name="Reset detail to 1").click())
+    assert visitor("#f-detail").input_value() == "1"
+    assert visitor(".field.changed").count() == 0
+
+
+def test_a_value_out_of_range_is_refused_at_its_control(visitor) -> None:
+    visitor.begin()
+    for name, value, part in (
+        ("strength", 99, "must be 0.1 to 10"),
+        ("size", 10.5, "whole number"),
+        ("size", 0, "must be 1 to 30000 px"),
+    ):
+        visitor.set(name, value)
+        wrong = visitor(f"[data-name={name}] .wrong")
+        wrong.get_by_text(part).wait_for()
+        assert visitor(".field.changed").count() == 0
+
+
+def test_a_refusal_of_the_server_stands_at_the_setting(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    visitor("#f-weights").fill("nowhere")
+    visitor("#f-weights").press("Enter")
+    wrong = visitor("[data-name=weights] .wrong")
+    wrong.wait_for()
+    assert "there are none of that name here" in wrong.inner_text()
+
+
+def test_search_finds_settings_by_name_flag_and_meaning(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    search = visitor(".more input[type=search]")
+    for text, name in (
+        ("--tolerance", "tolerance"),
+        ("white noise", "init_noise"),
+        ("smoothness", "total_variation"),
+    ):
+        search.fill(text)
+        assert visitor(f".more [data-name={name}]").is_visible()
+        assert visitor(".more .field:visible").count() < 6
+    search.fill("zebra")
+    assert visitor(".more").get_by_text("No setting has this word.").is_visible()
+
+
+def test_every_kind_of_control_sets_its_setting(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    visitor("#f-bounded").uncheck()
+    visitor("#f-init").select_option("matched")
+    visitor("#f-style_layers").fill("relu1_1,relu2_1=0.5")
+    visitor("#f-style_layers").press("Enter")
+    visitor("[data-name=pooling]").get_by_role("radio", name="average").click()
+    visitor.set("grain", 2)
+    visitor.page.wait_for_timeout(400)
+    visitor.painted()
+    assert visitor.settings() == {
+        "bounded": False, "init": "matched", "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5},
+        "pooling": "average", "grain": 2.0,
+    }  # fmt: skip
+
+
+def test_looks_are_thumbnails_of_this_pair(visitor) -> None:
+    visitor.begin()
+    looks = visitor(".look")
+    assert looks.all_inner_texts() == ["Sketchy", "Balanced", "Default", "Bold", "Tinted", "Wild"]
+    visitor.until("document.querySelectorAll('.look.ready img').length === 6")
+    visitor.changed(lambda: visitor.button("Bold").click())
+    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
+    assert visitor("#f-strength").input_value() == "4"
+    visitor.changed(lambda: visitor.set("size", 300))
+    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
+    visitor.changed(lambda: visitor.button("Default").click())
+    assert visitor("#f-strength").input_value() == ""
+    assert visitor("#f-size").input_value() == "300"  # a look leaves it
+
+
+def test_the_weights_end_the_strength_that_would_override_them(visitor) -> None:
+    visitor.begin()
+    visitor.changed(lambda: visitor.set("strength", 2))
+    visitor(".more > summary").click()
+    visitor.changed(lambda: visitor.set("style_weight", 5000))
+    assert visitor("#f-strength").input_value() == ""
+
+
+def test_the_command_line_can_be_copied(visit) -> None:
+    """What it paints is tested with the server; here that it is copied as the server wrote it."""
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    visitor.begin()
+    visitor.changed(lambda: visitor.set("strength", 2))
+    visitor.painted()
+    visitor("#side .command-part summary").click()
+    visitor.button("Copy command").click()
+    visitor("#toasts").get_by_text("The command is copied.").wait_for()
+    copied = visitor.page.evaluate("navigator.clipboard.readText()")
+    assert shlex.split(copied) == ["impasto", "photo.jpg", "painting-swirl.jpg", "--strength", "2"]

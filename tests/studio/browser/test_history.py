@@ -1,0 +1,174 @@
+"""The history: it survives, compares, gives settings back, downloads in every format, and frees space."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.running import picture
+
+PNG = "image/png"
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_survives_a_reload_and_so_do_the_controls(visitor) -> None:
+    visitor.begin()
+    visitor.changed(lambda: visitor.set("strength", 2))
+    id = visitor.painted()
+    visitor.page.reload()
+    visitor.started()
+    visitor.drafted()
+    assert visitor(f".card[data-job='{id}'] img").first.is_visible()
+    assert visitor("#f-strength").input_value() == "2"
+    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "painting-swirl.jpg"]
+
+
+def test_a_picture_can_be_named_and_starred(visitor) -> None:
+    visitor.begin()
+    id = visitor.painted()
+    name = visitor("#side input.title")
+    assert name.input_value() == "photo after painting-swirl"
+    name.fill("evening coffee")
+    name.press("Enter")
+    visitor(f".card[data-job='{id}'] [title='evening coffee']").wait_for()
+    visitor(".actions .star").click()
+    visitor(f".card[data-job='{id}'] .star[aria-pressed=true]").wait_for()
+    visitor.button("Only pictures with a star").click()
+    stars = [job["id"] for job in visitor.server.get("/api/v1/jobs?kind=full").json()["jobs"] if job["star"]]
+    assert visitor(".card").count() == len(stars)
+    assert visitor.server.job(id)["name"] == "evening coffee"
+
+
+def test_two_pictures_are_compared(visitor) -> None:
+    visitor.begin()
+    visitor.painted()
+    visitor.changed(lambda: visitor.set("strength", 3))
+    visitor.painted()
+    for number in range(2):
+        visitor(".card").nth(number).hover()
+        visitor(".card .pick").nth(number).check()
+    visitor.button("Compare", exact=True).click()
+    visitor("img-comparison-slider").wait_for()
+    assert visitor(".stage-status").inner_text() == "Two pictures"
+    visitor.until("document.querySelectorAll('.viewer img.base').length === 2")
+    sources = visitor(".viewer img.base").evaluate_all("all => all.map(image => image.src)")
+    assert len({source.split("/jobs/")[1].split("/")[0] for source in sources}) == 2
+    visitor.button("Open the left one").click()
+    visitor("[data-key=download]").wait_for()
+
+
+def test_use_again_brings_pictures_and_settings_back(visitor) -> None:
+    visitor.begin()
+    visitor.changed(lambda: visitor.set("stroke", 2))
+    visitor.painted()
+    visitor("#home").click()
+    visitor.begin(1)
+    visitor(".card-open").first.click()
+    visitor.changed(lambda: visitor("[data-key=again]").click())
+    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "painting-swirl.jpg"]
+    assert visitor("#f-stroke").input_value() == "2"
+
+
+@pytest.fixture(scope="module")
+def deep(server) -> str:
+    """A result to download, of a photo with 16 bits."""
+    values = np.random.default_rng(1).integers(0, 65536, (30, 40), dtype=np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    photo, painting = server.upload(buffer.getvalue(), "deep.png"), server.upload(picture(2), "painting.png")
+    id = server.paint({"photo": photo, "styles": [{"picture": painting}]}, kind="full", name="deep sea")["id"]
+    server.ended(id)
+    return str(id)
+
+
+def test_a_download_has_the_format_the_bits_and_the_metadata(deep, visitor) -> None:
+    import pyvips
+
+    visitor.button("Open your").click()
+    visitor(f".card[data-job='{deep}'] .card-open").click()
+    for format, bits, ending, metadata in (
+        ("png", 8, "png", "minimal"), ("png", 16, "png", "keep"), ("tiff", 16, "tif", "strip"),
+        ("jpeg", 8, "jpg", "strip"), ("webp", 8, "webp", "keep"), ("avif", 8, "avif", "minimal"),
+    ):  # fmt: skip
+        visitor("[data-key=download]").click()
+        visitor(f"dialog input[name=format][value={format}]").check()
+        if visitor("dialog input[name=bits]").count():
+            visitor(f"dialog input[name=bits][value='{bits}']").check()
+        else:
+            assert bits == 8
+        visitor(f"dialog input[name=metadata][value={metadata}]").check()
+        with (
+            visitor.page.expect_download() as download,
+            visitor.page.expect_request(lambda r: "download=1" in r.url) as request,
+        ):
+            visitor("dialog .primary").click()
+        assert f"metadata={metadata}" in request.value.url
+        assert download.value.suggested_filename == f"deep sea.{ending}"
+        image = pyvips.Image.new_from_buffer(download.value.path().read_bytes(), "")
+        assert (image.width, image.height) == (40, 30)
+        assert image.format == ("ushort" if bits == 16 else "uchar")
+        visitor("dialog").wait_for(state="detached")
+
+
+def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
+    visitor.begin()
+    visitor.button("Paint a grid of settings").click()
+    visitor("#grid-across").select_option("strength")
+    visitor("[aria-label='Values of the setting across']").fill("1, 2, 4")
+    visitor("#grid-down").select_option("stroke")
+    visitor("[aria-label='Values of the setting down']").fill("1, 2")
+    assert visitor("dialog").get_by_text("6 pictures").is_visible()
+    visitor.button("Paint the grid").click()
+    cells = visitor(".grid-view .cell")
+    visitor.until("document.querySelectorAll('.grid-view .cell img').length === 6")
+    assert visitor(".grid-view thead th").all_inner_texts() == ["strength 1", "strength 2", "strength 4"]
+    assert visitor(".grid-view tbody th").all_inner_texts() == ["stroke 1", "stroke 2"]
+    visitor.changed(lambda: cells.nth(5).click())
+    assert visitor("#f-strength").input_value() == "4"
+    assert visitor("#f-stroke").input_value() == "2"
+    assert visitor("#f-size").input_value() == ""
+    visitor(".card .badge").get_by_text("grid, 6 of 6").wait_for()  # one card for all
+
+
+def test_a_grid_of_one_setting(visitor) -> None:
+    visitor.begin()
+    visitor.button("Paint a grid of settings").click()
+    visitor("#grid-across").select_option("color")
+    visitor.button("Paint the grid").click()
+    visitor.until("document.querySelectorAll('.grid-view .cell').length === 4")
+    assert visitor(".grid-view tbody tr").count() == 1
+
+
+def test_deleting_says_how_much_space_it_frees(visitor) -> None:
+    visitor.begin()
+    id = visitor.painted()
+    assert "The studio takes" in visitor(".disk").inner_text()
+    visitor("[data-key=erase]").click()
+    dialog = visitor("dialog")
+    assert "Delete this picture?" in dialog.inner_text()
+    assert "This frees" in dialog.inner_text()
+    dialog.get_by_role("button", name="Keep").click()
+    assert visitor.server.get(f"/api/v1/jobs/{id}").status_code == 200
+    visitor("[data-key=erase]").click()
+    dialog.get_by_role("button", name="Delete").click()
+    visitor(f".card[data-job='{id}']").wait_for(state="detached")
+    assert visitor.server.get(f"/api/v1/jobs/{id}").status_code == 404
+
+
+def test_several_are_deleted_and_one_that_runs_ends_first(visitor) -> None:
+    visitor.begin()
+    first = visitor.painted()
+    visitor.quality("best")
+    visitor("#controls .go").click()
+    visitor.until("document.querySelector('.stage-status').textContent === 'Painting'")
+    running = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]
+    for id in (first, running):
+        visitor(f".card[data-job='{id}']").hover()
+        visitor(f".card[data-job='{id}'] .pick").check()
+    visitor.button("Delete 2").click()
+    visitor("dialog").get_by_role("button", name="Delete").click()
+    for id in (first, running):
+        visitor(f".card[data-job='{id}']").wait_for(state="detached")
+        visitor.server.until(lambda id=id: visitor.server.get(f"/api/v1/jobs/{id}").status_code == 404)

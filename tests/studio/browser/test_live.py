@@ -1,0 +1,142 @@
+"""Drafts follow the controls and replace themselves without a flash; full runs are never disturbed."""
+
+import time
+
+import pytest
+
+WATCH = """() => {
+  window.seen = {empty: 0, pictures: 0, undecoded: 0};
+  const frame = document.querySelector('.viewer .pane .frame');
+  new MutationObserver(() => {
+    const image = frame.querySelector('img.base');
+    window.seen.pictures += 1;
+    if (!image) window.seen.empty += 1;
+    else if (!image.complete || !image.naturalWidth) window.seen.undecoded += 1;
+  }).observe(frame, {childList: true});
+}"""
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_draft_is_refined_and_replaced_without_a_flash(visitor) -> None:
+    visitor.begin()
+    visitor.page.evaluate(WATCH)
+    visitor.changed(lambda: visitor.set("strength", 3))
+    seen = visitor.page.evaluate("window.seen")
+    assert seen["pictures"] >= 3
+    assert seen["empty"] == seen["undecoded"] == 0
+
+
+def test_moving_a_slider_begins_one_draft_when_it_rests(visitor) -> None:
+    visitor.begin()
+    posted = []
+    visitor.page.on(
+        "request", lambda r: posted.append(r) if r.method == "POST" and r.url.endswith("/jobs") else None
+    )
+    visitor("[data-name=stroke] input[type=range]").focus()
+
+    def move() -> None:
+        for _ in range(12):
+            visitor.page.keyboard.press("ArrowRight")
+
+    visitor.changed(move)
+    assert len(posted) == 1
+    assert posted[0].post_data_json["kind"] == "draft"
+    assert posted[0].post_data_json["settings"]["stroke"] != 1
+
+
+def test_drafts_are_small_and_the_full_run_has_the_settings_as_they_are(visitor) -> None:
+    visitor.begin()
+    visitor.set("size", 600)
+    visitor.changed(lambda: visitor.set("stroke", 2))
+    draft = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]
+    assert draft["settings"] == {"size": 512, "quality": "instant", "stroke": 2.0}
+    visitor.painted()
+    assert visitor.settings() == {"size": 600, "stroke": 2.0}
+
+
+def test_a_slider_does_not_disturb_a_full_run(visitor) -> None:
+    visitor.begin()
+    visitor.quality("best")
+    with visitor.page.expect_response(
+        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+    ) as answer:
+        visitor("#controls .go").click()
+    id = answer.value.json()["id"]
+    visitor.changed(lambda: visitor.set("strength", 2))
+    assert visitor.server.ended(id)["state"] == "done"
+    assert visitor.settings() == {"quality": "best"}
+    visitor(".card").first.wait_for()
+
+
+def test_a_newer_draft_ends_the_one_before(visitor) -> None:
+    visitor.begin()
+    visitor.set("strength", 3)
+    time.sleep(0.5)
+    visitor.changed(lambda: visitor.set("strength", 4))
+    states = [job["state"] for job in visitor.server.get("/api/v1/jobs?kind=draft&limit=2").json()["jobs"]]
+    assert states == ["done", "cancelled"]
+
+
+def test_a_draft_can_be_stopped_and_stays(visitor) -> None:
+    visitor.begin()
+    visitor.set("strength", 2.5)
+    visitor.button("Stop the draft and keep it").click()
+    visitor.drafted()
+    assert visitor("#stage img.base").is_visible()
+
+
+def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
+    visitor.begin()
+    visitor.quality("best")
+    visitor("#controls .go").click()
+    text = visitor(".progress-text")
+    visitor.until("/Scale 2 of 2/.test(document.querySelector('.progress-text').textContent)")
+    said = text.inner_text()
+    assert "evaluation" in said
+    assert "left" in said
+    assert 50 <= int(visitor("[role=progressbar]").get_attribute("aria-valuenow")) <= 100
+    visitor("[data-key=again]").wait_for()
+    assert visitor("#curve, .curve").get_attribute("aria-label").startswith("Loss, from")
+
+
+def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
+    visitor.begin()
+    visitor.changed(lambda: visitor.set("strength", 1.5))
+    visitor.quality("best")
+    visitor("#controls .go").click()
+    visitor.button("Pause").click()
+    visitor.button("Continue").wait_for()
+    assert visitor(".stage-status").inner_text() == "Paused"
+    visitor.button("Continue").click()
+    visitor.button("Pause").wait_for()
+    visitor.until("/evaluation [3-9]/.test(document.querySelector('.progress-text').textContent)")
+    visitor.button("Stop and keep").click()
+    visitor("[data-key=download]").wait_for()
+    assert visitor(".stage-status").inner_text() == "Stopped"
+    visitor("#controls .go").click()
+    with visitor.page.expect_response(lambda a: a.url.endswith("/cancel")) as answer:
+        visitor.button("Cancel").click()
+    id = answer.value.url.split("/")[-2]
+    visitor.until("document.querySelector('.stage-status').textContent !== 'Painting'")
+    assert visitor.server.ended(id)["state"] == "cancelled"
+    assert visitor(f".card[data-job='{id}']").count() == 0
+
+
+def test_the_estimate_stands_below_the_button(visitor) -> None:
+    visitor.begin()
+    visitor("#controls .run p").get_by_text("about 1 s").wait_for()
+
+
+def test_a_closed_tab_ends_its_draft(visit) -> None:
+    staying, leaving = visit(), visit()
+    staying.begin()
+    leaving.begin()
+    leaving.set("strength", 5)
+    with leaving.page.expect_response(
+        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+    ) as answer:
+        pass
+    id = answer.value.json()["id"]
+    leaving.page.close()
+    assert staying.server.ended(id)["state"] in ("cancelled", "done")

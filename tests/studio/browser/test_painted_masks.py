@@ -1,0 +1,229 @@
+"""Masks painted on the photo: exact to the pixel at any zoom and device pixel ratio."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.running import picture
+
+PNG = "image/png"
+SIZE = (90, 120)  # height, width of the photo
+
+pytestmark = pytest.mark.slow
+
+
+def sent(visitor, id: str) -> np.ndarray:
+    """Return a mask as the server has it."""
+    answer = visitor.server.get(f"/api/v1/pictures/{id}/image?edge=4096")
+    assert answer.headers["content-type"] == PNG
+    return np.asarray(Image.open(io.BytesIO(answer.content)).convert("L"))
+
+
+def begin(visitor, paintings: int = 1, size=SIZE) -> None:
+    files = [("photo.png", picture(1, size), PNG)]
+    files += [(f"painting-{number}.png", picture(number + 2), PNG) for number in range(paintings)]
+    visitor.drop("body", files)
+    visitor.drafted()
+
+
+def editor(visitor, which: str = "") -> None:
+    visitor(f"[data-key={which}]" if which else "[data-key^=mask-]").first.click()
+    visitor(".mask-bar").wait_for()
+    visitor.until(
+        "document.querySelector('.viewer .frame').contains(document.querySelector('canvas.overlay'))"
+        " && document.querySelector('.viewer .frame img.base')"
+    )
+    visitor.page.wait_for_timeout(150)
+
+
+def place(visitor, x: float, y: float) -> tuple[float, float]:
+    """Return where a point of the photo, in its pixels, is on the screen."""
+    box = visitor("canvas.overlay").bounding_box()
+    height, width = (int(visitor("canvas.overlay").get_attribute(name)) for name in ("height", "width"))
+    return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]
+
+
+def stroke(visitor, *points: tuple[float, float]) -> None:
+    mouse = visitor.page.mouse
+    mouse.move(*place(visitor, *points[0]))
+    mouse.down()
+    for point in points[1:]:
+        mouse.move(*place(visitor, *point), steps=4)
+    mouse.up()
+
+
+def brush(visitor, size: int) -> None:
+    """Set the size of the brush by its keys."""
+    for _ in range(80):
+        now = int(visitor("output").get_by_text(" px").first.inner_text().split()[0])
+        if now == size:
+            return
+        visitor.page.keyboard.press("[" if now > size else "]")
+    raise AssertionError(now)
+
+
+def masks_after(visitor, action) -> list:
+    """Do something that sends masks; return those of the draft's paintings and what is protected."""
+    with visitor.page.expect_request(lambda r: r.method == "POST" and r.url.endswith("/jobs")) as request:
+        action()
+    body = request.value.post_data_json
+    return [*(style["mask"] for style in body["styles"]), body["protect"]]
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_a_dot_is_one_pixel_at_any_zoom_and_device_pixel_ratio(visit, ratio) -> None:
+    visitor = visit(device_scale_factor=ratio)
+    begin(visitor)
+    editor(visitor)
+    brush(visitor, 1)
+    assert visitor("canvas.overlay").evaluate("c => [c.width, c.height]") == [120, 90]
+    expected = np.zeros(SIZE, np.uint8)
+    for x, y in ((57, 41), (63, 48), (61, 43)):
+        mask, protect = masks_after(visitor, lambda x=x, y=y: stroke(visitor, (x + 0.5, y + 0.5)))
+        expected[y, x] = 255
+        assert protect is None
+        np.testing.assert_array_equal(sent(visitor, mask), expected)
+        visitor("[aria-label='Picture viewer']").focus()
+        visitor.page.keyboard.press("+")
+        visitor.page.keyboard.press("+")
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_a_line_has_the_pixels_within_its_width(visit, ratio) -> None:
+    visitor = visit(device_scale_factor=ratio)
+    begin(visitor)
+    editor(visitor)
+    brush(visitor, 9)
+    start, end = (20.5, 30.5), (80.5, 30.5)
+    mask, _ = masks_after(visitor, lambda: stroke(visitor, start, end))
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    distance = np.hypot(x - x.clip(start[0], end[0]), y - start[1])
+    found = sent(visitor, mask) == 255
+    assert (found[distance < 4.4]).all()  # the mouse stands on whole pixels of the screen
+    assert not found[distance > 4.6].any()
+
+
+def test_eraser_undo_redo_invert_and_clear(visitor) -> None:
+    begin(visitor)
+    editor(visitor)
+    brush(visitor, 9)
+    first, _ = masks_after(visitor, lambda: stroke(visitor, (20, 20), (100, 20)))
+    visitor.page.keyboard.press("e")
+    assert visitor("[data-tool=eraser]").get_attribute("aria-pressed") == "true"
+    erased, _ = masks_after(visitor, lambda: stroke(visitor, (60, 10), (60, 30)))
+    assert 0 < (sent(visitor, erased) > 0).sum() < (sent(visitor, first) > 0).sum()
+    undone, _ = masks_after(visitor, lambda: visitor.page.keyboard.press("Control+z"))
+    assert undone == first
+    redone, _ = masks_after(visitor, lambda: visitor.page.keyboard.press("Control+Shift+z"))
+    assert redone == erased
+    inverted, _ = masks_after(visitor, lambda: visitor.page.keyboard.press("i"))
+    np.testing.assert_array_equal(sent(visitor, inverted), 255 - sent(visitor, erased))
+    nothing, _ = masks_after(visitor, lambda: visitor.button("Clear this mask").click())
+    assert nothing is None
+
+
+def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> None:
+    begin(visitor, paintings=2)
+    editor(visitor)
+    chips = visitor(".region-chips [role=radio]")
+    colors = visitor(".region-chips .swatch").evaluate_all(
+        "all => all.map(s => getComputedStyle(s).backgroundColor)"
+    )
+    assert len(set(colors)) == chips.count() == 3
+    brush(visitor, 26)
+    one, two, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45), (60, 45)))
+    np.testing.assert_array_equal(sent(visitor, two), 255 - sent(visitor, one))  # the rest, without a stroke
+    chips.nth(1).click()
+    one, two, protect = masks_after(visitor, lambda: stroke(visitor, (60, 45), (90, 45)))
+    assert ((sent(visitor, one) > 0) & (sent(visitor, two) > 0)).sum() == 0
+    assert protect is None
+    chips.nth(2).click()
+    again, _, protect = masks_after(visitor, lambda: stroke(visitor, (30, 45), (90, 45)))
+    assert again == one  # protecting takes nothing away
+    assert (sent(visitor, protect) > 0).any()
+
+
+def test_feather_softens_the_edge(visitor) -> None:
+    begin(visitor)
+    editor(visitor, "protect")
+    brush(visitor, 26)
+    _, hard = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
+    _, soft = masks_after(visitor, lambda: visitor("[aria-label=Feather]").fill("60"))
+    hard, soft = sent(visitor, hard), sent(visitor, soft)
+    assert set(np.unique(hard)) == {0, 255}
+    assert len(np.unique(soft)) > 20
+    assert abs(int(soft.sum()) - int(hard.sum())) < 0.02 * hard.sum()
+
+
+def mask_file(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    values = np.zeros((height, width), np.uint8)
+    values[:, : width // 2] = 255
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def load(visitor, width: int, height: int) -> None:
+    file = {"name": "mask.png", "mimeType": PNG, "buffer": mask_file(width, height)}
+    visitor.choose("[aria-label='Mask from a file']", file)
+
+
+def test_a_mask_from_a_file_is_taken_as_it_is(visitor) -> None:
+    begin(visitor)
+    editor(visitor)
+    mask, _ = masks_after(visitor, lambda: load(visitor, 120, 90))
+    np.testing.assert_array_equal(sent(visitor, mask), np.asarray(Image.open(io.BytesIO(mask_file(120, 90)))))
+
+
+def test_a_mask_of_another_size_is_scaled_and_one_of_another_shape_asks(visitor) -> None:
+    begin(visitor)
+    editor(visitor)
+    mask, _ = masks_after(visitor, lambda: load(visitor, 60, 45))
+    assert (
+        "mask.png is 60 × 45, the photo 120 × 90. It was scaled." in visitor(".mask-bar .notice").inner_text()
+    )
+    assert sent(visitor, mask).shape == SIZE
+    load(visitor, 50, 50)
+    notice = visitor(".mask-bar .notice.wrong")
+    notice.wait_for()
+    assert "Their shapes differ" in notice.inner_text()
+    stretched, _ = masks_after(visitor, lambda: visitor.button("Stretch it").click())
+    assert sent(visitor, stretched)[:, :59].min() == 255
+
+
+def test_masks_come_back_with_a_picture_and_can_be_painted_on(visitor) -> None:
+    begin(visitor)
+    editor(visitor)
+    brush(visitor, 26)
+    mask, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45)))
+    visitor.page.keyboard.press("Escape")
+    visitor.painted()
+    visitor("#home").click()
+    visitor.begin()
+    visitor(".card-open").first.click()
+    visitor.changed(lambda: visitor("[data-key=again]").click())
+    editor(visitor)
+    visitor.page.wait_for_timeout(300)
+    both, _ = masks_after(visitor, lambda: stroke(visitor, (90, 45)))
+    before, after = sent(visitor, mask), sent(visitor, both)
+    assert (after[before > 0] == 255).all()
+    assert after[45, 90] == 255
+
+
+def test_masks_are_seen_in_the_picture(visitor) -> None:
+    """Where the photo is protected, the result is the photo; elsewhere it is painted."""
+    begin(visitor)
+    editor(visitor, "protect")
+    visitor.page.keyboard.press("]")
+    masks_after(visitor, lambda: load(visitor, 120, 90))
+    visitor.button("Done").click()
+    id = visitor.painted()
+    result, photo = (
+        visitor.server.result(id).astype(int),
+        np.asarray(Image.open(io.BytesIO(picture(1, SIZE)))).astype(int),
+    )
+    apart = abs(result - photo).mean(axis=(0, 2))
+    assert apart[:58].max() < 2
+    assert apart[62:].min() > 2
