@@ -137,7 +137,7 @@ def test_of_much_progress_some_is_sent_and_the_last() -> None:
             events.publish_some("job", "a", {"number": number})
             await asyncio.sleep(0.005)
         await asyncio.sleep(module.APART + 0.05)
-        return [json.loads(data)["number"] for _, _, data in events._kept]
+        return [json.loads(text.split(b"data: ")[1])["number"] for _, text in events._kept]
 
     numbers = asyncio.run(course())
     assert numbers[0] == 0

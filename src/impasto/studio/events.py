@@ -19,7 +19,7 @@ class Events:
     def __init__(self) -> None:
         self.server = secrets.token_hex(4)
         self.streams = 0
-        self._kept: deque[tuple[int, str, str]] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)  # numbers, and what is sent
         self._last = 0
         self._news = asyncio.Event()
         self._sent: dict[tuple[str, str], float] = {}  # when the last one of a job went out
@@ -29,7 +29,7 @@ class Events:
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Send an event now."""
         self._last += 1
-        self._kept.append((self._last, kind, json.dumps(data)))
+        self._kept.append((self._last, self._text(self._last, kind, json.dumps(data))))
         self._news.set()
         self._news = asyncio.Event()
 
@@ -84,7 +84,7 @@ class Events:
                     yield self._text(at, "hello", json.dumps({"server": self.server, "missed": True}))
                 if new := self._last - at:
                     at = self._last
-                    yield b"".join(self._text(*self._kept[number]) for number in range(-new, 0))
+                    yield b"".join(self._kept[number][1] for number in range(-new, 0))
                 try:
                     async with asyncio.timeout(SILENCE):
                         await news.wait()
