@@ -38,8 +38,8 @@ GUIDES = [  # pages whose commands and snippets run in `test_commands_and_snippe
     *(f"docs/{name}.md" for name in ("files", "grid", "python", "resume", "settings")),
     *(f"docs/{name}.md" for name in ("reproduction", "speed-and-memory", "weights")),
 ]
-LEFT_OUT = (  # downloads, and what test_experiment.py and test_papers.py run
-    "weights fetch", "weights import", "--weights vgg19-original", "impasto experiment",
+LEFT_OUT = (  # downloads, and what test_experiment.py, test_papers.py and the studio's tests run
+    "weights fetch", "weights import", "--weights vgg19-original", "impasto experiment", "impasto studio",
     "-o content-relu4_2.png", "-o style-3.png",
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def commands_of(text: str) -> list[str]:
 def quick(line: str) -> str:
     """Return a command with an eighth of its size in px; of looks, which set their own, two evaluations."""
     line = re.sub(r"--size (\d+)", lambda size: f"--size {max(48, int(size[1]) // 8)}", line)
-    line = line.replace("--quality draft", "--evaluations 2")
+    line = line.replace("--quality draft", "--evaluations 2").replace("--dpi 200", "--dpi 5")
     return line.replace("--quality instant", "--quality instant --evaluations 2")
 
 
