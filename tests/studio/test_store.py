@@ -194,6 +194,7 @@ def test_pictures_that_no_job_has(store, clock) -> None:
     assert store.picture("a" * 64) == {"name": "a"}
 
 
+@pytest.mark.slow
 def test_a_later_or_torn_file_is_one_sentence(tmp_path) -> None:
     path = tmp_path / "jobs.sqlite"
     Store(path).close()

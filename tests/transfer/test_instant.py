@@ -40,6 +40,7 @@ def run(narrow):
     return make
 
 
+@pytest.mark.slow
 def test_the_result_has_the_size_and_the_recipe_the_draft(run) -> None:
     steps, sizes = [], []
 

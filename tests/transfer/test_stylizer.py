@@ -75,6 +75,7 @@ def test_settings_of_a_call_hold_for_that_call(narrow) -> None:
     assert again.recipe.pixels_sha256 == first.recipe.pixels_sha256
 
 
+@pytest.mark.slow
 def test_weights_that_settings_name_hold_for_that_call(weights) -> None:
     kept = {"runtime": ONE, "checkpoint": False}
     named = Settings(**SMALL | {"weights": "normalized"})
