@@ -17,6 +17,7 @@ from impasto.losses.loss import Penalty
 from impasto.transfer import reproduce as module
 from impasto.transfer.reproduce import differences, find_inputs, reproduce
 from impasto.transfer.stylize import stylize
+from reference.soak import soak
 from transfer.repeating import repeated
 
 SUFFIXES = (".png", ".tif", ".jpg", ".webp", ".avif")
@@ -100,7 +101,7 @@ def test_the_same_pixels_from_every_format(case, inputs, narrow) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["default", "paper", "interrupted", "interrupted paper"])
+@pytest.mark.parametrize("case", ["default", soak("paper"), soak("interrupted"), "interrupted paper"])
 def test_the_same_pixels_with_the_real_network(case, inputs, weights) -> None:
     settings = {
         "default": Settings(size=128, min_size=64, quality="draft"),
