@@ -1,7 +1,7 @@
 """A painting process without torch whose pictures look like something: photo and paintings, mixed.
 
 It is the stub of the server's tests with other pictures. They have the size of the job, in two scales;
-strength and masks can be seen in them. A seed of 11 fails: there is not enough memory.
+strength and masks can be seen in them. A seed of 11 fails: there is not enough memory; a stroke of 9 takes long.
 """
 
 import functools
@@ -22,7 +22,8 @@ from impasto.studio.workers import plain
 from impasto.system.files import publish
 
 EVALUATIONS = {"instant": 4, "draft": 4, "good": 8, "best": 20}  # at each scale
-HUNGRY = 11
+HUNGRY, SLOW = 11, 9
+LONGER = 20  # times as long as others
 LOOK = 160  # px; of the small pictures of the looks
 
 
@@ -76,7 +77,7 @@ class Painter(stub_painter.Stub):
                 return {"event": "ended", "how": wish}
             if wish == "stop" and done > 1:
                 break
-            time.sleep(stub_painter.SECONDS)
+            time.sleep(stub_painter.SECONDS * (LONGER if settings["stroke"] == SLOW else 1))
             scale = 1 + (done > each)
             picture = mixed(request, max(1, edge // 2) if scale == 1 else edge, done / (2 * each))
             version += 1

@@ -1,7 +1,5 @@
 """Drafts follow the controls and replace themselves without a flash; full runs are never disturbed."""
 
-import time
-
 import pytest
 
 WATCH = """() => {
@@ -71,16 +69,15 @@ def test_a_slider_does_not_disturb_a_full_run(visitor) -> None:
 
 def test_a_newer_draft_ends_the_one_before(visitor) -> None:
     visitor.begin()
-    visitor.set("strength", 3)
-    time.sleep(0.5)
-    visitor.changed(lambda: visitor.set("strength", 4))
+    visitor.slow()
+    visitor.changed(lambda: visitor.set("stroke", 2))
     states = [job["state"] for job in visitor.server.get("/api/v1/jobs?kind=draft&limit=2").json()["jobs"]]
     assert states == ["done", "cancelled"]
 
 
 def test_a_draft_can_be_stopped_and_stays(visitor) -> None:
     visitor.begin()
-    visitor.set("strength", 2.5)
+    visitor.slow()
     visitor.button("Stop the draft and keep it").click()
     visitor.drafted()
     assert visitor("#stage img.base").is_visible()
@@ -88,7 +85,7 @@ def test_a_draft_can_be_stopped_and_stays(visitor) -> None:
 
 def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
     visitor.begin()
-    visitor.quality("best")
+    visitor.slow()
     visitor("#controls .go").click()
     text = visitor(".progress-text")
     visitor.until("/Scale 2 of 2/.test(document.querySelector('.progress-text').textContent)")
@@ -102,8 +99,7 @@ def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
 
 def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     visitor.begin()
-    visitor.changed(lambda: visitor.set("strength", 1.5))
-    visitor.quality("best")
+    visitor.slow()
     visitor("#controls .go").click()
     visitor.button("Pause").click()
     visitor.button("Continue").wait_for()

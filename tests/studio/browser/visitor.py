@@ -72,8 +72,11 @@ class Visitor:
 
     def changed(self, change: Callable[[], Any]) -> None:
         """Do what begins another draft, and wait for it."""
-        with self.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
+        with self.page.expect_response(
+            lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
+        ) as answer:
             change()
+        self.server.ended(answer.value.json()["id"])
         self.drafted()
 
     def painted(self) -> str:
@@ -118,6 +121,12 @@ class Visitor:
         box = self(f"#f-{name}")
         box.fill(str(value))
         box.press("Enter")
+
+    def slow(self) -> None:
+        """Make the painter take long; wait until such a draft has begun."""
+        with self.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
+            self.set("stroke", 9)
+        self.until("document.querySelector('.stage-status').textContent !== 'Draft'")
 
     def quality(self, name: str) -> None:
         """Choose a quality; the draft has one of its own and stays."""
