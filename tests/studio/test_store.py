@@ -44,18 +44,18 @@ def test_what_is_added_is_on_the_disk(tmp_path, store) -> None:
     again.close()
 
 
-def test_drafts_go_first_then_looks_then_the_oldest(store) -> None:
-    for kind in ("full", "look", "full", "draft"):
+def test_drafts_go_first_then_full_runs_then_looks_and_the_oldest_of_each(store) -> None:
+    for kind in ("look", "full", "look", "full", "draft"):
         store.add(kind, REQUEST)
-    assert [store.claim().number for _ in range(4)] == [4, 2, 1, 3]
+    assert [store.claim().number for _ in range(5)] == [5, 2, 4, 1, 3]
     assert store.claim() is None
 
 
 def test_a_claim_of_a_rank_leaves_the_others(store) -> None:
     store.add("full", REQUEST)
-    assert store.claim(most_rank=1) is None
+    assert store.claim(most_rank=0) is None
     draft = store.add("draft", REQUEST)
-    assert store.claim(most_rank=1).id == draft.id
+    assert store.claim(most_rank=0).id == draft.id
 
 
 def test_a_lease_that_is_over_cannot_write(store, clock) -> None:

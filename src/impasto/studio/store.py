@@ -22,7 +22,7 @@ LEASE = 30.0  # seconds after the last heartbeat in which a job is left to its w
 ATTEMPTS = 3  # leases that may end without a result
 KEYS_KEPT = 86_400.0  # seconds in which an idempotency key stands for its job
 OPEN = ("queued", "running", "paused")  # states from which a job can still change by itself or by a wish
-RANKS = {"draft": 0, "look": 1, "full": 2}  # which goes first
+RANKS = {"draft": 0, "full": 1, "look": 2}  # which goes first
 
 TABLES = """
 create table jobs (

@@ -1,7 +1,8 @@
 """A painting process without torch whose pictures look like something: photo and paintings, mixed.
 
 It is the stub of the server's tests with other pictures. They have the size of the job, in two scales;
-strength and masks can be seen in them. A seed of 11 fails: there is not enough memory; a stroke of 9 takes long.
+strength and masks can be seen in them. A seed of 11 fails: there is not enough memory. A stroke of 9 takes
+long.
 """
 
 import functools

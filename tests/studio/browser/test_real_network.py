@@ -31,7 +31,9 @@ def test_the_whole_way(tmp_path: Path, browser: Any) -> None:
         visitor("#side .command-part summary").click()
         visitor.button("Copy command").click()
         command = shlex.split(visitor.page.evaluate("navigator.clipboard.readText()"))
-        visitor.choose("[data-key=photo]", {"name": "photo.png", "mimeType": PNG, "buffer": photo})
+        visitor.choose(
+            "button[title='Choose another photo']", {"name": "photo.png", "mimeType": PNG, "buffer": photo}
+        )
         visitor("[data-key=protect]").click()
         visitor("canvas.overlay").click(position={"x": 80, "y": 80})
         with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):

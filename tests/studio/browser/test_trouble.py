@@ -138,4 +138,4 @@ def test_a_page_without_its_cookie_says_how_to_come_back(visitor) -> None:
     visitor.page.reload()
     notice = visitor("#connection .notice.wrong")
     notice.wait_for()
-    assert "wants its token" in notice.inner_text()
+    assert "needs its token" in notice.inner_text()
