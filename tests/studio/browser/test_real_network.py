@@ -35,7 +35,7 @@ def test_the_whole_way(tmp_path: Path, browser: Any) -> None:
             "button[title='Choose another photo']", {"name": "photo.png", "mimeType": PNG, "buffer": photo}
         )
         visitor("[data-key=protect]").click()
-        visitor("canvas.overlay").click(position={"x": 80, "y": 80})
+        visitor("canvas.overlay").click(position={"x": 80, "y": 80}, force=True)
         with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
             visitor.button("Done").click()
         visitor.drafted()
