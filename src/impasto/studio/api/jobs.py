@@ -218,7 +218,7 @@ async def create_grid(request: Request, grid: models.NewGrid) -> Response:
     responses=answers(429, 507),
 )
 async def create_looks(request: Request, inputs: models.Inputs, client: Client = None) -> Response:
-    """Paint a small picture with each look, in the background: after drafts, before full runs."""
+    """Paint a small picture with each look, in the background: after drafts and full runs."""
     studio = studio_of(request)
     group, jobs = await studio.add_looks(inputs.model_dump(), client)
     return JSONResponse({"group": group, "jobs": [[await studio.shown(job) for job in jobs]]}, 202)
