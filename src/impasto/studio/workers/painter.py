@@ -136,10 +136,7 @@ class Painter:
         settings, on_part = Settings(**request["settings"]), lambda: self._between(job, on_part=True)
         photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
         start = self._maybe(request["init_picture"])
-        styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
-            for item in request["styles"]
-        ]
+        styles = self._styles(request)
 
         def on_step(step: Step) -> None:
             self._step(job, step)
@@ -168,6 +165,13 @@ class Painter:
         tiny = Picture.from_tensor(torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32))
         settings = Settings(size=32, min_size=32, evaluations=1)
         complete(self._run(open_inputs(tiny, [tiny], settings, None), settings))
+
+    def _styles(self, request: Message) -> list[Style]:
+        """Return the paintings of a request, with their shares and masks."""
+        return [
+            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
+            for item in request["styles"]
+        ]
 
     def _maybe(self, path: str | None) -> Picture | None:
         """Return a picture that a job may have, or None."""
@@ -223,10 +227,7 @@ class Painter:
         request = job.request
         settings = Settings(**request["settings"])
         settings = settings.changed(init="content") if settings.init == "picture" else settings
-        styles = [
-            Style(self._picture(item["picture"]), item["weight"], self._maybe(item["mask"]))
-            for item in request["styles"]
-        ]
+        styles = self._styles(request)
         photo, protect = self._picture(request["photo"]), self._maybe(request["protect"])
         inputs = open_inputs(photo, styles, settings, None, protect)
         costs = estimate(inputs, settings, resolve(self._runtime, settings))
