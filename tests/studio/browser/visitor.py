@@ -51,7 +51,8 @@ class Visitor:
     def __call__(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
-    def button(self, name: str, exact: bool = False) -> Locator:
+    def button(self, name: str, exact: bool = True) -> Locator:
+        """The button with a name; "Pause" is not "Paused"."""
         return self.page.get_by_role("button", name=name, exact=exact)
 
     def begin(self, example: int = 0) -> None:
