@@ -25,6 +25,7 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 DRAFT = {128: 3, 256: 12}  # long edge in px of each scale of a draft -> its evaluations
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
+STYLE_WEIGHTS = {"gram": 100.0, "neighbours": 1000.0}  # defaults that differ
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
 
 
@@ -43,7 +44,11 @@ class Settings(Model):
         1.0, "Weight of the photo (alpha). Higher keeps more of the photo.", "Look", ge=0
     )
     style_weight: float = option(
-        1000.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
+        5.0,
+        "Weight of the painting (beta). Higher paints more boldly. Default with --style-statistic gram: "
+        f"{STYLE_WEIGHTS['gram']:g}, neighbours: {STYLE_WEIGHTS['neighbours']:g}.",
+        "Look",
+        ge=0,
     )
     laplacian: float = option(
         0.0, "Weight of the photo's edges and thin lines; in --convention mean try 1.", "Look", ge=0
@@ -80,15 +85,16 @@ class Settings(Model):
         "Look",
     )
     grain: float = option(
-        0.0,
-        "Weight against grain finer than that of photo and paintings; in --convention mean try 1.",
+        1.0,
+        "Weight against grain and specks that the paintings do not have; 0 where the convention is not mean.",
         "Look",
         ge=0,
     )
     style_statistic: StyleStatistic = option(
-        "gram",
-        "How style is compared: Gram matrices, mean and variance of each channel, Wasserstein distances (of "
-        "normal distributions, or sliced), or at the finest scale the nearest features of the painting.",
+        "wasserstein",
+        "How style is compared: Gram matrices (Gatys et al.), mean and variance of each channel, Wasserstein "
+        "distances (of normal distributions, or sliced), or at the finest scale the nearest features of the "
+        "painting. gram where the convention is not mean.",
         "Styles",
     )
     neighbours_photo: float = option(
@@ -118,7 +124,7 @@ class Settings(Model):
         le=LARGEST_EDGE,
     )
     min_size: int = option(
-        256,
+        128,
         "Long edge of the coarsest scale at least; each scale doubles. As large as --size: one scale.",
         "Size",
         "px",
@@ -126,8 +132,9 @@ class Settings(Model):
         le=LARGEST_EDGE,
     )
     detail: float = option(
-        1.0,
-        "Share of the photo's fine detail added when the picture grows to the next scale.",
+        0.0,
+        "Share of the photo's fine detail added when the picture grows to the next scale. It can draw the "
+        "photo's lines over the paint.",
         "Size",
         ge=0,
         le=1,
@@ -170,7 +177,7 @@ class Settings(Model):
         lt=1,
     )
     init: Init = option(
-        "content",
+        "matched",
         "Start from the photo, the photo in the painting's colors (matched), white noise, gray noise, the "
         "painting or a picture.",
         "Start",
@@ -240,6 +247,17 @@ class Settings(Model):
     line_search: int = option(
         20, "SciPy: most evaluations in one line search.", "Expert", "evaluations", ge=1, le=1000
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dependent_defaults(cls, values: Any) -> Any:
+        """Add the defaults that depend on `convention` and `style_statistic`."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("convention", "mean") != "mean":  # as other programs have it
+            values = {"style_statistic": "gram", "grain": 0.0, **values}
+        weight = STYLE_WEIGHTS.get(str(values.get("style_statistic")))
+        return values if weight is None else {"style_weight": weight, **values}
 
     @field_validator("content_layers", "style_layers", mode="before")
     @classmethod

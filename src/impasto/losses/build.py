@@ -160,7 +160,7 @@ def _canvas_losses(pictures: ScaledInputs, settings: Settings) -> list[Loss]:
     if settings.grain:
         shares = zip(pictures.styles, pictures.shares.tolist(), strict=True)
         styles = [style for style, share in shares if share and settings.style_term]
-        allowed = smoothness.grain_of([pictures.content, *styles])
+        allowed = smoothness.grain_of(styles or [pictures.content])
         height, width = pictures.content.shape[-2:]
         losses.append(smoothness.Grain(settings.grain, allowed, (height, width), factor=smoothness.GRAIN))
     return losses

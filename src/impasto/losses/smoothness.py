@@ -21,7 +21,10 @@ FAINT = 1 / 2550  # a tenth of a step of 8 bits; a shorter difference counts by 
 TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
 AROUND = len(TAPS) // 2  # pixels that it reads to each side
 GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a visible effect; by eye
-LEAST = 1e-12  # added to a mean square, so that its root has a finite slope
+LEAST = 1e-12  # added to a mean of fourth powers, so that its root has a finite slope
+OPPONENTS = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))  # of R, G, B
+COUNTS = (1.0, 4.0, 4.0)  # how much each of them counts; specks of color are seen most
+KEPT = (0.6, 0.3, 0.3)  # share of the paintings' r' that is left to the canvas; by eye
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -121,18 +124,29 @@ def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(TAPS, dtype=dtype, device=device)
 
 
-def grain_of(images: Sequence[Tensor]) -> float:
-    """Return r', the largest root mean square of H among images (1, 3, H, W) in [0, 1]."""
-    details = [fine_detail(image) for image in images]
-    return max((float(h.square().mean().sqrt()) for h in details if h.numel()), default=0.0)
+def opponents(image: Tensor) -> Tensor:
+    """Return luminance and two differences of colors, Y, (R - G)/2 and (2B - R - G)/4, of (1, 3, H, W)."""
+    weights = image.new_tensor(OPPONENTS)
+    return torch.einsum("ok,bkhw->bohw", weights, image)
+
+
+def grain_of(images: Sequence[Tensor]) -> tuple[float, ...]:
+    """Return r', for each opponent color the largest fourth-power mean of H among images (1, 3, H, W)."""
+    details = [fine_detail(opponents(image)) for image in images]
+    means = [h.square().square().mean((0, 2, 3)).pow(0.25) for h in details if h.numel()]
+    return tuple(map(max, zip(*(mean.tolist() for mean in means), strict=True))) if means else (0.0,) * 3
 
 
 @dataclass(frozen=True)
 class Grain:
-    """Fine detail beyond that of the inputs; `allowed` is r', `size` the canvas' (H, W)."""
+    """Fine detail beyond that of the paintings, in opponent colors.
+
+    `allowed` has r' of each, `size` is the canvas' (H, W). A fourth power counts a few strong specks for more
+    than the same energy in faint grain everywhere.
+    """
 
     weight: float
-    allowed: float
+    allowed: tuple[float, ...]
     size: tuple[int, int]
     name: str = "grain"
     layers: tuple[str, ...] = ()
@@ -141,20 +155,25 @@ class Grain:
     factor: float = 1.0
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
-        """Return (sum of H^2 over the window,)."""
+        """Return (sums of H^4 over the window, (3,),)."""
         image, window = features[IMAGE], window_of(IMAGE, windows)
         if window is None:
-            return (fine_detail(image).square().sum(),)
+            return (self._sums(image),)
         read, beyond = [], []
         for inner, outer, length in zip(window.inner, window.outer, self.size, strict=True):
             first, last = outer.start - AROUND, outer.stop + AROUND
             offset = outer.start - inner.start
             read.append(slice(max(0, first) - offset, min(length, last) - offset))
             beyond.append((max(0, -first), max(0, last - length)))
-        part = image[..., read[0], read[1]]
-        return (fine_detail(part, (*beyond[1], *beyond[0])).square().sum(),)
+        return (self._sums(image[..., read[0], read[1]], (*beyond[1], *beyond[0])),)
 
     def value(self, statistics: Statistics) -> Tensor:
-        """Return (r - r')^2 where r is above r', else 0, times the factor."""
-        mean = statistics[0] / (3 * self.size[0] * self.size[1])
-        return ((mean + LEAST).sqrt() - self.allowed).clamp(min=0).square() * self.factor
+        """Return the sum over colors of a (r - b r')^2 where r is above b r', times the factor."""
+        means = statistics[0] / (self.size[0] * self.size[1])
+        rough = (means + LEAST).pow(0.25)
+        above = (rough - rough.new_tensor(self.allowed) * rough.new_tensor(KEPT)).clamp(min=0)
+        return (above.square() * rough.new_tensor(COUNTS)).sum() * self.factor
+
+    @staticmethod
+    def _sums(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:
+        return fine_detail(opponents(image), beyond).square().square().sum((0, 2, 3))
