@@ -20,7 +20,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from impasto.cli.samples import sample
+from impasto.cli.samples import Name, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = Path(__file__).resolve().parent / "gallery"
@@ -35,6 +35,7 @@ PARTS = {  # title, and the page that explains it
     "clean": ("Clean pictures", "control/clean.md"),
     "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
+PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream")
 SIZE = "256"
 HEIGHT = 220  # px of a picture on the page
 INTRO = """\
@@ -42,7 +43,8 @@ INTRO = """\
 # Gallery
 
 Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each
-row. `photo.jpg`, `swirl.jpg` and `ember.jpg` are the samples that come with impasto.
+row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch, 1893; both in the
+public domain) are samples that come with impasto.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
 the samples and the masks there, to try the commands.
 """
@@ -97,7 +99,7 @@ def page(parts: dict[str, list[dict[str, Any]]]) -> str:
 
 def command(picture: dict[str, Any]) -> str:
     """Return the command of a picture as it is printed."""
-    styles = " ".join(picture.get("styles", ["swirl.jpg"]))
+    styles = " ".join(picture.get("styles", ["starry_night.jpg"]))
     return f"impasto photo.jpg {styles} --size {SIZE} {picture['flags']}".strip()
 
 
@@ -122,8 +124,9 @@ def make(row: dict[str, Any], folder: Path) -> None:
 
 def draw_masks(folder: Path) -> None:
     """Write the inputs that the rows name: samples, masks of the sample photo, and a segmentation."""
-    for name, source in (("photo", "photo"), ("swirl", "swirl"), ("ember", "ember")):
-        (folder / f"{name}.jpg").write_bytes(sample(source).read_bytes())
+    names: tuple[Name, ...] = ("photo", *PAINTINGS)
+    for name in names:
+        (folder / f"{name}.jpg").write_bytes(sample(name).read_bytes())
     saucer = ellipse(278, 215, 200, 172)
     cup = ellipse(290, 113, 120, 97) | ellipse(270, 190, 95, 95)
     masks = {"cup": cup, "saucer": saucer, "table": ~saucer, "left": columns() < 300}
@@ -132,12 +135,12 @@ def draw_masks(folder: Path) -> None:
     colors = np.zeros((400, 600, 3), np.uint8)
     colors[~saucer], colors[saucer], colors[cup] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
     save(colors, folder / "segments.png")
-    for name, part in (("sky", slice(0, 280)), ("fields", slice(340, 512))):  # of swirl.jpg
-        mask = np.zeros((512, 640), np.uint8)
+    for name, part in (("sky", slice(0, 250)), ("town", slice(290, 400))):  # of starry_night.jpg
+        mask = np.zeros((400, 640), np.uint8)
         mask[part] = 255
         save(mask, folder / f"{name}.png")
     (folder / "folder").mkdir(exist_ok=True)
-    for name in ("swirl", "ember"):
+    for name in PAINTINGS:
         (folder / "folder" / f"{name}.jpg").write_bytes(sample(name).read_bytes())
 
 

@@ -19,9 +19,9 @@ from impasto.cli.samples import sample
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 SIZE = "256"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
-    "style-weight": ("swirl", ["--style-weight 0.1", "--style-weight 10", "--style-weight 1000"]),
-    "strokes": ("swirl", ["--min-size 256", "--min-size 128", "--min-size 32"]),
-    "evaluations": ("ember", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
+    "style-weight": ("starry_night", ["--style-weight 0.5", "--style-weight 5", "--style-weight 50"]),
+    "strokes": ("starry_night", ["--min-size 256", "--min-size 128", "--min-size 32"]),
+    "evaluations": ("the_scream", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
 }
 
 
@@ -45,16 +45,16 @@ def paint(painting: str, flags: str, folder: Path) -> Path:
     output = folder / f"{painting}-{abs(hash(flags))}.png"
     inputs = [str(sample("photo")), str(sample(painting))]
     tail = ["--size", SIZE, *flags.split(), "-o", str(output), "--force", "-q"]
-    print(f"impasto photo.jpg painting-{painting}.jpg --size {SIZE} {flags}", flush=True)
+    print(f"impasto photo.jpg {painting}.jpg --size {SIZE} {flags}", flush=True)
     subprocess.run([sys.executable, "-m", "impasto", *inputs, *tail], check=True)
     return output
 
 
 def triple(folder: Path) -> None:
     """Show the photo beside its two results, and the paintings."""
-    results = [paint("swirl", "--style-weight 1000", folder), paint("ember", "--style-weight 1000", folder)]
+    results = [paint(name, "", folder) for name in ("starry_night", "the_scream")]
     join([sample("photo"), *results], TARGET / "samples.jpg", height=256)
-    join([sample("swirl"), sample("ember")], TARGET / "paintings.jpg", height=160)
+    join([sample("starry_night"), sample("the_scream")], TARGET / "paintings.jpg", height=160)
 
 
 def join(paths: list[Path], target: Path, height: int = 240) -> None:

@@ -63,7 +63,7 @@ def objective(narrow, random_image):
     """Return a function that binds an objective on a device, and its canvas."""
 
     def make(device: str, *, precision="fp32", tile=None, **changes) -> tuple[Objective, Tensor]:
-        settings = Settings(**changes)
+        settings = Settings(**{"style_statistic": "gram", **changes})
         network = prepare(
             narrow, pooling=settings.pooling, padding=settings.padding, precision=precision, device=device
         )
@@ -104,7 +104,7 @@ def test_an_evaluation_waits_once_for_the_device(objective, lists, changes, prec
 @pytest.mark.parametrize("tile", [None, 48])
 def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
     """Their targets are made once a scale, with reads of numbers; here on the CPU."""
-    settings = Settings(style_statistic="neighbours", content_weight=0)
+    settings = Settings(style_statistic="neighbours", content_weight=0, grain=0)
     photo, painting, canvas = (random_image(HEIGHT, WIDTH, seed) for seed in (1, 2, 3))
     pictures = ScaledInputs(photo, (painting,), torch.ones(1), None)
     options = {"pooling": "max", "padding": "zero", "precision": "fp32"}
@@ -123,6 +123,7 @@ def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
 def test_losses_that_wait_more_often(objective, lists) -> None:
     """Eigenvalues need finite numbers, and are checked; with torch on CUDA they wait in any case."""
     bound, canvas = objective("meta", style_statistic="wasserstein")
+    lists.clear()
     with Traffic() as traffic:
         bound(canvas)
     assert (len(lists), traffic.reads, traffic.copies) == (1, 5, 0)

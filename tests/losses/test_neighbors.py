@@ -25,7 +25,7 @@ from impasto.network.vgg import VGG19
 from impasto.transfer.memory import memory
 from losses.test_regions import soft, targets_of
 
-NEIGHBORS = Settings(style_statistic="neighbours")
+NEIGHBORS = Settings(style_statistic="neighbours", grain=0)
 FP32 = Runtime(device="cpu", threads=1, precision="fp32")
 
 

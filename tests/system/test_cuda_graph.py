@@ -84,7 +84,7 @@ def gpu(monkeypatch) -> list[Recorder]:
     ids=str,
 )
 def test_a_graph_gives_the_bytes_of_an_evaluation(gpu, narrow, random_image, changes) -> None:
-    settings = Settings(**changes)
+    settings = Settings(**{"style_statistic": "gram", **changes})
     network = prepare(
         narrow,
         pooling=settings.pooling,

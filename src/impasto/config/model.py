@@ -182,11 +182,8 @@ class Model(BaseModel):
                 raise SettingsError(f"{name}: {reason}, not {short_repr(value)}") from error
 
     def changed(self, **values: Any) -> Self:
-        """Return a copy with some values changed; all are validated again.
-
-        Defaults that depend on a changed value follow it.
-        """
-        return type(self)(**{**self.model_dump(exclude_unset=True), **values})
+        """Return a copy with some values changed; all are validated again."""
+        return type(self)(**{**self.model_dump(), **values})
 
 
 def is_table(field: FieldInfo) -> bool:

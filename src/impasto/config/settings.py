@@ -290,6 +290,14 @@ class Settings(Model):
                 )
         return self
 
+    def changed(self, **values: Any) -> Self:
+        """Return a copy with some values changed; all are validated again.
+
+        Defaults that depend on `convention` or `style_statistic` follow a change of these.
+        """
+        follow = not values.keys().isdisjoint(("convention", "style_statistic"))
+        return type(self)(**{**self.model_dump(exclude_unset=follow), **values})
+
     def _check_neighbors(self) -> None:
         """Refuse what nearest neighbors have no form for."""
         if self.strength is not None:

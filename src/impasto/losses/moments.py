@@ -125,8 +125,8 @@ class MomentsLoss(_MomentsOfLayer):
 class WassersteinLoss(_MomentsOfLayer):
     """The style of one layer as a normal distribution, by the squared Wasserstein-2 distance.
 
-    `targets` (S, C, 1 + C) are the means and a root R of the covariances, R R^T = A + ridge, and `ridges`
-    (S,) what was added to the variances; float64.
+    `targets` (S, C, 1 + K) are the means and a root R of the covariances, R R^T = A + ridge in the K directions
+    in which a painting varies, and `ridges` (S,) what was added to the variances; float64.
     """
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
@@ -150,5 +150,7 @@ class WassersteinLoss(_MomentsOfLayer):
         # In exact arithmetic none is smaller than that.
         cross = eigenvalues.clamp(min=self.ridges.square().view(-1, 1)).sqrt().sum(1)
         traces = covariance.diagonal(dim1=1, dim2=2).sum(1) + roots.square().sum((1, 2))
-        distances: Tensor = (mean - means).square().sum(1) + traces - 2 * cross
+        # In flat directions both have the ridge alone; `cross` has that of the zeros in a root already.
+        flat = roots.shape[1] - roots.shape[2] - (roots == 0).all(1).sum(1)
+        distances: Tensor = (mean - means).square().sum(1) + traces - 2 * cross - flat * self.ridges
         return distances

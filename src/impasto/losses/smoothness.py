@@ -21,10 +21,9 @@ FAINT = 1 / 2550  # a tenth of a step of 8 bits; a shorter difference counts by 
 TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
 AROUND = len(TAPS) // 2  # pixels that it reads to each side
 GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a visible effect; by eye
-LEAST = 1e-12  # added to a mean of fourth powers, so that its root has a finite slope
-OPPONENTS = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))  # of R, G, B
+LEAST = 1e-24  # added to a mean of fourth powers, so that its root has a finite slope
 COUNTS = (1.0, 4.0, 4.0)  # how much each of them counts; specks of color are seen most
-KEPT = (0.6, 0.3, 0.3)  # share of the paintings' r' that is left to the canvas; by eye
+KEPT = (1.0, 0.6, 0.6)  # share of the paintings' r' that is left to the canvas; by eye
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -126,8 +125,9 @@ def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def opponents(image: Tensor) -> Tensor:
     """Return luminance and two differences of colors, Y, (R - G)/2 and (2B - R - G)/4, of (1, 3, H, W)."""
-    weights = image.new_tensor(OPPONENTS)
-    return torch.einsum("ok,bkhw->bohw", weights, image)
+    red, green, blue = image.split(1, dim=1)
+    light = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.cat([light, (red - green) / 2, (2 * blue - red - green) / 4], dim=1)
 
 
 def grain_of(images: Sequence[Tensor]) -> tuple[float, ...]:
@@ -169,10 +169,11 @@ class Grain:
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the sum over colors of a (r - b r')^2 where r is above b r', times the factor."""
-        means = statistics[0] / (self.size[0] * self.size[1])
-        rough = (means + LEAST).pow(0.25)
-        above = (rough - rough.new_tensor(self.allowed) * rough.new_tensor(KEPT)).clamp(min=0)
-        return (above.square() * rough.new_tensor(COUNTS)).sum() * self.factor
+        rough = (statistics[0] / (self.size[0] * self.size[1]) + LEAST).pow(0.25)
+        limits = [kept * most for kept, most in zip(KEPT, self.allowed, strict=True)]
+        above = [(r - limit).clamp(min=0) for r, limit in zip(rough.unbind(), limits, strict=True)]
+        counted = [count * one.square() for count, one in zip(COUNTS, above, strict=True)]
+        return torch.stack(counted).sum() * self.factor
 
     @staticmethod
     def _sums(image: Tensor, beyond: Sequence[int] = (AROUND,) * 4) -> Tensor:

@@ -15,7 +15,8 @@ positions of the canvas and those of a painting, C channels. Their distance D:
 
 Departure of the first two: a ten-thousandth of the painting's mean square is added to the variance in every
 direction, on both sides. So roots have finite slopes in directions without variance, which every layer with
-more channels than positions has. The distance of equal distributions is still 0.
+more channels than positions has. The distance of equal distributions is still 0. `wasserstein` takes the root
+of the last trace in the directions only in which a painting varies, which at coarse scales are few.
 
 D is quadratic in the features, the Gram loss quartic. `factor_of` makes them agree to second order where the
 canvas' features are the painting's, times a number: D = e^2 T / 4 and the Gram loss e^2 N / C^4 for
@@ -44,6 +45,7 @@ from impasto.network.tiled_features import TiledFeatures, crop
 Distribution = Literal["moments", "wasserstein", "sliced"]
 StyleStatistic = Literal["gram"] | Distribution
 RIDGE = 1e-4  # of the painting's mean square, added to variances
+FLAT = 0.1  # of what is added: a direction with less variance has none
 # A further factor: with it an untouched photo has about the style loss that it has with Gram matrices. The
 # inverse of the geometric mean of three pairs at 128 and 256 px; docs/control/statistics.md has the figures.
 FACTORS: dict[Distribution, float] = {"moments": 0.75, "wasserstein": 0.33, "sliced": 0.88}
@@ -189,9 +191,14 @@ def distribution_loss(
 
 
 def _covariance_roots(mean: Tensor, second: Tensor, ridges: Tensor) -> Tensor:
-    """Return R with R R^T = covariance + ridge, (S, C, C), of means (S, C) and second moments."""
+    """Return R with R R^T = covariance + ridge, (S, C, K), of means (S, C) and second moments.
+
+    Directions in which a painting does not vary are 0; those in which none does are left out: at coarse scales,
+    with fewer positions than channels, most of the C.
+    """
     covariance = second - mean.unsqueeze(2) * mean.unsqueeze(1)
-    eigenvalues, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
-    lengths = (eigenvalues.clamp(min=0) + ridges.view(-1, 1)).sqrt()
-    roots: Tensor = vectors * lengths.unsqueeze(1)
+    eigenvalues, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)  # ascending
+    flat = eigenvalues < FLAT * ridges.view(-1, 1)
+    lengths = (eigenvalues.clamp(min=0) + ridges.view(-1, 1)).sqrt().masked_fill(flat, 0)
+    roots: Tensor = (vectors * lengths.unsqueeze(1))[..., int(flat.sum(1).min()) :]
     return roots

@@ -71,4 +71,4 @@ def demo(*, flags: Flags) -> int:
     free = str(target if flags.force else free_name(target, flags))
     output = free if flags.output is None else flags.output
     flags = replace(flags, output=output, changes={**DEMO, **flags.changes})
-    return _paint(str(sample("photo")), (str(sample("swirl")),), flags)
+    return _paint(str(sample("photo")), (str(sample("starry_night")),), flags)
