@@ -19,7 +19,10 @@ from common import followed, timed
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-WEIGHTS = {"content_weight": 5, "style_weight": 100}  # the neutral evaluator's, in our means
+WEIGHTS = {  # the neutral evaluator's, in our means, and its objective alone, from the photo
+    **{"content_weight": 5, "style_weight": 100, "style_statistic": "gram", "grain": 0},
+    **{"init": "content", "detail": 1},
+}
 CHANNELS = (64, 128, 256, 512, 512)  # of pastiche's style layers
 PASTICHE_WEIGHTS = [
     *("--content-layer-weights", "5", "--style-layer-weights"),

@@ -83,7 +83,7 @@ def matrix_rate(device: str) -> float:
 
 def bound(size: int, runtime: Runtime, *, graph: bool = False) -> tuple[Objective, torch.Tensor]:
     """Return the default objective at a long edge, perhaps repeated as a graph, and a noisy canvas."""
-    settings = Settings(size=size, min_size=size)
+    settings = Settings(size=size, min_size=size, style_statistic="gram")
     photo, painting = (Picture.open(path) for path in pairs()[0])
     height = round(size * photo.height / photo.width)
     photo = Picture.from_tensor(photo.tensor(size, height))  # enlarged where it is smaller
@@ -133,7 +133,7 @@ def evaluations(size: int, runtime: Runtime, rate: float, *, graph: bool = True)
 
 def against_cpu(device: str, size: int) -> Rows:
     """Return how far an evaluation and short runs are from the CPU's in fp32; see the tolerances above."""
-    settings = Settings(size=size, min_size=size, evaluations=10)
+    settings = Settings(size=size, min_size=size, evaluations=10, style_statistic="gram")
 
     def runtime(where: str, precision: str = "fp32") -> Runtime:
         return Runtime.model_validate({"device": where, "precision": precision, "kernels": "direct"})

@@ -15,6 +15,8 @@ from tests.reference import neutral
 
 import impasto
 
+GRAM = {"style_statistic": "gram", "grain": 0}
+
 SOLVERS = {
     "SciPy L-BFGS-B, unbounded": {"solver": "scipy", "bounded": False},
     "ours, unbounded": {"solver": "lbfgs", "bounded": False},
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    neutral_like = {"content_weight": 5, "style_weight": 100, "init": "noise", "min_size": 30_000}
+    neutral_like = {"content_weight": 5, "style_weight": 100, "init": "noise", "min_size": 30_000, **GRAM}
     objectives = {"neutral": impasto.Settings(**neutral_like), "paper": impasto.Settings.preset("paper")}
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -19,7 +19,7 @@ from impasto.cli.samples import sample
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 SIZE = "256"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
-    "style-weight": ("starry_night", ["--style-weight 0.5", "--style-weight 5", "--style-weight 50"]),
+    "style-weight": ("starry_night", ["--style-weight 10", "--style-weight 100", "--style-weight 1000"]),
     "strokes": ("starry_night", ["--min-size 256", "--min-size 128", "--min-size 32"]),
     "evaluations": ("the_scream", ["--evaluations 5", "--evaluations 20", "--evaluations 100"]),
 }

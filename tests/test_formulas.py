@@ -29,6 +29,8 @@ def settings_of(case: dict) -> Settings:
         style_weight=case["beta"],
         content_layers={f"relu{name}": weight for name, weight in case["content_layers"].items()},
         style_layers={f"relu{name}": weight for name, weight in case["style_layers"].items()},
+        style_statistic="gram",
+        grain=0,
     )
 
 
@@ -66,8 +68,9 @@ def test_equals_the_straight_lines(weights, random_image, base, layers) -> None:
 
 
 def test_the_presets_mean_what_the_straight_lines_mean() -> None:
-    for preset, case in (("paper", straight.PAPER), ("default", straight.MEAN)):
-        settings, expected = Settings.preset(preset), settings_of(case)
+    gram = {"style_statistic": "gram", "style_weight": 1000, "grain": 0}
+    for preset, changes, case in (("paper", {}, straight.PAPER), ("default", gram, straight.MEAN)):
+        settings, expected = Settings.preset(preset, **changes), settings_of(case)
         for field in (
             "convention",
             "partial_windows",

@@ -70,7 +70,7 @@ def test_the_program_shows_its_commands_in_a_line_each(capsys) -> None:
 def test_what_is_short_comes_from_the_same_text(capsys) -> None:
     assert main(["--help"]) == 0
     short = " ".join(capsys.readouterr().out.split())
-    assert "Weight of the painting (beta). [0 or more; default: 1000]" in short
+    assert "Weight of the painting (beta). [0 or more; default: 100]" in short
     assert "Higher paints more boldly" not in short
     assert "default: not set" not in short
     assert main(["--help-all"]) == 0

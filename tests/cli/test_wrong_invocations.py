@@ -131,7 +131,7 @@ STYLIZE = [
     (f"{P} --total-variation-form isotropic", USAGE, "--total-variation-form", "leave it out"),
     (f"{P} --protect-feather 5", USAGE, "--protect-feather", "--protect MASK"),
     (f"grid {P} --vary color_amount=0.5,1", USAGE, "--color-amount", "leave it out"),
-    (f"{P} --init-amount 0.5", USAGE, "--init-amount", "--init matched"),
+    (f"{P} --init content --init-amount 0.5", USAGE, "--init-amount", "--init matched"),
     (f"{P} --quality instant --min-size 64", USAGE, "--min-size", "leave it out"),
     (f"{P} --quality instant --init noise --init-amount 0.5", USAGE, "--init-amount", "leave it out"),
     (f"{P} --init noise --init-noise 0.3", USAGE, "--init-noise", "leave one out"),

@@ -27,6 +27,7 @@ def painting() -> np.ndarray:
 
 def run(photo, weights, **options):
     evaluations = options.pop("evaluations", 1)
+    options = {"init": "content", "grain": 0} | options
     settings = impasto.Settings(size=256, min_size=256, evaluations=evaluations, **options)
     return settings, {"weights": weights, "checkpoint": False, "runtime": impasto.Runtime(threads=1)}
 

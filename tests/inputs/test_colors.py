@@ -222,7 +222,7 @@ def test_16_bits_have_no_bands(run) -> None:
     """A smooth photo of 16 bits keeps its levels where nothing is painted over it."""
     ramp = np.linspace(12_000, 52_000, 512 * 64).reshape(64, 512)
     photo = np.stack([ramp, 0.8 * ramp, 0.6 * ramp + 5000], 2).astype(np.uint16)
-    settings = {"size": 512, "min_size": 512, "evaluations": 1, "color": "luminance"}
+    settings = {"size": 512, "min_size": 512, "evaluations": 1, "init": "content", "color": "luminance"}
     values = run(content=photo, settings=settings).picture.array(16).astype(int)
     for channel, source in zip(values.reshape(-1, 3).T, photo.reshape(-1, 3).T, strict=True):
         assert np.abs(channel - source.astype(int)).max() <= 1

@@ -54,9 +54,10 @@ def test_a_draft_is_larger_where_a_picture_is_thin() -> None:
 
 def test_a_run_of_several_scales_in_the_paintings_colors_begins_with_a_draft() -> None:
     draft, rest = [(128, 96, 3)], [(256, 192, None), (512, 384, None)]
-    assert drafts(1024, 768, init="matched") == [*draft, *rest]
-    assert drafts(1024, 768) == rest
-    assert drafts(1024, 768, init="matched", evaluations=2)[:2] == [(128, 96, 2), (256, 192, None)]
+    assert drafts(1024, 768) == [(128, 96, None), *rest]  # 128 px are a scale of its own
+    assert drafts(1024, 768, min_size=256) == [*draft, *rest]
+    assert drafts(1024, 768, min_size=256, init="content") == rest
+    assert drafts(1024, 768, min_size=256, evaluations=2)[:2] == [(128, 96, 2), (256, 192, None)]
     for changes, edges in (
         ({"size": 384, "min_size": 192}, [128, 192, 384]),
         ({"size": 512, "min_size": 128}, [128, 256, 512]),

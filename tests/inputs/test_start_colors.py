@@ -14,7 +14,7 @@ from impasto.transfer.run import Run
 from impasto.transfer.stylize import next_canvas, stylize
 
 HEIGHT, WIDTH = 36, 48
-SETTINGS = Settings(size=WIDTH, min_size=24, evaluations=3, init="matched")
+SETTINGS = Settings(size=WIDTH, min_size=24, evaluations=3, detail=1, style_statistic="gram")
 
 
 def picture(seed: int, middle=(0.5, 0.5, 0.5), height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_only_what_is_finer_than_the_inputs_counts() -> None:
     checks = (torch.arange(32).view(-1, 1) + torch.arange(32)) % 2 * 0.2
     rough = (0.4 + checks).expand(1, 3, 32, 32).double()
     calm = torch.full((1, 3, 32, 32), 0.5, dtype=torch.float64)
-    # A chessboard of 0.1 up and down is all above half Nyquist: the fourth root of its mean fourth power is 0.1.
+    # A chessboard of 0.1 up and down is all above half Nyquist: the fourth root of the mean of H^4 is 0.1.
     assert grain_of([rough]) == pytest.approx((0.1, 0, 0), abs=1e-6)
     assert grain_of([calm, rough]) == pytest.approx((0.1, 0, 0), abs=1e-6)
     for allowed, expected in ((0.1, 0.0), (0.2, 0.0), (0.04, 0.06**2)):

@@ -10,7 +10,7 @@ from impasto.inputs import canvas
 from impasto.transfer.result import Step
 
 CPU = Runtime(device="cpu", threads=1, precision="fp32")
-SMALL = Settings(size=48, min_size=48, evaluations=4, style_weight=1e4)
+SMALL = Settings(size=48, min_size=48, evaluations=4, style_weight=1e4, init="content")
 
 
 def colors(seed: int, height: int = 48, width: int = 64) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_result_history_and_recipe(run, narrow) -> None:
     for row, step in zip(result.history, steps, strict=True):
         losses = row.losses
         assert dict(losses) == dict(step.losses)
-        parts = losses["content"] + losses["style"] + losses["total_variation"]
+        parts = losses["content"] + losses["style"] + losses["total_variation"] + losses["grain"]
         assert parts == pytest.approx(losses["total"], rel=1e-5)
         layers = sum(value for name, value in losses.items() if name.startswith("style."))
         assert layers == pytest.approx(losses["style"], rel=1e-6)
@@ -141,7 +141,7 @@ def test_either_weight_may_be_zero(run) -> None:
     style_only = run(settings={"content_weight": 0, "init": "noise"})
     assert "content" not in style_only.history[0].losses
     content_only = run(settings={"style_weight": 0, "init": "noise"})
-    assert set(content_only.recipe.losses) == {"total", "content", "content.relu4_2"}
+    assert set(content_only.recipe.losses) == {"total", "content", "content.relu4_2", "grain"}
 
 
 @pytest.mark.parametrize("init", ["content", "matched", "noise", "gray", "style", "picture"])
@@ -172,7 +172,7 @@ def test_alpha_is_kept(run) -> None:
 
 def test_penalty_takes_part(run) -> None:
     dark = Penalty(lambda features: features["image"].mean() ** 2, weight=1e10)
-    result = run(settings={"evaluations": 15}, extra_losses=[dark])
+    result = run(settings={"evaluations": 15, "grain": 0}, extra_losses=[dark])
     assert not result.recipe.reproducible
     assert result.recipe.losses["penalty"] < 0.5 * result.history[0].losses["penalty"]
     for row in result.history:
@@ -316,7 +316,7 @@ def test_out_of_memory_goes_on_in_smaller_tiles_from_the_best(run, monkeypatch, 
         return original(self, canvas)
 
     monkeypatch.setattr(Objective, "__call__", failing)
-    result = run(png(160, 120), settings={"size": 160, "evaluations": 6})
+    result = run(png(160, 120), settings={"size": 160, "min_size": 160, "evaluations": 6})
     assert calls == [None, None, None, 64, 64, 64, 64]
     assert result.stopped == "evaluations"
     assert not result.recipe.reproducible
@@ -384,7 +384,7 @@ def test_a_common_factor_of_all_weights_changes_no_byte(run, solver, factor) -> 
 @pytest.mark.parametrize("convention", ["mean", "paper", "keras"])
 def test_a_common_factor_of_layers_or_styles_changes_no_byte(run, convention, factor) -> None:
     layers = {"relu1_1": 0.2, "relu2_1": 1.3, "relu3_1": 7.0}
-    settings = {"content_weight": 0.0, "convention": convention, "init": "noise"}
+    settings = {"content_weight": 0.0, "convention": convention, "init": "noise", "grain": 0}
     one, other = (
         run(
             style=[Style(PAINTING, 0.3 * f), Style(OTHER, 0.7 * f)],

@@ -25,7 +25,6 @@ QUALITY: dict[Quality, int] = {"draft": 25, "good": 60, "best": 200}  # evaluati
 DRAFT = {128: 3, 256: 12}  # long edge in px of each scale of a draft -> its evaluations
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
 DEFAULT_LONG_EDGE = 512  # px; of the output where no size is given and the photo is larger
-STYLE_WEIGHTS = {"gram": 100.0, "neighbours": 1000.0}  # defaults that differ
 LARGEST_WEIGHT = 1e100  # of a loss; with any of them the losses are far from the ends of a float
 
 
@@ -44,11 +43,7 @@ class Settings(Model):
         1.0, "Weight of the photo (alpha). Higher keeps more of the photo.", "Look", ge=0
     )
     style_weight: float = option(
-        5.0,
-        "Weight of the painting (beta). Higher paints more boldly. Default with --style-statistic gram: "
-        f"{STYLE_WEIGHTS['gram']:g}, neighbours: {STYLE_WEIGHTS['neighbours']:g}.",
-        "Look",
-        ge=0,
+        100.0, "Weight of the painting (beta). Higher paints more boldly.", "Look", ge=0
     )
     laplacian: float = option(
         0.0, "Weight of the photo's edges and thin lines; in --convention mean try 1.", "Look", ge=0
@@ -85,16 +80,13 @@ class Settings(Model):
         "Look",
     )
     grain: float = option(
-        1.0,
-        "Weight against grain and specks that the paintings do not have; 0 where the convention is not mean.",
-        "Look",
-        ge=0,
+        1.0, "Weight against grain and specks that the paintings do not have.", "Look", ge=0
     )
     style_statistic: StyleStatistic = option(
         "wasserstein",
         "How style is compared: Gram matrices (Gatys et al.), mean and variance of each channel, Wasserstein "
         "distances (of normal distributions, or sliced), or at the finest scale the nearest features of the "
-        "painting. gram where the convention is not mean.",
+        "painting.",
         "Styles",
     )
     neighbours_photo: float = option(
@@ -248,17 +240,6 @@ class Settings(Model):
         20, "SciPy: most evaluations in one line search.", "Expert", "evaluations", ge=1, le=1000
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _dependent_defaults(cls, values: Any) -> Any:
-        """Add the defaults that depend on `convention` and `style_statistic`."""
-        if not isinstance(values, dict):
-            return values
-        if values.get("convention", "mean") != "mean":  # as other programs have it
-            values = {"style_statistic": "gram", "grain": 0.0, **values}
-        weight = STYLE_WEIGHTS.get(str(values.get("style_statistic")))
-        return values if weight is None else {"style_weight": weight, **values}
-
     @field_validator("content_layers", "style_layers", mode="before")
     @classmethod
     def _parse_layers(cls, value: object) -> object:
@@ -289,14 +270,6 @@ class Settings(Model):
                     f"{LARGEST_WEIGHT:g}, or be 0"
                 )
         return self
-
-    def changed(self, **values: Any) -> Self:
-        """Return a copy with some values changed; all are validated again.
-
-        Defaults that depend on `convention` or `style_statistic` follow a change of these.
-        """
-        follow = not values.keys().isdisjoint(("convention", "style_statistic"))
-        return type(self)(**{**self.model_dump(exclude_unset=follow), **values})
 
     def _check_neighbors(self) -> None:
         """Refuse what nearest neighbors have no form for."""
@@ -367,3 +340,7 @@ class Settings(Model):
         except SettingsError as error:
             raise SettingsError(f"preset {name}: {error}") from error
         return cls(**{**base, **changes})
+
+
+# The reference measure, by which results of any settings are compared: docs/control/strength.md.
+NEUTRAL = Settings(content_weight=5.0, style_weight=100.0, style_statistic="gram", grain=0.0)

@@ -26,7 +26,8 @@ from impasto.system.files import read_whole
 TABLES = ("runtime", "output", "input")  # of the models beside `Settings`
 SHIPPED = Path(__file__).parent / "presets"
 LARGEST_FILE = 1_000_000  # bytes of a settings file
-LOOKS = ("sketchy", "balanced", "default", "bold", "tinted", "wild")  # for --preset, from the gentlest
+# For --preset, from the gentlest.
+LOOKS = ("tinted", "sketchy", "portrait", "balanced", "print", "default", "painted", "bold", "wild")
 PEERS = ("jcjohnson", "gatys", "keras", "pastiche", "crowsonkb")  # other programs, for --like
 
 

@@ -125,8 +125,8 @@ class MomentsLoss(_MomentsOfLayer):
 class WassersteinLoss(_MomentsOfLayer):
     """The style of one layer as a normal distribution, by the squared Wasserstein-2 distance.
 
-    `targets` (S, C, 1 + K) are the means and a root R of the covariances, R R^T = A + ridge in the K directions
-    in which a painting varies, and `ridges` (S,) what was added to the variances; float64.
+    `targets` (S, C, 1 + K) are the means and a root R of the covariances, R R^T = A + ridge in the K
+    directions in which a painting varies, and `ridges`, (S,), what was added to the variances; float64.
     """
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:

@@ -48,8 +48,8 @@ ROWS = 32_768  # cells of a painting that are compared; of more, every second, t
 BLOCK = 1024  # cells of the canvas that are matched at a time
 GROUPS = 64  # of products in a row, in which the largest is found first
 # What the losses are multiplied by, in units of the painting's variance in the deepest layer. At the default
-# weights the content loss has hardly a say; at a style weight of 20 both losses have the same unit. By eye.
-NEIGHBORS = 0.05
+# weights the content loss has hardly a say; at a style weight of 2 both losses have the same unit. By eye.
+NEIGHBORS = 0.5
 LEAST = 1e-12  # the smallest divisor
 FLAT = 1e-4  # of the mean square of features, added to their variance
 

@@ -169,7 +169,9 @@ PAPERS: Mapping[str, tuple[str, str]] = {
         "0.001 (figure 3 B), 0.0008 (C), 0.005 (D), 0.0005 (E, F); 0.0001 to 0.1 (figure 4); 0.001 in "
         "figures 5 and 6",
     ),
+    "style": ("Gram matrices", "Gram matrices"),
     "total variation": (UNKNOWN, "none"),
+    "guard against grain": (UNKNOWN, UNKNOWN),
     "pooling": ("average", "average"),
     "normalization of the network": (UNKNOWN, "the mean activation of each filter is 1"),
     "coding of the weights": (UNKNOWN, UNKNOWN),
@@ -186,13 +188,14 @@ PAPERS: Mapping[str, tuple[str, str]] = {
 FORMULAS = {
     "paper": "sums: eq. 1 and 4, each Gram matrix over its own positions",
     "gatys2016": "the same, the content loss over the number of positions",
-    "mean": "means: mean (F - P)^2 and mean (G/(N M) - A/(N M))^2, so that the weights hold at every size",
+    "mean": "means: mean (F - P)^2, statistics over positions, so that the weights hold at every size",
 }
+STATISTICS = {"gram": "Gram matrices", "wasserstein": "means and covariances, by Wasserstein distances"}
 # The settings that each row shows; a test holds that no other setting differs from the default.
 FIELDS = frozenset((
     "convention", "content_layers", "style_layers", "content_weight", "style_weight", "total_variation",
     "pooling", "init", "solver", "evaluations", "bounded", "size", "min_size", "stroke", "partial_windows",
-    "weights",
+    "weights", "style_statistic", "grain",
 ))  # fmt: skip
 
 
@@ -214,7 +217,9 @@ def _ours(settings: Settings, weights: str | None, runtime: Runtime) -> dict[str
         "weights of the style layers": f"{_layer_weights(settings)} each",
         "alpha / beta": f"{settings.content_weight:g} / {settings.style_weight:g} = "
         f"{settings.content_weight / settings.style_weight:g}" + ("" if sums else ", of means"),
+        "style": STATISTICS.get(settings.style_statistic, settings.style_statistic),
         "total variation": f"{settings.total_variation:g}" if settings.total_variation else "none",
+        "guard against grain": f"weight {settings.grain:g}" if settings.grain else "none",
         "pooling": {"max": "maximum, as in training"}.get(settings.pooling, settings.pooling),
         "normalization of the network": "as in 2016" if "normalized" in weights else trained,
         "coding of the weights": "8 bits each: 256 values a layer"

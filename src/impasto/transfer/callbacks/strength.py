@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from impasto.config.recipe import Calibration, WeightChange
-from impasto.config.settings import Settings
+from impasto.config.settings import NEUTRAL, Settings
 from impasto.errors import FINISHED, End, EndOfScale, Stop
 from impasto.inputs.pictures import ScaledInputs
 from impasto.inputs.shared import Shared
@@ -51,8 +51,6 @@ from impasto.transfer.callbacks.strength_control import (
 if TYPE_CHECKING:
     from impasto.transfer.run import Run
 
-# Layers, formulas and network of the neutral evaluator, and its weights.
-NEUTRAL = Settings(content_weight=5.0, style_weight=100.0, style_statistic="gram", grain=0.0)
 GOAL = 2.0  # the ratio that strength 1 asks for; within reach at 256 to 1024 px with either pooling
 POWER = 2.0  # of the strength with which the ratio falls; by eye
 FIRST, GROWTH = 10, 1.4  # evaluations before the first measurement of a scale, and how they grow
