@@ -36,15 +36,15 @@ PARTS = {  # title, and the page that explains it
     "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
 PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream")
-SIZE = "256"
+SIZE = "256 --quality draft"
 HEIGHT = 220  # px of a picture on the page
 INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every option that changes the picture, shown on the sample photo at `--size 256`. The commands are below each
-row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch, 1893; both in
-the public domain) are samples that come with impasto.
+Every option that changes the picture, shown on the sample photo at `--size 256 --quality draft`. The commands are below each
+row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch, 1893), both
+in the public domain, are samples that come with impasto.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
 the samples and the masks there, to try the commands.
 """
