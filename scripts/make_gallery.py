@@ -42,9 +42,9 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every option that changes the picture, shown on the sample photo at `--size 256 --quality draft`. The commands are below each
-row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch, 1893), both
-in the public domain, are samples that come with impasto.
+Every option that changes the picture, on the sample photo at `--size 256 --quality draft`. The commands are
+below each row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch,
+1893), both in the public domain, are samples that come with impasto.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
 the samples and the masks there, to try the commands.
 """

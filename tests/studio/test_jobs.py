@@ -11,6 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from impasto.config.settings_file import LOOKS
 from studio import stub_painter
 from studio.running import picture, running
 
@@ -299,7 +300,7 @@ def test_a_grid_of_two_settings(server, pair) -> None:
 def test_the_looks_of_a_pair(server, pair) -> None:
     answer = server.post("/api/v1/looks", json=pair, headers={"X-Client-Id": "tab-1"})
     jobs = answer.json()["jobs"][0]
-    assert [job["name"] for job in jobs] == ["sketchy", "balanced", "default", "bold", "tinted", "wild"]
+    assert [job["name"] for job in jobs] == list(LOOKS)
     assert all(128 <= job["settings"]["size"] <= 192 for job in jobs)
     for job in jobs:
         assert server.ended(job["id"])["state"] == "done"

@@ -80,7 +80,7 @@ def test_presets_have_their_settings(server) -> None:
     from impasto.config.settings import Settings
 
     found = server.get("/api/v1/presets").json()
-    assert [item["name"] for item in found][:3] == ["sketchy", "balanced", "default"]
+    assert [item["name"] for item in found][:3] == ["tinted", "sketchy", "portrait"]
     for item in found:
         assert Settings(**item["settings"]) == Settings.preset(item["name"])
 

@@ -368,7 +368,13 @@ def test_emulated_bf16_is_said_with_its_cost(run, monkeypatch, caplog) -> None:
 @pytest.mark.parametrize("solver", ["lbfgs", "scipy", "adam"])
 @pytest.mark.parametrize("factor", [3.0, 0.1, 1e9, 7.77e-9])
 def test_a_common_factor_of_all_weights_changes_no_byte(run, solver, factor) -> None:
-    plain = {"solver": solver, "total_variation": 0.3, "convention": "jcjohnson", "evaluations": 8}
+    plain = {
+        "solver": solver,
+        "total_variation": 0.3,
+        "convention": "jcjohnson",
+        "evaluations": 8,
+        "grain": 0,
+    }
     weighed = {"content_weight": 5.0, "style_weight": 130.0, **plain}
     scaled = {
         name: value * factor if name.endswith(("weight", "variation")) else value

@@ -307,9 +307,9 @@ SAVING = [
 ]  # fmt: skip
 OUTPUT = [output_flag("CONTENT-STYLE.png"), *SAVING]
 SOURCES = [
-    parameter("preset", str, f"Named settings: {', '.join(settings_file.LOOKS)}, paper, gatys2016 or one of "
-        "your own. paper and gatys2016 are after Gatys, Ecker and Bethge 2016; impasto "
-        "presets lists all of them; single flags go before. [default: default]", "Look", common=True),
+    parameter("preset", str, "Named settings: portrait, painted, bold, wild, paper, gatys2016 and others, or "
+        "one of your own. impasto presets lists all of them; paper and gatys2016 are after Gatys, Ecker and "
+        "Bethge 2016. Single flags go before. [default: default]", "Look", common=True),
     parameter("like", Literal[settings_file.PEERS], "Another program's published settings, in its own "
         "formulas: what its numbers mean there, they mean here. "
         f"[{', '.join(settings_file.PEERS)}; default: not set]", "Look",
