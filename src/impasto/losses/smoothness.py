@@ -125,9 +125,9 @@ def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def opponents(image: Tensor) -> Tensor:
     """Return luminance and two differences of colors, Y, (R - G)/2 and (2B - R - G)/4, of (1, 3, H, W)."""
-    red, green, blue = image.split(1, dim=1)
+    red, green, blue = image.unbind(1)
     light = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.cat([light, (red - green) / 2, (2 * blue - red - green) / 4], dim=1)
+    return torch.stack([light, (red - green) / 2, (2 * blue - red - green) / 4], dim=1)
 
 
 def grain_of(images: Sequence[Tensor]) -> tuple[float, ...]:
