@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyvips
+from make_pictures import join
 from numpy.typing import NDArray
 
 from impasto.cli.samples import Name, sample
@@ -116,10 +117,7 @@ def make(row: dict[str, Any], folder: Path) -> None:
         flags = [*words, "-o", str(output), "--force", "-q"]
         subprocess.run([sys.executable, "-m", "impasto", *flags], check=True, cwd=folder)
         made.append(output)
-    images = [pyvips.Image.thumbnail(str(path), 10_000, height=HEIGHT) for path in made]
-    flat = [image.colorspace("srgb").extract_band(0, n=3) for image in images]
-    joined = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
-    joined.write_to_file(str(PICTURES / f"{row['name']}.jpg"), Q=88, strip=True)
+    join(made, PICTURES / f"{row['name']}.jpg", HEIGHT)
 
 
 def draw_masks(folder: Path) -> None:

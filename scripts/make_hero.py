@@ -67,7 +67,7 @@ def arranged(photo: Path, painting: Path, result: Path) -> pyvips.Image:
 
 def flat(image: pyvips.Image) -> pyvips.Image:
     """Return the three color bands of a picture."""
-    return image.colorspace("srgb").extract_band(0, n=3)
+    return image.colourspace("srgb").extract_band(0, n=3)
 
 
 def save(image: pyvips.Image, target: Path) -> None:

@@ -17,7 +17,7 @@ import pyvips
 from impasto.cli.samples import sample
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "pictures"
-SIZE = "256"
+SIZE = "256 --quality draft"
 ROWS = {  # name of the row: the painting, and the flags of each picture in it
     "style-weight": ("starry_night", ["--style-weight 10", "--style-weight 100", "--style-weight 1000"]),
     "strokes": ("starry_night", ["--min-size 256", "--min-size 128", "--min-size 32"]),
@@ -44,7 +44,7 @@ def paint(painting: str, flags: str, folder: Path) -> Path:
     """Run one command and return its picture."""
     output = folder / f"{painting}-{abs(hash(flags))}.png"
     inputs = [str(sample("photo")), str(sample(painting))]
-    tail = ["--size", SIZE, *flags.split(), "-o", str(output), "--force", "-q"]
+    tail = ["--size", *SIZE.split(), *flags.split(), "-o", str(output), "--force", "-q"]
     print(f"impasto photo.jpg {painting}.jpg --size {SIZE} {flags}", flush=True)
     subprocess.run([sys.executable, "-m", "impasto", *inputs, *tail], check=True)
     return output
@@ -60,7 +60,7 @@ def triple(folder: Path) -> None:
 def join(paths: list[Path], target: Path, height: int = 240) -> None:
     """Write pictures side by side, of equal height, as one JPEG."""
     images = [pyvips.Image.thumbnail(str(path), 10_000, height=height) for path in paths]
-    flat = [image.colorspace("srgb").extract_band(0, n=3) for image in images]
+    flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
     row = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
     row.write_to_file(str(target), Q=88, strip=True)
     print(target.name)
