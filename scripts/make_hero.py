@@ -21,10 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT.parent / "shared" / "images"
 TARGET = ROOT / "docs" / "pictures" / "hero.jpg"
 PHOTO, PAINTING = "tubingen.jpg", "starry_night.jpg"
-FLAGS = (
-    "--size 1024 --evaluations 20 --style-statistic wasserstein --style-weight 5 "
-    "--stroke 1.1 --min-size 256 --detail 0 --grain 1"
-)
+FLAGS = "--size 1024 --evaluations 30"
 GAP = 8  # px between the pictures
 LARGEST = 450_000  # bytes of the file
 

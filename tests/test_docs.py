@@ -101,8 +101,8 @@ def test_the_pages_about_styles_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     importlib.import_module("make_gallery").draw_masks(tmp_path)
-    with Image.open("swirl.jpg") as swirl:
-        half = np.repeat([[255, 0]], swirl.height, axis=0).repeat(swirl.width // 2, axis=1)
+    with Image.open("starry_night.jpg") as painting:
+        half = np.repeat([[255, 0]], painting.height, axis=0).repeat(painting.width // 2, axis=1)
     Image.fromarray(half.astype(np.uint8)).save("left-half.png")
     text = (ROOT / "docs" / "control" / f"{page}.md").read_text()
     blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
