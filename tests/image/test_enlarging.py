@@ -71,7 +71,7 @@ def test_photo_painting_masks_and_alpha_are_registered(size) -> None:
         "photo": colored().tensor(*size)[0, 0],
         "rows of the photo": torch.cat([part for _, part in colored().strips(*size)], dim=2)[0, 0],
         "painting": Recolor().seen(colored(), None, *size)[0, 0],
-        "painting in large strokes": Recolor().seen(colored(), None, *size, stroke=2.0)[0, 0],
+        "painting in large strokes": Recolor().seen(colored(), None, *size, soft=True)[0, 0],
         "mask": masks.tensor(Mask(gray()), *size)[0, 0],
         "mask by alpha": masks.tensor(Mask(transparent()), *size)[0, 0],
         "alpha": transparent().alpha(*size)[0, 0],

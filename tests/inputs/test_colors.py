@@ -118,7 +118,7 @@ def test_at_the_size_of_the_result_a_painting_has_the_photos_mean_and_covariance
     """To 1e-3, here with colours that stay in [0, 1]."""
     soft = (Picture.of(PAINTING).tensor() * 0.3 + 0.35).clamp(0, 1)
     calm = (Picture.of(PHOTO).tensor() * 0.4 + 0.3).clamp(0, 1)
-    found = targets(calm, soft, color="match")[-1]
+    found = targets(calm, soft, color="match", convention="paper")[-1]  # the painting is not softened
     painting, photo = (pixels(one) for one in (found.styles[0], found.content))
     assert painting.min() > 0
     assert painting.max() < 1
@@ -260,10 +260,13 @@ def test_a_painting_shown_large_is_softened(factor, variance) -> None:
     assert torch.allclose(softened(torch.full((1, 3, 4, 5), 0.3), factor), torch.full((1, 3, 4, 5), 0.3))
 
 
-def test_only_large_strokes_are_softened() -> None:
+def test_with_other_formulas_only_large_strokes_are_softened() -> None:
     """A painting of 50 x 64 px, shown 48 px high, 24, and 96."""
     painting = Picture.of(PAINTING)
-    for stroke, same in ((1.0, True), (0.5, True), (2.0, False)):
-        seen = targets(PHOTO, PAINTING, stroke=stroke)[-1].styles[0]
+    for stroke, convention, same in (
+        *((1.0, "paper", True), (0.5, "paper", True), (2.0, "paper", False)),
+        *((1.0, "mean", False), (0.5, "mean", True), (2.0, "mean", False)),
+    ):
+        seen = targets(PHOTO, PAINTING, stroke=stroke, convention=convention)[-1].styles[0]
         plain = painting.tensor(seen.shape[3], seen.shape[2], kernel="linear")
         assert torch.equal(seen, plain) == same

@@ -300,7 +300,7 @@ def test_a_grid_with_masks_goes_on_by_its_recipes(narrow, monkeypatch) -> None:
     styles = [Style("a.png", mask="left.png"), Style("b.png", mask="rest")]
     options = {"weights": narrow, "runtime": FP32, "folder": "cells", "protect": "corner.png"}
     vary = {"stroke": [0.5, 1, 2]}
-    small = SMALL.changed(evaluations=2, style_layers=["relu2_1"], style_weight=1000)
+    small = SMALL.changed(evaluations=4, style_layers=["relu2_1"], style_weight=1e4)
     first = impasto.grid("photo.png", styles, vary, small, **options)
     assert [cell.reused for cell in first.cells] == [False] * 3
     pixels = {cell.recipe.pixels_sha256 for cell in first.cells}

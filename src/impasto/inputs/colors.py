@@ -27,18 +27,19 @@ class Recolor:
 
     `amount` is the share of the photo's colors, 0 to 1. `edge` is the long edge, in pixels, at which colors
     are measured: the result's, so that at its size the painting has the photo's mean and covariance, at most
-    `MEASURED`.
+    `MEASURED`. `softens`: whether every painting is softened, not only those of large strokes.
     """
 
     mode: Color = "style"
     amount: float = 1.0
     edge: int = MEASURED
+    softens: bool = False
 
     @classmethod
     def of(cls, settings: Settings, photo: Picture) -> "Recolor":
         """Return the change of colors of the settings."""
         edge = long_edge(photo.width, photo.height, settings)
-        return cls(settings.color, settings.color_amount, min(edge, MEASURED))
+        return cls(settings.color, settings.color_amount, min(edge, MEASURED), settings.convention == "mean")
 
     def moves(self, photo: Picture, paintings: Sequence[Picture]) -> tuple[Move | None, ...]:
         """Return the color map of each painting, the same at every scale; None: no change."""
@@ -53,14 +54,14 @@ class Recolor:
         return Palette.of(picture.tensor(width, height, kernel), picture.alpha(width, height))
 
     def seen(
-        self, painting: Picture, move: Move | None, width: int, height: int, stroke: float = 1.0
+        self, painting: Picture, move: Move | None, width: int, height: int, *, soft: bool = False
     ) -> Tensor:
         """Return a painting as the network sees it, (1, 3, H, W), in [0, 1], at a size in pixels.
 
-        `move` is its color map; with a stroke above 1 it is softened.
+        `move` is its color map; `soft` softens it.
         """
         image = painting.tensor(width, height, kernel=SOFT)
-        if stroke > 1:
+        if soft:
             image = softened(image, width / painting.width)
         if move is None:
             return image

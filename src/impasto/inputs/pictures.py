@@ -239,9 +239,10 @@ class Inputs:
         """Return what the network sees of a painting, (1, 3, h, w)."""
         style, move, factor = self.styles[number], self._moves[number], self.shapes[number].factor
         amount = None if move is None else self.recolor.amount
+        soft = factor > 1 or self.recolor.softens
         return shared.get(
-            ("painting", style, move, amount, size, factor, device),
-            lambda: self.recolor.seen(style, move, size.width, size.height, factor).to(device),
+            ("painting", style, move, amount, size, soft, device),
+            lambda: self.recolor.seen(style, move, size.width, size.height, soft=soft).to(device),
         )
 
     def kept(self, width: int, height: int) -> Tensor:
