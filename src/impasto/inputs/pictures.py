@@ -241,7 +241,7 @@ class Inputs:
         amount = None if move is None else self.recolor.amount
         soft = factor > 1 or self.recolor.softens
         return shared.get(
-            ("painting", style, move, amount, size, soft, device),
+            ("painting", style, move, amount, size, factor, soft, device),
             lambda: self.recolor.seen(style, move, size.width, size.height, soft=soft).to(device),
         )
 
