@@ -1,0 +1,161 @@
+"""Whether a job is done, which its file says: the key of a job, and that of a recipe. No torch here.
+
+The key is the SHA-256 of photo, paintings, settings, weights and the version of the program. The machine's
+choices are not in it.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from impasto._version import __version__
+from impasto.config.limits import Input
+from impasto.config.recipe import Recipe
+from impasto.config.settings import Settings
+from impasto.errors import FINISHED, End, ImpastoError, InputError
+from impasto.image.xmp import NAMESPACE, recipe_in
+from impasto.many.jobs import Look, Painting
+from impasto.messages import printable
+from impasto.system.files import read_whole
+
+ENDED = {*FINISHED, End.NOT_FINITE}  # a run that will not get any further
+TRIES, PAUSE = 3, 0.1  # of reading a photo that changes, and the seconds between them
+MARK = NAMESPACE.encode()  # in each file that has a recipe
+LAST = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}  # what a whole file ends with
+
+
+class Standing(StrEnum):
+    """What is at the place of a result."""
+
+    MISSING = "missing"  # nothing, or an empty file
+    DONE = "done"  # a picture with the job's key
+    FAULTY = "not finite"  # the same, whose run ended because its losses were not finite
+    STALE = "stale"  # a picture of impasto with another key
+    FOREIGN = "foreign"  # something else
+    DAMAGED = "damaged"  # a file that is cut off or cannot be read
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result's place, and the recipe there, if there is one."""
+
+    standing: Standing
+    recipe: Recipe | None = None
+
+
+def key(
+    photo: str, styles: Iterable[Any], settings: Settings, weights: str, version: str = __version__
+) -> str:
+    """Return the key of a job.
+
+    Args:
+        photo: SHA-256 of the photo's file.
+        styles: What identifies each painting, by `identity`.
+        settings: How the picture is to look.
+        weights: SHA-256 of the network's weights.
+        version: Of the program.
+    """
+    parts = [photo, list(styles), settings.changed(weights=None).model_dump(mode="json"), weights, version]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def key_of(recipe: Recipe) -> str:
+    """Return the key of the job that a recipe is of."""
+    styles = [
+        [
+            style.sha256,
+            float(style.weight),
+            style.source_mask and [style.source_mask.sha256, style.source_mask.color],
+            style.stroke,
+            style.layers and sorted(style.layers.items()),
+            *([style.mask.region] if style.mask else []),
+        ]
+        for style in recipe.styles
+    ]
+    others = [item.sha256 for item in (recipe.init_picture, recipe.protect) if item]  # a batch has none
+    return key(
+        recipe.content.sha256, [*styles, *others], recipe.settings, recipe.weights_sha256, recipe.impasto
+    )
+
+
+class Hashes:
+    """SHA-256 of the paintings, each read once."""
+
+    def __init__(self, limits: Input) -> None:
+        self._limits, self._known = limits, dict[str, str]()
+
+    def of(self, path: str) -> str:
+        """Return the hash of a file.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        if path not in self._known:
+            self._known[path] = hashlib.sha256(read_stable(path, self._limits)).hexdigest()
+        return self._known[path]
+
+    def styles(self, look: Look) -> list[Any]:
+        """Return what identifies the paintings of a look."""
+        return [self._identity(item) for item in look.paintings]
+
+    def _identity(self, item: Painting) -> list[Any]:
+        mask = None if item.source_mask is None else [self.of(item.source_mask), None]
+        stroke = None if item.stroke is None else float(item.stroke)
+        layers = None if item.layers is None else sorted((n, float(w)) for n, w in item.layers.items())
+        return [self.of(item.picture), float(item.weight), mask, stroke, layers]
+
+
+def read_stable(path: str, limits: Input) -> bytes:
+    """Return all bytes of a picture's file, read while nobody wrote it.
+
+    Raises:
+        InputError: It cannot be read, or changes again and again.
+    """
+    for attempt in range(TRIES):
+        before = stamp(path)
+        data = read_whole(path, limits.max_bytes, "a picture")
+        if before is not None and stamp(path) == before and len(data) == before[0]:
+            return data
+        if attempt < TRIES - 1:
+            time.sleep(PAUSE)
+    raise InputError(f"{printable(path)} changes while it is read; try again when it is complete")
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what a change of a file changes; None if it is not there."""
+    try:
+        info = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return info.st_size, info.st_mtime_ns, info.st_ino
+
+
+def standing(path: Path, wanted: str) -> Found:
+    """Return what is at the place of the result whose key is `wanted`; `path` is read anew."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return Found(Standing.MISSING if not path.is_symlink() else Standing.FOREIGN)
+    except OSError:
+        return Found(Standing.DAMAGED)
+    if not size:
+        return Found(Standing.MISSING)  # FAT: a process was killed while it took the name
+    label = printable(path.name)
+    try:
+        data = read_whole(path, max(size, 1), "a picture")
+        text = recipe_in(data, label)
+        recipe = None if text is None else Recipe.from_json(text, label)
+    except ImpastoError:
+        return Found(Standing.DAMAGED if path.is_file() else Standing.FOREIGN)
+    if recipe is None:
+        return Found(Standing.FOREIGN)
+    if not data.endswith(LAST.get(path.suffix.lower(), b"")):
+        return Found(Standing.DAMAGED, recipe)
+    if recipe.stopped not in ENDED or key_of(recipe) != wanted:
+        return Found(Standing.STALE, recipe)
+    return Found(Standing.FAULTY if recipe.stopped == End.NOT_FINITE else Standing.DONE, recipe)

@@ -1,0 +1,144 @@
+"""Which photos are meant by files, folders, patterns and lists. No torch here.
+
+Of a folder, hidden files, partial files and files whose ending is none of a picture do not count; files that
+are named do, whatever they are called.
+"""
+
+import csv
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto.errors import InputError
+from impasto.messages import printable, reason
+from impasto.system.files import MEANT, WRITABLE
+
+PARTIAL = (".part", ".partial", ".crdownload", ".download", ".tmp", "~")  # endings of files still written
+ENDINGS = {*WRITABLE, *MEANT, ".pgm", ".pbm", ".pfm", ".pam", ".j2k", ".jpx", ".sgi", ".tpic"}  # of pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo: its path, where it lies below the folder that was named, and whether it was found there."""
+
+    path: str
+    below: str
+    found: bool = False
+
+
+def is_taken(name: str) -> bool:
+    """Whether a file of this name in a folder counts as a photo."""
+    return not name.startswith(".") and not name.endswith(PARTIAL) and Path(name).suffix.lower() in ENDINGS
+
+
+def find(names: Sequence[str], *, recursive: bool = False, without: Path | None = None) -> Iterator[Photo]:
+    """Yield all photos of files, folders and patterns, those of a folder by name.
+
+    Args:
+        names: As they were typed.
+        recursive: Whether folders in a folder count; each once, so that circles of links end.
+        without: A folder that is left out: that of the results.
+
+    Raises:
+        InputError: A name is missing, a pattern fits nothing, a folder cannot be read or is `without`.
+    """
+    for name in names:
+        if os.path.isdir(name):  # noqa: PTH112
+            yield from _in_folder(name, recursive=recursive, without=without)
+        elif os.path.lexists(name) or not glob.has_magic(name):
+            if not os.path.lexists(name):
+                raise InputError(f"{printable(name)} does not exist; check the path")
+            yield Photo(name, os.path.basename(name))  # noqa: PTH119
+        else:
+            yield from _of_pattern(name, recursive=recursive, without=without)
+
+
+def _of_pattern(pattern: str, *, recursive: bool, without: Path | None) -> Iterator[Photo]:
+    """Yield what a pattern means that the shell left alone; folders below its fixed part are kept."""
+    fixed = pattern
+    while glob.has_magic(fixed):
+        fixed = os.path.dirname(fixed)  # noqa: PTH120
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  names stay as they are
+    if not found:
+        raise InputError(f"no file fits {printable(pattern)}; check the path")
+    for name in found:
+        if os.path.isdir(name):  # noqa: PTH112
+            yield from _in_folder(name, recursive=recursive, without=without) if recursive else ()
+        elif is_taken(os.path.basename(name)):  # noqa: PTH119
+            yield Photo(name, os.path.relpath(name, fixed or ".").replace(os.sep, "/"), found=True)
+
+
+def _in_folder(root: str, *, recursive: bool, without: Path | None) -> Iterator[Photo]:
+    """Yield the photos of a folder."""
+    left_out = None if without is None or not without.exists() else _identity(os.fspath(without))
+    if left_out is not None and _identity(root) == left_out:
+        raise InputError(
+            f"{printable(root)} has the photos, and the results cannot go there as well; give another folder "
+            "with -o"
+        )
+    seen, waiting = {left_out}, [""]
+    while waiting:
+        below = waiting.pop()
+        folder = os.path.join(root, below) if below else root  # noqa: PTH118
+        identity = _identity(folder)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        folders = []
+        for name, is_folder in _listed(folder):
+            inside = f"{below}/{name}" if below else name
+            if is_folder:
+                folders += [inside] if recursive and not name.startswith(".") else []
+            elif is_taken(name):
+                yield Photo(os.path.join(folder, name), inside, found=True)  # noqa: PTH118
+        waiting += reversed(folders)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    try:
+        info = os.stat(folder)  # noqa: PTH116
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return info.st_dev, info.st_ino
+
+
+def _listed(folder: str) -> list[tuple[str, bool]]:
+    """Return what is in a folder, by name, and whether it is one; links count as what they lead to."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: str, error: OSError) -> InputError:
+    return InputError(
+        f"the folder {printable(folder)} cannot be read: {reason(error)}; make it readable, or leave it out"
+    )
+
+
+def pairs(path: str) -> Iterator[tuple[Photo, tuple[str, ...]]]:
+    """Yield the rows of a list: a photo and its painting, or several; relative to the folder of the list.
+
+    A first row that begins with `photo` has names of columns.
+
+    Raises:
+        InputError: The list cannot be read, or a row has no painting.
+    """
+    folder = os.path.dirname(path)  # noqa: PTH120
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                cells = [cell.strip() for cell in row if cell.strip()]
+                if not cells or (number == 1 and cells[0].lower() == "photo"):
+                    continue
+                if len(cells) < 2:
+                    raise InputError(
+                        f"--pairs {printable(path)}: row {number} has no painting; write photo,painting"
+                    )
+                names = [os.path.join(folder, cell) for cell in cells]  # noqa: PTH118
+                yield Photo(names[0], os.path.basename(names[0])), tuple(names[1:])  # noqa: PTH119
+    except (OSError, csv.Error) as error:
+        raise InputError(f"--pairs: cannot read {printable(path)}: {error}; check the path") from error
