@@ -43,10 +43,10 @@ PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library
 EXAMPLES = """\
 Examples:
   impasto photo.jpg painting.jpg             paint; writes photo-painting.png
+  impasto batch photos --style painting.jpg -o painted   all of a folder
   impasto photo.jpg painting.jpg -o out.tif --bits 16
   impasto photo.jpg painting.jpg --size 1024 --style-weight 300
   impasto photo.jpg --style a.jpg --style b.jpg
-  impasto batch photos --style painting.jpg -o painted
   impasto photo.jpg painting.jpg --preset paper
   impasto other.jpg painting.jpg --settings out.png   as an earlier picture
   impasto show out.png                       how a picture was made

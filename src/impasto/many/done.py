@@ -6,7 +6,6 @@ choices are not in it.
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto._version import __version__
-from impasto.config.limits import Input
 from impasto.config.recipe import Recipe
 from impasto.config.settings import Settings
-from impasto.errors import FINISHED, End, ImpastoError, InputError
+from impasto.errors import FINISHED, End, ImpastoError
 from impasto.image.xmp import NAMESPACE, recipe_in
-from impasto.many.jobs import Look, Painting
 from impasto.messages import printable
 from impasto.system.files import read_whole
 
 ENDED = {*FINISHED, End.NOT_FINITE}  # a run that will not get any further
-TRIES, PAUSE = 3, 0.1  # of reading a photo that changes, and the seconds between them
 MARK = NAMESPACE.encode()  # in each file that has a recipe
 LAST = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}  # what a whole file ends with
 
@@ -81,58 +77,6 @@ def key_of(recipe: Recipe) -> str:
     return key(
         recipe.content.sha256, [*styles, *others], recipe.settings, recipe.weights_sha256, recipe.impasto
     )
-
-
-class Hashes:
-    """SHA-256 of the paintings, each read once."""
-
-    def __init__(self, limits: Input) -> None:
-        self._limits, self._known = limits, dict[str, str]()
-
-    def of(self, path: str) -> str:
-        """Return the hash of a file.
-
-        Raises:
-            InputError: It cannot be read.
-        """
-        if path not in self._known:
-            self._known[path] = hashlib.sha256(read_stable(path, self._limits)).hexdigest()
-        return self._known[path]
-
-    def styles(self, look: Look) -> list[Any]:
-        """Return what identifies the paintings of a look."""
-        return [self._identity(item) for item in look.paintings]
-
-    def _identity(self, item: Painting) -> list[Any]:
-        mask = None if item.source_mask is None else [self.of(item.source_mask), None]
-        stroke = None if item.stroke is None else float(item.stroke)
-        layers = None if item.layers is None else sorted((n, float(w)) for n, w in item.layers.items())
-        return [self.of(item.picture), float(item.weight), mask, stroke, layers]
-
-
-def read_stable(path: str, limits: Input) -> bytes:
-    """Return all bytes of a picture's file, read while nobody wrote it.
-
-    Raises:
-        InputError: It cannot be read, or changes again and again.
-    """
-    for attempt in range(TRIES):
-        before = stamp(path)
-        data = read_whole(path, limits.max_bytes, "a picture")
-        if before is not None and stamp(path) == before and len(data) == before[0]:
-            return data
-        if attempt < TRIES - 1:
-            time.sleep(PAUSE)
-    raise InputError(f"{printable(path)} changes while it is read; try again when it is complete")
-
-
-def stamp(path: str) -> tuple[int, int, int] | None:
-    """Return what a change of a file changes; None if it is not there."""
-    try:
-        info = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return info.st_size, info.st_mtime_ns, info.st_ino
 
 
 def standing(path: Path, wanted: str) -> Found:

@@ -13,9 +13,10 @@ from typing import Any
 
 from impasto.config.runtime import Runtime
 from impasto.errors import End, ImpastoError, InputError, OutputError, Stop, WeightsError
-from impasto.many.done import MARK, Hashes, Standing, key, read_stable, standing
-from impasto.many.jobs import Job, Look, Plan
+from impasto.many.done import MARK, Standing, key, standing
+from impasto.many.jobs import Hashes, Job, Look, Plan
 from impasto.many.manifest import Event, Manifest
+from impasto.many.photos import read_stable
 from impasto.many.pool import Pool, Task, error_of
 from impasto.many.report import Batch, Failure
 from impasto.messages import printable, reason
@@ -73,7 +74,7 @@ class Driver:
         self._plan, self._pool, self._manifest = plan, pool, manifest
         self._workers, self._force, self._fail_fast, self._anew = workers, force, fail_fast, anew
         self._on_event = on_event or (lambda event: None)
-        self._hashes = Hashes(plan.asked.limits)
+        self._hashes = plan.hashes
         self._styles: dict[int, list[Any]] = {}  # what identifies the paintings of a look, by its number
         self._looks = {id(look): number for number, look in enumerate(plan.looks)}
         self._weights: dict[tuple[str, str], str] = {}  # SHA-256 by kind of network
@@ -91,8 +92,6 @@ class Driver:
             ImpastoError: No picture can be made, or none can be written any more.
         """
         began = time.monotonic()
-        for number, look in enumerate(self._plan.looks):  # all paintings are there
-            self._styles[number] = self._hashes.styles(look)
         self._make_folder(self._plan.asked.folder)
         self._choose()
         # The asked paths are absolute, so that `status` finds them from anywhere.

@@ -26,7 +26,7 @@ from impasto.errors import InputError, OutputError
 from impasto.inputs.picture_folder import files_in, is_folder
 from impasto.many import photos as sources
 from impasto.many.manifest import Shard
-from impasto.many.photos import Photo
+from impasto.many.photos import Photo, read_stable
 from impasto.messages import printable
 
 LONGEST = 110  # bytes of the photo's part of a name, and of the look's
@@ -164,6 +164,7 @@ class Plan:
         asked: What the batch was asked for.
         photos: All photos, or photos with looks of their own.
         shard: Which part of the jobs is this process's.
+        hashes: Of the paintings.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class Plan:
     ) -> None:
         self.asked, self.photos, self._looks = asked, photos, looks
         self.shard: Shard | None = None
+        self.hashes = Hashes(asked.limits)
 
     def all(self) -> Iterator[Job]:
         """Yield the jobs of all shards."""
@@ -192,6 +194,33 @@ class Plan:
     def looks(self) -> list[Look]:
         """All looks."""
         return [look for look, _ in self._looks]
+
+
+class Hashes:
+    """SHA-256 of the paintings, each read once."""
+
+    def __init__(self, limits: Input) -> None:
+        self._limits, self._known = limits, dict[str, str]()
+
+    def of(self, path: str) -> str:
+        """Return the hash of a file.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        if path not in self._known:
+            self._known[path] = hashlib.sha256(read_stable(path, self._limits)).hexdigest()
+        return self._known[path]
+
+    def styles(self, look: Look) -> list[Any]:
+        """Return what identifies the paintings of a look."""
+        return [self._identity(item) for item in look.paintings]
+
+    def _identity(self, item: Painting) -> list[Any]:
+        mask = None if item.source_mask is None else [self.of(item.source_mask), None]
+        stroke = None if item.stroke is None else float(item.stroke)
+        layers = None if item.layers is None else sorted((n, float(w)) for n, w in item.layers.items())
+        return [self.of(item.picture), float(item.weight), mask, stroke, layers]
 
 
 def file_of(photo: Photo, look: Look, suffix: str) -> str:
@@ -236,6 +265,8 @@ def plan_jobs(asked: Asked, *, empty: bool = False) -> Plan:
             f"no photos in {printable(', '.join(asked.photos))}; give files or folders with some"
         )
     _check_names(plan)
+    for look in plan.looks:  # all paintings are there
+        plan.hashes.styles(look)
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Which photos are meant by files, folders, patterns and lists. No torch here.
+"""Which photos are meant by files, folders, patterns and lists; how they are read. No torch here.
 
 Of a folder, hidden files, partial files and files whose ending is none of a picture do not count; files that
 are named do, whatever they are called.
@@ -7,15 +7,18 @@ are named do, whatever they are called.
 import csv
 import glob
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from impasto.config.limits import Input
 from impasto.errors import InputError
 from impasto.messages import printable, reason
-from impasto.system.files import MEANT, WRITABLE
+from impasto.system.files import MEANT, WRITABLE, read_whole
 
 PARTIAL = (".part", ".partial", ".crdownload", ".download", ".tmp", "~")  # endings of files still written
+TRIES, PAUSE = 3, 0.1  # of reading a photo that changes, and the seconds between them
 ENDINGS = {*WRITABLE, *MEANT, ".pgm", ".pbm", ".pfm", ".pam", ".j2k", ".jpx", ".sgi", ".tpic"}  # of pictures
 
 
@@ -142,3 +145,28 @@ def pairs(path: str) -> Iterator[tuple[Photo, tuple[str, ...]]]:
                 yield Photo(names[0], os.path.basename(names[0])), tuple(names[1:])  # noqa: PTH119
     except (OSError, csv.Error) as error:
         raise InputError(f"--pairs: cannot read {printable(path)}: {error}; check the path") from error
+
+
+def read_stable(path: str, limits: Input) -> bytes:
+    """Return all bytes of a picture's file, read while nobody wrote it.
+
+    Raises:
+        InputError: It cannot be read, or changes again and again.
+    """
+    for attempt in range(TRIES):
+        before = stamp(path)
+        data = read_whole(path, limits.max_bytes, "a picture")
+        if before is not None and stamp(path) == before and len(data) == before[0]:
+            return data
+        if attempt < TRIES - 1:
+            time.sleep(PAUSE)
+    raise InputError(f"{printable(path)} changes while it is read; try again when it is complete")
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what a change of a file changes; None if it is not there."""
+    try:
+        info = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return info.st_size, info.st_mtime_ns, info.st_ino

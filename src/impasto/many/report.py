@@ -9,8 +9,9 @@ from typing import Any
 
 from impasto.errors import ImpastoError, InputError
 from impasto.many import manifest as manifests
-from impasto.many.done import MARK, Hashes, Standing, key, read_stable, standing
+from impasto.many.done import MARK, Standing, key, standing
 from impasto.many.jobs import Asked, plan_jobs
+from impasto.many.photos import read_stable
 from impasto.messages import printable
 
 
@@ -89,7 +90,7 @@ def status(folder: Path, on_job: Callable[[], None] = lambda: None) -> Status:
         (item["convention"], item["weights"]): item["sha256"] for item in (choices or {}).get("choices", ())
     }
     failed = {line["file"]: line for line in events if line["event"] in ("failed", "done", "started")}
-    found, hashes = Status(folder, plan.count), Hashes(asked.limits)
+    found = Status(folder, plan.count)
     for job in plan:
         on_job()
         target, last = folder / job.file, failed.get(job.file)
@@ -99,7 +100,7 @@ def status(folder: Path, on_job: Callable[[], None] = lambda: None) -> Status:
                 found.jobs -= 1
                 continue
             digest = hashlib.sha256(data).hexdigest()
-            styles = hashes.styles(job.look)
+            styles = plan.hashes.styles(job.look)
             at_place = standing(
                 target, key(digest, styles, job.look.settings, weights.get(job.look.network, ""))
             )

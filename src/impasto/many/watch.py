@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from impasto.errors import InputError
 from impasto.many import photos as sources
-from impasto.many.done import stamp
 from impasto.many.jobs import Job, Plan, file_of, folded
-from impasto.many.photos import Photo
+from impasto.many.photos import Photo, stamp
 
 EVERY = 2.0  # seconds between two looks: not by events, which network disks do not tell
 

@@ -88,8 +88,8 @@ class Worker:
 
     def _paint(self, request: Message) -> Message:
         from impasto.image.picture import Picture
-        from impasto.many.done import read_stable
         from impasto.many.painter import ENDED, Changed
+        from impasto.many.photos import read_stable
 
         if self._stopped:
             raise Stop

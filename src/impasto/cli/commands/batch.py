@@ -35,9 +35,9 @@ from impasto.cli.watch import json_lines
 from impasto.config.output import Output
 from impasto.errors import End, ExitCode, InputError, Stop
 from impasto.many.batch import BatchOptions, looks_of, prepared, run_batch
-from impasto.many.driver import Batch
 from impasto.many.jobs import Asked, Painting, Plan
 from impasto.many.manifest import Event
+from impasto.many.report import Batch
 from impasto.messages import counted, duration, printable
 from impasto.system.files import WRITABLE, publish
 from impasto.transfer.grids import axes as grid_axes
@@ -47,7 +47,8 @@ ON_SHEET = 400  # pictures on the contact sheet, at most
 SHEET_NAME = "batch.jpg"
 LISTED = 20  # names that `status` prints of each kind, at most
 NOT_HERE = {  # what is of one photo or one picture
-    *("mask", "segments", "segment_colors", "source_segments", "protect", "init_picture", "save_settings")
+    *("mask", "segments", "segment_colors", "source_segments", "protect", "init_picture", "save_settings"),
+    "style",  # is made anew, for the short help
 }
 
 PHOTOS = argument("photos", "Files, folders, or patterns such as 'photos/*.jpg'.", Plain.VAR_POSITIONAL,
@@ -59,7 +60,8 @@ OWN = [
         "Styles", common=True, negative=""),
     switch("recursive", "Also take the folders in folders.", common=True),
     parameter("pairs", Path, "A CSV file with a photo and its painting, or paintings, in each row, instead "
-        "of photos and --style; paths are relative to it. [default: not set]", common=True).replace(name=PAIR_LIST),
+        "of photos and --style; paths are relative to it. [default: not set]",
+        common=True).replace(name=PAIR_LIST),
     parameter("suffix", str, f"Ending of the results. [{', '.join(WRITABLE)}; default: .png]"),
     parameter("workers", int, "Processes that paint at a time. [1 to 1024; default: by size, processors and "
         "memory]", "Speed", common=True),
@@ -135,7 +137,7 @@ def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, 
         )  # fmt: skip
     for settings in [resolved.settings] if axes is None else [cell.settings for cell in axes.places]:
         check_start(settings, flags)
-    named = picture_arguments("-", flags.style, flags).styles
+    named = picture_arguments("-", flags.style, flags).styles if flags.style else ()
     paintings = [Painting(s.picture, s.weight, s.source_mask, s.stroke, s.layers) for s in named]
     asked = Asked(
         photos,
