@@ -284,6 +284,9 @@ class Driver:
     def _answered(self, answer: Message) -> None:
         """Note what became of a task."""
         kind = answer["event"]
+        if kind == "machine":
+            self._compare(answer["machine"])
+            return
         if kind == "stopped" or answer.get("job") not in self._open:
             return
         opened = self._open[answer["job"]]
@@ -345,7 +348,7 @@ class Driver:
 
     def _again(self, opened: _Open, message: str, part: int) -> None:
         facts = {**_place(opened.job), "key": opened.task.key, "error": "again", "message": message}
-        self._manifest.write("failed", facts)
+        self._note("failed", facts)
         self._number += 1
         opened.task = replace(opened.task, number=self._number, part=part)
         self._ready.appendleft(opened)

@@ -111,7 +111,8 @@ def _listed(folder: str) -> list[tuple[str, bool]]:
     """Return what is in a folder, by name, and whether it is one; links count as what they lead to."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.is_dir()) for entry in entries)
+            # `entry.is_dir` raises where a link leads to itself.
+            return sorted((entry.name, os.path.isdir(entry.path)) for entry in entries)  # noqa: PTH112
     except OSError as error:
         raise _unreadable(folder, error) from error
 

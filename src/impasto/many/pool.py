@@ -30,6 +30,7 @@ from impasto.system.lines import Message
 from impasto.system.load import oom_kills
 from impasto.system.process import SPINS
 
+COMMAND = [sys.executable, "-m", "impasto.many.worker"]  # what starts a painting process
 DEATHS = 3  # of processes in a row, while they begin, that end a batch
 ERRORS: dict[str, type[ImpastoError]] = {
     item.__name__: item
@@ -112,12 +113,13 @@ class Process:
             env=environment,
             start_new_session=True,  # Ctrl-C does not reach it
         )
-        threading.Thread(target=self._read, args=(answers,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(answers,), daemon=True)
+        self._reader.start()
 
     def _read(self, answers: "queue.SimpleQueue[tuple[Process, Message | None]]") -> None:
         assert self._child.stdout is not None
-        with contextlib.suppress(ValueError, OSError):
-            for line in self._child.stdout:
+        with contextlib.suppress(ValueError, OSError), self._child.stdout as lines:
+            for line in lines:
                 answers.put((self, json.loads(line)))
         answers.put((self, None))
 
@@ -141,6 +143,7 @@ class Process:
         with contextlib.suppress(OSError):
             self._child.kill()
         code = self._child.wait()
+        self._reader.join()
         if code >= 0:
             return f"exit code {code}"
         with contextlib.suppress(ValueError):
@@ -156,7 +159,7 @@ class Processes:
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", "impasto.many.worker"]
+        self._command = command or COMMAND
         self._answers: queue.SimpleQueue[tuple[Process, Message | None]] = queue.SimpleQueue()
         self._all: list[Process] = []
         self._request: Message = {}

@@ -51,40 +51,19 @@ class Worker:
             except Stop:
                 answer = {"event": "dropped"}
             except Exception as error:
-                answer = _failure(error)
+                answer = failure(error)
             self._send({**answer, "job": request.get("job")})
 
     def _begin(self, request: Message) -> Message:
         """Prepare for the jobs of a batch; decide what the machine computes with unless that is known."""
-        from impasto.config.runtime import Runtime
         from impasto.many.jobs import Asked
-        from impasto.many.painter import Choice, Painter
-        from impasto.system import hardware
+        from impasto.many.painter import Painter
 
         asked = Asked.from_json(request["asked"], Path())
         self._limits, self._device = asked.limits, request.get("device")
         if self._painter is None:
             self._painter = Painter(asked.looks, asked.limits, asked.output, asked.suffix)
-        known = [
-            Choice(**{**item, "runtime": Runtime(**item["runtime"])}) for item in request.get("choices") or ()
-        ]
-        count = 0
-        if not request.get("agreed"):
-            found, count = self._painter.resolve(
-                Runtime(**request["runtime"]), request["workers"], request["jobs"]
-            )
-            there = {(choice.convention, choice.weights) for choice in known}
-            known += [choice for choice in found if (choice.convention, choice.weights) not in there]
-        self._painter.use(known)
-        device = str(known[0].runtime.device)
-        devices = [name for name in hardware.devices() if name.startswith(device.partition(":")[0])]
-        return {
-            "event": "ready",
-            "choices": [choice.to_json() for choice in known],
-            "workers": count,
-            "devices": devices,
-            "machine": hardware.describe(device) | {"processor": hardware.processor()},
-        }
+        return begun(self._painter, request)
 
     def _paint(self, request: Message) -> Message:
         from impasto.image.picture import Picture
@@ -109,14 +88,8 @@ class Worker:
             return {"event": "changed"}
         if result.stopped not in ENDED:
             raise Stop
-        target = Path(request["target"])
-        try:
-            publish(target, encoded, overwrite=request["overwrite"])
-        except OutputError:
-            if os.path.lexists(target) and not request["overwrite"]:
-                return {"event": "exists"}
-            raise
-        return {"event": "done", **facts_of(result), "seconds": round(time.monotonic() - began, 3)}
+        facts = {**facts_of(result), "seconds": round(time.monotonic() - began, 3)}
+        return written(Path(request["target"]), encoded, facts, overwrite=request["overwrite"])
 
     def _step(self, job: int, step: Any) -> None:
         if self._stopped:
@@ -129,6 +102,46 @@ class Worker:
             self._send({"event": "step", "job": job, "share": share, "remaining": step.remaining})
 
 
+def begun(painter: Any, request: Message) -> Message:
+    """Let a painter decide what is not decided yet; return the answer to `begin`."""
+    from impasto.config.runtime import Runtime
+    from impasto.many.painter import Choice
+    from impasto.system import hardware
+
+    known = [
+        Choice(**{**item, "runtime": Runtime(**item["runtime"])}) for item in request.get("choices") or ()
+    ]
+    count = 0
+    if not request.get("agreed"):
+        found, count = painter.resolve(Runtime(**request["runtime"]), request["workers"], request["jobs"])
+        there = {(choice.convention, choice.weights) for choice in known}
+        known += [choice for choice in found if (choice.convention, choice.weights) not in there]
+    painter.use(known)
+    device = str(known[0].runtime.device)
+    return {
+        "event": "ready",
+        "choices": [choice.to_json() for choice in known],
+        "workers": count,
+        "devices": [name for name in hardware.devices() if name.startswith(device.partition(":")[0])],
+        "machine": hardware.describe(device) | {"processor": hardware.processor()},
+    }
+
+
+def written(target: Path, data: bytes, facts: Message, *, overwrite: bool) -> Message:
+    """Write a result; return the answer about it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        publish(target, data, overwrite=overwrite)
+    except OutputError:
+        if os.path.lexists(target) and not overwrite:
+            return {"event": "exists"}
+        raise
+    return {"event": "done", **facts}
+
+
 def facts_of(result: Any) -> Message:
     """Return what the manifest keeps of a result."""
     losses = {name: value for name, value in result.recipe.losses.items() if "." not in name}
@@ -136,7 +149,7 @@ def facts_of(result: Any) -> Message:
     return {**size, "losses": losses, "stopped": result.stopped, "fault": result.fault}
 
 
-def _failure(error: Exception) -> Message:
+def failure(error: Exception) -> Message:
     """Return the answer for an error: its class, a line, and what the batch does about it."""
     from impasto.system import hardware
 
