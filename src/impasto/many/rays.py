@@ -1,6 +1,6 @@
-"""A pool on a Ray cluster: an actor a device, bytes in and bytes out; only the driver reads and writes files.
+"""A pool on a Ray cluster: an actor a device, bytes in and bytes out; only the driver has the files.
 
-Ray restarts actors that die and repeats their tasks; what it gives up, the driver sees to like a killed process.
+Ray restarts actors that die and repeats their tasks; what it gives up, the driver treats as a killed process.
 impasto must be installed on every node, in the same version. No torch in the driver.
 """
 
@@ -28,15 +28,14 @@ PORTS = {"ray": 10001, "": 6379}  # by the scheme of an address
 class Actor:
     """Paints tasks on a node of the cluster; `choices` is None while they are still to be decided."""
 
-    def __init__(self, asked: Message, files: Mapping[str, bytes], choices: Sequence[Message] | None) -> None:
+    def __init__(self, asked: Message, files: Sequence[Any], choices: Sequence[Message] | None) -> None:
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it to the actor's processors
         from impasto.many.painter import Painter
         from impasto.many.worker import begun
 
         self._asked = Asked.from_json(asked, Path())
-        self._painter = Painter(
-            self._asked.looks, self._asked.limits, self._asked.output, self._asked.suffix, files
-        )
+        looks, limits, output = self._asked.looks, self._asked.limits, self._asked.output
+        self._painter = Painter(looks, limits, output, self._asked.suffix, fetched(files))
         self._begun = begun
         self._error: Message | None = None
         if choices is not None:
@@ -74,6 +73,14 @@ class Actor:
             return failure(error), b""
         facts = {**facts_of(result), "seconds": round(time.monotonic() - began, 3)}
         return {"event": "done", **facts}, encoded
+
+
+def fetched(files: Sequence[Any]) -> Mapping[str, bytes]:
+    """Return the bytes of the paintings by their path; `files` has the reference to them."""
+    import ray
+
+    found: Mapping[str, bytes] = ray.get(files[0])
+    return found
 
 
 def connect(address: str) -> Any:
@@ -118,8 +125,8 @@ class Cluster:
     """A pool of actors on a Ray cluster.
 
     Args:
-        address: Of the cluster: `host:port`, `ray://host:port`, `auto` (the one of this machine) or `local` (a
-            new one on this machine, for as long as the batch).
+        address: Of the cluster: `host:port`, `ray://host:port`, `auto` (the one of this machine) or `local`
+            (a new one on this machine, for as long as the batch).
         actor: The class that paints.
     """
 
@@ -173,7 +180,8 @@ class Cluster:
     def _check_version(self, answer: Message) -> None:
         if answer["impasto"] != __version__:
             raise ResourceError(
-                f"--ray: a node has impasto {answer['impasto']}, this is {__version__}; install the same version"
+                f"--ray: a node has impasto {answer['impasto']}, this is {__version__}; install the same "
+                "version on all"
             )
 
     def _start(self, choices: Sequence[Mapping[str, Any]] | None, threads: int) -> Any:
@@ -181,7 +189,7 @@ class Cluster:
         remote = self._ray.remote(self._actor).options(
             max_restarts=RESTARTS, max_task_retries=RETRIES, **needs
         )
-        return remote.remote(self._request["asked"], self._files, choices)
+        return remote.remote(self._request["asked"], [self._files], choices)
 
     def _get(self, reference: Any) -> Any:
         try:

@@ -4,6 +4,7 @@ A photo is complete when its size and time stood still from one look to the next
 the end of the process: what is done, the files say.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -11,9 +12,11 @@ from impasto.errors import InputError
 from impasto.many import photos as sources
 from impasto.many.jobs import Job, Plan, file_of, folded
 from impasto.many.photos import Photo, stamp
+from impasto.messages import printable
 
 EVERY = 2.0  # seconds between two looks: not by events, which network disks do not tell
 
+log = logging.getLogger(__name__)
 Stamp = tuple[int, int, int]
 
 
@@ -22,15 +25,15 @@ class Watch:
 
     Args:
         plan: What the batch was asked for; its photos are those that are there when it begins.
-        every: Seconds between two looks.
+        every: Seconds between two looks; `EVERY` if None.
     """
 
-    def __init__(self, plan: Plan, every: float = EVERY) -> None:
-        self._plan, self._every = plan, every
+    def __init__(self, plan: Plan, every: float | None = None) -> None:
+        self._plan, self._every = plan, EVERY if every is None else every
         self._seen: dict[str, Stamp] = {}  # what each file was at the last look
         self._taken: dict[str, Stamp] = {}  # what each was when its jobs were made
         self._names: dict[bytes, str] = {}  # results -> their photos
-        self.colliding: set[str] = set()  # photos that are left out, for another has their results' names
+        self._left_out: set[str] = set()  # photos whose results would have the name of another's
         self._due = 0.0
 
     def __iter__(self) -> Iterator[Job | None]:
@@ -65,7 +68,10 @@ class Watch:
             job = Job(photo, file_of(photo, look, self._plan.asked.suffix), look)
             if self._plan.shard is not None and not self._plan.shard.has(job.file):
                 continue
-            if self._names.setdefault(folded(job.file), photo.path) != photo.path:
-                self.colliding.add(photo.path)
-                continue
-            yield job
+            other = self._names.setdefault(folded(job.file), photo.path)
+            if other == photo.path:
+                yield job
+            elif photo.path not in self._left_out:
+                self._left_out.add(photo.path)
+                names = printable(photo.path), printable(other)
+                log.warning("%s is left out, for its result would have the name of that of %s", *names)
