@@ -1,4 +1,4 @@
-"""`kill -9` of driver and workers at random moments: no torn file, none missing after the rerun, same bytes."""
+"""`kill -9` of driver and workers at random moments: no torn file, none missing after a rerun, same bytes."""
 
 import os
 import random
@@ -30,6 +30,9 @@ def driver(settings: Settings, **options) -> int:
         try:
             done = batch("photos", "style.png", settings, folder="out", workers=2, **options)
             code = 0 if not done.failures else 6
+            Path("failed.txt").write_text(str(done.failed))
+        except BaseException as error:
+            Path("failed.txt").write_text(repr(error))
         finally:
             os._exit(code)
     return pid
@@ -43,18 +46,16 @@ def kill_one(pid: int, draw: random.Random) -> str:
     return "driver" if victim == pid else "worker"
 
 
-def look(folder: Path) -> int:
-    """Check that no file of a result is torn; return how many there are."""
+def look(folder: Path) -> None:
+    """Check that no file of a result is torn, without libvips, whose threads no fork survives."""
     there = files(folder) if folder.exists() else []
     for name in there:
         if not name.startswith(".impasto-"):  # a temporary name
             assert (folder / name).read_bytes().endswith(b"IEND\xaeB`\x82"), name
-            read_recipe(folder / name)
-    return len(there)
 
 
 def kill_again_and_again(kills: int, settings: Settings, longest: float, **options) -> dict[str, int]:
-    """Kill so many times; return who was killed how often. A batch that is done begins anew without results."""
+    """Kill so many times; return who was how often. A batch that is done loses half of its results."""
     draw, counts = random.Random(kills), {"driver": 0, "worker": 0, "finished": 0}
     while counts["driver"] + counts["worker"] < kills:
         pid = driver(settings, **options)
@@ -65,8 +66,12 @@ def kill_again_and_again(kills: int, settings: Settings, longest: float, **optio
                 ended = os.waitpid(pid, os.WNOHANG)[0]
                 time.sleep(0.002)
             if ended:
+                whole = [name for name in files("out") if not name.startswith(".")]
+                if len(whole) < PHOTOS:  # three workers in a row were killed while they began
+                    assert "ends while it begins (SIGKILL)" in Path("failed.txt").read_text()
+                    break
                 counts["finished"] += 1
-                for name in draw.sample(files("out"), k=PHOTOS // 2):
+                for name in draw.sample(whole, k=PHOTOS // 2):
                     Path("out", name).unlink()
                 break
             who = kill_one(pid, draw)
@@ -82,7 +87,7 @@ def kill_again_and_again(kills: int, settings: Settings, longest: float, **optio
 def finish(settings: Settings, **options) -> None:
     """Let the batch end, and check the folder."""
     status = os.waitpid(driver(settings, **options), 0)[1]
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert os.waitstatus_to_exitcode(status) == 0, Path("failed.txt").read_text()
     whole = [name for name in files("out") if not name.startswith(".")]
     assert len(whole) == PHOTOS
     look(Path("out"))

@@ -1,4 +1,4 @@
-"""`impasto batch`: what it says and writes, exit codes, JSON, sheet, Ctrl-C, status, Ray that is not there."""
+"""`impasto batch`: what it says and writes, exit codes, JSON, sheet, Ctrl-C, status, Ray that is away."""
 
 import json
 import os
