@@ -28,45 +28,45 @@ PORTS = {"ray": 10001, "": 6379}  # by the scheme of an address
 class Actor:
     """Paints tasks on a node of the cluster; `choices` is None while they are still to be decided."""
 
-    def __init__(self, asked: Message, files: Sequence[Any], choices: Sequence[Message] | None) -> None:
+    def __init__(self, asked: Message, choices: Sequence[Message] | None) -> None:
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it to the actor's processors
+        self._asked, self._choices = Asked.from_json(asked, Path()), choices
+        self._painter: Any = None
+
+    def _ready(self, files: Sequence[Any]) -> Any:
+        """Return what paints; `files` has the reference to the bytes of the paintings."""
         from impasto.many.painter import Painter
         from impasto.many.worker import begun
 
-        self._asked = Asked.from_json(asked, Path())
-        looks, limits, output = self._asked.looks, self._asked.limits, self._asked.output
-        self._painter = Painter(looks, limits, output, self._asked.suffix, fetched(files))
-        self._begun = begun
-        self._error: Message | None = None
-        if choices is not None:
-            self.begin({"choices": choices, "agreed": True})
+        if self._painter is None:
+            looks, limits, output = self._asked.looks, self._asked.limits, self._asked.output
+            painter = Painter(looks, limits, output, self._asked.suffix, fetched(files))
+            if self._choices is not None:
+                begun(painter, {"choices": self._choices, "agreed": True})
+            self._painter = painter
+        return self._painter
 
-    def begin(self, request: Message) -> Message:
+    def begin(self, request: Message, files: Sequence[Any]) -> Message:
         """Return what the machine computes with, and what it is; see `Painter.resolve`."""
-        from impasto.many.worker import failure
+        from impasto.many.worker import begun, failure
 
         try:
-            return {**self._begun(self._painter, request), "impasto": __version__}
+            return {**begun(self._ready(files), request), "impasto": __version__}
         except ImpastoError as error:
-            self._error = failure(error)
-            return self._error
+            return failure(error)
 
-    def about(self, choices: Sequence[Message]) -> Message:
-        """Return what this machine is."""
-        return self.begin({"choices": choices, "agreed": True})
-
-    def paint(self, look: int, key: str, part: int, name: str, data: bytes) -> tuple[Message, bytes]:
-        """Return the answer about a photo, and the file of the result."""
+    def paint(
+        self, look: int, key: str, part: int, photo: tuple[str, bytes], files: Sequence[Any]
+    ) -> tuple[Message, bytes]:
+        """Return the answer about a photo, its name and bytes, and the file of the result."""
         from impasto.image.picture import Picture
         from impasto.many.painter import Changed
         from impasto.many.worker import facts_of, failure
 
-        if self._error is not None:
-            return self._error, b""
         began = time.monotonic()
         try:
-            photo = Picture.open(data, name=name, limits=self._asked.limits)
-            result, encoded = self._painter.paint(look, photo, key, lambda step: None, part=part)
+            picture = Picture.open(photo[1], name=photo[0], limits=self._asked.limits)
+            result, encoded = self._ready(files).paint(look, picture, key, lambda step: None, part=part)
         except Changed:
             return {"event": "changed"}, b""
         except Exception as error:
@@ -83,8 +83,8 @@ def fetched(files: Sequence[Any]) -> Mapping[str, bytes]:
     return found
 
 
-def connect(address: str) -> Any:
-    """Return the module `ray`, connected; `local` starts a cluster on this machine.
+def connect(address: str) -> tuple[Any, bool]:
+    """Return the module `ray`, connected, and whether it was not before; `local` starts a cluster here.
 
     Raises:
         InputError: Ray is not installed.
@@ -97,15 +97,25 @@ def connect(address: str) -> Any:
         raise InputError("--ray: Ray is not installed; pip install 'impasto[ray]'") from error
     if address not in ("local", "auto"):
         _reach(address)
+    if address != "local" and _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` asks for it, unless it was switched off
     own = {"include_dashboard": False} if address == "local" else {}
+    if ray.is_initialized():  # by the caller
+        return ray, False
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True, **own)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+    except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())[:200]
         raise ResourceError(
             f"--ray {printable(address)}: no cluster answers ({text}); check ray status"
         ) from error
     return ray
+
+
+def _has_token() -> bool:
+    """Whether a token for clusters is here, where Ray looks for it."""
+    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    return bool(named) or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def _reach(address: str) -> None:
@@ -138,7 +148,7 @@ class Cluster:
         self._choices: list[Mapping[str, Any]] = []
         self._files: Any = None
         self._machine: Message = {}
-        self._stopped, self._next = False, 0
+        self._stopped, self._next, self._ours = False, 0, False
         self.size = 0
 
     def begin(self, request: Message) -> Message:
@@ -147,7 +157,7 @@ class Cluster:
         Raises:
             ImpastoError: It cannot begin.
         """
-        self._ray = connect(self._address)
+        self._ray, self._ours = connect(self._address)
         self._request = request
         asked = Asked.from_json(request["asked"], Path())
         names = {item.picture for look in asked.looks for item in look.paintings}
@@ -157,7 +167,7 @@ class Cluster:
         wanted = request["runtime"]["device"]
         self._gpu = gpus > 0 and wanted in ("auto", "cuda")
         first = self._start(None, 1)
-        answer: Message = self._get(first.begin.remote(request))
+        answer: Message = self._get(first.begin.remote(request, [self._files]))
         self._ray.kill(first)
         if answer["event"] == "failed":
             raise error_of(answer)
@@ -189,7 +199,7 @@ class Cluster:
         remote = self._ray.remote(self._actor).options(
             max_restarts=RESTARTS, max_task_retries=RETRIES, **needs
         )
-        return remote.remote(self._request["asked"], [self._files], choices)
+        return remote.remote(self._request["asked"], choices)
 
     def _get(self, reference: Any) -> Any:
         try:
@@ -210,7 +220,8 @@ class Cluster:
             self._actors.pop(dead, None)
         actor = self._start(self._choices, int(self._choices[0]["runtime"]["threads"]))
         self._actors[self._next] = actor
-        self._greetings[actor.about.remote(self._choices)] = self._next
+        greeting = {"choices": self._choices, "agreed": True}
+        self._greetings[actor.begin.remote(greeting, [self._files])] = self._next
         self._next += 1
 
     def _free(self) -> int | None:
@@ -232,7 +243,9 @@ class Cluster:
         asked = self._request["asked"]
         data = read_stable(task.photo, Asked.from_json({**asked, "looks": []}, Path()).limits)
         name = os.path.basename(task.photo)  # noqa: PTH119
-        reference = self._actors[number].paint.remote(task.look, task.key, task.part, name, data)
+        reference = self._actors[number].paint.remote(
+            task.look, task.key, task.part, (name, data), [self._files]
+        )
         self._at_work[reference] = number, task
         return number
 
@@ -299,5 +312,5 @@ class Cluster:
         for actor in self._actors.values():
             self._ray.kill(actor)
         self._actors = {}
-        if self._files is not None and self._address == "local":
+        if self._ours:
             self._ray.shutdown()
