@@ -62,23 +62,29 @@ def cluster() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_a_cluster_of_this_machine_makes_the_files_of_a_local_batch(cluster, on_ray) -> None:
-    """Also: a broken photo fails alone, Ray repeats a killed actor's task, what always dies is reported."""
+    """Also: a broken photo fails alone, and Ray repeats the task of a killed actor."""
     for number in range(5):
         make_photo(f"photos/more{number}.png", 40 + number)
     batch("photos", "style.png", Settings(), folder="local")
-    for name in ("broken", "once", "dies"):
+    for name in ("broken", "once"):
         make_photo(f"photos/{name}.png", 60)
-    events = []
-    done = on_ray(on_event=events.append, workers=2)
-    assert (done.made, done.failures) == (9, 2)
-    assert {item.photo: item.error for item in done.failed} == {
-        "photos/broken.png": "PictureError",
-        "photos/dies.png": "killed",
-    }
+    done = on_ray(workers=2)
+    assert (done.made, done.failures) == (9, 1)
+    assert (done.failed[0].photo, done.failed[0].error) == ("photos/broken.png", "PictureError")
     assert set(files("local")) <= set(files("ray"))
     for name in files("local"):
         assert Path("local", name).read_bytes() == Path("ray", name).read_bytes()
-    assert on_ray(on_event=events.append, workers=2).there == 9  # known without Ray
+    assert on_ray(workers=2).there == 9  # known without Ray
+
+
+@pytest.mark.soak
+def test_what_always_kills_its_actor_is_reported_and_takes_no_other_with_it(cluster, on_ray) -> None:
+    for number in range(6):
+        make_photo(f"photos/more{number}.png", 40 + number)
+    make_photo("photos/dies.png", 60)
+    done = on_ray(workers=2)
+    assert (done.made, done.failures) == (9, 1)
+    assert (done.failed[0].photo, done.failed[0].error) == ("photos/dies.png", "killed")
 
 
 def started(*arguments: str) -> None:

@@ -56,7 +56,9 @@ def key(
         weights: SHA-256 of the network's weights.
         version: Of the program.
     """
-    parts = [photo, list(styles), settings.changed(weights=None).model_dump(mode="json"), weights, version]
+    if settings.weights is not None:
+        settings = settings.changed(weights=None)
+    parts = [photo, list(styles), settings.model_dump(mode="json"), weights, version]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

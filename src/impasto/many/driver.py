@@ -222,7 +222,8 @@ class Driver:
         full = len(self._ready) > self._pool.size
         seconds = BEAT if full or not busy else 0.0
         if not self._started:
-            time.sleep(0 if busy else seconds)
+            if not busy:
+                time.sleep(seconds)
             return
         while answers := self._pool.wait(seconds):
             for answer in answers:
@@ -296,6 +297,8 @@ class Driver:
         del self._open[answer["job"]]
         if kind == "done":
             self._done(opened, answer)
+        elif kind == "again":  # it waited for an actor that died
+            self._ready.appendleft(opened)
         elif kind in ("changed", "exists"):
             self._look_again(opened)
         elif kind == "killed":
@@ -373,7 +376,7 @@ class Driver:
             except Stop:
                 pass
             for answer in self._pool.wait(BEAT):
-                if answer["event"] in ("done", "dropped", "failed", "killed", "changed", "exists"):
+                if answer["event"] in ("done", "dropped", "failed", "killed", "changed", "exists", "again"):
                     opened = self._open.pop(answer["job"], None)
                     if opened is not None and answer["event"] == "done":
                         self._on_event = lambda event: None

@@ -111,10 +111,16 @@ def _listed(folder: str) -> list[tuple[str, bool]]:
     """Return what is in a folder, by name, and whether it is one; links count as what they lead to."""
     try:
         with os.scandir(folder) as entries:
-            # `entry.is_dir` raises where a link leads to itself.
-            return sorted((entry.name, os.path.isdir(entry.path)) for entry in entries)  # noqa: PTH112
+            return sorted((entry.name, _is_folder(entry)) for entry in entries)
     except OSError as error:
         raise _unreadable(folder, error) from error
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _unreadable(folder: str, error: OSError) -> InputError:

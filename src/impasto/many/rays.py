@@ -268,18 +268,26 @@ class Cluster:
     def _answers(self, reference: Any) -> list[Message]:
         if reference in self._greetings:
             return self._greeted(self._greetings.pop(reference), reference)
-        number, task = self._at_work.pop(reference)
-        place = {"job": task.number, "worker": number}
         try:
             answer, data = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            if number in self._actors and isinstance(error, self._ray.exceptions.ActorDiedError):
-                self._replace(number)
-            memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
-            return [{"event": "killed", "how": type(error).__name__, "memory": memory, **place}]
+            return self._died(self._at_work[reference][0], error)
+        number, task = self._at_work.pop(reference)
+        place = {"job": task.number, "worker": number}
         if answer["event"] == "done":
             answer = self._written(task, data, answer)
         return [{**answer, **place}]
+
+    def _died(self, number: int, error: Exception) -> list[Message]:
+        """Return what became of the tasks of an actor that Ray gave up: the first one was painted, none else."""
+        mine = [reference for reference, (actor, _) in self._at_work.items() if actor == number]
+        tasks = [self._at_work.pop(reference)[1] for reference in mine]
+        if isinstance(error, self._ray.exceptions.ActorDiedError):
+            self._replace(number)
+        memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
+        answers = [{"event": "again", "job": task.number, "worker": number} for task in tasks]
+        answers[0] |= {"event": "killed", "how": type(error).__name__, "memory": memory}
+        return answers
 
     def _written(self, task: Task, data: bytes, answer: Message) -> Message:
         from impasto.many.worker import failure, written

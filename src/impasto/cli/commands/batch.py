@@ -1,5 +1,7 @@
 """`impasto batch`: many photos, one process or many, one machine or many. torch comes late."""
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from inspect import Parameter as Plain
@@ -109,7 +111,8 @@ def batch(*photos: str, flags: Flags) -> int:
         progress.plan(plan)
         options["on_event"] = _callback(progress)
         signals.running = True  # from now on a signal ends the batch cleanly
-        done = run_batch(asked, plan=plan, **options)
+        with contextlib.redirect_stdout(sys.stderr) if options["ray"] else contextlib.nullcontext():
+            done = run_batch(asked, plan=plan, **options)  # Ray prints what it does about actors that die
         if flags.sheet:
             _save_sheet(plan, progress)
     return _report(done, progress, flags)
