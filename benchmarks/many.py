@@ -33,7 +33,7 @@ from impasto.many.rays import Cluster
 # This file has the name of the tests' folder, and would be found before it.
 sys.path[:] = [str(ROOT / "tests"), *(path for path in sys.path if Path(path) != ROOT / "benchmarks")]
 from many import stub_worker  # noqa: E402
-from many.stub_actor import StubActor
+from many.stub_actor import StubActor  # noqa: E402
 
 Row = dict[str, Any]
 PLAN = """

@@ -239,13 +239,15 @@ class LogHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def show_progress(
-    *,
-    quiet: bool,
-    verbose: bool = False,
-    kind: type[Shown] = Progress,  # type: ignore[assignment]
-) -> Iterator[Shown]:
-    """Show progress and the library's log on standard error while the block runs; `kind` shows it."""
+def show_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
+    """Show progress and the library's log on standard error while the block runs."""
+    with shown(Progress, quiet=quiet, verbose=verbose) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def shown(kind: type[Shown], *, quiet: bool, verbose: bool = False) -> Iterator[Shown]:
+    """Do what `show_progress` does, with a progress of this kind."""
     # Where programs read JSON lines, there is nothing between them.
     quiet = quiet or json_lines.stream is sys.stderr
     progress = kind(sys.stderr, quiet=quiet, verbose=verbose)

@@ -110,7 +110,7 @@ def batch(
     axes = grid_axes.plan(vary, settings, many=True) if vary else None
     pairs = options.get("pairs")
     asked = Asked(
-        tuple(map(os.fspath, [photos] if isinstance(photos, (str, os.PathLike)) else photos)),
+        tuple(os.fspath(item) for item in ([photos] if isinstance(photos, (str, os.PathLike)) else photos)),
         looks_of(_paintings(style), settings, axes, paired=pairs is not None),
         Path(folder),
         pairs=None if pairs is None else os.fspath(pairs),
@@ -120,7 +120,7 @@ def batch(
         limits=options.get("limits") or Input.from_environment(),
         runtime=Runtime.of(options.get("runtime")),
     )
-    own = {name: options[name] for name in BatchOptions.__annotations__ if name in options}  # type: ignore[literal-required]
+    own = {name: value for name, value in options.items() if name in BatchOptions.__annotations__}
     return run_batch(asked, **own)  # type: ignore[arg-type]
 
 

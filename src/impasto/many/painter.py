@@ -11,11 +11,12 @@ from typing import Any
 from impasto.config.limits import Input
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
+from impasto.config.settings import DEFAULT_LONG_EDGE
 from impasto.config.styles import Style
 from impasto.errors import ResourceError
 from impasto.image.picture import Picture
 from impasto.inputs.open import Opener, open_styles
-from impasto.inputs.pyramid import DEFAULT_LONG_EDGE, Scale
+from impasto.inputs.pyramid import Scale
 from impasto.losses.build import layers_of
 from impasto.many.done import ENDED, key_of
 from impasto.many.jobs import Look, Painting

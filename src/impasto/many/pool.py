@@ -101,8 +101,8 @@ class Process:
         command: Sequence[str],
         answers: "queue.SimpleQueue[tuple[Process, Message | None]]",
     ) -> None:
-        self.number, self.job, self.ready = number, None, False
-        self.job: int | None
+        self.number, self.ready = number, False
+        self.job: int | None = None
         environment = dict(os.environ)
         if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(environment):
             environment["GOMP_SPINCOUNT"] = SPINS

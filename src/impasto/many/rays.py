@@ -4,6 +4,7 @@ Ray restarts actors that die and repeats their tasks; what it gives up, the driv
 impasto must be installed on every node, in the same version. No torch in the driver.
 """
 
+import logging
 import os
 import socket
 import time
@@ -99,17 +100,16 @@ def connect(address: str) -> tuple[Any, bool]:
         _reach(address)
     if address != "local" and _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` asks for it, unless it was switched off
-    own = {"include_dashboard": False} if address == "local" else {}
     if ray.is_initialized():  # by the caller
         return ray, False
+    own: Any = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())[:200]
-        raise ResourceError(
-            f"--ray {printable(address)}: no cluster answers ({text}); check ray status"
-        ) from error
-    return ray
+        name = printable(address)
+        raise ResourceError(f"--ray {name}: no cluster answers ({text}); check ray status") from error
+    return ray, True
 
 
 def _has_token() -> bool:
@@ -185,7 +185,7 @@ class Cluster:
             nodes = sum(1 for node in self._ray.nodes() if node["Alive"])
             threads = int(answer["choices"][0]["runtime"]["threads"])
             count = min(int(found.get("CPU", 1)) // threads, nodes * answer["workers"])
-        return max(1, min(count, self._request["jobs"]))
+        return max(1, min(count, int(self._request["jobs"])))
 
     def _check_version(self, answer: Message) -> None:
         if answer["impasto"] != __version__:
@@ -229,8 +229,8 @@ class Cluster:
         counts = dict.fromkeys(self._actors, 0)
         for number, _ in self._at_work.values():
             counts[number] = counts.get(number, 0) + 1
-        number = min(self._actors, key=lambda number: counts[number], default=None)
-        return number if number is not None and counts[number] < AHEAD else None
+        least = min(self._actors, key=lambda number: counts[number], default=None)
+        return least if least is not None and counts[least] < AHEAD else None
 
     def has_room(self) -> bool:
         """Whether a task can be sent now."""
@@ -279,7 +279,7 @@ class Cluster:
         return [{**answer, **place}]
 
     def _died(self, number: int, error: Exception) -> list[Message]:
-        """Return what became of the tasks of an actor that Ray gave up: the first one was painted, none else."""
+        """Return what became of an actor's tasks that Ray gave up: the first was painted, the others not."""
         mine = [reference for reference, (actor, _) in self._at_work.items() if actor == number]
         tasks = [self._at_work.pop(reference)[1] for reference in mine]
         if isinstance(error, self._ray.exceptions.ActorDiedError):

@@ -67,7 +67,8 @@ class Worker:
 
     def _paint(self, request: Message) -> Message:
         from impasto.image.picture import Picture
-        from impasto.many.painter import ENDED, Changed
+        from impasto.many.done import ENDED
+        from impasto.many.painter import Changed
         from impasto.many.photos import read_stable
 
         if self._stopped:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from inspect import Parameter as Plain
 from itertools import islice
@@ -30,11 +30,12 @@ from impasto.cli.flags import (
 )
 from impasto.cli.help import ALL_FLAGS
 from impasto.cli.output import begin_lines
-from impasto.cli.progress import Progress, show_progress
+from impasto.cli.progress import Progress, shown
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import gather
 from impasto.cli.watch import json_lines
 from impasto.config.output import Output
+from impasto.config.styles import Style
 from impasto.errors import End, ExitCode, InputError, Stop
 from impasto.many.batch import BatchOptions, looks_of, prepared, run_batch
 from impasto.many.jobs import Asked, Painting, Plan
@@ -105,7 +106,7 @@ def batch(*photos: str, flags: Flags) -> int:
     begin_lines(flags)
     asked, options, notes = _asked(photos, flags)
     plan = prepared(asked, options)
-    with show_progress(quiet=flags.quiet, verbose=flags.verbose, kind=ManyProgress) as progress:
+    with shown(ManyProgress, quiet=flags.quiet, verbose=flags.verbose) as progress:
         for note in notes:
             progress.say(note)
         progress.plan(plan)
@@ -141,7 +142,7 @@ def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, 
     for settings in [resolved.settings] if axes is None else [cell.settings for cell in axes.places]:
         check_start(settings, flags)
     named = picture_arguments("-", flags.style, flags).styles if flags.style else ()
-    paintings = [Painting(s.picture, s.weight, s.source_mask, s.stroke, s.layers) for s in named]
+    paintings = [_painting(style) for style in named]
     asked = Asked(
         photos,
         looks_of(paintings, resolved.settings, axes, paired=flags.pair_list is not None),
@@ -157,9 +158,17 @@ def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, 
         "workers": None if flags.workers is None else whole("--workers", flags.workers, 1, 1024),
         "shard": flags.shard,
         "ray": None if flags.ray is None else (flags.ray[0] if flags.ray else "local"),
-        **{name: getattr(flags, name) for name in ("force", "fail_fast", "re_resolve", "watch")},
+        "force": flags.force,
+        "fail_fast": flags.fail_fast,
+        "re_resolve": flags.re_resolve,
+        "watch": flags.watch,
     }
     return asked, options, resolved.notes
+
+
+def _painting(style: Style) -> Painting:
+    layers = style.layers if isinstance(style.layers, Mapping) else None
+    return Painting(style.picture, style.weight, style.source_mask, style.stroke, layers)
 
 
 # --- while it runs, and after --------------------------------------------------------------------
