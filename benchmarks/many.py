@@ -37,14 +37,15 @@ from many.stub_actor import StubActor  # noqa: E402
 
 Row = dict[str, Any]
 PLAN = """
-import json, resource, sys, time
+import json, time
 from pathlib import Path
 from impasto.config.settings import Settings
 from impasto.many.jobs import Asked, Look, Painting, plan_jobs
 began = time.perf_counter()
 plan = plan_jobs(Asked(("photos",), (Look("style", (Painting("style.png"),), Settings()),), Path("out")))
 count = sum(1 for job in plan)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(lines["VmHWM"].split()[0]) / 1000  # `resource` includes the process that started this one
 print(json.dumps({"jobs": count, "seconds": round(time.perf_counter() - began, 1), "peak MB": round(peak)}))
 """
 

@@ -6,9 +6,9 @@ import impasto.network.weights.load
 from impasto.many import worker
 from impasto.network.vgg import narrow_weights
 
-weights = narrow_weights()
-impasto.network.weights.load.load_weights = lambda *name: weights
 COMMAND = [sys.executable, __file__]
 
 if __name__ == "__main__":
+    weights = narrow_weights()
+    impasto.network.weights.load.load_weights = lambda *name: weights
     worker.main()

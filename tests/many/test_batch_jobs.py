@@ -1,6 +1,8 @@
 """Names of results, which of them would collide, and what a batch is asked for."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -138,3 +140,24 @@ def test_shards_divide_the_jobs_and_keep_them_when_photos_are_added() -> None:
     later.shard = Shard(2, 3)
     assert {job.file for job in later} & everything == parts[2]
     assert later.count == len(list(later)) > 3
+
+
+SIMULATED = """
+from pathlib import Path
+from impasto.config.settings import Settings
+from impasto.many import photos
+from impasto.many.jobs import Asked, Look, Painting, plan_jobs
+photos._listed = lambda folder: [(f"photo number {number:06d}.jpg", False) for number in range(100_000)]
+look = Look("style", (Painting("style.png"),), Settings())
+plan = plan_jobs(Asked(("photos",), (look,), Path("out")))
+assert plan.count == sum(1 for job in plan) == 100_000
+lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(lines["VmHWM"].split()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is told by Linux")
+def test_100_000_photos_are_planned_in_little_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", SIMULATED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 300_000  # KB
