@@ -1,4 +1,7 @@
-"""An actor of a Ray cluster without torch, as `stub_worker.py` is a process; photos called so kill it."""
+"""An actor of a Ray cluster without torch, as `stub_worker.py` is a process.
+
+A photo called `dies` or `once` kills it, the latter once. The seed is the milliseconds that a picture takes.
+"""
 
 import hashlib
 import os
@@ -27,14 +30,14 @@ class StubActor:
     def paint(self, look: int, key: str, part: int, photo, files) -> tuple[dict, bytes]:
         name, data = photo
         kind = name.partition("-")[0].partition(".")[0]
-        died = Path(os.environ.get("STUB_FOLDER", "/nowhere"), f".{name}.died")
+        died = Path(self.asked.looks[look].paintings[0].picture).with_name(f".{name}.died")
         if kind == "dies" or (kind == "once" and not died.exists()):
             if kind == "once":
                 died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "broken":
             return {"event": "failed", "error": PictureError.__name__, "detail": f"{name} is broken"}, b""
-        time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
+        time.sleep(self.asked.looks[look].settings.seed / 1000)
         recipe = recipe_of(self.asked.looks[look], data, name)
         if key_of(recipe) != key:
             return {"event": "changed"}, b""

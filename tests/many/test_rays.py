@@ -22,6 +22,7 @@ from impasto.errors import ResourceError
 from impasto.image.xmp import read_recipe
 from impasto.many import pool
 from impasto.many.batch import batch, run_batch
+from impasto.many.jobs import Look, Painting
 from impasto.many.rays import Cluster
 from many import narrow_worker
 from many.helping import asked, files, make_photo
@@ -31,15 +32,20 @@ pytest.importorskip("ray")
 SOURCE = Path(__file__).parents[1]
 
 
+def look_of(seconds: float) -> Look:
+    """A look whose pictures take so long on a cluster."""
+    return Look("style", (Painting("style.png"),), Settings(seed=round(1000 * seconds)))
+
+
 @pytest.fixture
 def on_ray(stub, monkeypatch):
     """Return a function that runs a batch of `photos` on a cluster, with actors without torch."""
     paths = [os.environ["PYTHONPATH"], str(SOURCE)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    monkeypatch.setenv("STUB_FOLDER", os.getcwd())  # noqa: PTH109
 
-    def run(address: str = "local", folder: str = "ray", **options):
-        return run_batch(asked(folder=folder), pool=Cluster(address, StubActor), **options)
+    def run(address: str = "local", seconds: float = 0.0, **options):
+        wanted = asked(looks=(look_of(seconds),), folder="ray")
+        return run_batch(wanted, pool=Cluster(address, StubActor), **options)
 
     return run
 
@@ -53,6 +59,7 @@ def cluster() -> Iterator[None]:
         paths = [str(SOURCE.parent / "src"), str(SOURCE)]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # 15 by default: beside other tests it would get no time
         ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
         )
@@ -91,7 +98,7 @@ def started(*arguments: str) -> None:
     """Start a node."""
     program = Path(sys.executable).with_name("ray")
     command = [program, "start", "--disable-usage-stats", "--num-cpus", "1", *arguments]
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment)
 
 
@@ -126,7 +133,6 @@ def two_nodes() -> Iterator[tuple[str, list[psutil.Process]]]:
 @pytest.mark.soak
 def test_two_nodes_of_which_one_is_killed(on_ray, monkeypatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("STUB_SECONDS", "0.5")
     for number in range(27):
         make_photo(f"photos/more{number}.png", 40 + number)
     with two_nodes() as (address, second):
@@ -140,13 +146,13 @@ def test_two_nodes_of_which_one_is_killed(on_ray, monkeypatch) -> None:
                         process.kill()
                 killed.append(event["file"])
 
-        done = on_ray(address, on_event=on_event, workers=2)
+        done = on_ray(address, 0.5, on_event=on_event, workers=2)
         assert killed
         assert (done.made, done.failures) == (30, 0)
         import ray
 
         ray.shutdown()
-    batch("photos", "style.png", Settings(), folder="local")
+    batch("photos", "style.png", look_of(0.5).settings, folder="local")
     for name in files("local"):
         assert Path("local", name).read_bytes() == Path("ray", name).read_bytes()
 
@@ -166,25 +172,24 @@ def kill_actors(count: int, stop: threading.Event, killed: list[int], every: flo
 @pytest.mark.parametrize(
     "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)]
 )
-def test_actors_that_are_killed(cluster, on_ray, monkeypatch, kills) -> None:
+def test_actors_that_are_killed(cluster, on_ray, kills) -> None:
     """Each picture is made; what was killed too often is made by a rerun, to the same bytes."""
-    monkeypatch.setenv("STUB_SECONDS", "0.2")
     for number in range(3 * kills):
         make_photo(f"photos/more{number}.png", 40 + number)
     stop, killed = threading.Event(), []
-    thread = threading.Thread(target=kill_actors, args=(kills, stop, killed, 2.0))
+    thread = threading.Thread(target=kill_actors, args=(kills, stop, killed, 0.8))
     thread.start()
     try:
-        first = on_ray(workers=2)
+        first = on_ray(seconds=0.4, workers=2)
     finally:
         stop.set()
         thread.join()
     assert killed
     assert first.made + first.failures == first.jobs
-    monkeypatch.setenv("STUB_SECONDS", "0")
-    rerun = batch("photos", "style.png", Settings(), folder="ray")
+    settings = look_of(0.4).settings
+    rerun = batch("photos", "style.png", settings, folder="ray")
     assert (rerun.made + rerun.there, rerun.failures) == (first.jobs, 0)
-    batch("photos", "style.png", Settings(), folder="local")
+    batch("photos", "style.png", settings, folder="local")
     for name in files("local"):
         assert Path("local", name).read_bytes() == Path("ray", name).read_bytes()
 

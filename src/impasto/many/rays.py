@@ -102,7 +102,10 @@ def connect(address: str) -> tuple[Any, bool]:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` asks for it, unless it was switched off
     if ray.is_initialized():  # by the caller
         return ray, False
-    own: Any = {"include_dashboard": False} if address == "local" else {}
+    own: Any = {}
+    if address == "local":
+        own = {"include_dashboard": False}
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as of our own processes; Ray takes 15
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
