@@ -163,6 +163,7 @@ class Cluster:
         self._ray, self._ours = connect(self._address)
         self._request = request
         asked = Asked.from_json(request["asked"], Path())
+        self._limits = asked.limits
         names = {item.picture for look in asked.looks for item in look.paintings}
         names |= {item.source_mask for look in asked.looks for item in look.paintings if item.source_mask}
         self._files = self._ray.put({name: read_stable(name, asked.limits) for name in names})
@@ -243,8 +244,7 @@ class Cluster:
         """Send a task with the bytes of its photo; return the number of the actor."""
         number = self._free()
         assert number is not None
-        asked = self._request["asked"]
-        data = read_stable(task.photo, Asked.from_json({**asked, "looks": []}, Path()).limits)
+        data = read_stable(task.photo, self._limits)
         name = os.path.basename(task.photo)  # noqa: PTH119
         reference = self._actors[number].paint.remote(
             task.look, task.key, task.part, (name, data), [self._files]
