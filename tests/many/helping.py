@@ -22,8 +22,9 @@ def asked(*photos: str, looks: tuple[Look, ...] | None = None, folder: str = "ou
 
 
 def files(folder: str | Path = "out") -> list[str]:
+    """The files below a folder, without manifests and temporary files."""
     return sorted(
         path.relative_to(folder).as_posix()
         for path in Path(folder).rglob("*")
-        if path.is_file() and path.suffix != ".jsonl"
+        if path.is_file() and path.suffix != ".jsonl" and not path.name.startswith(".")
     )

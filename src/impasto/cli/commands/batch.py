@@ -109,7 +109,7 @@ def batch(*photos: str, flags: Flags) -> int:
     with shown(ManyProgress, quiet=flags.quiet, verbose=flags.verbose) as progress:
         for note in notes:
             progress.say(note)
-        progress.plan(plan)
+        progress.plan(plan, watched=flags.watch)
         options["on_event"] = _callback(progress)
         signals.running = True  # from now on a signal ends the batch cleanly
         with contextlib.redirect_stdout(sys.stderr) if options["ray"] else contextlib.nullcontext():
@@ -177,8 +177,11 @@ def _painting(style: Style) -> Painting:
 class ManyProgress(Progress):
     """Shows how far a batch is: all of it, and each picture at work."""
 
-    def plan(self, plan: Plan) -> None:
-        """Count what there is to do; nothing is shown before."""
+    _watched = False
+
+    def plan(self, plan: Plan, *, watched: bool = False) -> None:
+        """Count what there is to do; nothing is shown before. `watched` if more may come."""
+        self._watched = watched
         folder = plan.asked.folder
         self._jobs, self._left = plan.count, sum(not (folder / job.file).exists() for job in plan)
         self._seen = self._made = self._failed = 0
@@ -243,6 +246,8 @@ class ManyProgress(Progress):
         left = self.seconds_left()
         words = [f"{self._jobs - self._left}/{self._jobs}", f"{int(100 * done / max(1, self._jobs))} %"]
         words += [f"{duration(left)} left"] if left is not None else []
+        if self._watched:  # nobody knows how many will come
+            words, done = [f"{self._made} made, {len(self._at_work)} at work"], 0.0
         words += [f"{self._failed} failed"] if self._failed else []
         lines = [
             f"  {number + 1}: {100 * event.get('share', 0.0):3.0f} %  {printable(event['file'])}"
