@@ -1,9 +1,12 @@
 """`kill -9` of driver and workers at random moments: no torn file, none missing after a rerun, same bytes."""
 
+import json
 import os
 import random
 import signal
-import time
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -21,72 +24,77 @@ from many.helping import files, make_photo
 PHOTOS = 12
 
 
-def driver(settings: Settings, **options) -> int:
-    """Run a batch in a child of this process; return the child's number."""
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        code = 1
-        try:
-            done = batch("photos", "style.png", settings, folder="out", workers=2, **options)
-            code = 0 if not done.failures else 6
-            Path("failed.txt").write_text(str(done.failed))
-        except BaseException as error:
-            Path("failed.txt").write_text(repr(error))
-        finally:
-            os._exit(code)
-    return pid
+RUN = """
+import json, sys
+from pathlib import Path
+from impasto.config.runtime import Runtime
+from impasto.config.settings import Settings
+from impasto.many import pool
+from impasto.many.batch import batch
+pool.COMMAND, settings, runtime = json.loads(sys.argv[1])
+try:
+    done = batch(
+        "photos", "style.png", Settings(**settings), folder="out", workers=2, runtime=Runtime(**runtime)
+    )
+    Path("failed.txt").write_text(str(done.failed))
+    code = 6 if done.failures else 0
+except Exception as error:
+    Path("failed.txt").write_text(repr(error))
+    code = 1
+sys.exit(code)
+"""
 
 
-def kill_one(pid: int, draw: random.Random) -> str:
+def driver(settings: Settings, runtime: Runtime) -> subprocess.Popen[bytes]:
+    """Start a batch in a process of its own."""
+    asked = json.dumps([pool.COMMAND, settings.model_dump(mode="json"), runtime.model_dump(mode="json")])
+    return subprocess.Popen([sys.executable, "-c", RUN, asked], stderr=subprocess.DEVNULL)
+
+
+def kill_one(run: subprocess.Popen[bytes], draw: random.Random) -> str:
     """Kill the driver or one of its workers."""
-    workers = [child.pid for child in psutil.Process(pid).children()] if psutil.pid_exists(pid) else []
-    victim = draw.choice([pid, *workers[:2]])
-    os.kill(victim, signal.SIGKILL)
-    return "driver" if victim == pid else "worker"
+    workers = [child.pid for child in psutil.Process(run.pid).children()]
+    victim = draw.choice([run.pid, *workers[:2]])
+    with suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    return "driver" if victim == run.pid else "worker"
 
 
 def look(folder: Path) -> None:
-    """Check that no file of a result is torn, without libvips, whose threads no fork survives."""
+    """Check that no file of a result is torn."""
     there = files(folder) if folder.exists() else []
     for name in there:
         assert (folder / name).read_bytes().endswith(b"IEND\xaeB`\x82"), name
 
 
-def kill_again_and_again(kills: int, settings: Settings, longest: float, **options) -> dict[str, int]:
+def kill_again_and_again(kills: int, settings: Settings, longest: float, runtime: Runtime) -> dict[str, int]:
     """Kill so many times; return who was how often. A batch that is done loses half of its results."""
     draw, counts = random.Random(kills), {"driver": 0, "worker": 0, "finished": 0}
     while counts["driver"] + counts["worker"] < kills:
-        pid = driver(settings, **options)
-        ended = 0
-        while not ended and counts["driver"] + counts["worker"] < kills:
-            deadline = time.monotonic() + draw.uniform(0.0, longest)
-            while not ended and time.monotonic() < deadline:
-                ended = os.waitpid(pid, os.WNOHANG)[0]
-                time.sleep(0.002)
-            if ended:
-                whole = files("out")
-                if len(whole) < PHOTOS:  # three workers in a row were killed while they began
-                    assert "ends while it begins (SIGKILL)" in Path("failed.txt").read_text()
-                    break
-                counts["finished"] += 1
-                for name in draw.sample(whole, k=PHOTOS // 2):
-                    Path("out", name).unlink()
-                break
-            who = kill_one(pid, draw)
-            counts[who] += 1
-            if who == "driver":
-                ended = os.waitpid(pid, 0)[0]
-            look(Path("out"))
-        if not ended:
-            os.waitpid(pid, 0)
+        run = driver(settings, runtime)
+        while run.poll() is None and counts["driver"] + counts["worker"] < kills:
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(draw.uniform(0.0, longest))
+            if run.poll() is None:
+                who = kill_one(run, draw)
+                counts[who] += 1
+                if who == "driver":
+                    run.wait()
+                look(Path("out"))
+        if run.wait() < 0:  # it was killed
+            continue
+        if len(whole := files("out")) < PHOTOS:  # three workers in a row were killed while they began
+            assert "ends while it begins (SIGKILL)" in Path("failed.txt").read_text()
+            continue
+        counts["finished"] += 1
+        for name in draw.sample(whole, k=PHOTOS // 2):
+            Path("out", name).unlink()
     return counts
 
 
-def finish(settings: Settings, **options) -> None:
+def finish(settings: Settings, runtime: Runtime) -> None:
     """Let the batch end, and check the folder."""
-    status = os.waitpid(driver(settings, **options), 0)[1]
-    assert os.waitstatus_to_exitcode(status) == 0, Path("failed.txt").read_text()
+    assert driver(settings, runtime).wait() == 0, Path("failed.txt").read_text()
     assert len(files("out")) == PHOTOS
     look(Path("out"))
     made = {}  # keys of all that was ever made, by file
@@ -106,8 +114,8 @@ def by_stubs(kills: int, monkeypatch) -> dict[str, int]:
     monkeypatch.setenv("STUB_SECONDS", "0.03")
     reference = batch("photos", "style.png", folder="reference")
     assert reference.made == PHOTOS
-    counts = kill_again_and_again(kills, Settings(), 1.5)
-    finish(Settings())
+    counts = kill_again_and_again(kills, Settings(), 2.0, Runtime())
+    finish(Settings(), Runtime())
     for name in files("reference"):
         assert Path("out", name).read_bytes() == Path("reference", name).read_bytes()
     return counts
