@@ -30,6 +30,7 @@ ABOUT = {
     "DATA_DIR": "folder of what was imported or fetched: other weights",
     "CONFIG_DIR": "folder of your presets",
     "TOKEN": "the token that programs show to `impasto serve` and `impasto studio`",
+    "SHARDS": "the number of shards, for `impasto batch --shard auto` where the scheduler does not say it",
     "OFFLINE": "1: never use the network, not even for impasto weights fetch",
 }
 

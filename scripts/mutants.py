@@ -49,6 +49,39 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- many pictures ---
+    Mutant(
+        "results of the same name are refused",
+        "many/jobs.py",
+        "        if name in seen:",
+        "        if False:",
+        ("tests/many/test_batch_jobs.py",),
+        "collide",
+    ),
+    Mutant(
+        "what is somebody else's is not replaced",
+        "many/driver.py",
+        "        if at_place in REMEDIES and not self._force:",
+        "        if False:",
+        ("tests/many/test_driver.py",),
+        "somebody_elses",
+    ),
+    Mutant(
+        "a result that is cut off is not done",
+        "many/done.py",
+        '    if not data.endswith(LAST.get(path.suffix.lower(), b"")):',
+        "    if False:",
+        ("tests/many/test_done.py",),
+        "what_stands",
+    ),
+    Mutant(
+        "the photo that is painted is the one that was planned",
+        "many/painter.py",
+        "        if result.stopped in ENDED and key_of(result.recipe) != key:",
+        "        if False:",
+        ("tests/many/test_painter.py",),
+        "another_photo",
+    ),
     # --- the engine ---
     Mutant(
         "kernels of a recipe are used, not chosen anew",

@@ -25,7 +25,9 @@ from impasto.cli.settings_sources import gather
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import QUALITY, Settings
+from impasto.many import pool
 from impasto.network.vgg import narrow_weights
+from many import stub_worker
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
@@ -35,7 +37,7 @@ CLI_PAGE = (ROOT / "docs" / "cli.md").read_text()
 
 GUIDES = [  # pages whose commands and snippets run in `test_commands_and_snippets_of_a_guide_run`
     "README.md",
-    *(f"docs/{name}.md" for name in ("files", "grid", "python", "resume", "settings")),
+    *(f"docs/{name}.md" for name in ("files", "grid", "many", "python", "resume", "settings")),
     *(f"docs/{name}.md" for name in ("reproduction", "speed-and-memory", "weights")),
 ]
 LEFT_OUT = (  # downloads, and what test_experiment.py, test_papers.py and the studio's tests run
@@ -70,6 +72,11 @@ def test_commands_and_snippets_of_a_guide_run(page, tmp_path, monkeypatch, capsy
         shutil.copy(sample(file), f"{name}.jpg")
     for name in ("swirl", "ember"):
         shutil.copy(sample(name), f"{name}.jpg")
+    monkeypatch.setattr(pool, "COMMAND", stub_worker.COMMAND)  # of `impasto batch`
+    Path("photos", "2026").mkdir(parents=True)
+    shutil.copy("photo.jpg", "photos/a.jpg")
+    shutil.copy("other.jpg", "photos/2026/b.jpg")
+    Path("pairs.csv").write_text("photo.jpg,swirl.jpg\nother.jpg,ember.jpg\n")
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = [line for line in commands_of(text) if not any(part in line for part in LEFT_OUT)]
     if page == "README.md":
@@ -271,7 +278,9 @@ def test_options_named_in_the_guides_and_about_control_exist():
     pages += [ROOT / name for name in (*GUIDES, "docs/troubleshooting.md")]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        text = re.sub(r"^(?:pipx|uv) .*$", "", text, flags=re.MULTILINE)  # which have options of their own
+        text = re.sub(
+            r"^(?:pipx|uv|ray|RAY_\w+=\w+ ray|#SBATCH) .*$", "", text, flags=re.MULTILINE
+        )  # which have options of their own
         named = set(re.findall(r"(?<!pip)\s?`?(--[a-z][a-z-]+)", text))
         assert named <= ours, (page.name, named - ours)
 

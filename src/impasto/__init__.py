@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from impasto.losses.gram import GramLoss, gram_matrix
     from impasto.losses.loss import Penalty
     from impasto.losses.smoothness import TotalVariation, total_variation
+    from impasto.many.batch import batch
+    from impasto.many.report import Batch
     from impasto.network.vgg import VGG19
     from impasto.network.weights.load import Weights, import_weights, load_weights
     from impasto.optim.adam import Adam
@@ -59,6 +61,7 @@ if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of l
 
 _HOMES = {
     "Adam": "optim.adam",
+    "Batch": "many.report",
     "Cell": "transfer.grids.grid",
     "ContentLoss": "losses.content",
     "Evaluation": "optim.evaluation",
@@ -95,6 +98,7 @@ _HOMES = {
     "VGG19": "network.vgg",
     "Weights": "network.weights.load",
     "WeightsError": "errors",
+    "batch": "many.batch",
     "contact_sheet": "image.contact_sheet",
     "gram_matrix": "losses.gram",
     "grid": "transfer.grids.grid",
@@ -112,6 +116,7 @@ __all__ = [
     "LBFGS",
     "VGG19",
     "Adam",
+    "Batch",
     "Cell",
     "ContentLoss",
     "Evaluation",
@@ -147,6 +152,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "__version__",
+    "batch",
     "contact_sheet",
     "gram_matrix",
     "grid",

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     RESOURCE = 3  # memory, disk or output
     WEIGHTS = 4  # the network's weights
     NUMERICAL = 5  # numerical trouble; the best picture so far is saved
+    SOME = 6  # some pictures of several failed
     HUNG_UP = 129  # SIGHUP, the terminal was closed; the best picture so far, if any, is saved
     INTERRUPTED = 130  # Ctrl-C (SIGINT); the best picture so far, if any, is saved
     TERMINATED = 143  # SIGTERM; the best picture so far, if any, is saved

@@ -416,19 +416,19 @@ def test_pictures_of_the_photos_folder_are_not_taken_for_paintings(capsys, folde
     assert f"{names[0]} would be the photo" in line
     assert f"impasto {names[0]} --style " in line
     place = f"{Path(names[0]).parent}/*" if "/" in names[0] else "*"
-    assert f'for photo in {place}.png; do impasto "$photo" {names[-1]}; done' in line
+    assert f"impasto batch {place}.png --style {names[-1]} -o painted" in line
     assert (f"-o {names[-1]}" in line) == (len(names) == 3)
     assert files() == before
 
 
 @pytest.mark.parametrize(
-    ("photo", "files"), [("photos", "photos/*.png"), ("./photos/", "./photos/*.png"), ("o d", "'o d'/*.jpg")]
+    ("photo", "named"), [("photos", "photos"), ("./photos/", "./photos/"), ("o d", "'o d'")]
 )
-def test_a_folder_as_the_photo_is_answered_with_the_loop(capsys, folders, photo, files):
+def test_a_folder_as_the_photo_is_answered_with_batch(capsys, folders, photo, named):
     Path("o d").mkdir()
     Path("o d", "a.jpg").touch()
     line = said_of(capsys, photo, "paintings/a.png", code=ExitCode.USAGE).err
-    assert f'for photo in {files}; do impasto "$photo" paintings/a.png; done' in line
+    assert f"impasto batch {named} --style paintings/a.png -o painted" in line
 
 
 def test_the_explicit_form_and_lists_for_each_painting_say_that_they_are_meant(capsys, folders):

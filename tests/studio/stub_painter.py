@@ -20,9 +20,8 @@ import numpy as np
 from impasto.image.metadata import FileInfo
 from impasto.image.pixels import Pixels
 from impasto.studio.workers import plain
-from impasto.studio.workers.confine import end_with_server
-from impasto.studio.workers.lines import connected
 from impasto.system.files import publish
+from impasto.system.lines import connected, end_with_parent
 
 SECONDS = float(os.environ.get("STUB_SECONDS", "0.005"))
 EVERY = int(os.environ.get("STUB_CHECKPOINT", "5"))  # evaluations between two checkpoints
@@ -145,7 +144,7 @@ def progress(done: int, planned: int) -> dict:
 
 
 def main() -> None:
-    end_with_server()
+    end_with_parent()
     requests, send = connected()
     next(requests)
     stub = Stub(send)

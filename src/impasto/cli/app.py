@@ -43,6 +43,7 @@ PYTHON = re.compile(r" \((?:overwrite|many)=True\)")  # arguments of the library
 EXAMPLES = """\
 Examples:
   impasto photo.jpg painting.jpg             paint; writes photo-painting.png
+  impasto batch photos --style painting.jpg -o painted   all of a folder
   impasto photo.jpg painting.jpg -o out.tif --bits 16
   impasto photo.jpg painting.jpg --size 1024 --style-weight 300
   impasto photo.jpg --style a.jpg --style b.jpg
@@ -89,6 +90,7 @@ app.command(stylize_command.stylize, name="stylize")
 for function, arguments in COMMANDS.items():  # the module of a command is imported when it is called
     usage = f"Usage: impasto {function.partition(':')[2]} {arguments}"
     app.command(f"impasto.cli.commands.{function}", usage=usage, **PLAIN)
+app.command("impasto.cli.commands.batch:app", name="batch")
 app.command("impasto.cli.commands.weights:app", name="weights")
 app.command("impasto.cli.commands.doctor:layers", **PLAIN)
 app.command("impasto.cli.commands.doctor:doctor", **PLAIN)

@@ -1,13 +1,12 @@
 """Checks of flags that need no file and no torch: numbers, suffixes, and flags that do not go together."""
 
-import contextlib
 import os
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from impasto.cli.flags import Flags, flag
-from impasto.cli.suggestions import loop
+from impasto.cli.suggestions import batch
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -52,7 +51,7 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
             more = printable(styles[0])
             raise InputError(
                 f"with --style, {printable(content)} is the photo, and {more} is too much: give one photo "
-                f"at a time, {loop()}; or all paintings with --style"
+                f"at a time, or several with {batch()}; or all paintings with --style"
             )
         styles = flags.style
     if not styles:
@@ -74,15 +73,9 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
 
 def _refuse_folder(content: str, styles: Sequence[str]) -> None:
     """Refuse a folder as the photo, as in `impasto photos painting.jpg`, and say how to paint all of it."""
-    suffixes = set[str]()
-    with contextlib.suppress(OSError):  # it cannot be listed
-        names = os.listdir(content)  # noqa: PTH208
-        suffixes = {Path(name).suffix for name in names if not name.startswith(".")}
-    files = f"{shlex.quote(printable(content).rstrip('/'))}/*"
-    if len(suffixes) == 1 and (suffix := suffixes.pop()):
-        files += shlex.quote(suffix)
-    painting = " ".join(shlex.quote(printable(name)) for name in styles)
-    all_of_it = f", or paint all of it: {loop(files, painting)}" if painting else ""
+    painting = " --style ".join(shlex.quote(printable(name)) for name in styles)
+    folder = shlex.quote(printable(content))
+    all_of_it = f", or paint all of it: {batch(folder, painting)}" if painting else ""
     raise InputError(f"{printable(content)} is a folder; give one file of it as the photo{all_of_it}")
 
 
@@ -100,7 +93,7 @@ def _check_folder(content: str, styles: Sequence[str]) -> None:
     raise InputError(
         f"{names[0]} would be the photo and {_listed(names[1:])} paintings, but {len(beside)} of them "
         f"are from the photo's folder; if they are paintings: impasto {names[0]} {paintings}; if they are "
-        f"photos: {loop(place + Path(content).suffix, names[-1])}{file}"
+        f"photos: {batch(place + Path(content).suffix, names[-1])}{file}"
     )
 
 

@@ -81,6 +81,17 @@ class Flags:
     alpha: str | None = None
     start: str | None = None
     print: str | None = None  # of stylize and estimate
+    # of batch
+    pair_list: str | None = None
+    recursive: bool = False
+    suffix: str | None = None
+    workers: str | None = None
+    shard: str | None = None
+    ray: Sequence[str] | None = None
+    fail_fast: bool = False
+    re_resolve: bool = False
+    watch: bool = False
+    sheet: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

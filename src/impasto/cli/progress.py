@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from impasto.cli.watch import json_lines
 from impasto.messages import NOTE, duration
@@ -145,6 +145,14 @@ class Progress:
         with self._lost_stream():
             self._show(step)
 
+    def _is_due(self) -> bool:
+        """Whether it is time to show something again; notes that it is shown now."""
+        now, every = time.monotonic(), PLAIN_EVERY if self._plain else DRAW_EVERY
+        if self._quiet or now - self._drawn < every:
+            return False
+        self._drawn = now
+        return True
+
     @contextlib.contextmanager
     def _lost_stream(self) -> Iterator[None]:
         """Go on in silence where nobody reads any more: that is no reason to lose the picture."""
@@ -184,6 +192,12 @@ class Progress:
         )
 
     def _draw(self, step: "Step") -> None:
+        losses = [named_losses(step.losses)] if self._verbose else []
+        if not self._draw_lines([self._summary(step), *losses], *self.pace.work(step)):
+            self._show(step)
+
+    def _draw_lines(self, lines: Sequence[str], done: float, planned: float) -> bool:
+        """Draw lines, the first one bright, and a bar below them; return whether this terminal can."""
         from rich.console import Console, Group
         from rich.live import Live
         from rich.progress_bar import ProgressBar
@@ -193,21 +207,22 @@ class Progress:
             console = Console(file=self._stream)
             if console.is_dumb_terminal or not console.is_terminal:
                 self._plain = True
-                self._show(step)
-                return
+                return False
             self._live = Live(
                 console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
             )
             self._live.start()
-        done, planned = self.pace.work(step)
         bar = ProgressBar(total=planned, completed=done)
-        losses = [Text(named_losses(step.losses), style="dim")] if self._verbose else []
-        shown = Group(Text(self._summary(step)), *losses, bar)
-        self._live.update(shown, refresh=True)
+        rest = [Text(line, style="dim") for line in lines[1:]]
+        self._live.update(Group(Text(lines[0]), *rest, bar), refresh=True)
+        return True
 
     def _write(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
+
+
+Shown = TypeVar("Shown", bound=Progress)
 
 
 class LogHandler(logging.Handler):
@@ -226,9 +241,16 @@ class LogHandler(logging.Handler):
 @contextlib.contextmanager
 def show_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Progress]:
     """Show progress and the library's log on standard error while the block runs."""
+    with shown(Progress, quiet=quiet, verbose=verbose) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def shown(kind: type[Shown], *, quiet: bool, verbose: bool = False) -> Iterator[Shown]:
+    """Do what `show_progress` does, with a progress of this kind."""
     # Where programs read JSON lines, there is nothing between them.
     quiet = quiet or json_lines.stream is sys.stderr
-    progress = Progress(sys.stderr, quiet=quiet, verbose=verbose)
+    progress = kind(sys.stderr, quiet=quiet, verbose=verbose)
     logger, handler = logging.getLogger("impasto"), LogHandler(progress)
     before = logger.level
     logger.addHandler(handler)

@@ -29,7 +29,14 @@ MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
 FIELDS = [name for model in MODELS for name in model.model_fields]
 WEIGHTS = {"content_weight", "style_weight"}  # which a strength sets
 WORDS = ("preset", "settings")  # variables that are no field of a model
-PLACES = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "OFFLINE", "TOKEN")  # variables that choose no settings
+PLACES = (
+    "CACHE_DIR",
+    "DATA_DIR",
+    "CONFIG_DIR",
+    "OFFLINE",
+    "TOKEN",
+    "SHARDS",
+)  # variables that choose no settings
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ SINGLE = re.compile(r"-([a-z]{2,}(?:_[a-z]+)*)(?:=.*)?")
 OURS = {"h", "o", "q", "v"}  # short flags
 
 
-def loop(photos: str = "photos/*.jpg", painting: str = "painting.jpg") -> str:
-    """Return a shell loop that paints several photos in the style of a painting."""
-    return f'for photo in {photos}; do impasto "$photo" {painting}; done'
+def batch(photos: str = "photos", painting: str = "painting.jpg") -> str:
+    """Return the command that paints several photos in the style of a painting."""
+    return f"impasto batch {photos} --style {painting} -o painted"
 
 
 def flag_hint(option: str, names: Iterable[str]) -> str:
@@ -29,7 +29,7 @@ def flag_hint(option: str, names: Iterable[str]) -> str:
     if word in PHOTO and "style" in known:
         return " The photo comes first, without a flag: impasto PHOTO PAINTING."
     if word in BATCH and "style" in known:
-        return f" One photo at a time, without a flag: {loop()}."
+        return f" Several photos: {batch()}."
     near = name_hint(word, known)
     field, _, value = near.removeprefix(" Did you mean ").removesuffix("?").partition(" ")
     return f" Did you mean --{' '.join([field.replace('_', '-'), value]).strip()}?" if near else ""

@@ -212,6 +212,28 @@ def publish(
     return target
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, which is made if it is not there; a last line that is torn is ended first.
+
+    Lines of several processes do not mix, where the file system appends as a whole.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            if size and os.lseek(descriptor, size - 1, os.SEEK_SET) >= 0 and os.read(descriptor, 1) != b"\n":
+                line = b"\n" + line
+            if os.write(descriptor, line + b"\n") != len(line) + 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _failed(printable(path), error) from error
+
+
 def _check_inputs(target: Path, inputs: Iterable[Path]) -> None:
     """Refuse a target that is the same file as an input, also under another name."""
     for source in inputs:

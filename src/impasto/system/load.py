@@ -48,6 +48,28 @@ def quota() -> float:
     return least
 
 
+def oom_kills() -> int:
+    """Return how many processes of the control groups were killed because memory ran out; 0 if unknown.
+
+    Both versions of control groups are read.
+    """
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return 0
+    most = 0
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        name = "memory.oom_control" if controllers else "memory.events"
+        for folder in (_CGROUPS / controllers / path.lstrip("/"), _CGROUPS / controllers):
+            with contextlib.suppress(OSError, ValueError):
+                counts = dict(row.split() for row in (folder / name).read_text().splitlines())
+                most = max(most, int(counts.get("oom_kill", 0)))
+    return most
+
+
 def _spent() -> tuple[float, float]:
     """Return the time now, and the processor seconds that all other processes have used so far.
 

@@ -31,6 +31,7 @@ EXIT_CODES = {
     ExitCode.RESOURCE: "memory, disk or output",
     ExitCode.WEIGHTS: "the weights of the network",
     ExitCode.NUMERICAL: "numerical trouble; the best picture so far is saved",
+    ExitCode.SOME: "some pictures of several failed",
     ExitCode.HUNG_UP: "SIGHUP, the terminal was closed; the best picture so far, if there is one, is saved",
     ExitCode.INTERRUPTED: "Ctrl-C; the best picture so far, if there is one, is saved",
     ExitCode.TERMINATED: "SIGTERM; the best picture so far, if there is one, is saved",

@@ -9,25 +9,22 @@ import os
 import sys
 from pathlib import Path
 
+from impasto.system.lines import prctl
+
 MEMORY = 4_000_000_000  # bytes of addresses beside those of the program
 SECONDS = 40  # of the processor, for one request
 FILE = 3_000_000_000  # bytes of a file that is written
 OPEN = 128  # files
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # namespaces of Linux, of `unshare`
-NO_NEW_PRIVILEGES, DIES_WITH_PARENT = 38, 1  # of `prctl`
+NO_NEW_PRIVILEGES = 38  # of `prctl`
 
 
 def confine() -> dict[str, str]:
     """Limit this process for good; return what holds, in words by topic."""
     held = {"network": _without_network(), "privileges": "as the server's"}
-    if _prctl(NO_NEW_PRIVILEGES, 1):
+    if prctl(NO_NEW_PRIVILEGES, 1):
         held["privileges"] = "cannot be gained"
     return held | _limits()
-
-
-def end_with_server() -> None:
-    """Let this process be killed when the server dies, where the system can do that."""
-    _prctl(DIES_WITH_PARENT, 9)
 
 
 def begin_request() -> None:
@@ -70,12 +67,6 @@ def _without_network() -> str:
     if unshare is None or unshare(NEW_USER | NEW_NETWORK) != 0:
         return "as the server's (this system lets no user take it away)"
     return "none"
-
-
-def _prctl(option: int, value: int) -> bool:
-    if sys.platform != "linux":
-        return False
-    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
 
 
 def _addresses() -> int:

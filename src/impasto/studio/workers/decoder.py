@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from impasto.studio.workers.confine import begin_request, confine, end_with_server
+from impasto.studio.workers.confine import begin_request, confine
 
 HELD = confine() if __name__ == "__main__" else {}  # before libvips and NumPy start threads
 
@@ -25,9 +25,9 @@ from impasto.image.metadata import FileInfo  # noqa: E402
 from impasto.image.pixels import TOP, fit, over_white, quantized, resized  # noqa: E402
 from impasto.messages import printable  # noqa: E402
 from impasto.studio.workers import plain  # noqa: E402
-from impasto.studio.workers.lines import Message, connected  # noqa: E402
 from impasto.system import libvips  # noqa: E402
 from impasto.system.files import check_length, publish  # noqa: E402
+from impasto.system.lines import Message, connected, end_with_parent  # noqa: E402
 
 SMALL = 400_000  # pixels of a view that is written without loss
 VIEW_QUALITY = 92  # of the JPEG of a larger view
@@ -127,7 +127,7 @@ def failure(error: BaseException) -> Message:
 
 def main() -> None:
     """Answer requests until the server ends."""
-    end_with_server()
+    end_with_parent()
     logging.getLogger("impasto").setLevel(logging.ERROR)  # notes go into the answers
     requests, send = connected()
     send({"ready": True, "held": HELD})

@@ -30,11 +30,10 @@ from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
 from impasto.network.weights import store
 from impasto.studio.workers import plain
-from impasto.studio.workers.confine import end_with_server
 from impasto.studio.workers.decoder import failure
-from impasto.studio.workers.lines import Message, connected
 from impasto.system import hardware
 from impasto.system.files import publish
+from impasto.system.lines import Message, connected, end_with_parent
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.callbacks.checkpoint_file import read as read_checkpoint
 from impasto.transfer.callbacks.checkpoints import Checkpoints
@@ -320,7 +319,7 @@ def _failure(error: Exception) -> Message:
 
 def main() -> None:
     """Paint until the server ends."""
-    end_with_server()
+    end_with_parent()
     with contextlib.suppress(OSError, AttributeError):
         os.nice(NICE)
     logging.getLogger("impasto").setLevel(logging.ERROR)

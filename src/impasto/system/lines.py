@@ -1,16 +1,19 @@
-"""The pipe between the server and a worker: one JSON object a line in both directions. No torch here."""
+"""The pipe between a process and a worker that it started: one JSON object a line each way. No torch here."""
 
+import ctypes
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 Message = dict[str, Any]
+DIES_WITH_PARENT = 1  # of `prctl`, in prctl.h of Linux
 
 
 def connected() -> tuple[Iterator[Message], Callable[[Message], None]]:
-    """Return the server's requests, which end when it does, and a function that sends an answer.
+    """Return the requests of the process that started this one, which end when it does, and how to answer.
 
     They take standard input and output for themselves. What a library prints goes to standard error.
     """
@@ -26,3 +29,15 @@ def connected() -> tuple[Iterator[Message], Callable[[Message], None]]:
                 left = left[os.write(sink, left) :]
 
     return (json.loads(line) for line in source), send
+
+
+def prctl(option: int, value: int) -> bool:
+    """Set an option of this process, where the system is Linux; return whether it holds."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when the one that started it dies, where the system can do that."""
+    prctl(DIES_WITH_PARENT, 9)

@@ -1,0 +1,1 @@
+"""Many pictures: a folder of photos painted by several processes, on several machines."""
