@@ -14,6 +14,7 @@ from impasto._version import __version__
 from impasto.system.process import spinning_limited
 
 if TYPE_CHECKING:
+    from impasto.config.film import FilmSettings
     from impasto.config.limits import Input
     from impasto.config.output import Output
     from impasto.config.recipe import Recipe
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from impasto.transfer.result import Result, Step
     from impasto.transfer.resume import resume
     from impasto.transfer.stylize import Stylizer, stylize
+    from impasto.videos.film import Film, video
 
 if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of lines about each picture
     logging.getLogger("pyvips").setLevel(logging.WARNING)
@@ -64,6 +66,8 @@ _HOMES = {
     "Evaluation": "optim.evaluation",
     "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
+    "Film": "videos.film",
+    "FilmSettings": "config.film",
     "GramLoss": "losses.gram",
     "Grid": "transfer.grids.grid",
     "ImpastoError": "errors",
@@ -106,6 +110,7 @@ _HOMES = {
     "resume": "transfer.resume",
     "stylize": "transfer.stylize",
     "total_variation": "losses.smoothness",
+    "video": "videos.film",
 }
 
 __all__ = [
@@ -117,6 +122,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "ExitCode",
+    "Film",
+    "FilmSettings",
     "GramLoss",
     "Grid",
     "ImpastoError",
@@ -158,6 +165,7 @@ __all__ = [
     "resume",
     "stylize",
     "total_variation",
+    "video",
 ]
 
 

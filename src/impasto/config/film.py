@@ -39,12 +39,18 @@ class FilmSettings(Model):
         ge=1,
         le=4,
     )
-    fps: float = option(25.0, "Frames a second of a clip that is a folder of pictures.", "Film", gt=0, le=1000)
+    fps: float = option(
+        25.0, "Frames a second of a clip that is a folder of pictures.", "Film", gt=0, le=1000
+    )
     codec: Codec | None = option(
         None, "Codec of the film. Default: h264, h265 for more than 8 bits, vp9 in .webm.", "Film"
     )
     crf: int | None = option(
-        None, "Quality of the codec, lower is better. Default: by codec, visually lossless.", "Film", ge=0, le=63
+        None,
+        "Quality of the codec, lower is better. Default: by codec, visually lossless.",
+        "Film",
+        ge=0,
+        le=63,
     )
     hdr: Literal["tone", "refuse"] = option(
         "tone", "HDR (PQ, HLG): toned to the range of BT.709, or refused.", "Film"
@@ -61,7 +67,11 @@ class FilmSettings(Model):
             numbers = [float(part) for part in parts]
         except ValueError:
             numbers = []
-        if not 2 <= len(numbers) <= 3 or not all(0 <= n < math.inf for n in numbers) or max(numbers[1:]) >= 60:
+        if (
+            not 2 <= len(numbers) <= 3
+            or not all(0 <= n < math.inf for n in numbers)
+            or max(numbers[1:]) >= 60
+        ):
             raise ValueError(f"must be a time such as 12.5, 1:30 or 0:01:30, not '{value}'")
         seconds = 0.0
         for number in numbers:
@@ -71,5 +81,7 @@ class FilmSettings(Model):
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         if self.to is not None and self.to <= (self.from_ or 0.0):
-            raise ValueError(f"to: the end, {self.to:g} s, must be after the beginning, {self.from_ or 0:g} s")
+            raise ValueError(
+                f"to: the end, {self.to:g} s, must be after the beginning, {self.from_ or 0:g} s"
+            )
         return self

@@ -12,7 +12,17 @@ from impasto.config.synonyms import name_hint, value_hint
 from impasto.errors import SettingsError
 
 Groups = Literal[
-    "Output", "Film", "Look", "Color", "Styles", "Regions", "Size", "Speed", "Start", "Expert", "Machine",
+    "Output",
+    "Film",
+    "Look",
+    "Color",
+    "Styles",
+    "Regions",
+    "Size",
+    "Speed",
+    "Start",
+    "Expert",
+    "Machine",
     "Input",
 ]
 PREFIX = "IMPASTO_"  # of environment variables

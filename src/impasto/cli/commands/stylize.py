@@ -30,7 +30,7 @@ from impasto.system.files import publish
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
-    "grid", "looks", "studio", "serve", "weights", "layers", "doctor", "demo", "completion",
+    "grid", "looks", "video", "studio", "serve", "weights", "layers", "doctor", "demo", "completion",
 )  # fmt: skip
 
 

@@ -149,28 +149,6 @@ def check_installed() -> None:
         raise ResourceError(MISSING)
 
 
-def open_clip(path: str | Path, *, fps: float = 25.0, refuse_hdr: bool = False) -> Clip:
-    """Return a clip; its frames are decoded when they are needed.
-
-    `fps` are the frames a second of a folder.
-
-    Raises:
-        InputError: It is missing, damaged, has no moving pictures, or is HDR where that is refused.
-        ResourceError: A package is missing.
-    """
-    check_installed()
-    from impasto.video import animation, video_file
-
-    path = Path(path)
-    if path.is_dir():
-        return animation.open_folder(path, fps)
-    if not path.exists():
-        raise InputError(f"{printable(path)} does not exist; check the path")
-    if path.suffix.lower() in ANIMATIONS:
-        return animation.open_animation(path)
-    return video_file.open_video(path, refuse_hdr=refuse_hdr)
-
-
 def at_depth(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
     """Return (H, W, 3) of uint8 or uint16 with 8 or 16 bits."""
     if bits == 8 and pixels.dtype == np.uint16:

@@ -1,7 +1,7 @@
 """The temporal loss: how far a frame is from the frame before it, moved along the flow.
 
-L_temporal = 255^2 / N sum_i c_i (x_i - w_i)^2, with the canvas x and the warped frame w in [0, 1], the trust c of
-each pixel, and N values of the picture: a mean square in levels of 8 bits.
+L_temporal = 255^2 / N sum_i c_i (x_i - w_i)^2, with the canvas x and the warped frame w in [0, 1], the trust
+c of each pixel, and N values of the picture: a mean square in levels of 8 bits.
 Source: Ruder, Dosovitskiy and Brox 2016, "Artistic style transfer for videos", equation 7.
 """
 

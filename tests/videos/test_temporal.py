@@ -6,7 +6,7 @@ import torch
 from impasto.losses.content import ContentLoss
 from impasto.losses.objective import Objective
 from impasto.network.vgg import VGG19
-from impasto.video.temporal import TemporalLoss
+from impasto.videos.temporal import TemporalLoss
 
 
 def rand(*shape: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
@@ -23,7 +23,10 @@ def test_the_loss_by_hand() -> None:
 
 
 def test_the_gradient_by_finite_differences() -> None:
-    target, trust = rand(1, 3, 4, 5, seed=1, dtype=torch.float64), rand(1, 1, 4, 5, seed=2, dtype=torch.float64)
+    target, trust = (
+        rand(1, 3, 4, 5, seed=1, dtype=torch.float64),
+        rand(1, 1, 4, 5, seed=2, dtype=torch.float64),
+    )
     canvas, step = rand(1, 3, 4, 5, seed=3, dtype=torch.float64), 1e-6
     loss = TemporalLoss.of(1.0, target, trust)
 

@@ -18,8 +18,8 @@ from impasto.config.film import FilmSettings
 from impasto.errors import InputError
 from impasto.messages import printable
 from impasto.system.files import publish
-from impasto.video.clip import Clip, Frame, at_depth
-from impasto.video.video_file import VideoClip, opened
+from impasto.videos.clip import Clip, Frame, at_depth
+from impasto.videos.video_file import VideoClip, opened
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 OWN = ("encoder", "major_brand", "minor_version", "compatible_brands", "comment")  # metadata not copied
@@ -95,8 +95,12 @@ def form_of(target: Path, clip: Clip, film: FilmSettings, width: int, height: in
         across, down = form.padded(width, height)
         notes.append(f"{width} x {height} px are padded to {across} x {down} px, as {codec} needs even sizes")
     if reason := _trial(form, clip, (), width, height):
-        fits = [key for key, other in CODERS.items() if other.encoder in av.codecs_available
-                and not _trial(Form(container, key, other.shallow is None), clip, (), width, height)]  # fmt: skip
+        fits = [
+            key
+            for key, other in CODERS.items()
+            if other.encoder in av.codecs_available
+            and not _trial(Form(container, key, other.shallow is None), clip, (), width, height)
+        ]
         raise InputError(f"{name}: {suffix} cannot hold {codec} ({reason}); --codec {', '.join(fits)} it can")
     copied = []
     for index, kind, coding in _others(clip):
@@ -106,14 +110,22 @@ def form_of(target: Path, clip: Clip, film: FilmSettings, width: int, height: in
         elif kind == "audio":
             raise InputError(f"{name}: {suffix} cannot hold the clip's sound ({coding}); write .mkv")
         else:
-            notes.append(f"the subtitles ({coding}) do not fit into {suffix} and are left out; .mkv keeps them")
+            notes.append(
+                f"the subtitles ({coding}) do not fit into {suffix} and are left out; .mkv keeps them"
+            )
     return Form(container, codec, deep, tuple(copied), tuple(notes))
 
 
 def write_film(
-    target: Path, clip: Clip, frames: Iterator[Frame], form: Form, film: FilmSettings, about: Mapping[str, Any],
-    *, overwrite: bool = False,
-) -> Path:  # fmt: skip
+    target: Path,
+    clip: Clip,
+    frames: Iterator[Frame],
+    form: Form,
+    film: FilmSettings,
+    about: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> Path:
     """Write a film, completely or not at all; `about` becomes its comment, as JSON.
 
     Raises:

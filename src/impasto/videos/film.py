@@ -1,10 +1,10 @@
 """`video`: a clip painted frame by frame. Read `paint_frames` and `paint_frame`.
 
-Each frame begins with the last one, moved along the optical flow, and what comes into view with a quick draft of
-the frame itself; a temporal loss keeps it near. It ends where it is as near to the paintings as the first frame
-of its scene.
-Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trust). Departures: the flow needs no
-trained network, what comes into view begins painted, a frame ends by its style loss.
+Each frame begins with the last one, moved along the optical flow, and what comes into view with a quick draft
+of the frame itself; a temporal loss keeps it near. It ends where it is as near to the paintings as the first
+frame of its scene. Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trust).
+Departures: the flow needs no trained network, what comes into view begins painted, a frame ends by its style
+loss.
 """
 
 import os
@@ -23,21 +23,28 @@ from impasto._version import __version__
 from impasto.config.film import FilmSettings
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import FINISHED, End, InputError, Stop
-from impasto.image.pixels import fit
+from impasto.errors import FINISHED, End, Stop
 from impasto.inputs.open import MaskLike, StyleLike
 from impasto.inputs.pictures import record_mask
-from impasto.inputs.pyramid import long_edge
+from impasto.losses.build import layers_of
 from impasto.network.weights.load import WeightsLike, identity, load
 from impasto.system.torch_defaults import torch_defaults
+from impasto.transfer.estimate import estimate
 from impasto.transfer.result import Result, Step
-from impasto.video.clip import Clip, Frame, at_depth, open_clip
-from impasto.video.flow import Motion, motion, warped
-from impasto.video.folder import FilmFolder, Scene, key_of
-from impasto.video.painter import FramePainter, View, at_one_scale, finished, painted_weights
-from impasto.video.temporal import TemporalLoss
-from impasto.video.views import Views, open_views
-from impasto.video.writing import Target, check_target_of, target_of, write_target
+from impasto.videos.clip import Frame, at_depth
+from impasto.videos.flow import Motion, motion, warped
+from impasto.videos.folder import FilmFolder, Scene, key_of
+from impasto.videos.painter import (
+    DRAFT_EVALUATIONS,
+    FramePainter,
+    View,
+    at_one_scale,
+    finished,
+    painted_weights,
+)
+from impasto.videos.temporal import TemporalLoss
+from impasto.videos.views import Views, open_clip, open_views
+from impasto.videos.writing import Target, check_target_of, target_of, write_target
 
 LATER = 3  # the first frame of a scene has so many times the evaluations of the others
 FEWEST = 4  # evaluations of a frame
@@ -45,6 +52,7 @@ REACHED = 1.05  # times the style loss of the scene's first frame, at which a fr
 STYLE_REACHED = "style reached"  # why it ended then
 HOLD = 1.0  # of the scene's total loss: what a mean square of one level costs at steadiness 0.5
 DECADES = 2.0  # powers of ten between the steadiness 0 and 1
+PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
 UNSEEN = 0.002  # share of a frame without trust, from which it is drafted
 
 
@@ -106,6 +114,16 @@ class Film:
     painted: tuple[Painted, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True)
+class FilmEstimate:
+    """What the `frames` of a film that are not painted yet take: seconds, bytes on disk, bytes of memory."""
+
+    frames: int
+    seconds: float
+    disk: int
+    memory: int
+
+
 @dataclass
 class FilmRun:
     """All that belongs to the painting of one film."""
@@ -116,9 +134,15 @@ class FilmRun:
     folder: FilmFolder
     painter: FramePainter
     size: tuple[int, int]
+    target: Target
+    options: FilmOptions
     deadline: float | None = None
-    on_frame: Callable[[Painted], None] | None = None
     painted: list[Painted] = field(default_factory=list)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is changed in reading and writing, a sentence each."""
+        return (*self.views.clip.notes, *self.target.notes)
 
     @property
     def scene(self) -> Scene:
@@ -128,11 +152,11 @@ class FilmRun:
     def report(self, painted: Painted) -> None:
         """Note a frame and pass it on."""
         self.painted.append(painted)
-        if self.on_frame is not None:
-            self.on_frame(painted)
+        on_frame = self.options.get("on_frame")
+        if on_frame is not None:
+            on_frame(painted)
 
 
-@torch_defaults()
 def video(
     clip: str | os.PathLike[str],
     style: StyleLike | Sequence[StyleLike],
@@ -143,8 +167,8 @@ def video(
 ) -> Film:
     """Paint a clip in the style of paintings, so that strokes hold still from frame to frame.
 
-    Finished frames lie in a folder beside the film, NAME.frames: the same call goes on after an interruption, and
-    encodes again what is painted.
+    Finished frames lie in a folder beside the film, NAME.frames: the same call goes on after an interruption,
+    and encodes again what is painted.
 
     Args:
         clip: A video, an animated GIF or WebP, or a folder of numbered pictures.
@@ -160,65 +184,89 @@ def video(
         ResourceError: PyAV or OpenCV is missing.
         WeightsError: The network's weights are not there.
     """
-    settings, film = Settings.of(settings), FilmSettings.of(film)
-    overwrite = options.get("overwrite", False)
-    source = open_clip(clip, fps=film.fps, refuse_hdr=film.hdr == "refuse").between(film.from_, film.to)
-    views = open_views(source, style, options.get("protect"), film).colored(settings)
-    run = open_run(views, settings, film, Path(output), options)
-    target = target_of(Path(output), source, film, *run.size)
-    check_target_of(target, source, overwrite=overwrite or run.folder.state.done > 0)
-    began = time.perf_counter()
-    stopped = paint_frames(run)
-    seconds, done = time.perf_counter() - began, run.folder.state.done
-    path = None
-    if done:
-        path = write_target(target, source, final_frames(run), about(run), overwrite=True)
-    scenes = tuple(scene.first for scene in run.folder.state.scenes)
-    notes = (*source.notes, *target.notes)
-    return Film(path, done, scenes, run.folder.path, seconds, stopped, notes, tuple(run.painted))
+    return make_film(plan_film(clip, style, output, settings, film, **options))
 
 
-def open_run(
-    views: Views, settings: Settings, film: FilmSettings, output: Path, options: FilmOptions
+@torch_defaults()
+def plan_film(
+    clip: str | os.PathLike[str],
+    style: StyleLike | Sequence[StyleLike],
+    output: str | os.PathLike[str],
+    settings: Settings | None = None,
+    film: FilmSettings | None = None,
+    **options: Unpack[FilmOptions],
 ) -> FilmRun:
-    """Return the run of a film, at the frames that are there already.
-
-    Raises:
-        InputError: A picture is too small for the layers.
-        OutputError: The folder of its frames belongs to another film.
-    """
-    runtime, given = Runtime.of(options.get("runtime")), options.get("weights")
+    """Open and check everything of a film before anything is painted; see `video`."""
+    settings, film, path = Settings.of(settings), FilmSettings.of(film), Path(output)
+    runtime, overwrite = Runtime.of(options.get("runtime")), options.get("overwrite", False)
+    source = open_clip(clip, fps=film.fps, refuse_hdr=film.hdr == "refuse").between(film.from_, film.to)
+    views = open_views(source, style, options.get("protect"), film)
+    view, given = views.first(), options.get("weights")
+    inputs = view.inputs(settings)
+    size = inputs.size(settings)
     weights = load(settings.weights if given is None else given)
-    view = views.first()
-    first = settings.changed(color="style") if settings.color != "luminance" else settings
-    inputs = view.inputs(first.changed(init="content"))
-    edge = long_edge(view.photo.width, view.photo.height, settings)
+    inputs.scales(settings, layers_of(settings, (), inputs))
     facts = {
         "impasto": __version__.split(".")[0],
-        "clip": views.clip.sha256(),
+        "clip": source.sha256(),
         "range": [film.from_, film.to],
         "styles": [item.model_dump() for item in inputs.records()],
-        "protect": None if inputs.protect is None else record_mask(inputs.protect),
-        "masks": [clip.sha256() for _, clip in views.followed.values()],
+        "protect": None if inputs.protect is None else record_mask(inputs.protect).model_dump(),
+        "masks": [moving.sha256() for _, moving in views.followed.values()],
         "settings": settings.model_dump(),
         "film": film.model_dump(include={"steadiness", "every", "hdr", "fps"}),
         "runtime": runtime.model_dump(include={"precision", "device"}),
         "weights": identity(weights),
     }
-    folder = FilmFolder(
-        folder_of(output), key_of(facts), overwrite=options.get("overwrite", False)
-    )
-    painter = FramePainter(runtime, weights, options.get("on_step"), options.get("on_part"))
-    deadline = None if runtime.budget is None else time.perf_counter() + runtime.budget
+    target = target_of(path, source, film, size.width, size.height)
+    folder = FilmFolder(path.with_name(f"{path.name}.frames"), key_of(facts), overwrite=overwrite)
+    check_target_of(target, source, overwrite=overwrite or folder.state.done > 0)
+    if settings.color in ("match", "histogram"):
+        views, settings = views.colored(settings), settings.changed(color="style")
     return FilmRun(
-        views, first, film, folder, painter, fit(view.photo.width, view.photo.height, edge), deadline,
-        options.get("on_frame"),
-    )  # fmt: skip
+        views,
+        settings,
+        film,
+        folder,
+        FramePainter(runtime, weights),
+        (size.width, size.height),
+        target,
+        options,
+    )
 
 
-def folder_of(output: Path) -> Path:
-    """Return the folder of the frames of a film."""
-    return output.with_name(f"{output.name}.frames")
+@torch_defaults()
+def make_film(run: FilmRun) -> Film:
+    """Paint what is not painted yet, and write the film."""
+    runtime, options = Runtime.of(run.options.get("runtime")), run.options
+    run.painter.on_step, run.painter.on_part = options.get("on_step"), options.get("on_part")
+    began = time.perf_counter()
+    run.deadline = None if runtime.budget is None else began + runtime.budget
+    run.folder.make()
+    stopped = paint_frames(run)
+    seconds, done, clip = time.perf_counter() - began, run.folder.state.done, run.views.clip
+    path = write_target(run.target, clip, final_frames(run), about(run), overwrite=True) if done else None
+    scenes = tuple(scene.first for scene in run.folder.state.scenes)
+    return Film(path, done, scenes, run.folder.path, seconds, stopped, run.notes, tuple(run.painted))
+
+
+@torch_defaults()
+def estimate_film(run: FilmRun) -> FilmEstimate:
+    """Measure a few evaluations, and return what the frames that are not there yet will take."""
+    view, runtime = run.views.first(), Runtime.of(run.options.get("runtime"))
+    frames = max(0, run.views.clip.count - run.folder.state.done)
+    width, height = run.size
+    if not frames:
+        return FilmEstimate(0, 0.0, 0, 0)
+    first = estimate(view.inputs(run.settings), run.settings, runtime, run.painter.weights)
+    later = later_evaluations(run.settings) + 1 + DRAFT_EVALUATIONS / 4
+    each = first.per_megapixel * width * height / 1e6 * later
+    if not run.film.steadiness:
+        each = first.seconds
+    seconds = first.seconds * (not run.folder.state.scenes) + each * max(0, frames - 1)
+    if runtime.budget is not None:
+        seconds = min(seconds, runtime.budget)
+    return FilmEstimate(frames, seconds, frames * width * height * PNG_BYTES, first.memory)
 
 
 def paint_frames(run: FilmRun) -> str:
@@ -274,8 +322,13 @@ def ended(result: Result) -> bool:
 def later_settings(run: FilmRun, view: View) -> Settings:
     """Return the settings of a frame that is not the first of its scene."""
     settings = run.settings.changed(**run.scene.changes)
-    evaluations = max(FEWEST, round(settings.evaluations_per_scale / LATER))
+    evaluations = later_evaluations(settings)
     return at_one_scale(settings, view.photo).changed(evaluations=evaluations, quality="good")
+
+
+def later_evaluations(settings: Settings) -> int:
+    """Return the evaluations of a frame that is not the first of its scene, at most."""
+    return max(FEWEST, round(settings.evaluations_per_scale / LATER))
 
 
 def beginning(

@@ -98,9 +98,7 @@ def colors_differ(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> bool:
 def dense(first: Gray, second: Gray) -> Values:
     """Return the flow of DIS from the first to the second, to the finest scale."""
     rows, columns = (max(0, LEAST - length) for length in first.shape)
-    pair = [
-        cv2.copyMakeBorder(image, 0, rows, 0, columns, cv2.BORDER_REPLICATE) for image in (first, second)
-    ]
+    pair = [cv2.copyMakeBorder(image, 0, rows, 0, columns, cv2.BORDER_REPLICATE) for image in (first, second)]
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     flow: Values = dis.calc(*pair, None)[: first.shape[0], : first.shape[1]]
@@ -110,7 +108,10 @@ def dense(first: Gray, second: Gray) -> Values:
 def sureness(image: Gray) -> Values:
     """Return how much texture in both directions a pixel has, (H, W) in [0, 1)."""
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
-    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
+    across, down = (
+        cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
     xx, xy, yy = (_blurred(product, 2.0) for product in (across * across, across * down, down * down))
     smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
     sure: Values = np.maximum(smaller, 0) / (np.maximum(smaller, 0) + TEXTURE)
@@ -192,7 +193,9 @@ def consistent(back: Values, forth: Values) -> npt.NDArray[np.bool_]:
 
 def softened(seen: npt.NDArray[np.bool_]) -> Values:
     """Return trust (H, W) that fades over a pixel or two where something is no longer seen."""
-    trust: Values = _blurred(cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32), 1.0)
+    trust: Values = _blurred(
+        cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32), 1.0
+    )
     return trust
 
 

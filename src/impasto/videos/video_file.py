@@ -16,8 +16,8 @@ import numpy.typing as npt
 from impasto.errors import InputError
 from impasto.messages import printable
 from impasto.system.files import check_ordinary, file_sha256
-from impasto.video.clip import UNSPECIFIED, Clip, Tags
-from impasto.video.tone import HLG, PQ, toned
+from impasto.videos.clip import UNSPECIFIED, Clip, Tags
+from impasto.videos.tone import HLG, PQ, toned
 
 BT709, BT601, RGB = 1, 6, 0  # matrices
 MATRICES = (1, 4, 5, 6, 7, 9)  # that are converted; others count as unspecified

@@ -24,7 +24,9 @@ def scene(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
     return np.round(upper * (1 - down) + lower * down).astype(np.uint8)
 
 
-def panned(count: int = 6, width: int = 64, height: int = 48, step: int = 2, seed: int = 0) -> list[np.ndarray]:
+def panned(
+    count: int = 6, width: int = 64, height: int = 48, step: int = 2, seed: int = 0
+) -> list[np.ndarray]:
     """Return frames of a window that moves over a scene."""
     whole = scene(width, height, seed)
     return [

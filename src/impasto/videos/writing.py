@@ -10,9 +10,9 @@ from impasto.config.film import FilmSettings
 from impasto.errors import InputError, OutputError
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import check_target
-from impasto.video.animation import write_animation, write_folder
-from impasto.video.clip import ANIMATIONS, Clip, Frame
-from impasto.video.encode import CONTAINERS, Form, form_of, write_film
+from impasto.videos.animation import write_animation, write_folder
+from impasto.videos.clip import ANIMATIONS, Clip, Frame
+from impasto.videos.encode import CONTAINERS, Form, form_of, write_film
 
 SUFFIXES = (*CONTAINERS, *ANIMATIONS)
 

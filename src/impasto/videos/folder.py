@@ -1,7 +1,7 @@
 """The folder of a film at work: finished frames as 16-bit PNG, and one file that says how far it is.
 
-A frame counts once the state names it, and the next one depends on files only. So a film that was killed at any
-moment goes on to the bytes of one that was not.
+A frame counts once the state names it, and the next one depends on files only. So a film that was killed at
+any moment goes on to the bytes of one that was not.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from impasto.errors import OutputError
 from impasto.image.picture import Picture
 from impasto.messages import printable, reason
 from impasto.system.files import publish
-from impasto.video.animation import DIGITS
+from impasto.videos.animation import DIGITS
 
 STATE = "state.json"
 FORM = 1  # of the state
@@ -54,7 +54,7 @@ class FilmFolder:
         overwrite: Whether the frames of another film there may be replaced.
 
     Raises:
-        OutputError: It cannot be made, or has the frames of another film.
+        OutputError: It has the frames of another film.
     """
 
     def __init__(self, path: Path, key: str, *, overwrite: bool = False) -> None:
@@ -66,10 +66,17 @@ class FilmFolder:
                 "-o, or --force (overwrite=True) to replace them"
             )
         self.state = found if found is not None and found.key == key else FilmState(key)
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: It cannot be made.
+        """
         try:
-            path.mkdir(exist_ok=True)
+            self.path.mkdir(exist_ok=True)
         except OSError as error:
-            message = f"cannot make the folder {printable(path)}: {reason(error)}; give another place"
+            message = f"cannot make the folder {printable(self.path)}: {reason(error)}; give another place"
             raise OutputError(message) from error
 
     def file(self, index: int) -> Path:

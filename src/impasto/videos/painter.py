@@ -50,20 +50,17 @@ class FramePainter:
     Args:
         runtime: How to compute; a budget of time is not kept.
         weights: The network's weights.
-        on_step: Called after every evaluation.
+
+    Attributes:
+        on_step: Called after every evaluation but those of drafts.
         on_part: Called after every tile.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        weights: Mapping[str, Tensor],
-        on_step: Callable[[Step], None] | None = None,
-        on_part: Callable[[], None] | None = None,
-    ) -> None:
-        self._runtime, self._weights = runtime.changed(budget=None), weights
-        self._on_step, self._on_part = on_step, on_part
+    def __init__(self, runtime: Runtime, weights: Mapping[str, Tensor]) -> None:
+        self._runtime, self.weights = runtime.changed(budget=None), weights
         self._shared = Shared(KEPT, photos=False)
+        self.on_step: Callable[[Step], None] | None = None
+        self.on_part: Callable[[], None] | None = None
 
     def paint(
         self,
@@ -73,10 +70,12 @@ class FramePainter:
         start: Tensor | None = None,
         losses: Sequence[Loss] = (),
         on_step: Callable[[Step], None] | None = None,
+        silent: bool = False,
     ) -> tuple[Tensor, Result]:
         """Return the canvas of a view, (1, 3, H, W) in [0, 1], before any recoloring, and the result.
 
-        `start` is the first canvas. `on_step` is called beside the one of all frames.
+        `start` is the first canvas. `on_step` is called beside the one of all frames, which is not called for
+        a `silent` one.
         """
         picture = None
         if start is not None:
@@ -84,18 +83,21 @@ class FramePainter:
             settings = at_one_scale(settings, view.photo).changed(init="picture", init_noise=0.0)
 
         def watched(step: Step) -> None:
-            if self._on_step is not None:
-                self._on_step(step)
+            if self.on_step is not None and not silent:
+                self.on_step(step)
             if on_step is not None:
                 on_step(step)
 
         run = Run(
-            view.inputs(settings, picture), settings, resolve(self._runtime, settings), self._weights, losses,
-            shared=self._shared, on_part=self._on_part,
+            view.inputs(settings, picture), settings, resolve(self._runtime, settings), self.weights, losses,
+            shared=self._shared, on_part=self.on_part,
         )  # fmt: skip
         result = complete(run, on_step=watched)
         assert run.canvas is not None
-        return run.canvas.detach().to("cpu", torch.float32).clamp(0, 1), result
+        canvas = run.canvas.detach().to("cpu", torch.float32).clamp(0, 1)
+        if canvas.shape[-2:] != (run.size.height, run.size.width):  # a draft, or ended at a coarser scale
+            canvas = run.inputs.enlarged(canvas, run.size)
+        return canvas, result
 
     def draft(self, view: View, settings: Settings) -> Tensor:
         """Return a quick picture of a view by itself, (1, 3, H, W), painted small and enlarged."""
@@ -109,7 +111,7 @@ class FramePainter:
             size=small, min_size=small, init=init, init_noise=0.0, evaluations=DRAFT_EVALUATIONS,
             quality="good",
         )  # fmt: skip
-        canvas, _ = self.paint(view, settings)
+        canvas, _ = self.paint(view, settings, silent=True)
         return enlarged(canvas, photo, *fit(photo.width, photo.height, edge))
 
 
@@ -120,7 +122,7 @@ def at_one_scale(settings: Settings, photo: Picture) -> Settings:
 
 
 def in_colors_of(photo: Picture, styles: Sequence[Style], settings: Settings) -> tuple[Style, ...]:
-    """Return paintings in the colors of a frame, as `--color match` and `histogram` move them, for all frames."""
+    """Return paintings in the colors of a frame, as the settings want them, to be used for all frames."""
     if settings.color not in ("match", "histogram"):
         return tuple(styles)
     change = Recolor.of(settings, photo)
@@ -148,4 +150,3 @@ def painted_weights(result: Result) -> Mapping[str, Any]:
         return {}
     last = calibration.stretches[-1]
     return {"strength": None, "content_weight": last.content_weight, "style_weight": last.style_weight}
-

@@ -16,7 +16,7 @@ from impasto.errors import InputError, OutputError
 from impasto.image.picture import Picture
 from impasto.messages import printable, reason
 from impasto.system.files import file_sha256, publish
-from impasto.video.clip import Clip, Frame, at_depth
+from impasto.videos.clip import Clip, Frame, at_depth
 
 MILLISECOND = Fraction(1, 1000)
 SHORTEST = 20  # ms that viewers show a frame at least; shorter ones count as `USUAL`
@@ -26,7 +26,7 @@ DIGITS = 6  # of the numbers of written frames
 
 @dataclass(frozen=True)
 class Animation(Clip):
-    """An animated GIF or WebP, on white where it is transparent. `loop` is how often it repeats, 0: always."""
+    """An animated GIF or WebP, on white. `loop` is how often it repeats; 0: always."""
 
     loop: int = 0
 
@@ -102,7 +102,8 @@ def write_animation(target: Path, clip: Clip, frames: Iterator[Frame], *, overwr
     stamps = [ticks for ticks in clip.ticks if clip.covers(ticks)]
     ends = [*stamps[1:], clip.end if clip.last is None else min(clip.last, clip.end)]
     lengths = [
-        max(1, round((end - begin) * clip.tick / MILLISECOND)) for begin, end in zip(stamps, ends, strict=True)
+        max(1, round((end - begin) * clip.tick / MILLISECOND))
+        for begin, end in zip(stamps, ends, strict=True)
     ]
 
     def write(file: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""The views of a film: each frame with the paintings and masks that belong to it. Masks may be clips."""
+"""Opens clips, and the views of a film: each frame with its paintings and masks, which may be clips."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +13,11 @@ from impasto.image.picture import Picture
 from impasto.inputs import masks
 from impasto.inputs.open import MaskLike, Opener, StyleLike, open_styles
 from impasto.messages import printable
-from impasto.video.clip import Clip, Frame, open_clip
-from impasto.video.encode import CONTAINERS
-from impasto.video.painter import View, in_colors_of
+from impasto.videos.animation import open_animation, open_folder
+from impasto.videos.clip import ANIMATIONS, Clip, Frame, check_installed
+from impasto.videos.encode import CONTAINERS
+from impasto.videos.painter import View, in_colors_of
+from impasto.videos.video_file import open_video
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,26 @@ class Views:
         if not used:
             raise InputError(f"frame {frame.index + 1}: all masks are black; one painting needs mask rest")
         return used
+
+
+def open_clip(path: str | Path, *, fps: float = 25.0, refuse_hdr: bool = False) -> Clip:
+    """Return a clip; its frames are decoded when they are needed.
+
+    `fps` are the frames a second of a folder.
+
+    Raises:
+        InputError: It is missing, damaged, has no moving pictures, or is HDR where that is refused.
+        ResourceError: A package is missing.
+    """
+    check_installed()
+    path = Path(path)
+    if path.is_dir():
+        return open_folder(path, fps)
+    if not path.exists():
+        raise InputError(f"{printable(path)} does not exist; check the path")
+    if path.suffix.lower() in ANIMATIONS:
+        return open_animation(path)
+    return open_video(path, refuse_hdr=refuse_hdr)
 
 
 def open_views(
