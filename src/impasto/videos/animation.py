@@ -62,7 +62,8 @@ class PictureFolder(Clip):
 
 def open_animation(path: Path) -> Animation:
     """Return the clip of an animated file; see `clip.open_clip`."""
-    ticks, now, size, loop = [], 0, (0, 0), 0
+    ticks: list[int] = []
+    now, size, loop = 0, (0, 0), 0
     for image in _images(path):
         if not ticks:
             size, loop = image.size, int(image.info.get("loop", 1))

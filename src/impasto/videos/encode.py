@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 import numpy as np
@@ -23,7 +23,7 @@ from impasto.videos.video_file import VideoClip, opened
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 OWN = ("encoder", "major_brand", "minor_version", "compatible_brands", "comment")  # metadata not copied
-WRITE = "w"  # into a file that `publish` has opened
+WRITE: Literal["w"] = "w"  # into a file that `publish` has opened, or memory
 COPIED = ("audio", "subtitle")
 QUIET = {"SVT_LOG": "1"}  # variables; the encoder prints otherwise
 
@@ -102,7 +102,7 @@ def form_of(target: Path, clip: Clip, film: FilmSettings, width: int, height: in
             and not _trial(Form(container, key, other.shallow is None), clip, (), width, height)
         ]
         raise InputError(f"{name}: {suffix} cannot hold {codec} ({reason}); --codec {', '.join(fits)} it can")
-    copied = []
+    copied: list[int] = []
     for index, kind, coding in _others(clip):
         reason = _trial(form, clip, (*copied, index), width, height)
         if not reason:
@@ -134,7 +134,7 @@ def write_film(
 
     def write(file: BinaryIO) -> None:
         with contextlib.ExitStack() as stack:
-            source = stack.enter_context(opened(clip.path)) if form.copied else None
+            source: Any = stack.enter_context(opened(clip.path)) if form.copied else None
             output = stack.enter_context(av.open(file, mode=WRITE, format=form.container))
             first = next(frames)
             height, width = first.pixels.shape[:2]
@@ -242,7 +242,7 @@ def _trial(form: Form, clip: Clip, copied: tuple[int, ...], width: int, height: 
     """Write the header of such a film to memory; return why that fails, empty if it works."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
-        source = stack.enter_context(opened(clip.path)) if copied else None
+        source: Any = stack.enter_context(opened(clip.path)) if copied else None
         try:
             output = av.open(io.BytesIO(), mode=WRITE, format=form.container)
             with contextlib.suppress(av.error.FFmpegError, ValueError):  # the trailer, after a failure

@@ -50,7 +50,7 @@ LATER = 3  # the first frame of a scene has so many times the evaluations of the
 FEWEST = 4  # evaluations of a frame
 REACHED = 1.05  # times the style loss of the scene's first frame, at which a frame is done
 STYLE_REACHED = "style reached"  # why it ended then
-HOLD = 1.0  # of the scene's total loss: what a mean square of one level costs at steadiness 0.5
+HOLD = 0.02  # of the total loss of the first frame: what a mean square of one level costs at steadiness 0.5
 DECADES = 2.0  # powers of ten between the steadiness 0 and 1
 PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
 UNSEEN = 0.002  # share of a frame without trust, from which it is drafted
@@ -203,7 +203,7 @@ def plan_film(
     views = open_views(source, style, options.get("protect"), film)
     view, given = views.first(), options.get("weights")
     inputs = view.inputs(settings)
-    size = inputs.size(settings)
+    size, protected = inputs.size(settings), record_mask(inputs.protect)
     weights = load(settings.weights if given is None else given)
     inputs.scales(settings, layers_of(settings, (), inputs))
     facts = {
@@ -211,7 +211,7 @@ def plan_film(
         "clip": source.sha256(),
         "range": [film.from_, film.to],
         "styles": [item.model_dump() for item in inputs.records()],
-        "protect": None if inputs.protect is None else record_mask(inputs.protect).model_dump(),
+        "protect": None if protected is None else protected.model_dump(),
         "masks": [moving.sha256() for _, moving in views.followed.values()],
         "settings": settings.model_dump(),
         "film": film.model_dump(include={"steadiness", "every", "hdr", "fps"}),

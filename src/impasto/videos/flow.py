@@ -31,6 +31,7 @@ SHARE = 0.75  # of the sure pixels that the camera's motion must explain
 OTHER = 1.0  # px; beyond it a pixel moves by itself
 POINTS = 20_000  # pixels that the homography is fitted to, at most
 STILL = 0.05  # px; a camera that moves less does not move
+NO_WORSE = 1.15, 0.3  # times, and levels more, that frames of a still camera differ beside the flow's
 CUT_SHARE = 0.4  # of trusted pixels, below which two frames are of two scenes
 CUT_COLORS = 0.5  # distance of histograms, 0 to 1, likewise
 BINS = 8  # of a histogram, for each color
@@ -65,8 +66,9 @@ def motion(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Motion:
         if colors_differ(before, after):
             return Motion(*nothing, cut=True)
         try:
-            back = refined(dense(second, first), sureness(second))
-            forth = refined(dense(first, second), sureness(first))
+            back, forth = (
+                refined(here, there, dense(here, there)) for here, there in ((second, first), (first, second))
+            )
         except cv2.error:
             return Motion(*nothing, cut=True)
         seen = consistent(back, forth)
@@ -99,7 +101,7 @@ def dense(first: Gray, second: Gray) -> Values:
     """Return the flow of DIS from the first to the second, to the finest scale."""
     rows, columns = (max(0, LEAST - length) for length in first.shape)
     pair = [cv2.copyMakeBorder(image, 0, rows, 0, columns, cv2.BORDER_REPLICATE) for image in (first, second)]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     flow: Values = dis.calc(*pair, None)[: first.shape[0], : first.shape[1]]
     return flow
@@ -108,20 +110,18 @@ def dense(first: Gray, second: Gray) -> Values:
 def sureness(image: Gray) -> Values:
     """Return how much texture in both directions a pixel has, (H, W) in [0, 1)."""
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
-    across, down = (
-        cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8),
-        cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8),
-    )
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     xx, xy, yy = (_blurred(product, 2.0) for product in (across * across, across * down, down * down))
     smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-    sure: Values = np.maximum(smaller, 0) / (np.maximum(smaller, 0) + TEXTURE)
-    return sure
+    sure = np.maximum(smaller, 0) / (np.maximum(smaller, 0) + TEXTURE)
+    return sure.astype(np.float32)
 
 
-def refined(flow: Values, sure: Values) -> Values:
+def refined(here: Gray, there: Gray, flow: Values) -> Values:
     """Return a flow smoothed where pixels have no texture, or the camera's where that explains it."""
+    sure = sureness(here)
     smooth = smoothed(flow, sure)
-    camera = camera_motion(flow, sure)
+    camera = np.zeros_like(flow) if is_still(here, there, flow) else camera_motion(flow, sure)
     if camera is None:
         return smooth
     apart = np.linalg.norm(smooth - camera, axis=-1)
@@ -131,6 +131,19 @@ def refined(flow: Values, sure: Values) -> Values:
     weight = with_camera[..., None]
     result: Values = (weight * camera + (1 - weight) * smooth).astype(np.float32)
     return result
+
+
+def is_still(here: Gray, there: Gray, flow: Values) -> bool:
+    """Whether most edges of two frames fit as well without any motion as with the flow.
+
+    The flow of a still camera follows the noise.
+    """
+    edges = _blurred(cv2.Laplacian(cv2.GaussianBlur(here, (0, 0), 2), cv2.CV_32F) ** 2, 2.0)
+    without, with_flow = (
+        np.sqrt(_blurred((here - other.astype(np.float32)) ** 2, 2.0)) for other in (there, warped(there, flow))
+    )
+    fits = without <= NO_WORSE[0] * with_flow + NO_WORSE[1]
+    return bool((edges * fits).sum() >= SHARE * edges.sum())
 
 
 def smoothed(flow: Values, sure: Values) -> Values:
@@ -203,10 +216,10 @@ def warped(image: npt.NDArray[Any], flow: Values, *, cubic: bool = False) -> Val
     """Return an image (H, W) or (H, W, C) of floats as seen through a flow; its edges are continued."""
     place = pixel_grid(*flow.shape[:2]) + flow
     how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-    result: Values = cv2.remap(
+    seen: Any = cv2.remap(
         image.astype(np.float32), place[..., 0], place[..., 1], how, borderMode=cv2.BORDER_REPLICATE
     )
-    return result
+    return np.asarray(seen, np.float32)
 
 
 def pixel_grid(height: int, width: int) -> Values:
@@ -216,5 +229,5 @@ def pixel_grid(height: int, width: int) -> Values:
 
 
 def _blurred(image: npt.NDArray[Any], deviation: float) -> Values:
-    result: Values = cv2.GaussianBlur(image.astype(np.float32), (0, 0), deviation)
-    return result
+    blurred: Any = cv2.GaussianBlur(image.astype(np.float32), (0, 0), deviation)
+    return np.asarray(blurred, np.float32)

@@ -38,7 +38,7 @@ def light_of_hlg(values: Values) -> Values:
 
 def toned(pixels: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.uint16]:
     """Return HDR pixels (H, W, 3) of BT.2020 as BT.709 with the transfer of sRGB, uint16."""
-    values = pixels.astype(np.float32) / 65535
+    values = pixels.astype(np.float32) / np.float32(65535)
     light = (light_of_pq(values) if transfer == PQ else light_of_hlg(values)) / WHITE
     light = np.maximum(light @ TO_709.T, 0)
     largest = light.max(axis=-1, keepdims=True)

@@ -1,5 +1,6 @@
 """Opens clips, and the views of a film: each frame with its paintings and masks, which may be clips."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class Views:
         return used
 
 
-def open_clip(path: str | Path, *, fps: float = 25.0, refuse_hdr: bool = False) -> Clip:
+def open_clip(path: str | os.PathLike[str], *, fps: float = 25.0, refuse_hdr: bool = False) -> Clip:
     """Return a clip; its frames are decoded when they are needed.
 
     `fps` are the frames a second of a folder.
