@@ -19,7 +19,7 @@ from impasto.errors import InputError
 from impasto.messages import printable
 from impasto.system.files import publish
 from impasto.videos.clip import Clip, Frame, at_depth
-from impasto.videos.video_file import VideoClip, opened
+from impasto.videos.video_file import EXACT, VideoClip, opened
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 OWN = ("encoder", "major_brand", "minor_version", "compatible_brands", "comment")  # metadata not copied
@@ -199,7 +199,10 @@ def _encoded(
         pixels = _padded(at_depth(frame.pixels, 16 if form.deep else 8), stream.width, stream.height)
         made = av.VideoFrame.from_ndarray(pixels, "rgb48le" if form.deep else "rgb24")
         made = made.reformat(
-            format=form.pixel_format, dst_colorspace=clip.tags.matrix, dst_color_range=clip.tags.range
+            format=form.pixel_format,
+            dst_colorspace=clip.tags.matrix,
+            dst_color_range=clip.tags.range,
+            interpolation=EXACT,
         )
         made.pts, made.time_base = frame.ticks - shift, clip.tick
         yield from timed(stream.encode(made))
@@ -213,15 +216,17 @@ def _packets(source: Any, clip: Clip, others: Mapping[int, Any]) -> Iterator[tup
     begin = 0.0 if clip.first is None else float(clip.start * clip.tick)
     end = float("inf") if clip.last is None else float(clip.last * clip.tick)
     for packet in source.demux([source.streams[index] for index in others]):
-        if packet.dts is None:  # the end
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:  # the end
             continue
-        time = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        time = float(stamp * packet.time_base)
         if not (clip.first is None or time >= begin) or time >= end:
             continue
         if clip.first is not None:
             shift = round(clip.start * clip.tick / packet.time_base)
-            packet.dts -= shift
-            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts, packet.pts = (
+                None if stamp is None else stamp - shift for stamp in (packet.dts, packet.pts)
+            )
         packet.stream = others[packet.stream.index]
         yield packet, time - begin
 

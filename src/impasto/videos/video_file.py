@@ -23,6 +23,8 @@ BT709, BT601, RGB = 1, 6, 0  # matrices
 MATRICES = (1, 4, 5, 6, 7, 9)  # that are converted; others count as unspecified
 HD = 720  # lines from which an unspecified matrix is BT.709
 LIMITED = 1  # range
+# Flags of swscale: bicubic, exact rounding, chroma at full width both ways. Its own choice loses a level.
+EXACT = 4 | 0x40000 | 0x2000 | 0x4000
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class VideoClip(Clip):
         deep = self.bits > 8
         options = {} if _is_rgb(frame) else {"src_colorspace": self.tags_of_file(frame).matrix}
         pixels = frame.to_ndarray(
-            format="rgb48le" if deep else "rgb24", width=size[0], height=size[1], interpolation="BICUBIC",
+            format="rgb48le" if deep else "rgb24", width=size[0], height=size[1], interpolation=EXACT,
             **options,
         )  # fmt: skip
         if self.hdr is not None:
@@ -91,12 +93,9 @@ def opened(path: Path) -> Iterator[Any]:
 def open_video(path: Path, *, refuse_hdr: bool = False) -> VideoClip:
     """Return the clip of a video file; see `clip.open_clip`."""
     with opened(path) as container:
+        stamps, end = _stamps(container, _moving(container, path))
+    with opened(path) as container:
         stream = _moving(container, path)
-        stamps, end = _stamps(container, stream)
-        try:
-            container.seek(0)
-        except av.error.FFmpegError:  # a stream that begins later; read from where it is
-            pass
         frame = next(_frames(stream, container), None)
         if frame is None:
             raise InputError(f"{printable(path)}: no frame can be decoded; copy the file again")
