@@ -14,7 +14,9 @@ from impasto.videos.views import open_clip
 from videos.clips import EVEN, TICK, UNEVEN, decoded, packets, panned, stamps, tags, write
 
 
-def copied(source: Path, target: Path, film: FilmSettings | None = None, size: tuple[int, int] = (64, 48)) -> Path:
+def copied(
+    source: Path, target: Path, film: FilmSettings | None = None, size: tuple[int, int] = (64, 48)
+) -> Path:
     film = film or FilmSettings()
     clip = open_clip(source).between(film.from_, film.to)
     return write_film(target, clip, clip.frames(), form_of(target, clip, film, *size), film, {"a": 1})
@@ -86,7 +88,12 @@ def test_tags_are_kept_and_colors_do_not_shift(tmp_path, stated) -> None:
 def test_ten_bits_and_wide_primaries_are_kept(tmp_path) -> None:
     options = {"x265-params": "log-level=none:crf=4"}
     source = write(
-        tmp_path / "a.mp4", panned(), codec="libx265", pixels="yuv420p10le", tags=(9, 14, 9, 1), options=options
+        tmp_path / "a.mp4",
+        panned(),
+        codec="libx265",
+        pixels="yuv420p10le",
+        tags=(9, 14, 9, 1),
+        options=options,
     )
     film = copied(source, tmp_path / "film.mp4")
     with av.open(str(film)) as container:
@@ -132,7 +139,9 @@ def test_what_does_not_go_together_is_refused_with_what_does(tmp_path) -> None:
 def test_an_encoder_that_is_not_there_is_named_with_those_that_are(tmp_path, monkeypatch) -> None:
     clip = open_clip(write(tmp_path / "a.mp4", panned()))
     monkeypatch.setattr(av, "codecs_available", {"libx264", "ffv1"})
-    with pytest.raises(InputError, match="--codec av1: this build of FFmpeg lacks libsvtav1; it has h264, ffv1"):
+    with pytest.raises(
+        InputError, match="--codec av1: this build of FFmpeg lacks libsvtav1; it has h264, ffv1"
+    ):
         form_of(tmp_path / "film.mp4", clip, FilmSettings(codec="av1"), 64, 48)
 
 

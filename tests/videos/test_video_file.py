@@ -83,7 +83,11 @@ def test_ten_bits_stay(tmp_path) -> None:
     ramp = np.broadcast_to(np.linspace(20000, 30000, 64).astype(np.uint16)[None, :, None], (48, 64, 3))
     options = {"x265-params": "log-level=none:lossless=1"}
     path = write(
-        tmp_path / "a.mp4", [np.ascontiguousarray(ramp)] * 3, codec="libx265", pixels="yuv444p10le", options=options
+        tmp_path / "a.mp4",
+        [np.ascontiguousarray(ramp)] * 3,
+        codec="libx265",
+        pixels="yuv444p10le",
+        options=options,
     )
     clip = open_clip(path)
     assert clip.bits == 10
@@ -131,8 +135,8 @@ def test_a_range_is_cut_out_by_time(tmp_path) -> None:
 
 
 def test_times_that_repeat_or_are_negative_still_grow(tmp_path) -> None:
-    path = write(tmp_path / "a.mkv", panned(), [-2002, -1001, 0, 1001, 2002, 3003], codec="ffv1", pixels="bgr0",
-                 options={})  # fmt: skip
+    times = [-2002, -1001, 0, 1001, 2002, 3003]
+    path = write(tmp_path / "a.mkv", panned(), times, codec="ffv1", pixels="bgr0", options={})
     ticks = [frame.ticks for frame in open_clip(path).frames()]
     assert len(ticks) == 6
     assert ticks == sorted(set(ticks))
@@ -161,7 +165,9 @@ def test_a_cover_picture_is_not_the_clip(tmp_path) -> None:
         cover.disposition = av.stream.Disposition.attached_pic
         video = container.add_stream("ffv1", rate=30)
         video.width, video.height, video.pix_fmt = 64, 48, "bgr0"
-        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
+        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24").reformat(
+            format="yuvj420p"
+        )
         image.pts = 0
         container.mux(cover.encode(image))
         container.mux(cover.encode())
@@ -205,8 +211,8 @@ def test_a_cut_off_file_without_index_says_so(tmp_path) -> None:
 
 
 def test_of_a_damaged_file_what_can_be_decoded_is_used(tmp_path) -> None:
-    path = write(tmp_path / "a.mkv", panned(12), [1001 * n for n in range(12)], codec="mjpeg", pixels="yuvj420p",
-                 options={"qscale": "2"})  # fmt: skip
+    times = [1001 * number for number in range(12)]
+    path = write(tmp_path / "a.mkv", panned(12), times, codec="ffv1", pixels="bgr0", options={})
     whole = len(shown(path))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 0 < len(shown(path)) < whole

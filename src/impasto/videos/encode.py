@@ -24,6 +24,7 @@ from impasto.videos.video_file import EXACT, VideoClip, opened
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 OWN = ("encoder", "major_brand", "minor_version", "compatible_brands", "comment")  # metadata not copied
 WRITE: Literal["w"] = "w"  # into a file that `publish` has opened, or memory
+REPEATABLE = {"fflags": "+bitexact"}  # the same bytes each time: no random numbers, no dates
 COPIED = ("audio", "subtitle")
 QUIET = {"SVT_LOG": "1"}  # variables; the encoder prints otherwise
 
@@ -135,7 +136,7 @@ def write_film(
     def write(file: BinaryIO) -> None:
         with contextlib.ExitStack() as stack:
             source: Any = stack.enter_context(opened(clip.path)) if form.copied else None
-            output = stack.enter_context(av.open(file, mode=WRITE, format=form.container))
+            output = stack.enter_context(av.open(file, WRITE, form.container, container_options=REPEATABLE))
             first = next(frames)
             height, width = first.pixels.shape[:2]
             stream = _add_film(output, clip, form, film, width, height)

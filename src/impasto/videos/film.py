@@ -283,18 +283,19 @@ def paint_frames(run: FilmRun) -> str:
                 run.report(Painted(frame.index, count, "kept"))
             else:
                 moved = None if before is None or not run.film.steadiness else motion(before, pixels)
-                painted = paint_frame(run, frame, view, moved)
-                if painted is None:
-                    return End.INTERRUPTED
-                run.report(painted)
+                run.report(paint_frame(run, frame, view, moved))
             before = pixels
     except Stop as stop:
         return stop.reason
     return ""
 
 
-def paint_frame(run: FilmRun, frame: Frame, view: View, moved: Motion | None) -> Painted | None:
-    """Paint one frame and keep it; `moved` is how it comes from the last one. None if that was stopped."""
+def paint_frame(run: FilmRun, frame: Frame, view: View, moved: Motion | None) -> Painted:
+    """Paint one frame and keep it; `moved` is how it comes from the last one.
+
+    Raises:
+        Stop: It was stopped, and is not kept.
+    """
     began, count = time.perf_counter(), run.views.clip.count
     watch = Watch(run, frame)
     if moved is None or moved.cut:
@@ -308,7 +309,7 @@ def paint_frame(run: FilmRun, frame: Frame, view: View, moved: Motion | None) ->
         watch.goal = REACHED * run.scene.style if settings.style_statistic != "neighbours" else 0.0
         canvas, result = run.painter.paint(view, settings, start=start, losses=[loss], on_step=watch)
     if not ended(result):
-        return None
+        raise Stop(result.stopped)
     run.folder.keep(frame.index, canvas, scene)
     spent = time.perf_counter() - began
     return Painted(frame.index, count, kind, len(result.history), spent, trusted, result.stopped)

@@ -140,7 +140,8 @@ def is_still(here: Gray, there: Gray, flow: Values) -> bool:
     """
     edges = _blurred(cv2.Laplacian(cv2.GaussianBlur(here, (0, 0), 2), cv2.CV_32F) ** 2, 2.0)
     without, with_flow = (
-        np.sqrt(_blurred((here - other.astype(np.float32)) ** 2, 2.0)) for other in (there, warped(there, flow))
+        np.sqrt(_blurred((here - other.astype(np.float32)) ** 2, 2.0))
+        for other in (there, warped(there, flow))
     )
     fits = without <= NO_WORSE[0] * with_flow + NO_WORSE[1]
     return bool((edges * fits).sum() >= SHARE * edges.sum())
