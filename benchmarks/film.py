@@ -222,7 +222,7 @@ def filmed(
 
     values = dict(pair.split("=") for pair in options.settings.split(",") if pair)
     settings = impasto.Settings.from_texts({"size": options.width, "min_size": options.width, **values}, {})
-    target = folder / f"{name}-{steadiness:g}"
+    target = folder / f"{name}-{'steady' if steadiness else 'alone'}"
     film = video(
         source, options.style, target, settings, FilmSettings(steadiness=steadiness),
         runtime=impasto.Runtime(threads=1), on_frame=on_frame, overwrite=True,

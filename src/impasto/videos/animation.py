@@ -159,6 +159,7 @@ def _images(path: Path) -> Iterator[Any]:
             for number, frame in enumerate(ImageSequence.Iterator(image)):
                 if number >= limits.max_frames:
                     raise InputError(f"{name} has more than {limits.max_frames} frames; cut it")
+                frame.load()  # WebP states its length then
                 yield frame
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(f"cannot read {name}: {printable(str(error))}; give another file") from error
