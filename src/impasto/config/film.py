@@ -7,6 +7,7 @@ from pydantic import field_validator, model_validator
 
 from impasto.config.model import SECONDS, Model, option, parse_quantity
 
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".mts", ".wmv")  # by their names
 Codec = Literal["h264", "h265", "av1", "vp9", "prores", "ffv1"]
 
 

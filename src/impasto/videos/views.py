@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.config.film import FilmSettings
+from impasto.config.film import VIDEOS, FilmSettings
 from impasto.config.settings import Settings
 from impasto.config.styles import REST, Mask, Style
 from impasto.errors import InputError
@@ -16,7 +16,6 @@ from impasto.inputs.open import MaskLike, Opener, StyleLike, open_styles
 from impasto.messages import printable
 from impasto.videos.animation import open_animation, open_folder
 from impasto.videos.clip import ANIMATIONS, Clip, Frame, check_installed
-from impasto.videos.encode import CONTAINERS
 from impasto.videos.painter import View, in_colors_of
 from impasto.videos.video_file import open_video
 
@@ -126,7 +125,7 @@ def is_clip(source: object) -> bool:
     if not isinstance(source, (str, Path)) or source == REST:
         return False
     path = Path(source)
-    return path.suffix.lower() in (*CONTAINERS, ".avi", ".gif") or path.is_dir()
+    return path.suffix.lower() in (*VIDEOS, ".gif") or path.is_dir()
 
 
 def _picture(frame: Frame | None, of: Frame) -> Picture:

@@ -22,6 +22,7 @@ from impasto.cli.flags import (
 from impasto.cli.output import begin_lines, free_name, plan_output
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather, on_paper, to_toml
+from impasto.config.film import VIDEOS
 from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
@@ -40,6 +41,9 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
+    if Path(content).suffix.lower() in VIDEOS:
+        name = printable(content)
+        raise InputError(f"{name} is a clip, not a photo: impasto video {name} STYLE paints it")
     return _paint(content, styles, flags)
 
 
