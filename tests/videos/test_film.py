@@ -18,7 +18,9 @@ from impasto.config.styles import Mask, Style
 from impasto.errors import InputError, OutputError, Stop
 from impasto.videos import film as film_module
 from impasto.videos import folder as folder_module
-from impasto.videos.film import Film, FilmRun, plan_film, video
+from impasto.videos import frames as frames_module
+from impasto.videos.film import Film, plan_film, video
+from impasto.videos.frames import FilmRun
 from videos.clips import decoded, packets, panned, scene, stamps, write
 
 SMALL = Settings(size=64, evaluations=6)
@@ -78,7 +80,7 @@ def test_a_film_has_the_times_and_sound_of_its_clip(tmp_path, painting, narrow) 
     assert [painted.start for painted in seen] == ["scene", "last", "last"]
     assert seen == list(film.painted)
     assert 0.8 < seen[1].trusted < 1
-    assert all(painted.evaluations <= film_module.later_evaluations(SMALL) for painted in seen[1:])
+    assert all(painted.evaluations <= frames_module.later_evaluations(SMALL) for painted in seen[1:])
 
 
 def test_the_first_frame_is_what_stylize_paints(filmed, tmp_path, painting, narrow) -> None:
@@ -267,6 +269,33 @@ def test_a_frame_ends_where_its_style_is_that_of_the_first(filmed) -> None:
 
 
 @pytest.mark.slow
+def test_frames_between_key_frames_are_their_neighbors(filmed, tmp_path) -> None:
+    """Of a still clip they are the key frames; a film that was stopped among them goes on to the same."""
+    film = filmed([panned(1)[0]] * 4, name="still.mkv", film=FilmSettings(codec="ffv1", every=3))
+    assert [painted.start for painted in film.painted] == ["scene", "between", "between", "last"]
+    found = decoded(film.path)
+    assert max(apart(found[0], frame) for frame in found) < 0.5
+    every = FilmSettings(codec="ffv1", every=3)
+    clip = [*panned(3), *panned(3, seed=4)]  # a cut between key frames, and two frames after the last one
+    whole = filmed(clip, name="whole.mkv", film=every)
+    assert [painted.start for painted in whole.painted] == [
+        "scene",
+        "between",
+        "between",
+        "scene",
+        "between",
+        "last",
+    ]
+
+    def stop(painted) -> None:
+        if painted.index == 1:
+            raise Stop("between")
+
+    assert filmed(name="part.mkv", film=every, on_frame=stop).frames == 2
+    assert canvases(filmed(name="part.mkv", film=every)) == canvases(whole)
+
+
+@pytest.mark.slow
 def test_a_budget_is_that_of_the_film(filmed) -> None:
     film = filmed(panned(3), settings=SMALL.changed(evaluations=500), runtime=RUNTIME.changed(budget=1.0))
     assert film.frames == 3
@@ -298,7 +327,7 @@ def test_only_few_frames_are_in_memory(filmed, monkeypatch) -> None:
     from impasto.videos.clip import Frame
 
     most = 0
-    real = film_module.paint_frame
+    real = frames_module.paint_key
 
     def counting(*arguments):
         nonlocal most
@@ -306,7 +335,7 @@ def test_only_few_frames_are_in_memory(filmed, monkeypatch) -> None:
         most = max(most, sum(type(item) is Frame for item in gc.get_objects()))
         return real(*arguments)
 
-    monkeypatch.setattr(film_module, "paint_frame", counting)
+    monkeypatch.setattr(frames_module, "paint_key", counting)
     filmed(panned(6), film=FilmSettings(codec="ffv1", steadiness=0), settings=SMALL.changed(evaluations=1))
     assert 1 <= most <= 3
 

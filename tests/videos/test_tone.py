@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from impasto.videos.tone import HLG, PQ, light_of_hlg, light_of_pq, toned
+from impasto.videos.video_file import HLG, PQ, light_of_hlg, light_of_pq, toned
 
 
 @pytest.mark.parametrize(

@@ -1,92 +1,30 @@
-"""`video`: a clip painted frame by frame. Read `paint_frames` and `paint_frame`.
-
-Each frame begins with the last one, moved along the optical flow, and what comes into view with a quick draft
-of the frame itself; a temporal loss keeps it near. It ends where it is as near to the paintings as the first
-frame of its scene. Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trust).
-Departures: the flow needs no trained network, what comes into view begins painted, a frame ends by its style
-loss.
-"""
+"""`video`: a clip painted and written as a film; how its frames are painted is in `frames`."""
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
-
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+from typing import Any, Unpack
 
 from impasto._version import __version__
 from impasto.config.film import FilmSettings
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import FINISHED, End, Stop
-from impasto.inputs.open import MaskLike, StyleLike
+from impasto.inputs.open import StyleLike
 from impasto.inputs.pictures import record_mask
 from impasto.losses.build import layers_of
-from impasto.network.weights.load import WeightsLike, identity, load
+from impasto.network.weights.load import identity, load
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.estimate import estimate
-from impasto.transfer.result import Result, Step
 from impasto.videos.clip import Frame, at_depth
-from impasto.videos.flow import Motion, motion, warped
-from impasto.videos.folder import FilmFolder, Scene, key_of
-from impasto.videos.painter import (
-    DRAFT_EVALUATIONS,
-    FramePainter,
-    View,
-    at_one_scale,
-    finished,
-    painted_weights,
-)
-from impasto.videos.temporal import TemporalLoss
-from impasto.videos.views import Views, open_clip, open_views
-from impasto.videos.writing import Target, check_target_of, target_of, write_target
+from impasto.videos.folder import FilmFolder, key_of
+from impasto.videos.frames import FilmOptions, FilmRun, Painted, later_evaluations, paint_frames
+from impasto.videos.painter import DRAFT_EVALUATIONS, FramePainter, finished
+from impasto.videos.views import open_clip, open_views
+from impasto.videos.writing import check_target_of, target_of, write_target
 
-LATER = 3  # the first frame of a scene has so many times the evaluations of the others
-FEWEST = 4  # evaluations of a frame
-REACHED = 1.05  # times the style loss of the scene's first frame, at which a frame is done
-STYLE_REACHED = "style reached"  # why it ended then
-HOLD = 0.02  # of the total loss of the first frame: what a mean square of one level costs at steadiness 0.5
-DECADES = 2.0  # powers of ten between the steadiness 0 and 1
 PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
-UNSEEN = 0.002  # share of a frame without trust, from which it is drafted
-
-
-class FilmOptions(TypedDict, total=False):
-    """Further arguments of `video`.
-
-    `on_step` is called after every evaluation, `on_part` after every tile, `on_frame` with each `Painted`;
-    `raise impasto.Stop` in one ends the film: what is painted is written.
-    """
-
-    runtime: Runtime | None
-    weights: WeightsLike | None
-    protect: MaskLike | None
-    on_step: Callable[[Step], None] | None
-    on_part: Callable[[], None] | None
-    on_frame: "Callable[[Painted], None] | None"
-    overwrite: bool
-
-
-@dataclass(frozen=True)
-class Painted:
-    """One frame of a film: its number from 0, of about `count`, and how it was made.
-
-    `start` is `scene` for the first frame of a scene, `last` for one that begins with the last frame, and
-    `kept` for one that was there already.
-    """
-
-    index: int
-    count: int
-    start: str
-    evaluations: int = 0
-    seconds: float = 0.0
-    trusted: float = 0.0
-    stopped: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,39 +60,6 @@ class FilmEstimate:
     seconds: float
     disk: int
     memory: int
-
-
-@dataclass
-class FilmRun:
-    """All that belongs to the painting of one film."""
-
-    views: Views
-    settings: Settings
-    film: FilmSettings
-    folder: FilmFolder
-    painter: FramePainter
-    size: tuple[int, int]
-    target: Target
-    options: FilmOptions
-    deadline: float | None = None
-    painted: list[Painted] = field(default_factory=list)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is changed in reading and writing, a sentence each."""
-        return (*self.views.clip.notes, *self.target.notes)
-
-    @property
-    def scene(self) -> Scene:
-        """The present scene."""
-        return self.folder.state.scenes[-1]
-
-    def report(self, painted: Painted) -> None:
-        """Note a frame and pass it on."""
-        self.painted.append(painted)
-        on_frame = self.options.get("on_frame")
-        if on_frame is not None:
-            on_frame(painted)
 
 
 def video(
@@ -263,112 +168,11 @@ def estimate_film(run: FilmRun) -> FilmEstimate:
     each = first.per_megapixel * width * height / 1e6 * later
     if not run.film.steadiness:
         each = first.seconds
+    each /= run.film.every
     seconds = first.seconds * (not run.folder.state.scenes) + each * max(0, frames - 1)
     if runtime.budget is not None:
         seconds = min(seconds, runtime.budget)
     return FilmEstimate(frames, seconds, frames * width * height * PNG_BYTES, first.memory)
-
-
-def paint_frames(run: FilmRun) -> str:
-    """Paint all frames that are not there; return why it ended early, empty if it did not."""
-    before: npt.NDArray[Any] | None = None
-    done, count = run.folder.state.done, run.views.clip.count
-    try:
-        for frame, view in run.views:
-            if frame.index < done - 1:
-                run.report(Painted(frame.index, count, "kept"))
-                continue
-            pixels = at_size(view, run.size)
-            if frame.index == done - 1:
-                run.report(Painted(frame.index, count, "kept"))
-            else:
-                moved = None if before is None or not run.film.steadiness else motion(before, pixels)
-                run.report(paint_frame(run, frame, view, moved))
-            before = pixels
-    except Stop as stop:
-        return stop.reason
-    return ""
-
-
-def paint_frame(run: FilmRun, frame: Frame, view: View, moved: Motion | None) -> Painted:
-    """Paint one frame and keep it; `moved` is how it comes from the last one.
-
-    Raises:
-        Stop: It was stopped, and is not kept.
-    """
-    began, count = time.perf_counter(), run.views.clip.count
-    watch = Watch(run, frame)
-    if moved is None or moved.cut:
-        canvas, result = run.painter.paint(view, run.settings, on_step=watch)
-        kind, trusted, losses = "scene", 0.0, result.recipe.losses
-        scene = Scene(frame.index, losses["total"], losses.get("style", 0.0), painted_weights(result))
-    else:
-        kind, trusted, scene = "last", float(moved.trust.mean()), None
-        settings = later_settings(run, view)
-        start, loss = beginning(run, frame, view, moved, settings)
-        watch.goal = REACHED * run.scene.style if settings.style_statistic != "neighbours" else 0.0
-        canvas, result = run.painter.paint(view, settings, start=start, losses=[loss], on_step=watch)
-    if not ended(result):
-        raise Stop(result.stopped)
-    run.folder.keep(frame.index, canvas, scene)
-    spent = time.perf_counter() - began
-    return Painted(frame.index, count, kind, len(result.history), spent, trusted, result.stopped)
-
-
-def ended(result: Result) -> bool:
-    """Whether a frame is done, and not stopped on its way."""
-    return result.stopped in (*FINISHED, End.OUT_OF_MEMORY, End.NOT_FINITE, STYLE_REACHED)
-
-
-def later_settings(run: FilmRun, view: View) -> Settings:
-    """Return the settings of a frame that is not the first of its scene."""
-    settings = run.settings.changed(**run.scene.changes)
-    evaluations = later_evaluations(settings)
-    return at_one_scale(settings, view.photo).changed(evaluations=evaluations, quality="good")
-
-
-def later_evaluations(settings: Settings) -> int:
-    """Return the evaluations of a frame that is not the first of its scene, at most."""
-    return max(FEWEST, round(settings.evaluations_per_scale / LATER))
-
-
-def beginning(
-    run: FilmRun, frame: Frame, view: View, moved: Motion, settings: Settings
-) -> tuple[Tensor, TemporalLoss]:
-    """Return the first canvas of a frame, (1, 3, H, W), and the loss that keeps it near the last one."""
-    last = run.folder.canvas(frame.index - 1)[0].permute(1, 2, 0).numpy()
-    target = _tensor(np.clip(warped(last, moved.flow, cubic=True), 0, 1))
-    trust = _tensor(moved.trust[..., None])
-    start = target
-    if float(1 - trust.mean()) > UNSEEN:
-        start = torch.lerp(run.painter.draft(view, settings), target, trust)
-    weight = HOLD * run.scene.total * 10 ** (DECADES * (run.film.steadiness - 0.5))
-    return start, TemporalLoss.of(weight, target, trust)
-
-
-class Watch:
-    """Ends a frame when its style loss is low enough (`goal`), or its share of the time is over."""
-
-    def __init__(self, run: FilmRun, frame: Frame) -> None:
-        self.goal = 0.0
-        self._until: float | None = None
-        if run.deadline is not None:
-            now, frames = time.perf_counter(), max(1, run.views.clip.count - frame.index)
-            share = LATER / (frames + LATER - 1) if not run.folder.state.scenes else 1 / frames
-            self._until = now + max(0.0, run.deadline - now) * share
-
-    def __call__(self, step: Step) -> None:
-        """Look at one evaluation."""
-        if self.goal and step.losses.get("style", 0.0) <= self.goal:
-            raise Stop(STYLE_REACHED)
-        if self._until is not None and time.perf_counter() > self._until:
-            raise Stop(End.BUDGET)
-
-
-def at_size(view: View, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Return the photo of a view at the size of the film, (H, W, 3) in [0, 1]."""
-    pixels: npt.NDArray[np.float32] = view.photo.tensor(*size)[0].permute(1, 2, 0).contiguous().numpy()
-    return pixels
 
 
 def final_frames(run: FilmRun) -> Iterator[Frame]:
@@ -391,8 +195,3 @@ def about(run: FilmRun) -> Mapping[str, Any]:
         "settings": changed,
         "film": run.film.model_dump(exclude_none=True),
     }
-
-
-def _tensor(pixels: npt.NDArray[Any]) -> Tensor:
-    """Return (1, C, H, W) of (H, W, C)."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32))

@@ -11,7 +11,7 @@ from PIL import Image
 
 import impasto.network.weights.load
 import impasto.videos.clip
-import impasto.videos.film
+import impasto.videos.frames
 from impasto.cli.app import main
 from impasto.cli.commands import video as command
 from impasto.errors import OutputError
@@ -71,16 +71,15 @@ def test_json_lines_say_all_about_it(capsys) -> None:
 
 @pytest.mark.slow
 def test_a_signal_ends_it_with_what_is_there(capsys, monkeypatch) -> None:
-    real, frames = impasto.videos.film.paint_frame, []
+    real = impasto.videos.frames.paint_key
 
-    def interrupted(run, frame, view, moved):
-        frames.append(frame.index)
-        if frame.index == 1:
+    def interrupted(run, before, shot):
+        if shot.index == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return real(run, frame, view, moved)
+        return real(run, before, shot)
 
     with monkeypatch.context() as patch:
-        patch.setattr(impasto.videos.film, "paint_frame", interrupted)
+        patch.setattr(impasto.videos.frames, "paint_key", interrupted)
         assert film("--preview", "preview.png", "-v") == 130
     said = capsys.readouterr()
     assert said.out == "clip-painting.mp4\n"

@@ -212,7 +212,7 @@ class PaceOfFilm(PaceOfSeries):
 
 def _callbacks(progress: Progress, plan: "FilmRun", order: Order) -> Any:
     """Return callbacks that show the progress of all frames, and end at a signal."""
-    from impasto.videos.film import LATER
+    from impasto.videos.frames import LATER
 
     done, count = plan.folder.state.done, max(1, plan.views.clip.count)
     alone = not plan.film.steadiness
