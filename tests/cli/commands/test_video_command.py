@@ -146,7 +146,8 @@ def test_missing_packages_are_named(capsys, monkeypatch) -> None:
 WRONG = [
     ("video no.mp4 painting.png", "no.mp4 does not exist"),
     ("video clip.mp4", "no painting given after clip.mp4"),
-    ("video painting.png clip.mp4", "painting.png is a picture: impasto painting.png STYLE paints it"),
+    ("video painting.png painting.png", "painting.png is a picture: impasto painting.png STYLE paints it"),
+    ("video clip.mp4 painting.png film.mp4", "if it is the film to write: -o film.mp4"),
     ("video clip.mp4 painting.png -o -", "a film needs the name of a file"),
     ("video clip.mp4 painting.png -o film.avi", "film.avi: the suffix must be one of .mp4"),
     ("video clip.mp4 painting.png -o clip.mp4 --force", "clip.mp4 is also an input"),

@@ -70,7 +70,7 @@ def video(clip: str, *styles: str, flags: Flags) -> int:
     --codec or --crf encodes again what is painted. Masks may be clips.
     """
     begin_lines(flags)
-    names = paintings(Path(clip).name, styles, flags)
+    names = paintings(clip, styles, flags, of_clip=True)
     resolved = gather(flags)
     if resolved.settings.init == "picture":
         raise InputError("--init picture is for a photo: a film begins with its own frames")
