@@ -28,10 +28,10 @@ from common import SHARED, surroundings
 from tests.reference import neutral
 
 import impasto
-from impasto.config.film import FilmSettings
 from impasto.image.picture import Picture
 from impasto.videos.film import Painted, video
 from impasto.videos.flow import motion, pixel_grid
+from impasto.videos.settings import FilmSettings
 
 GAP = 6  # frames of the long warping error, and in which a part counts as new
 BLUR, NOISE = 0.8, 1.5  # px, levels

@@ -14,7 +14,6 @@ from impasto._version import __version__
 from impasto.system.process import spinning_limited
 
 if TYPE_CHECKING:
-    from impasto.config.film import FilmSettings
     from impasto.config.limits import Input
     from impasto.config.output import Output
     from impasto.config.recipe import Recipe
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from impasto.transfer.resume import resume
     from impasto.transfer.stylize import Stylizer, stylize
     from impasto.videos.film import Film, video
+    from impasto.videos.settings import FilmSettings
 
 if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of lines about each picture
     logging.getLogger("pyvips").setLevel(logging.WARNING)
@@ -67,7 +67,7 @@ _HOMES = {
     "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
     "Film": "videos.film",
-    "FilmSettings": "config.film",
+    "FilmSettings": "videos.settings",
     "GramLoss": "losses.gram",
     "Grid": "transfer.grids.grid",
     "ImpastoError": "errors",

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 import impasto
-from impasto.config.film import FilmSettings
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Mask, Style
@@ -21,6 +20,7 @@ from impasto.videos import folder as folder_module
 from impasto.videos import frames as frames_module
 from impasto.videos.film import Film, plan_film, video
 from impasto.videos.frames import FilmRun
+from impasto.videos.settings import FilmSettings
 from videos.clips import decoded, packets, panned, scene, stamps, write
 
 SMALL = Settings(size=64, evaluations=6)

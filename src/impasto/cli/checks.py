@@ -8,7 +8,6 @@ from pathlib import Path
 
 from impasto.cli.flags import Flags, flag
 from impasto.cli.suggestions import loop
-from impasto.config.film import VIDEOS
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
@@ -16,6 +15,7 @@ from impasto.config.unused import NEEDS, OPTIONS_OF, UNDRAFTED
 from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
+from impasto.videos.settings import VIDEOS
 
 LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits

@@ -16,7 +16,7 @@ WIDTH = 80  # columns
 LINES = 60  # of a short help, at most
 FLAGS = ("--help", "-h")
 ALL_FLAGS = ("--help-all",)
-EXAMPLES = 3  # lines of the program's examples
+EXAMPLES = 2  # lines of the program's examples
 OBVIOUS = ("default: not set", "default: no")  # what the short help leaves out
 
 

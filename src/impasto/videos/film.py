@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from impasto._version import __version__
-from impasto.config.film import FilmSettings
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.inputs.open import StyleLike
@@ -18,11 +17,12 @@ from impasto.network.weights.load import identity, load
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.estimate import estimate
 from impasto.videos.clip import Frame, at_depth
+from impasto.videos.encode import check_target_of, target_of, write_target
 from impasto.videos.folder import FilmFolder, key_of
 from impasto.videos.frames import FilmOptions, FilmRun, Painted, later_evaluations, paint_frames
 from impasto.videos.painter import DRAFT_EVALUATIONS, FramePainter, finished
+from impasto.videos.settings import FilmSettings
 from impasto.videos.views import open_clip, open_views
-from impasto.videos.writing import check_target_of, target_of, write_target
 
 PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from impasto.config.film import FilmSettings
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, Stop
@@ -26,12 +25,13 @@ from impasto.inputs.open import MaskLike
 from impasto.network.weights.load import WeightsLike
 from impasto.transfer.result import Result, Step
 from impasto.videos.clip import Frame
+from impasto.videos.encode import Target
 from impasto.videos.flow import Motion, motion, warped
 from impasto.videos.folder import FilmFolder, Scene
 from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights
+from impasto.videos.settings import FilmSettings
 from impasto.videos.temporal import TemporalLoss
 from impasto.videos.views import Views
-from impasto.videos.writing import Target
 
 LATER = 3  # the first frame of a scene has so many times the evaluations of the others
 FEWEST = 4  # evaluations of a frame

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.config.film import VIDEOS, FilmSettings
 from impasto.config.settings import Settings
 from impasto.config.styles import REST, Mask, Style
 from impasto.errors import InputError
@@ -17,6 +16,7 @@ from impasto.messages import printable
 from impasto.videos.animation import open_animation, open_folder
 from impasto.videos.clip import ANIMATIONS, Clip, Frame, check_installed
 from impasto.videos.painter import View, in_colors_of
+from impasto.videos.settings import VIDEOS, FilmSettings
 from impasto.videos.video_file import open_video
 
 

@@ -22,11 +22,11 @@ from impasto.cli.flags import (
 from impasto.cli.output import begin_lines, free_name, plan_output
 from impasto.cli.samples import sample
 from impasto.cli.settings_sources import gather, on_paper, to_toml
-from impasto.config.film import VIDEOS
 from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import publish
+from impasto.videos.settings import VIDEOS
 
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (

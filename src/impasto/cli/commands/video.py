@@ -28,7 +28,6 @@ from impasto.cli.progress import PaceOfSeries, Progress, show_progress
 from impasto.cli.run import signals
 from impasto.cli.settings_sources import ResolvedSettings, gather
 from impasto.cli.watch import Preview, json_lines
-from impasto.config.film import FilmSettings
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
@@ -36,6 +35,7 @@ from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
+from impasto.videos.settings import FilmSettings
 
 if TYPE_CHECKING:
     from impasto.transfer.result import Step
@@ -64,7 +64,7 @@ FIELDS = generated(
 
 @takes([*CLIP, FILM, YES, *SAVED, *SETTINGS, *FIELDS])
 def video(clip: str, *styles: str, flags: Flags) -> int:
-    """Paint a clip in the style of paintings; strokes hold still from frame to frame.
+    """Paint a clip, so that strokes hold still from frame to frame.
 
     Sound and subtitles are kept. The same command again goes on after an interruption, and with another
     --codec or --crf encodes again what is painted. Masks may be clips.

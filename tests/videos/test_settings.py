@@ -2,8 +2,8 @@
 
 import pytest
 
-from impasto.config.film import FilmSettings
 from impasto.errors import SettingsError
+from impasto.videos.settings import FilmSettings
 
 
 @pytest.mark.parametrize(
