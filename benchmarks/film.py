@@ -29,9 +29,8 @@ from tests.reference import neutral
 
 import impasto
 from impasto.image.picture import Picture
-from impasto.videos.film import Painted, video
 from impasto.videos.flow import motion, pixel_grid
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import FilmSettings, Painted, video
 
 GAP = 6  # frames of the long warping error, and in which a part counts as new
 BLUR, NOISE = 0.8, 1.5  # px, levels

@@ -53,8 +53,7 @@ if TYPE_CHECKING:
     from impasto.transfer.result import Result, Step
     from impasto.transfer.resume import resume
     from impasto.transfer.stylize import Stylizer, stylize
-    from impasto.videos.film import Film, video
-    from impasto.videos.settings import FilmSettings
+    from impasto.videos.video import Film, FilmSettings, video
 
 if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of lines about each picture
     logging.getLogger("pyvips").setLevel(logging.WARNING)
@@ -66,8 +65,8 @@ _HOMES = {
     "Evaluation": "optim.evaluation",
     "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
-    "Film": "videos.film",
-    "FilmSettings": "videos.settings",
+    "Film": "videos.video",
+    "FilmSettings": "videos.video",
     "GramLoss": "losses.gram",
     "Grid": "transfer.grids.grid",
     "ImpastoError": "errors",
@@ -110,7 +109,7 @@ _HOMES = {
     "resume": "transfer.resume",
     "stylize": "transfer.stylize",
     "total_variation": "losses.smoothness",
-    "video": "videos.film",
+    "video": "videos.video",
 }
 
 __all__ = [

@@ -15,7 +15,7 @@ from impasto.cli.commands.stylize import stylize
 from impasto.cli.flags import COMMON_FIELDS, DASH, Flags, hide_dashes, typed, typed_name, typed_only
 from impasto.cli.settings_sources import MODELS
 from impasto.errors import InputError
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import FilmSettings
 
 OWN = {item.name for item in fields(Flags)} - {"changes"}
 FIELDS = {name for model in (*MODELS, FilmSettings) for name in model.model_fields}

@@ -18,9 +18,9 @@ from impasto.errors import InputError, OutputError, Stop
 from impasto.videos import film as film_module
 from impasto.videos import folder as folder_module
 from impasto.videos import frames as frames_module
-from impasto.videos.film import Film, plan_film, video
+from impasto.videos.film import plan_film
 from impasto.videos.frames import FilmRun
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import Film, FilmSettings, video
 from videos.clips import decoded, packets, panned, scene, stamps, write
 
 SMALL = Settings(size=64, evaluations=6)

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from impasto.errors import InputError, ResourceError
+from impasto.errors import InputError
 from impasto.videos import clip as clips_module
 from impasto.videos.views import open_clip
 from videos import clips
@@ -245,12 +245,6 @@ def test_hdr_is_toned_or_refused(tmp_path) -> None:
     assert clip.notes == ("HDR (PQ) is toned to the range of BT.709",)
     assert clip.tags == clips_module.Tags()
     assert 0.6 < next(clip.frames()).pixels.mean() / 65535 < 0.85
-
-
-def test_missing_packages_are_named_in_one_line(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(clips_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ResourceError, match=r'pip install "impasto\[video\]"'):
-        open_clip(tmp_path)
 
 
 def test_the_clips_of_these_tests_have_their_times(tmp_path) -> None:

@@ -15,7 +15,7 @@ from impasto.config.unused import NEEDS, OPTIONS_OF, UNDRAFTED
 from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
-from impasto.videos.settings import VIDEOS
+from impasto.videos.video import VIDEOS
 
 LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits

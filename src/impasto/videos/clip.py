@@ -4,7 +4,6 @@ A clip is a video file, an animated GIF or WebP, or a folder of numbered picture
 sRGB-encoded or as the video's tags say, and square.
 """
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from impasto.errors import InputError, ResourceError
+from impasto.errors import InputError
 from impasto.messages import printable
 
-MISSING = 'films need PyAV and OpenCV: pip install "impasto[video]"'
 ANIMATIONS = (".gif", ".webp")
 UNSPECIFIED = 2  # of color tags
 
@@ -137,16 +135,6 @@ class Clip(ABC):
 def _ticks(seconds: float, tick: Fraction) -> int:
     """Return seconds in ticks, rounded up."""
     return -int(-Fraction(seconds).limit_denominator(1_000_000) // tick)
-
-
-def check_installed() -> None:
-    """Refuse to go on without the packages of films.
-
-    Raises:
-        ResourceError: One is missing.
-    """
-    if any(importlib.util.find_spec(name) is None for name in ("av", "cv2")):
-        raise ResourceError(MISSING)
 
 
 def at_depth(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:

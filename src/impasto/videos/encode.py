@@ -19,7 +19,7 @@ from impasto.messages import did_you_mean, printable
 from impasto.system.files import check_target, publish
 from impasto.videos.animation import write_animation, write_folder
 from impasto.videos.clip import ANIMATIONS, Clip, Frame, at_depth
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import FilmSettings
 from impasto.videos.video_file import EXACT, VideoClip, opened
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}

@@ -1,9 +1,9 @@
-"""`video`: a clip painted and written as a film; how its frames are painted is in `frames`."""
+"""A film from clip to file: planned, estimated, painted (in `frames`) and written."""
 
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,37 +19,12 @@ from impasto.transfer.estimate import estimate
 from impasto.videos.clip import Frame, at_depth
 from impasto.videos.encode import check_target_of, target_of, write_target
 from impasto.videos.folder import FilmFolder, key_of
-from impasto.videos.frames import FilmOptions, FilmRun, Painted, later_evaluations, paint_frames
+from impasto.videos.frames import FilmRun, later_evaluations, paint_frames
 from impasto.videos.painter import DRAFT_EVALUATIONS, FramePainter, finished
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import Film, FilmOptions, FilmSettings
 from impasto.videos.views import open_clip, open_views
 
 PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
-
-
-@dataclass(frozen=True)
-class Film:
-    """What `video` returns.
-
-    Attributes:
-        path: The film; None where it was stopped before its first frame.
-        frames: How many it has.
-        scenes: The first frame of each scene.
-        folder: Where its frames are kept, from which it goes on or is encoded again.
-        seconds: What painting them took, this time.
-        stopped: Why it ended early; empty if it did not.
-        notes: What was changed in reading and writing, a sentence each.
-        painted: One for each frame.
-    """
-
-    path: Path | None
-    frames: int
-    scenes: tuple[int, ...]
-    folder: Path
-    seconds: float
-    stopped: str = ""
-    notes: tuple[str, ...] = ()
-    painted: tuple[Painted, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,36 +35,6 @@ class FilmEstimate:
     seconds: float
     disk: int
     memory: int
-
-
-def video(
-    clip: str | os.PathLike[str],
-    style: StyleLike | Sequence[StyleLike],
-    output: str | os.PathLike[str],
-    settings: Settings | None = None,
-    film: FilmSettings | None = None,
-    **options: Unpack[FilmOptions],
-) -> Film:
-    """Paint a clip in the style of paintings, so that strokes hold still from frame to frame.
-
-    Finished frames lie in a folder beside the film, NAME.frames: the same call goes on after an interruption,
-    and encodes again what is painted.
-
-    Args:
-        clip: A video, an animated GIF or WebP, or a folder of numbered pictures.
-        style: The painting or paintings, as for `stylize`; a mask may be a clip as well.
-        output: The film: .mp4, .mov, .mkv, .webm, .gif, .webp, or a folder for numbered pictures.
-        settings: How the frames are to look, as for a picture; the defaults if None.
-        film: What is special to films; the defaults if None.
-        options: See `FilmOptions`.
-
-    Raises:
-        InputError: The clip or a picture cannot be read, a setting does not fit.
-        OutputError: The film is there already or cannot be written; what is painted remains.
-        ResourceError: PyAV or OpenCV is missing.
-        WeightsError: The network's weights are not there.
-    """
-    return make_film(plan_film(clip, style, output, settings, film, **options))
 
 
 @torch_defaults()

@@ -8,29 +8,26 @@ no trained network, what comes into view begins painted, a frame ends by its sty
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, Stop
-from impasto.inputs.open import MaskLike
-from impasto.network.weights.load import WeightsLike
 from impasto.transfer.result import Result, Step
 from impasto.videos.clip import Frame
 from impasto.videos.encode import Target
 from impasto.videos.flow import Motion, motion, warped
 from impasto.videos.folder import FilmFolder, Scene
 from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights
-from impasto.videos.settings import FilmSettings
 from impasto.videos.temporal import TemporalLoss
+from impasto.videos.video import FilmOptions, FilmSettings, Painted
 from impasto.videos.views import Views
 
 LATER = 3  # the first frame of a scene has so many times the evaluations of the others
@@ -40,40 +37,6 @@ STYLE_REACHED = "style reached"  # why it ended then
 HOLD = 0.02  # of the total loss of the first frame: what a mean square of one level costs at steadiness 0.5
 DECADES = 2.0  # powers of ten between the steadiness 0 and 1
 UNSEEN = 0.002  # share of a frame without trust, from which it is drafted
-
-
-class FilmOptions(TypedDict, total=False):
-    """Further arguments of `video`.
-
-    `on_step` is called after every evaluation, `on_part` after every tile, `on_frame` with each `Painted`;
-    `raise impasto.Stop` in one ends the film: what is painted is written.
-    """
-
-    runtime: Runtime | None
-    weights: WeightsLike | None
-    protect: MaskLike | None
-    on_step: Callable[[Step], None] | None
-    on_part: Callable[[], None] | None
-    on_frame: "Callable[[Painted], None] | None"
-    overwrite: bool
-
-
-@dataclass(frozen=True)
-class Painted:
-    """One frame of a film: its number from 0, of about `count`, and how it was made.
-
-    `start` is `scene` for the first frame of a scene, `last` for one that begins with the last frame,
-    `between` for one that is warped from its neighbors, and `kept` for one that was there already. `trusted`
-    is the share of it that could be followed.
-    """
-
-    index: int
-    count: int
-    start: str
-    evaluations: int = 0
-    seconds: float = 0.0
-    trusted: float = 0.0
-    stopped: str = ""
 
 
 @dataclass
@@ -245,13 +208,15 @@ def between(run: FilmRun, first: Shot, shot: Shot, last: Shot, canvas: Tensor) -
 
     Both are moved to it and mixed, the nearer one and what is trusted more. `canvas` is the last one's.
     """
-    mixed, weights, known = 0.0, 1e-6, 0.0
+    mixed: Any = 0.0
+    weights: Any = 1e-6
+    known: Any = 0.0
     for key, painted in ((first, run.folder.canvas(first.index)), (last, canvas)):
         moved = motion(key.pixels, shot.pixels)
-        trust = moved.trust[..., None] * (not moved.cut)
-        weight = trust / abs(key.index - shot.index)
+        seen = moved.trust[..., None] * (not moved.cut)
+        weight = seen / abs(key.index - shot.index)
         mixed = mixed + weight * warped(_array(painted), moved.flow, cubic=True)
-        weights, known = weights + weight, np.maximum(known, trust)
+        weights, known = weights + weight, np.maximum(known, seen)
     target, trust = _tensor(np.clip(mixed / weights, 0, 1)), _tensor(np.asarray(known))
     settings = later_settings(run, shot.view)
     return with_draft(run, shot.view, settings, target, trust), float(trust.mean())

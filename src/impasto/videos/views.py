@@ -14,9 +14,9 @@ from impasto.inputs import masks
 from impasto.inputs.open import MaskLike, Opener, StyleLike, open_styles
 from impasto.messages import printable
 from impasto.videos.animation import open_animation, open_folder
-from impasto.videos.clip import ANIMATIONS, Clip, Frame, check_installed
+from impasto.videos.clip import ANIMATIONS, Clip, Frame
 from impasto.videos.painter import View, in_colors_of
-from impasto.videos.settings import VIDEOS, FilmSettings
+from impasto.videos.video import VIDEOS, FilmSettings
 from impasto.videos.video_file import open_video
 
 
@@ -75,9 +75,7 @@ def open_clip(path: str | os.PathLike[str], *, fps: float = 25.0, refuse_hdr: bo
 
     Raises:
         InputError: It is missing, damaged, has no moving pictures, or is HDR where that is refused.
-        ResourceError: A package is missing.
     """
-    check_installed()
     path = Path(path)
     if path.is_dir():
         return open_folder(path, fps)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import impasto.network.weights.load
-import impasto.videos.clip
 import impasto.videos.frames
+import impasto.videos.video
 from impasto.cli.app import main
 from impasto.cli.commands import video as command
 from impasto.errors import OutputError
@@ -138,7 +138,7 @@ def test_a_disk_that_gets_full_says_how_to_go_on(capsys, monkeypatch) -> None:
 
 
 def test_missing_packages_are_named(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(impasto.videos.clip.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(impasto.videos.video.importlib.util, "find_spec", lambda name: None)
     assert film() == 3
     assert 'films need PyAV and OpenCV: pip install "impasto[video]"' in capsys.readouterr().err
 

@@ -26,7 +26,7 @@ from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import publish
-from impasto.videos.settings import VIDEOS
+from impasto.videos.video import VIDEOS
 
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (

@@ -35,11 +35,13 @@ from impasto.errors import End, ExitCode, InputError, OutputError, ResourceError
 from impasto.messages import counted, duration, printable
 from impasto.system.fallback import shortened
 from impasto.system.files import check_target
-from impasto.videos.settings import FilmSettings
+from impasto.videos.video import FilmSettings, check_installed
 
 if TYPE_CHECKING:
     from impasto.transfer.result import Step
-    from impasto.videos.film import Film, FilmEstimate, FilmRun, Painted
+    from impasto.videos.film import FilmEstimate
+    from impasto.videos.frames import FilmRun
+    from impasto.videos.video import Film, Painted
 
 LONG = 10 * 3600  # seconds of a film, from which the command asks before it begins
 KEPT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".webp")  # of a clip, kept by default
@@ -124,8 +126,6 @@ def _target(clip: str, arguments: PictureArguments, flags: Flags) -> Path:
 
 def _paint(order: Order, progress: Progress) -> int:
     """Plan, estimate, ask, paint and write the film; return the exit code."""
-    from impasto.videos.clip import check_installed
-
     check_installed()
     from impasto.inputs.open import Opener
     from impasto.videos.film import estimate_film, make_film, plan_film
