@@ -31,6 +31,15 @@ def test_times_and_sound_are_those_of_the_clip(tmp_path, times) -> None:
     assert packets(film)[0] > 10
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_before_zero_come_as_players_show_them(tmp_path, suffix) -> None:
+    """MP4 has an edit list that leaves them out; Matroska is shifted."""
+    source = write(tmp_path / f"a{suffix}", panned(4), [-2002, -1001, 0, 1001])
+    film = copied(source, tmp_path / f"film{suffix}")
+    assert stamps(film) == stamps(source)
+    assert len(stamps(film)) == {".mp4": 2, ".mkv": 4}[suffix] == open_clip(source).count
+
+
 def test_a_range_has_the_sound_of_the_range_from_its_beginning(tmp_path) -> None:
     source = write(tmp_path / "a.mp4", panned(), EVEN, sound=True)
     film = copied(source, tmp_path / "film.mp4", FilmSettings(from_=0.06, to=0.16))

@@ -157,7 +157,7 @@ def _stamps(container: Any, stream: Any) -> tuple[tuple[int, ...], int]:
     stamps, length = [], 1
     with contextlib.suppress(av.error.InvalidDataError):  # cut off: those before count
         for packet in container.demux(stream):
-            if packet.size and packet.pts is not None:
+            if packet.size and packet.pts is not None and not packet.is_discard:
                 stamps.append(int(packet.pts))
                 length = int(packet.duration or length)
     stamps.sort()
