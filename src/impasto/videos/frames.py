@@ -7,6 +7,7 @@ Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trus
 no trained network, what comes into view begins painted, a frame ends by its style loss.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ from impasto.videos.video import FilmOptions, FilmSettings, Painted
 from impasto.videos.views import Views
 
 LATER = 3  # the first frame of a scene has so many times the evaluations of the others
-FEWEST = 4  # evaluations of a frame
+FEWEST = 4  # evaluations planned for a frame, at least
+DRAFTED = 4  # a frame that is drafted in part has so many times fewer evaluations at least
 REACHED = 1.05  # times the style loss of the scene's first frame, at which a frame is done
 STYLE_REACHED = "style reached"  # why it ended then
 HOLD = 0.02  # of the total loss of the first frame: what a mean square of one level costs at steadiness 0.5
@@ -166,6 +168,7 @@ def paint_key(run: FilmRun, before: Shot | None, shot: Shot) -> tuple[Tensor, Sc
         settings = later_settings(run, shot.view)
         start, loss = beginning(run, before, shot, moved, settings)
         watch.goal = REACHED * run.scene.style if settings.style_statistic != "neighbours" else 0.0
+        watch.least = 1 if start is loss.target else math.ceil(settings.evaluations_per_scale / DRAFTED)
         canvas, result = run.painter.paint(shot.view, settings, start=start, losses=[loss], on_step=watch)
     if not ended(result):
         raise Stop(result.stopped)
@@ -230,10 +233,13 @@ def with_draft(run: FilmRun, view: View, settings: Settings, target: Tensor, tru
 
 
 class Watch:
-    """Ends a frame when its style loss is low enough (`goal`), or its share of the time is over."""
+    """Ends a frame when its style loss is low enough (`goal`), or its share of the time is over.
+
+    `least` are the evaluations that it has before that.
+    """
 
     def __init__(self, run: FilmRun, index: int) -> None:
-        self.goal = 0.0
+        self.goal, self.least = 0.0, 1
         self._until: float | None = None
         if run.deadline is not None:
             now, frames = time.perf_counter(), max(1, (run.count - index) // run.film.every)
@@ -242,7 +248,7 @@ class Watch:
 
     def __call__(self, step: Step) -> None:
         """Look at one evaluation."""
-        if self.goal and step.losses.get("style", 0.0) <= self.goal:
+        if self.goal and step.iteration >= self.least and step.losses.get("style", 0.0) <= self.goal:
             raise Stop(STYLE_REACHED)
         if self._until is not None and time.perf_counter() > self._until:
             raise Stop(End.BUDGET)
