@@ -32,7 +32,7 @@ from impasto.image.picture import Picture
 from impasto.videos.flow import motion, pixel_grid
 from impasto.videos.video import FilmSettings, Painted, video
 
-GAP = 6  # frames of the long warping error, and in which a part counts as new
+GAP = 6  # frames of the long warping error, and in which a part counts as new; fewer in a shorter clip
 BLUR, NOISE = 0.8, 1.5  # px, levels
 FINE = 3  # samples across a pixel
 
@@ -159,10 +159,10 @@ def warping_error(frames: np.ndarray, clip: Made, gap: int = 1) -> float:
 
 def new_parts(frames: np.ndarray, alone: np.ndarray, clip: Made) -> tuple[float, float]:
     """Return how far the colors of new parts are from those of the frame alone, and their fine detail."""
-    colors, detail = [], []
-    for number in range(GAP, len(frames)):
+    colors, detail, gap = [], [], min(GAP, len(frames) - 1)
+    for number in range(gap, len(frames)):
         new = np.zeros(frames.shape[1:3], np.float32)
-        for at in range(number - GAP, number):
+        for at in range(number - gap, number):
             new = np.maximum(moved(new, clip.places[at], cv2.INTER_NEAREST), ~clip.holds[at])
         mask = cv2.erode((new > 0.5).astype(np.uint8), np.ones((3, 3))) > 0
         if not mask.any():

@@ -142,19 +142,6 @@ def test_times_that_repeat_or_are_negative_still_grow(tmp_path) -> None:
     assert ticks == sorted(set(ticks))
 
 
-class Repeating(clips_module.Clip):
-    def _decoded(self):
-        yield from ((ticks, np.zeros((2, 2, 3), np.uint8)) for ticks in (0, 0, 1, 1, 5))
-
-    def sha256(self) -> str:
-        return ""
-
-
-def test_repeated_times_are_moved_by_a_tick() -> None:
-    clip = Repeating(Path("x"), 2, 2, Fraction(1, 10), (0, 0, 1, 1, 5), 6)
-    assert [frame.ticks for frame in clip.frames()] == [0, 1, 2, 3, 5]
-
-
 def test_a_cover_picture_is_not_the_clip(tmp_path) -> None:
     """The cover comes first in the file."""
     path = tmp_path / "a.mp4"
