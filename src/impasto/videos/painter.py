@@ -28,6 +28,7 @@ from impasto.transfer.stylize import KEPT, complete
 
 DRAFT_EDGE = 256  # px; long edge of a draft at most, which is half the frame's
 DRAFT_EVALUATIONS = 12
+DRAFT_COLORS = 0.5  # share of the paintings' colors in its start: nearest to a frame painted alone
 SMALLEST_DRAFT = 48  # px; a frame with a shorter half is drafted in its own size
 
 
@@ -106,10 +107,10 @@ class FramePainter:
         small = min(edge // 2, DRAFT_EDGE)
         if small * min(photo.width, photo.height) < SMALLEST_DRAFT * max(photo.width, photo.height):
             small = edge
-        init = settings.init if settings.init in ("content", "matched") else "content"
+        amount = settings.init_amount if settings.init == "matched" else DRAFT_COLORS
         settings = settings.changed(
-            size=small, min_size=small, init=init, init_noise=0.0, evaluations=DRAFT_EVALUATIONS,
-            quality="good",
+            size=small, min_size=small, init="matched", init_amount=amount, init_noise=0.0,
+            evaluations=DRAFT_EVALUATIONS, quality="good",
         )  # fmt: skip
         canvas, _ = self.paint(view, settings, silent=True)
         return enlarged(canvas, photo, *fit(photo.width, photo.height, edge))
