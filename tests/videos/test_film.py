@@ -145,6 +145,31 @@ def test_an_interrupted_film_goes_on_to_the_same_bytes(filmed, tmp_path) -> None
 
 
 @pytest.mark.slow
+def test_the_runtime_of_the_first_frame_is_that_of_all(filmed, monkeypatch) -> None:
+    """A film that goes on where the number of threads, memory or measured times differ has the same bytes."""
+    whole = filmed(panned(3), name="whole.mkv")
+
+    def stop(painted) -> None:
+        raise Stop("first")
+
+    assert filmed(on_frame=stop).frames == 1
+    state = json.loads((whole.folder / "state.json").read_text())
+    assert state["runtime"]["threads"] == 1
+    assert state["runtime"]["kernels"] != "auto"
+    assert state["runtime"]["tile"] == 0
+    seen, real = [], frames_module.FramePainter.paint
+
+    def watched(self, *arguments, **options):
+        seen.append(self.runtime)
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(frames_module.FramePainter, "paint", watched)
+    rest = filmed(runtime=Runtime(threads=2, tile=32))
+    assert {(runtime.threads, runtime.tile) for runtime in seen} == {(1, 0)}
+    assert canvases(rest) == canvases(whole)
+
+
+@pytest.mark.slow
 def test_stopped_between_frames_and_encoded_again(filmed) -> None:
     def stop_after_two(painted) -> None:
         if painted.index == 1:

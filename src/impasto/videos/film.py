@@ -70,6 +70,7 @@ def plan_film(
     }
     target = target_of(path, source, film, size.width, size.height)
     folder = FilmFolder(path.with_name(f"{path.name}.frames"), key_of(facts), overwrite=overwrite)
+    kept = folder.state.runtime  # the same bytes after an interruption
     check_target_of(target, source, overwrite=overwrite or folder.state.done > 0)
     if settings.color in ("match", "histogram"):
         views, settings = views.colored(settings), settings.changed(color="style")
@@ -78,7 +79,7 @@ def plan_film(
         settings,
         film,
         folder,
-        FramePainter(runtime, weights),
+        FramePainter(runtime if kept is None else Runtime(**kept), weights),
         (size.width, size.height),
         target,
         options,

@@ -38,11 +38,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class FilmState:
-    """How far a film is: `done` frames, and its scenes so far. `key` says which film it is."""
+    """How far a film is: `done` frames, and its scenes so far. `key` says which film it is.
+
+    `runtime` are the fields of the `Runtime` with which the frames after the first are computed.
+    """
 
     key: str
     done: int = 0
     scenes: tuple[Scene, ...] = ()
+    runtime: Mapping[str, Any] | None = None
 
 
 class FilmFolder:
@@ -91,8 +95,12 @@ class FilmFolder:
         """
         return Picture.open(self.file(index)).tensor()
 
-    def keep(self, index: int, canvas: Tensor, scene: Scene | None = None) -> None:
+    def keep(
+        self, index: int, canvas: Tensor, scene: Scene | None = None, runtime: Mapping[str, Any] | None = None
+    ) -> None:
         """Write a frame, and then the state with it; `scene` begins with it.
+
+        The first `runtime` stays.
 
         Raises:
             OutputError: The disk is full, or the folder is gone.
@@ -100,7 +108,8 @@ class FilmFolder:
         picture = Picture.from_tensor(canvas)
         publish(self.file(index), picture.encode(".png", bits=16, metadata="strip"), overwrite=True)
         scenes = self.state.scenes if scene is None else (*self.state.scenes, scene)
-        state = replace(self.state, done=index + 1, scenes=scenes)
+        runtime = self.state.runtime or runtime
+        state = replace(self.state, done=index + 1, scenes=scenes, runtime=runtime)
         publish(self.path / STATE, _text(state), overwrite=True)
         self.state = state
 

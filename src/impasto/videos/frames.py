@@ -26,7 +26,7 @@ from impasto.videos.clip import Frame
 from impasto.videos.encode import Target
 from impasto.videos.flow import Motion, motion, warped
 from impasto.videos.folder import FilmFolder, Scene
-from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights
+from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights, settled
 from impasto.videos.temporal import TemporalLoss
 from impasto.videos.video import FilmOptions, FilmSettings, Painted
 from impasto.videos.views import Views
@@ -144,7 +144,7 @@ def paint_group(run: FilmRun, before: Shot | None, group: Sequence[Shot]) -> Non
             run.folder.keep(shot.index, made)
             spent = time.perf_counter() - began
             run.report(Painted(shot.index, run.count, "between", 0, spent, trusted))
-    run.folder.keep(key.index, canvas, scene)
+    run.folder.keep(key.index, canvas, scene, run.painter.runtime.model_dump())
     run.report(painted)
 
 
@@ -162,6 +162,8 @@ def paint_key(run: FilmRun, before: Shot | None, shot: Shot) -> tuple[Tensor, Sc
         kind, trusted = "scene", 0.0
         canvas, result = run.painter.paint(shot.view, run.settings, on_step=watch)
         losses = result.recipe.losses
+        if before is None:
+            run.painter.runtime = settled(result.recipe.runtime, run.settings)
         scene = Scene(shot.index, losses["total"], losses.get("style", 0.0), painted_weights(result))
     else:
         kind, trusted = "last", float(moved.trust.mean())

@@ -53,12 +53,13 @@ class FramePainter:
         weights: The network's weights.
 
     Attributes:
+        runtime: How the next frame is computed.
         on_step: Called after every evaluation but those of drafts.
         on_part: Called after every tile.
     """
 
     def __init__(self, runtime: Runtime, weights: Mapping[str, Tensor]) -> None:
-        self._runtime, self.weights = runtime.changed(budget=None), weights
+        self.runtime, self.weights = runtime.changed(budget=None), weights
         self._shared = Shared(KEPT, photos=False)
         self.on_step: Callable[[Step], None] | None = None
         self.on_part: Callable[[], None] | None = None
@@ -90,7 +91,7 @@ class FramePainter:
                 on_step(step)
 
         run = Run(
-            view.inputs(settings, picture), settings, resolve(self._runtime, settings), self.weights, losses,
+            view.inputs(settings, picture), settings, resolve(self.runtime, settings), self.weights, losses,
             shared=self._shared, on_part=self.on_part,
         )  # fmt: skip
         result = complete(run, on_step=watched)
@@ -142,6 +143,18 @@ def in_colors_of(photo: Picture, styles: Sequence[Style], settings: Settings) ->
 def finished(canvas: Tensor, view: View, settings: Settings) -> Picture:
     """Return a canvas (1, 3, H, W) as a picture: recolored, with the frame where it is protected."""
     return view.inputs(settings.changed(init="content")).picture(canvas)
+
+
+def settled(runtime: Runtime, settings: Settings) -> Runtime:
+    """Return the runtime of a painted frame for all after it, so that they do not depend on the moment.
+
+    Else free memory, other programs and times measured anew would count. The plan for the memory of a draft
+    does not hold for whole frames.
+    """
+    if settings.quality == "instant":
+        return runtime.changed(tile=None, pairs=None, compact=None)
+    pairs = runtime.pairs or settings.history
+    return runtime.changed(tile=runtime.tile or 0, pairs=pairs, compact=bool(runtime.compact))
 
 
 def painted_weights(result: Result) -> Mapping[str, Any]:
