@@ -17,7 +17,7 @@ from impasto.network.weights.load import identity, load
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.estimate import estimate
 from impasto.videos.clip import Frame, at_depth
-from impasto.videos.encode import check_target_of, target_of, write_target
+from impasto.videos.film_file import check_target_of, target_of, write_target
 from impasto.videos.folder import FilmFolder, key_of
 from impasto.videos.frames import FilmRun, later_evaluations, paint_frames
 from impasto.videos.painter import DRAFT_EVALUATIONS, FramePainter, finished

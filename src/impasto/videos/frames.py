@@ -23,7 +23,7 @@ from impasto.config.settings import Settings
 from impasto.errors import FINISHED, End, Stop
 from impasto.transfer.result import Result, Step
 from impasto.videos.clip import Frame
-from impasto.videos.encode import Target
+from impasto.videos.film_file import Target
 from impasto.videos.flow import Motion, motion, warped
 from impasto.videos.folder import FilmFolder, Scene
 from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights, settled

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError, OutputError
-from impasto.videos.encode import CODERS, form_of, write_film
+from impasto.videos.film_file import CODERS, form_of, write_film
 from impasto.videos.video import FilmSettings
 from impasto.videos.views import open_clip
 from videos.clips import EVEN, TICK, UNEVEN, decoded, packets, panned, stamps, tags, write
