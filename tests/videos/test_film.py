@@ -18,6 +18,7 @@ from impasto.errors import InputError, OutputError, Stop
 from impasto.videos import film as film_module
 from impasto.videos import folder as folder_module
 from impasto.videos import frames as frames_module
+from impasto.videos import painter
 from impasto.videos.film import plan_film
 from impasto.videos.frames import FilmRun
 from impasto.videos.video import Film, FilmSettings, video
@@ -25,6 +26,12 @@ from videos.clips import decoded, packets, panned, scene, stamps, write
 
 SMALL = Settings(size=64, evaluations=6)
 RUNTIME = Runtime(threads=1)
+
+
+@pytest.fixture(autouse=True)
+def short_drafts(monkeypatch) -> None:
+    """What does not depend on how well a draft is painted."""
+    monkeypatch.setattr(painter, "DRAFT_EVALUATIONS", 2)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from PIL import Image
 
 import impasto.network.weights.load
 import impasto.videos.frames
+import impasto.videos.painter
 import impasto.videos.video
 from impasto.cli.app import main
 from impasto.cli.commands import video as command
@@ -25,6 +26,7 @@ SMALL = ["--size", "48", "--evaluations", "4", "--threads", "1"]
 def folder(tmp_path, monkeypatch) -> Path:
     """Every test starts in a folder of its own, with a clip and a painting, on a narrow network."""
     monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.videos.painter, "DRAFT_EVALUATIONS", 2)
     monkeypatch.setenv("IMPASTO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     write(Path("clip.mp4"), panned(3), (0, 1001, 3503), sound=True)

@@ -56,7 +56,8 @@ FILM = parameter("output", Path, "The film; the suffix decides: .mp4, .mov, .mkv
     "with the suffix of the clip]", common=True, short=["-o"], allow_leading_hyphen=True,
     converter=typed)  # fmt: skip
 YES = switch("yes", f"Do not ask before a film that takes over {LONG // 3600} hours.", common=True)
-SAVED = [item for item in SAVING if item.name in ("force", "preview", "json", "quiet", "verbose")]
+JSON = switch("json", "Print one JSON object a line: frame, error; the last, done, has all about the film.")
+SAVED = [item for item in SAVING if item.name in ("force", "preview", "quiet", "verbose")]
 SETTINGS = [item for item in BASE if item.name not in ("save_settings", "init_picture")]
 FIELDS = generated(
     FilmSettings, Settings, Runtime,
@@ -64,7 +65,7 @@ FIELDS = generated(
 )  # fmt: skip
 
 
-@takes([*CLIP, FILM, YES, *SAVED, *SETTINGS, *FIELDS])
+@takes([*CLIP, FILM, YES, *SAVED, JSON, *SETTINGS, *FIELDS])
 def video(clip: str, *styles: str, flags: Flags) -> int:
     """Paint a clip, so that strokes hold still from frame to frame.
 
