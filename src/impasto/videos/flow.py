@@ -77,7 +77,7 @@ def motion(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Motion:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread inside the block: DIS gives other numbers on others."""
+    """Have OpenCV, which knows nothing of the threads of a run, compute on one inside the block."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
