@@ -760,6 +760,39 @@ MUTANTS = (
         ("tests/studio/test_workers.py",),
         "names_become_labels",
     ),
+    # --- films ---
+    Mutant(
+        "frames of another film are not continued",
+        "videos/folder.py",
+        "        if found is not None and found.key != key and not overwrite:",
+        "        if False:",
+        ("tests/videos/test_folder.py",),
+        "another_film",
+    ),
+    Mutant(
+        "the camera explains nearly all, or nothing",
+        "videos/flow.py",
+        "    if explained.mean() < SHARE:",
+        "    if False:",
+        ("tests/videos/test_flow.py",),
+        "camera_is_refused",
+    ),
+    Mutant(
+        "colors of a film do not shift by a level",
+        "videos/video_file.py",
+        "interpolation=EXACT",
+        'interpolation="BICUBIC"',
+        ("tests/videos/test_film_file.py",),
+        "tags_are_kept",
+    ),
+    Mutant(
+        "a frame that is drafted in part is painted on",
+        "videos/frames.py",
+        "step.iteration >= self.least and ",
+        "",
+        ("tests/videos/test_frames.py",),
+        "style_is_reached",
+    ),
 )
 
 

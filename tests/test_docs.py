@@ -28,6 +28,7 @@ from impasto.config.settings import QUALITY, Settings
 from impasto.many import pool
 from impasto.network.vgg import narrow_weights
 from many import stub_worker
+from videos import clips
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ARCHITECTURE.md"]
@@ -97,6 +98,30 @@ def test_every_page_of_the_documentation_is_in_its_index():
     pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
     named = {Path(name) for name in re.findall(r"\]\(([^)]+\.md)\)", index)}
     assert named == {page for page in pages if page.parts[0] != "decisions" and page.name != "README.md"}
+
+
+@pytest.mark.slow
+def test_the_page_about_films_runs(tmp_path, monkeypatch, capsys):
+    """Commands and the snippet, small and on a narrow network, on a clip of four frames."""
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
+    for name, value in (("EVALUATIONS", "1"), ("SIZE", "64"), ("CACHE_DIR", str(tmp_path / "cache"))):
+        monkeypatch.setenv(f"IMPASTO_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    clips.write(Path("clip.mp4"), clips.panned(4), sound=True)
+    half = np.zeros((48, 64, 3), np.uint8)
+    half[:, :32] = 255
+    clips.write(Path("mask.mp4"), [half] * 4)
+    for name, file in (("painting", "swirl"), ("ember", "ember")):
+        shutil.copy(sample(file), f"{name}.jpg")
+    text = (ROOT / "docs" / "video.md").read_text(encoding="utf-8")
+    for line in commands_of(text):
+        assert main(shlex.split(quick(line))[1:]) == 0, (line, capsys.readouterr().err)
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(snippet.replace("size=384", "size=48, evaluations=2"), "video.md", "exec"), {})
+    films = ("clip-painting", "part", "every-second", "in-ten-minutes", "masks", "python")
+    assert all(Path(f"{name}.mp4").exists() for name in films)
+    assert Path("film.webp").exists()
+    assert Path("film.gif").exists()
 
 
 @pytest.mark.parametrize("page", ["regions", "styles"])
@@ -275,7 +300,7 @@ def test_no_figure_is_left_open():
 def test_options_named_in_the_guides_and_about_control_exist():
     ours = set(re.findall(r"--[a-z][a-z-]+", CLI_PAGE)) | {"--help"}
     pages = [ROOT / "docs" / "gallery.md", *(ROOT / "docs" / "control").iterdir()]
-    pages += [ROOT / name for name in (*GUIDES, "docs/troubleshooting.md")]
+    pages += [ROOT / name for name in (*GUIDES, "docs/troubleshooting.md", "docs/video.md")]
     for page in pages:
         text = page.read_text(encoding="utf-8")
         text = re.sub(

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from impasto.transfer.result import Result, Step
     from impasto.transfer.resume import resume
     from impasto.transfer.stylize import Stylizer, stylize
+    from impasto.videos.video import Film, FilmSettings, video
 
 if logging.getLogger("pyvips").level == logging.NOTSET:  # it logs hundreds of lines about each picture
     logging.getLogger("pyvips").setLevel(logging.WARNING)
@@ -67,6 +68,8 @@ _HOMES = {
     "Evaluation": "optim.evaluation",
     "Evaluator": "optim.evaluation",
     "ExitCode": "errors",
+    "Film": "videos.video",
+    "FilmSettings": "videos.video",
     "GramLoss": "losses.gram",
     "Grid": "transfer.grids.grid",
     "ImpastoError": "errors",
@@ -110,6 +113,7 @@ _HOMES = {
     "resume": "transfer.resume",
     "stylize": "transfer.stylize",
     "total_variation": "losses.smoothness",
+    "video": "videos.video",
 }
 
 __all__ = [
@@ -122,6 +126,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "ExitCode",
+    "Film",
+    "FilmSettings",
     "GramLoss",
     "Grid",
     "ImpastoError",
@@ -164,6 +170,7 @@ __all__ = [
     "resume",
     "stylize",
     "total_variation",
+    "video",
 ]
 
 

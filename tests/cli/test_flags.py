@@ -15,9 +15,10 @@ from impasto.cli.commands.stylize import stylize
 from impasto.cli.flags import COMMON_FIELDS, DASH, Flags, hide_dashes, typed, typed_name, typed_only
 from impasto.cli.settings_sources import MODELS
 from impasto.errors import InputError
+from impasto.videos.video import FilmSettings
 
 OWN = {item.name for item in fields(Flags)} - {"changes"}
-FIELDS = {name for model in MODELS for name in model.model_fields}
+FIELDS = {name for model in (*MODELS, FilmSettings) for name in model.model_fields}
 OWN_SIGNATURE = {
     "show",
     "presets",
@@ -48,7 +49,8 @@ def test_every_flag_of_a_command_has_its_place(command) -> None:
     names = [item.names[0] for item in arguments if item.names[0].startswith("--")]
     assert names
     for name in names:
-        assert name.removeprefix("--").replace("-", "_") in OWN | FIELDS
+        field = name.removeprefix("--").replace("-", "_")
+        assert field in OWN | FIELDS or f"{field}_" in FIELDS  # from_, as `from` is a word of Python
 
 
 def test_values_are_sorted_into_flags_and_changes() -> None:

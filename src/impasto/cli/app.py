@@ -51,6 +51,7 @@ Examples:
   impasto other.jpg painting.jpg --settings out.png   as an earlier picture
   impasto show out.png                       how a picture was made
   impasto reproduce out.png                  the same picture again
+  impasto video clip.mp4 painting.jpg        a film; writes clip-painting.mp4
   impasto report out.png                     a page about it, out.html
   impasto resume                             continue an interrupted run
 
@@ -82,6 +83,7 @@ COMMANDS = {  # function -> what its help shows behind its name
     "experiment:experiment": "CONTENT STYLE [CONTENT STYLE ...] [OPTIONS]",
     "grid:grid": f"{PICTURES} --vary NAME=VALUES [OPTIONS]",
     "looks:looks": f"{PICTURES} [OPTIONS]",
+    "video:video": "CLIP STYLE [STYLE ...] [OPTIONS]",
     "studio:studio": "[OPTIONS]",
     "studio:serve": "[OPTIONS]",
 }

@@ -23,6 +23,7 @@ from impasto.system.files import check_length, is_pipe, read_whole
 
 if TYPE_CHECKING:
     from impasto.image.picture import Picture
+    from impasto.inputs.open import Opener
 
 NONE = "none"  # in a list with one entry for each style: not for this one
 ONE_EACH = f"give one for each style picture, in their order, or {NONE}"
@@ -104,22 +105,29 @@ class PictureArguments:
                 progress.say(f"left out of the style {printable(folder)}: {error}")
 
         opener = Opener(self.files, folders=self.folders, limits=limits, on_skip=skip)
-        styles = self.styles
-        if self.segments is not None:
-            colors = self.colors or self._colors_by_size(opener.picture(self.segments))
-            styles = tuple(
-                replace(
-                    style,
-                    mask=color if color in (None, REST) else Mask(self.segments, color),
-                    source_mask=style.source_mask and Mask(style.source_mask, color),
-                )
-                for style, color in zip(styles, colors, strict=True)
-            )
         return OpenedPictures(
-            styles=open_styles(styles, opener),
+            styles=open_styles(self.segmented(opener), opener),
             protect=opener.mask(self.protect),
             start=None if self.start is None else opener.picture(self.start),
             photo=opener.picture(self.content),
+        )
+
+    def segmented(self, opener: "Opener") -> tuple[Style, ...]:
+        """Return the styles with the regions of the segmentation as their masks; unchanged without one.
+
+        Raises:
+            InputError: It has other colors than styles.
+        """
+        if self.segments is None:
+            return self.styles
+        colors = self.colors or self._colors_by_size(opener.picture(self.segments))
+        return tuple(
+            replace(
+                style,
+                mask=color if color in (None, REST) else Mask(self.segments, color),
+                source_mask=style.source_mask and Mask(style.source_mask, color),
+            )
+            for style, color in zip(self.styles, colors, strict=True)
         )
 
     def _colors_by_size(self, segments: "Picture") -> Sequence[str | None]:

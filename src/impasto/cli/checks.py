@@ -14,6 +14,7 @@ from impasto.config.unused import NEEDS, OPTIONS_OF, UNDRAFTED
 from impasto.errors import InputError, SettingsError
 from impasto.messages import counted, did_you_mean, printable
 from impasto.system.files import MEANT, WRITABLE, is_pipe
+from impasto.videos.video import VIDEOS
 
 LISTED = 6  # names in a message, at most
 DEEP = (".png", ".tif", ".tiff")  # can hold 16 bits
@@ -37,14 +38,16 @@ def check_no_budget(runtime: Runtime) -> None:
         raise InputError("--budget is for a single picture; here give evaluations or a smaller --size")
 
 
-def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, ...]:
+def paintings(content: str, styles: Sequence[str], flags: Flags, *, of_clip: bool = False) -> tuple[str, ...]:
     """Return the paintings that a call names: those after the photo, or those of `--style`.
+
+    Instead of a photo there may be a clip (`of_clip`), which may be a folder.
 
     Raises:
         InputError: There is none, more than the photo comes from standard input, or names after the first
             photo may be photos, or the picture to write.
     """
-    if os.path.isdir(content):  # noqa: PTH112
+    if os.path.isdir(content) and not of_clip:  # noqa: PTH112
         _refuse_folder(content, flags.style or styles)
     if flags.style:
         if styles:
@@ -65,8 +68,11 @@ def paintings(content: str, styles: Sequence[str], flags: Flags) -> tuple[str, .
             f"-o {printable(last)}"
         )
     # A list with an entry for each painting says that they are meant.
+    if of_clip and (film := [name for name in styles if Path(name).suffix.lower() in VIDEOS]):
+        name = printable(film[0])
+        raise InputError(f"{name} would be a painting; if it is the film to write: -o {name}")
     lists = (flags.style, flags.style_weights, flags.strokes, flags.style_layers_of, flags.segment_colors)
-    if not any(lists) and max(len(flags.mask), len(flags.source_mask)) < 2:
+    if not of_clip and not any(lists) and max(len(flags.mask), len(flags.source_mask)) < 2:
         _check_folder(content, styles)
     return tuple(styles)
 

@@ -28,7 +28,7 @@ from impasto.errors import InputError
 
 DASH = "\0"  # stands for a single - inside cyclopts, which would read - as a flag
 FILES = ("weights",)  # fields whose value may be the name of a file
-WITH_UNITS = ("memory_limit", "budget", "max_pixels", "max_bytes", "max_text")  # as 4GB or 90s
+WITH_UNITS = ("memory_limit", "budget", "max_pixels", "max_bytes", "max_text", "from_", "to")  # 4GB or 90s
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Flags:
 
 
 def flag(name: str) -> str:
-    """Return the flag of a field: `--style-weight` for `style_weight`."""
-    return f"--{name.replace('_', '-')}"
+    """Return the flag of a field: `--style-weight` for `style_weight`, `--from` for `from_`."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 # --- how flags are made --------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def _range(info: FieldInfo) -> str:
     }
     low = f"above {limits['gt']}" if "gt" in limits else str(limits.get("ge", ""))
     high = f"below {limits['lt']}" if "lt" in limits else str(limits.get("le", ""))
-    return f"{low} to {high}" if low and high else f"{low} or more" if low else ""
+    return f"{low} to {high}" if low and high else low if "gt" in limits else f"{low} or more" if low else ""
 
 
 def hide_dashes(tokens: Sequence[str]) -> list[str]:

@@ -12,7 +12,18 @@ from impasto.config.synonyms import name_hint, value_hint
 from impasto.errors import SettingsError
 
 Groups = Literal[
-    "Output", "Look", "Color", "Styles", "Regions", "Size", "Speed", "Start", "Expert", "Machine", "Input"
+    "Output",
+    "Film",
+    "Look",
+    "Color",
+    "Styles",
+    "Regions",
+    "Size",
+    "Speed",
+    "Start",
+    "Expert",
+    "Machine",
+    "Input",
 ]
 PREFIX = "IMPASTO_"  # of environment variables
 LARGEST_EDGE = 30_000  # px

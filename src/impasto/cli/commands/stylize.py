@@ -26,11 +26,13 @@ from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import publish
+from impasto.videos.video import VIDEOS
 
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
     "stylize", "show", "reproduce", "resume", "report", "settings", "presets", "estimate", "experiment",
-    "grid", "looks", "batch", "studio", "serve", "weights", "layers", "doctor", "demo", "completion",
+    "grid", "looks", "batch", "video", "studio", "serve", "weights", "layers", "doctor", "demo",
+    "completion",
 )  # fmt: skip
 
 
@@ -40,6 +42,9 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
+    if Path(content).suffix.lower() in VIDEOS:
+        name = printable(content)
+        raise InputError(f"{name} is a clip, not a photo: impasto video {name} STYLE paints it")
     return _paint(content, styles, flags)
 
 
