@@ -64,7 +64,7 @@ class Settings(Model):
     )
     strength: float | None = option(
         None,
-        "How strongly to paint, in one number: 1 is moderate, each doubling is a step bolder. Sets the "
+        "How strongly to paint, in one number. 1 is moderate, each doubling is a step bolder. Sets the "
         "weights by measurement, so that it means the same at every size.",
         "Look",
         ge=0.1,
