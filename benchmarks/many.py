@@ -26,7 +26,7 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.many import pool
 from impasto.many.batch import batch, run_batch
-from impasto.many.jobs import Asked, Look, Painting
+from impasto.many.jobs import BatchSpec, Look, Painting
 from impasto.many.manifest import NAME, read
 from impasto.many.rays import Cluster
 
@@ -40,9 +40,9 @@ PLAN = """
 import json, time
 from pathlib import Path
 from impasto.config.settings import Settings
-from impasto.many.jobs import Asked, Look, Painting, plan_jobs
+from impasto.many.jobs import BatchSpec, Look, Painting, plan_jobs
 began = time.perf_counter()
-plan = plan_jobs(Asked(("photos",), (Look("style", (Painting("style.png"),), Settings()),), Path("out")))
+plan = plan_jobs(BatchSpec(("photos",), (Look("style", (Painting("style.png"),), Settings()),), Path("out")))
 count = sum(1 for job in plan)
 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 peak = int(lines["VmHWM"].split()[0]) / 1000  # `resource` includes the process that started this one
@@ -156,8 +156,8 @@ def ray(options: argparse.Namespace) -> Row:
         if event["event"] == "started" and not found:
             found.append(time.perf_counter() - began)
 
-    asked = Asked(tuple(names), looks, Path("out"))
-    done = run_batch(asked, pool=Cluster("local", StubActor), on_event=on_event)
+    spec = BatchSpec(tuple(names), looks, Path("out"))
+    done = run_batch(spec, pool=Cluster("local", StubActor), on_event=on_event)
     spent = time.perf_counter() - began - found[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     rate = done.made / spent

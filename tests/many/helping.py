@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from impasto.config.settings import Settings
-from impasto.many.jobs import Asked, Look, Painting
+from impasto.many.jobs import BatchSpec, Look, Painting
 
 
 def make_photo(name: str | os.PathLike[str], seed: int = 0, size: tuple[int, int] = (24, 20)) -> None:
@@ -15,10 +15,10 @@ def make_photo(name: str | os.PathLike[str], seed: int = 0, size: tuple[int, int
     Image.fromarray(np.kron(cells, np.ones((4, 4, 1), np.uint8))).save(name)
 
 
-def asked(*photos: str, looks: tuple[Look, ...] | None = None, folder: str = "out", **more) -> Asked:
-    """What a batch of these photos is asked for."""
+def spec(*photos: str, looks: tuple[Look, ...] | None = None, folder: str = "out", **more) -> BatchSpec:
+    """What a batch of these photos is spec for."""
     look = Look("style", (Painting("style.png"),), Settings())
-    return Asked(photos or ("photos",), looks or (look,), Path(folder), **more)
+    return BatchSpec(photos or ("photos",), looks or (look,), Path(folder), **more)
 
 
 def files(folder: str | Path = "out") -> list[str]:

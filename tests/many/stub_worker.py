@@ -21,7 +21,7 @@ from impasto.config.runtime import Runtime
 from impasto.errors import ImpastoError, OutputError, PictureError
 from impasto.image.xmp import pack
 from impasto.many.done import key_of
-from impasto.many.jobs import Asked
+from impasto.many.jobs import BatchSpec
 from impasto.many.photos import read_stable
 from impasto.system.files import publish
 from impasto.system.lines import connected, end_with_parent
@@ -63,14 +63,14 @@ def png(recipe: Recipe, color: bytes) -> bytes:
     )
 
 
-def paint(asked: Asked, request: dict) -> dict:
+def paint(spec: BatchSpec, request: dict) -> dict:
     photo, target = Path(request["photo"]), Path(request["target"])
     kind, half = photo.stem.partition("-")[0], request["part"] == 2
     died = photo.parent / f".{photo.stem}.died"
     if kind == "dies" or (kind == "whole" and not half) or (kind == "once" and not died.exists()):
         died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    data = read_stable(str(photo), asked.limits)
+    data = read_stable(str(photo), spec.limits)
     if kind == "broken":
         raise PictureError(f"{photo.name} is broken; give another one")
     if kind == "memory" and not half:
@@ -79,7 +79,7 @@ def paint(asked: Asked, request: dict) -> dict:
         raise OutputError(f"cannot write {target}: {os.strerror(errno.ENOSPC).lower()}; free some space")
     time.sleep(SECONDS)
     stopped = "not finite" if kind == "faulty" else "evaluations"
-    recipe = recipe_of(asked.looks[request["look"]], data, photo.name, stopped)
+    recipe = recipe_of(spec.looks[request["look"]], data, photo.name, stopped)
     if key_of(recipe) != request["key"]:
         return {"event": "changed"}
     try:
@@ -115,17 +115,17 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=read, daemon=True).start()
-    asked = None
+    spec = None
     while True:
         with ready:
             ready.wait_for(lambda: waiting)
             request = waiting.pop(0)
         if request["do"] == "begin":
-            asked = Asked.from_json(request["asked"], Path())
+            spec = BatchSpec.from_json(request["spec"], Path())
             machine = {"processor": os.environ.get("STUB_MACHINE", "stub")}
             answer = {
                 "event": "ready",
-                "choices": choices(asked.looks),
+                "choices": choices(spec.looks),
                 "devices": ["cpu"],
                 "machine": machine,
             }
@@ -136,7 +136,7 @@ def main() -> None:
             answer = {"event": "dropped"}
         else:
             try:
-                answer = paint(asked, request)
+                answer = paint(spec, request)
             except ImpastoError as error:
                 answer = {"event": "failed", "error": type(error).__name__, "detail": str(error)}
         send({**answer, "job": request.get("job")})

@@ -1,4 +1,4 @@
-"""Names of results, which of them would collide, and what a batch is asked for."""
+"""Names of results, which of them would collide, and what a batch is spec for."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ import pytest
 from impasto.config.settings import Settings
 from impasto.errors import InputError, OutputError
 from impasto.many.batch import looks_of
-from impasto.many.jobs import Asked, Look, Painting, plan_jobs
+from impasto.many.jobs import BatchSpec, Look, Painting, plan_jobs
 from impasto.many.manifest import Shard
 from impasto.transfer.grids import axes
-from many.helping import asked, make_photo
+from many.helping import make_photo, spec
 
 pytestmark = pytest.mark.usefixtures("place")
 
 
 def names(*photos: str, **more) -> list[str]:
-    return [job.file for job in plan_jobs(asked(*photos, **more))]
+    return [job.file for job in plan_jobs(spec(*photos, **more))]
 
 
 def test_results_lie_as_their_photos_do() -> None:
@@ -109,14 +109,14 @@ def test_a_folder_of_paintings_is_one_style_and_shares_its_weight() -> None:
 def test_pairs_have_their_own_paintings() -> None:
     Path("list.csv").write_text("photos/a.png,style.png\nphotos/b.png,photos/c.png\nphotos/c.png,style.png\n")
     looks = looks_of((), Settings(), paired=True)
-    plan = plan_jobs(Asked((), looks, Path("out"), pairs="list.csv"))
+    plan = plan_jobs(BatchSpec((), looks, Path("out"), pairs="list.csv"))
     assert [job.file for job in plan] == ["a-style.png", "c-style.png", "b-c.png"]
     assert plan.count == 3
 
 
 def test_what_is_asked_for_survives_json() -> None:
-    before = asked(os.fsdecode(b"\xff\n"), recursive=True, suffix=".jpg", pairs="list.csv")
-    after = Asked.from_json(before.to_json(), before.folder)
+    before = spec(os.fsdecode(b"\xff\n"), recursive=True, suffix=".jpg", pairs="list.csv")
+    after = BatchSpec.from_json(before.to_json(), before.folder)
     assert after.photos == (os.path.abspath(before.photos[0]),)  # noqa: PTH100
     assert after.pairs == os.path.abspath("list.csv")  # noqa: PTH100
     painting = replace(before.looks[0].paintings[0], picture=os.path.abspath("style.png"))  # noqa: PTH100
@@ -126,7 +126,7 @@ def test_what_is_asked_for_survives_json() -> None:
 
 
 def test_shards_divide_the_jobs_and_keep_them_when_photos_are_added() -> None:
-    plan = plan_jobs(asked())
+    plan = plan_jobs(spec())
     everything = {job.file for job in plan}
     parts = {}
     for index in (1, 2, 3):
@@ -136,7 +136,7 @@ def test_shards_divide_the_jobs_and_keep_them_when_photos_are_added() -> None:
     assert sum(map(len, parts.values())) == len(everything)
     for number in range(20):
         make_photo(f"photos/new{number}.png")
-    later = plan_jobs(asked())
+    later = plan_jobs(spec())
     later.shard = Shard(2, 3)
     assert {job.file for job in later} & everything == parts[2]
     assert later.count == len(list(later)) > 3
@@ -146,10 +146,10 @@ SIMULATED = """
 from pathlib import Path
 from impasto.config.settings import Settings
 from impasto.many import photos
-from impasto.many.jobs import Asked, Look, Painting, plan_jobs
+from impasto.many.jobs import BatchSpec, Look, Painting, plan_jobs
 photos._listed = lambda folder: [(f"photo number {number:06d}.jpg", False) for number in range(100_000)]
 look = Look("style", (Painting("style.png"),), Settings())
-plan = plan_jobs(Asked(("photos",), (look,), Path("out")))
+plan = plan_jobs(BatchSpec(("photos",), (look,), Path("out")))
 assert plan.count == sum(1 for job in plan) == 100_000
 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(lines["VmHWM"].split()[0])

@@ -47,8 +47,8 @@ sys.exit(code)
 
 def driver(settings: Settings, runtime: Runtime) -> subprocess.Popen[bytes]:
     """Start a batch in a process of its own."""
-    asked = json.dumps([pool.COMMAND, settings.model_dump(mode="json"), runtime.model_dump(mode="json")])
-    return subprocess.Popen([sys.executable, "-c", RUN, asked], stderr=subprocess.DEVNULL)
+    spec = json.dumps([pool.COMMAND, settings.model_dump(mode="json"), runtime.model_dump(mode="json")])
+    return subprocess.Popen([sys.executable, "-c", RUN, spec], stderr=subprocess.DEVNULL)
 
 
 def kill_one(run: subprocess.Popen[bytes], draw: random.Random) -> str:

@@ -12,7 +12,7 @@ from impasto.many import watch as module
 from impasto.many.batch import batch
 from impasto.many.jobs import plan_jobs
 from impasto.many.watch import Watch
-from many.helping import asked, files, make_photo
+from many.helping import files, make_photo, spec
 
 
 def looks(watch: Watch, count: int = 1) -> list[str]:
@@ -29,7 +29,7 @@ def looks(watch: Watch, count: int = 1) -> list[str]:
 
 @pytest.fixture
 def watch(place) -> Watch:
-    return Watch(plan_jobs(asked(), empty=True), every=1000.0)
+    return Watch(plan_jobs(spec(), empty=True), every=1000.0)
 
 
 def test_a_photo_is_taken_once_it_stands_still(watch) -> None:

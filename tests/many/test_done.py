@@ -8,7 +8,7 @@ import pytest
 from impasto.config.settings import Settings
 from impasto.many.done import Standing, key, key_of, standing
 from impasto.many.jobs import Look, Painting, plan_jobs
-from many.helping import asked
+from many.helping import spec
 from many.stub_worker import SHA, png, recipe_of
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("place")
 
 def key_and_recipe(look: Look, **changes):
     photo = Path("photos/a.png").read_bytes()
-    plan = plan_jobs(asked(looks=(look,)))
+    plan = plan_jobs(spec(looks=(look,)))
     styles = plan.hashes.styles(plan.looks[0])
     wanted = key(hashlib.sha256(photo).hexdigest(), styles, look.settings, SHA)
     return wanted, recipe_of(plan.looks[0], photo, "a.png").changed(**changes)

@@ -22,7 +22,7 @@ from impasto.many.painter import Changed, Painter
 from impasto.system import hardware
 from impasto.transfer.stylize import stylize
 from many import narrow_worker
-from many.helping import asked, make_photo
+from many.helping import make_photo, spec
 
 SMALL = Settings(size=32, min_size=16, evaluations=2)
 ONE = Runtime(device="cpu", threads=1, precision="fp32")
@@ -36,7 +36,7 @@ def ready(place, narrow, monkeypatch):
         Look("style", (Painting("style.png"),), SMALL),
         Look("both", (Painting("style.png", 2.0), Painting("photos/b.png", stroke=1.5)), SMALL),
     )
-    plan = plan_jobs(asked("photos/a.png", looks=looks))
+    plan = plan_jobs(spec("photos/a.png", looks=looks))
     painter = Painter(plan.looks, Input(), Output(), ".png")
     choices, _ = painter.resolve(ONE, 1, 1)
     painter.use(choices)

@@ -25,7 +25,7 @@ from impasto.many.batch import batch, run_batch
 from impasto.many.jobs import Look, Painting
 from impasto.many.rays import Cluster
 from many import narrow_worker
-from many.helping import asked, files, make_photo
+from many.helping import files, make_photo, spec
 from many.stub_actor import StubActor
 
 pytest.importorskip("ray")
@@ -44,7 +44,7 @@ def on_ray(stub, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
     def run(address: str = "local", seconds: float = 0.0, **options):
-        wanted = asked(looks=(look_of(seconds),), folder="ray")
+        wanted = spec(looks=(look_of(seconds),), folder="ray")
         return run_batch(wanted, pool=Cluster(address, StubActor), **options)
 
     return run

@@ -19,7 +19,7 @@ from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.errors import InputError
 from impasto.many.driver import Driver
-from impasto.many.jobs import Asked, Look, Painting, Plan, plan_jobs, style_name
+from impasto.many.jobs import BatchSpec, Look, Painting, Plan, plan_jobs, style_name
 from impasto.many.manifest import Event, Manifest, Shard
 from impasto.many.pool import Pool, Processes
 from impasto.many.report import Batch
@@ -58,7 +58,7 @@ class BatchOptions(TypedDict, total=False):
 
 
 class AskedOptions(BatchOptions, total=False):
-    """What else a batch is asked for.
+    """How a batch is painted.
 
     Attributes:
         vary: Values by setting, as for `grid`: each photo is painted with each combination.
@@ -109,7 +109,7 @@ def batch(
     vary, settings = options.get("vary"), Settings.of(settings)
     axes = grid_axes.plan(vary, settings, many=True) if vary else None
     pairs = options.get("pairs")
-    asked = Asked(
+    spec = BatchSpec(
         tuple(os.fspath(item) for item in ([photos] if isinstance(photos, (str, os.PathLike)) else photos)),
         looks_of(_paintings(style), settings, axes, paired=pairs is not None),
         Path(folder),
@@ -121,7 +121,7 @@ def batch(
         runtime=Runtime.of(options.get("runtime")),
     )
     own = {name: value for name, value in options.items() if name in BatchOptions.__annotations__}
-    return run_batch(asked, **own)  # type: ignore[arg-type]
+    return run_batch(spec, **own)  # type: ignore[arg-type]
 
 
 def _paintings(style: PaintingLike | Sequence[PaintingLike]) -> tuple[Painting, ...]:
@@ -172,10 +172,10 @@ def _name(paintings: Sequence[Painting], varied: Mapping[str, Any]) -> str:
 
 
 def run_batch(
-    asked: Asked, *, plan: Plan | None = None, pool: Pool | None = None, **options: Unpack[BatchOptions]
+    spec: BatchSpec, *, plan: Plan | None = None, pool: Pool | None = None, **options: Unpack[BatchOptions]
 ) -> Batch:
     """Run a batch; `pool` paints, by default processes on this machine. See `batch`."""
-    plan = plan or prepared(asked, options)
+    plan = plan or prepared(spec, options)
     if options.get("ray") is not None:
         from impasto.many.rays import Cluster
 
@@ -184,7 +184,7 @@ def run_batch(
     driver = Driver(
         plan,
         pool or Processes(),
-        Manifest(asked.folder, shard),
+        Manifest(spec.folder, shard),
         workers=options.get("workers"),
         force=options.get("force", False),
         fail_fast=options.get("fail_fast", False),
@@ -194,22 +194,22 @@ def run_batch(
     return driver.run(Watch(plan) if options.get("watch") else None)
 
 
-def prepared(asked: Asked, options: BatchOptions) -> Plan:
-    """Check what was asked for, and return its jobs.
+def prepared(spec: BatchSpec, options: BatchOptions) -> Plan:
+    """Check what a batch paints, and return its jobs.
 
     Raises:
         InputError: See `plan_jobs`; or options do not go together.
     """
-    if asked.suffix not in WRITABLE:
-        raise InputError(f"suffix: must be one of {', '.join(WRITABLE)}, not {asked.suffix!r}")
-    if asked.output.metadata == "strip":
+    if spec.suffix not in WRITABLE:
+        raise InputError(f"suffix: must be one of {', '.join(WRITABLE)}, not {spec.suffix!r}")
+    if spec.output.metadata == "strip":
         raise InputError("metadata: the results need their recipes; give minimal or keep, not strip")
-    if asked.runtime.budget is not None:
+    if spec.runtime.budget is not None:
         raise InputError("budget is for a single picture; here give evaluations or a smaller size")
-    if options.get("watch") and asked.pairs is not None:
+    if options.get("watch") and spec.pairs is not None:
         raise InputError("watch: a list of pairs cannot be watched; give folders")
     shard = options.get("shard")
     found = None if shard is None else Shard.parse(shard)
-    plan = plan_jobs(asked, empty=options.get("watch", False))
+    plan = plan_jobs(spec, empty=options.get("watch", False))
     plan.shard = found
     return plan

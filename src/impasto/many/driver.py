@@ -83,7 +83,7 @@ class Driver:
         self._open: dict[int, _Open] = {}
         self._ready: deque[_Open] = deque()
         self._number = 0
-        self.batch = Batch(plan.asked.folder, plan.count)
+        self.batch = Batch(plan.spec.folder, plan.count)
 
     def run(self, jobs: Iterable[Job | None] | None = None) -> Batch:
         """See to all jobs; `jobs` are others than those of the plan, None where there is none at present.
@@ -92,10 +92,10 @@ class Driver:
             ImpastoError: No picture can be made, or none can be written any more.
         """
         began = time.monotonic()
-        self._make_folder(self._plan.asked.folder)
+        self._make_folder(self._plan.spec.folder)
         self._choose()
-        # The asked paths are absolute, so that `status` finds them from anywhere.
-        self._note("planned", {"jobs": self.batch.jobs, "asked": self._plan.asked.to_json()})
+        # The paths are absolute, so that `status` finds them from anywhere.
+        self._note("planned", {"jobs": self.batch.jobs, "spec": self._plan.spec.to_json()})
         try:
             self._see_to(iter(self._plan if jobs is None else jobs))
         except Stop as stop:
@@ -147,27 +147,27 @@ class Driver:
         Raises:
             InputError: A value of the runtime that was said, or one of the output, is another one.
         """
-        asked, standard = self._plan.asked, Runtime()
-        said = [(name, value) for name, value in asked.runtime if value != getattr(standard, name)]
+        spec, standard = self._plan.spec, Runtime()
+        said = [(name, value) for name, value in spec.runtime if value != getattr(standard, name)]
         before = {**found["runtime"], **found["output"]}
-        for name, value in [*said, *asked.output]:
+        for name, value in [*said, *spec.output]:
             if before.get(name) != value:
                 raise InputError(
-                    f"--{name.replace('_', '-')}: the pictures in {printable(asked.folder)} were begun with "
+                    f"--{name.replace('_', '-')}: the pictures in {printable(spec.folder)} were begun with "
                     f"{before.get(name) or 'the default'}, not {value or 'the default'}; leave it as it was, "
                     "or --re-resolve"
                 )
 
     def _start(self) -> None:
         """Start the pool; the first worker decides what is not decided."""
-        asked = self._plan.asked
-        whole = replace(asked, looks=tuple(self._plan.looks))
-        runtime = asked.runtime
+        spec = self._plan.spec
+        whole = replace(spec, looks=tuple(self._plan.looks))
+        runtime = spec.runtime
         if self._choices:
             runtime = runtime.changed(threads=self._choices[0]["runtime"]["threads"])
         answer = self._pool.begin(
             {
-                "asked": whole.to_json(),
+                "spec": whole.to_json(),
                 "runtime": runtime.model_dump(mode="json"),
                 "choices": self._choices,
                 "workers": self._workers,
@@ -177,7 +177,7 @@ class Driver:
         self._started = True
         if len(answer["choices"]) > len(self._choices):
             facts = {"choices": answer["choices"], "workers": self._pool.size, "machine": answer["machine"]}
-            facts |= {name: getattr(asked, name).model_dump(mode="json") for name in ("runtime", "output")}
+            facts |= {name: getattr(spec, name).model_dump(mode="json") for name in ("runtime", "output")}
             line = self._manifest.begin(facts, anew=self._anew or bool(self._choices))
             self._check_same(line)
             self._choices = line["choices"]
@@ -234,28 +234,28 @@ class Driver:
 
     def _looked_at(self, job: Job, before: _Open | None = None) -> _Open | None:
         """Return a job that is to be painted; note one that is done, or that cannot be."""
-        target = self._plan.asked.folder / job.file
+        target = self._plan.spec.folder / job.file
         try:
-            data = read_stable(job.photo.path, self._plan.asked.limits)
+            data = read_stable(job.photo.path, self._plan.spec.limits)
             if job.photo.found and MARK in data:
                 self.batch.left_out += 1
                 self._note("skipped", {**_place(job), "reason": "it is a result itself"})
                 return None
-            wanted = self._key(hashlib.sha256(data).hexdigest(), job.look)
+            key = self._key(hashlib.sha256(data).hexdigest(), job.look)
         except InputError as error:
             self._fail(job, type(error).__name__, str(error))
             return None
-        at_place = standing(target, wanted).standing
+        at_place = standing(target, key).standing
         if at_place == Standing.DONE:
             self.batch.there += 1
-            self._note("skipped", {**_place(job), "key": wanted, "reason": "done"})
+            self._note("skipped", {**_place(job), "key": key, "reason": "done"})
             return None
         if at_place in REMEDIES and not self._force:
-            self._fail(job, at_place.value, f"{printable(target)} {REMEDIES[at_place]}", wanted)
+            self._fail(job, at_place.value, f"{printable(target)} {REMEDIES[at_place]}", key)
             return None
         self._number += 1
         task = Task(
-            self._number, job.photo.path, self._looks[id(job.look)], target, wanted,
+            self._number, job.photo.path, self._looks[id(job.look)], target, key,
             overwrite=self._force or target.exists(),
         )  # fmt: skip
         return _Open(job, task) if before is None else replace(before, task=task)
@@ -324,7 +324,7 @@ class Driver:
             )
             self._fail(opened.job, "InputError", message, opened.task.key)
             return
-        self._hashes = Hashes(self._plan.asked.limits)
+        self._hashes = Hashes(self._plan.spec.limits)
         self._styles = {}
         if (again := self._looked_at(opened.job, opened)) is not None:
             self._ready.appendleft(again)
@@ -356,11 +356,11 @@ class Driver:
         opened.task = replace(opened.task, number=self._number, part=part)
         self._ready.appendleft(opened)
 
-    def _fail(self, job: Job, error: str, message: str, wanted: str | None = None) -> None:
+    def _fail(self, job: Job, error: str, message: str, key: str | None = None) -> None:
         self.batch.failures += 1
         if len(self.batch.failed) < KEPT:
             self.batch.failed.append(Failure(job.photo.path, job.file, error, message))
-        self._note("failed", {**_place(job), "key": wanted, "error": error, "message": message})
+        self._note("failed", {**_place(job), "key": key, "error": error, "message": message})
         if self._fail_fast:
             raise Stop("fail-fast")
 

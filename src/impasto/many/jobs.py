@@ -1,10 +1,10 @@
-"""What a batch is asked for: photos, looks, and the jobs made of them. No torch here.
+"""What a batch paints: photos, looks, and the jobs made of them. No torch here.
 
 A look is a set of paintings with settings; a job is a photo with a look. The file of a job lies below the
 folder of the batch as the photo lies below the folder that was named::
 
-    asked = Asked(("photos",), (Look("starry", (Painting("starry.jpg"),), Settings()),), Path("painted"))
-    plan = plan_jobs(asked)      # refuses names that would collide
+    spec = BatchSpec(("photos",), (Look("starry", (Painting("starry.jpg"),), Settings()),), Path("painted"))
+    plan = plan_jobs(spec)      # refuses names that would collide
     for job in plan:
         job.photo, job.file      # photos/a/x.jpg, a/x-starry.png
 """
@@ -71,8 +71,8 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a batch is asked for.
+class BatchSpec:
+    """What a batch paints, and where the results go.
 
     Attributes:
         photos: Files, folders or patterns such as `photos/*.jpg`.
@@ -161,24 +161,24 @@ class Plan:
     """The jobs of a batch, look by look; they are made when their turn comes, to need little memory.
 
     Attributes:
-        asked: What the batch was asked for.
+        spec: What the batch paints.
         photos: All photos, or photos with looks of their own.
         shard: Which part of the jobs is this process's.
         hashes: Of the paintings.
     """
 
     def __init__(
-        self, asked: Asked, photos: Sequence[Photo], looks: Sequence[tuple[Look, Sequence[int] | None]]
+        self, spec: BatchSpec, photos: Sequence[Photo], looks: Sequence[tuple[Look, Sequence[int] | None]]
     ) -> None:
-        self.asked, self.photos, self._looks = asked, photos, looks
+        self.spec, self.photos, self._looks = spec, photos, looks
         self.shard: Shard | None = None
-        self.hashes = Hashes(asked.limits)
+        self.hashes = Hashes(spec.limits)
 
     def all(self) -> Iterator[Job]:
         """Yield the jobs of all shards."""
         for look, chosen in self._looks:
             for photo in self.photos if chosen is None else (self.photos[index] for index in chosen):
-                yield Job(photo, file_of(photo, look, self.asked.suffix), look)
+                yield Job(photo, file_of(photo, look, self.spec.suffix), look)
 
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self.all() if self.shard is None or self.shard.has(job.file))
@@ -244,7 +244,7 @@ def folded(name: str) -> bytes:
     return hashlib.blake2b(same.encode(errors="surrogateescape"), digest_size=8).digest()
 
 
-def plan_jobs(asked: Asked, *, empty: bool = False) -> Plan:
+def plan_jobs(spec: BatchSpec, *, empty: bool = False) -> Plan:
     """Find the photos and check all names before any work; `empty` allows that there are none yet.
 
     Raises:
@@ -252,30 +252,28 @@ def plan_jobs(asked: Asked, *, empty: bool = False) -> Plan:
             name, or a result that of an input.
         OutputError: The folder of the results is a file.
     """
-    folder = asked.folder
+    folder = spec.folder
     if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112
         raise OutputError(f"{printable(folder)} is a file; the results go into a folder: give another name")
-    if asked.pairs is not None:
-        plan = _plan_pairs(asked)
+    if spec.pairs is not None:
+        plan = _plan_pairs(spec)
     else:
-        photos = list(sources.find(asked.photos, recursive=asked.recursive, without=folder))
-        plan = Plan(asked, photos, [(look.expanded(), None) for look in asked.looks])
+        photos = list(sources.find(spec.photos, recursive=spec.recursive, without=folder))
+        plan = Plan(spec, photos, [(look.expanded(), None) for look in spec.looks])
     if not plan.photos and not empty:
-        raise InputError(
-            f"no photos in {printable(', '.join(asked.photos))}; give files or folders with some"
-        )
+        raise InputError(f"no photos in {printable(', '.join(spec.photos))}; give files or folders with some")
     _check_names(plan)
     for look in plan.looks:  # all paintings are there
         plan.hashes.styles(look)
     return plan
 
 
-def _plan_pairs(asked: Asked) -> Plan:
+def _plan_pairs(spec: BatchSpec) -> Plan:
     """Return the jobs of a list: each of its photos with its own paintings, and with all settings."""
-    assert asked.pairs is not None
+    assert spec.pairs is not None
     photos: list[Photo] = []
     rows: dict[tuple[str, ...], list[int]] = {}  # paintings -> numbers of their photos
-    for photo, paintings in sources.pairs(asked.pairs):
+    for photo, paintings in sources.pairs(spec.pairs):
         rows.setdefault(paintings, []).append(len(photos))
         photos.append(photo)
     looks = [
@@ -288,9 +286,9 @@ def _plan_pairs(asked: Asked) -> Plan:
             numbers,
         )
         for paintings, numbers in rows.items()
-        for look in asked.looks
+        for look in spec.looks
     ]
-    return Plan(asked, photos, looks)
+    return Plan(spec, photos, looks)
 
 
 def style_name(paintings: Sequence[str]) -> str:
@@ -300,7 +298,7 @@ def style_name(paintings: Sequence[str]) -> str:
 
 def _check_names(plan: Plan) -> None:
     """Refuse results of the same name, by case or Unicode form as well, and results that are inputs."""
-    folder = _absolute(os.fspath(plan.asked.folder))
+    folder = _absolute(os.fspath(plan.spec.folder))
     inputs = {folded(_absolute(photo.path)) for photo in plan.photos}
     inputs |= {folded(_absolute(item.picture)) for look in plan.looks for item in look.paintings}
     seen: set[bytes] = {folded(name) for name in MADE}

@@ -80,7 +80,7 @@ class Painter:
     # --- the machine's choices ----------------------------------------------------------------------
 
     @torch_defaults()
-    def resolve(self, asked: Runtime, workers: int | None, jobs: int) -> tuple[list[Choice], int]:
+    def resolve(self, base: Runtime, workers: int | None, jobs: int) -> tuple[list[Choice], int]:
         """Return what the machine computes with, for each kind of network, and how many workers there are.
 
         Pictures under `SMALL` px get one thread a worker, and as many workers as processors and memory
@@ -90,30 +90,30 @@ class Painter:
             ImpastoError: Weights or a painting cannot be read, or the device is not there.
         """
         self.check()
-        device = resolve(asked, self._looks[0].settings).device
-        usable, free = hardware.usable_threads(), asked.memory_limit or hardware.free_memory(device)
+        device = resolve(base, self._looks[0].settings).device
+        usable, free = hardware.usable_threads(), base.memory_limit or hardware.free_memory(device)
         largest = max(look.settings.size or DEFAULT_LONG_EDGE for look in self._looks)
         if device != "cpu":
-            count = workers or (1 if asked.device not in ("auto", "cuda") else len(hardware.devices()) - 1)
+            count = workers or (1 if base.device not in ("auto", "cuda") else len(hardware.devices()) - 1)
         elif workers:
             count = workers
         elif largest < SMALL:
-            need = max(self._need(look, asked) for look in self._looks)
-            count = min(usable // (asked.threads or 1), free // need)
+            need = max(self._need(look, base) for look in self._looks)
+            count = min(usable // (base.threads or 1), free // need)
         else:
             count = 1
         count = max(1, min(count, jobs))
-        threads = asked.threads or (1 if device == "cpu" and largest < SMALL else max(1, usable // count))
+        threads = base.threads or (1 if device == "cpu" and largest < SMALL else max(1, usable // count))
         choices = []
         for look in {look.network: look for look in self._looks}.values():
-            runtime = resolve(asked.changed(threads=threads, memory_limit=free // count), look.settings)
+            runtime = resolve(base.changed(threads=threads, memory_limit=free // count), look.settings)
             runtime = with_kernels(runtime, self._loaded(look))
             choices.append(Choice(*look.network, identity(self._loaded(look))[1], runtime))
         return choices, count
 
-    def _need(self, look: Look, asked: Runtime) -> int:
+    def _need(self, look: Look, base: Runtime) -> int:
         """Return the bytes that a worker needs for a square picture of the look's size."""
-        runtime, settings = resolve(asked, look.settings), look.settings
+        runtime, settings = resolve(base, look.settings), look.settings
         edge = settings.size or DEFAULT_LONG_EDGE
         square = [Scale(edge, edge)]
         layers, limit = layers_of(settings, ()), hardware.memory()

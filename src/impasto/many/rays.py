@@ -14,7 +14,7 @@ from typing import Any
 
 from impasto._version import __version__
 from impasto.errors import ImpastoError, InputError, OutputError, ResourceError
-from impasto.many.jobs import Asked
+from impasto.many.jobs import BatchSpec
 from impasto.many.photos import read_stable
 from impasto.many.pool import Task, error_of
 from impasto.messages import printable
@@ -29,9 +29,9 @@ PORTS = {"ray": 10001, "": 6379}  # by the scheme of an address
 class Actor:
     """Paints tasks on a node of the cluster; `choices` is None while they are still to be decided."""
 
-    def __init__(self, asked: Message, choices: Sequence[Message] | None) -> None:
+    def __init__(self, spec: Message, choices: Sequence[Message] | None) -> None:
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it to the actor's processors
-        self._asked, self._choices = Asked.from_json(asked, Path()), choices
+        self._asked, self._choices = BatchSpec.from_json(spec, Path()), choices
         self._painter: Any = None
 
     def _ready(self, files: Sequence[Any]) -> Any:
@@ -162,11 +162,11 @@ class Cluster:
         """
         self._ray, self._ours = connect(self._address)
         self._request = request
-        asked = Asked.from_json(request["asked"], Path())
-        self._limits = asked.limits
-        names = {item.picture for look in asked.looks for item in look.paintings}
-        names |= {item.source_mask for look in asked.looks for item in look.paintings if item.source_mask}
-        self._files = self._ray.put({name: read_stable(name, asked.limits) for name in names})
+        spec = BatchSpec.from_json(request["spec"], Path())
+        self._limits = spec.limits
+        names = {item.picture for look in spec.looks for item in look.paintings}
+        names |= {item.source_mask for look in spec.looks for item in look.paintings if item.source_mask}
+        self._files = self._ray.put({name: read_stable(name, spec.limits) for name in names})
         gpus = int(self._ray.cluster_resources().get("GPU", 0))
         wanted = request["runtime"]["device"]
         self._gpu = gpus > 0 and wanted in ("auto", "cuda")
@@ -203,7 +203,7 @@ class Cluster:
         remote = self._ray.remote(self._actor).options(
             max_restarts=RESTARTS, max_task_retries=RETRIES, **needs
         )
-        return remote.remote(self._request["asked"], choices)
+        return remote.remote(self._request["spec"], choices)
 
     def _get(self, reference: Any) -> Any:
         try:

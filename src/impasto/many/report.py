@@ -10,7 +10,7 @@ from typing import Any
 from impasto.errors import ImpastoError, InputError
 from impasto.many import manifest as manifests
 from impasto.many.done import MARK, Standing, key, standing
-from impasto.many.jobs import Asked, plan_jobs
+from impasto.many.jobs import BatchSpec, plan_jobs
 from impasto.many.photos import read_stable
 from impasto.messages import printable
 
@@ -83,8 +83,8 @@ def status(folder: Path, on_job: Callable[[], None] = lambda: None) -> Status:
     Raises:
         InputError: The folder has no manifest of a batch.
     """
-    asked, events = _asked_last(folder)
-    plan = plan_jobs(asked)
+    spec, events = _last_spec(folder)
+    plan = plan_jobs(spec)
     choices = next((line for line in reversed(events) if line["event"] == "batch"), None)
     weights = {
         (item["convention"], item["weights"]): item["sha256"] for item in (choices or {}).get("choices", ())
@@ -95,7 +95,7 @@ def status(folder: Path, on_job: Callable[[], None] = lambda: None) -> Status:
         on_job()
         target, last = folder / job.file, failed.get(job.file)
         try:
-            data = read_stable(job.photo.path, asked.limits)
+            data = read_stable(job.photo.path, spec.limits)
             if job.photo.found and MARK in data:
                 found.jobs -= 1
                 continue
@@ -122,18 +122,18 @@ def status(folder: Path, on_job: Callable[[], None] = lambda: None) -> Status:
     return found
 
 
-def _asked_last(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
-    """Return what was asked for last in a folder, and all events by their time."""
+def _last_spec(folder: Path) -> tuple[BatchSpec, list[dict[str, Any]]]:
+    """Return what a folder was last painted from, and all events by their time."""
     paths = manifests.of_folder(folder)
     events = sorted(
         (line for path in paths for line in manifests.read(path)), key=lambda line: line.get("time", 0)
     )
-    asked = [line["asked"] for line in events if line["event"] == "planned"]
-    if not asked:
+    spec = [line["spec"] for line in events if line["event"] == "planned"]
+    if not spec:
         raise InputError(
             f"{printable(folder)} has no manifest of a batch ({manifests.NAME}); give its folder"
         )
-    return Asked.from_json(asked[-1], folder), events
+    return BatchSpec.from_json(spec[-1], folder), events
 
 
 def _estimate(found: Status, events: list[dict[str, Any]], choices: dict[str, Any] | None) -> None:

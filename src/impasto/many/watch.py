@@ -24,7 +24,7 @@ class Watch:
     """Yields the jobs of photos that are there or appear, for good; None where there is none at present.
 
     Args:
-        plan: What the batch was asked for; its photos are those that are there when it begins.
+        plan: What the batch paints; its photos are those that are there when it begins.
         every: Seconds between two looks; `EVERY` if None.
     """
 
@@ -47,9 +47,9 @@ class Watch:
 
     def _complete(self) -> list[Photo]:
         """Return the photos that stood still since the last look and were not taken as they are."""
-        asked, found, seen = self._plan.asked, [], {}
+        spec, found, seen = self._plan.spec, [], {}
         try:
-            for photo in sources.find(asked.photos, recursive=asked.recursive, without=asked.folder):
+            for photo in sources.find(spec.photos, recursive=spec.recursive, without=spec.folder):
                 now = stamp(photo.path)
                 if now is None:
                     continue
@@ -65,7 +65,7 @@ class Watch:
 
     def _jobs(self, photo: Photo) -> Iterator[Job]:
         for look in self._plan.looks:
-            job = Job(photo, file_of(photo, look, self._plan.asked.suffix), look)
+            job = Job(photo, file_of(photo, look, self._plan.spec.suffix), look)
             if self._plan.shard is not None and not self._plan.shard.has(job.file):
                 continue
             other = self._names.setdefault(folded(job.file), photo.path)

@@ -56,13 +56,13 @@ class Worker:
 
     def _begin(self, request: Message) -> Message:
         """Prepare for the jobs of a batch; decide what the machine computes with unless that is known."""
-        from impasto.many.jobs import Asked
+        from impasto.many.jobs import BatchSpec
         from impasto.many.painter import Painter
 
-        asked = Asked.from_json(request["asked"], Path())
-        self._limits, self._device = asked.limits, request.get("device")
+        spec = BatchSpec.from_json(request["spec"], Path())
+        self._limits, self._device = spec.limits, request.get("device")
         if self._painter is None:
-            self._painter = Painter(asked.looks, asked.limits, asked.output, asked.suffix)
+            self._painter = Painter(spec.looks, spec.limits, spec.output, spec.suffix)
         return begun(self._painter, request)
 
     def _paint(self, request: Message) -> Message:

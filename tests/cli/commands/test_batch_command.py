@@ -80,7 +80,7 @@ def test_the_sheet_has_the_results(capsys) -> None:
 def test_settings_and_what_varies_go_into_the_results() -> None:
     assert batch("--size", "64", "--vary", "style_weight=1,10", "--workers", "1", "--suffix", ".PNG") == 0
     planned = next(line for line in read(Path("out", NAME)) if line["event"] == "planned")
-    settings = [look["settings"] for look in planned["asked"]["looks"]]
+    settings = [look["settings"] for look in planned["spec"]["looks"]]
     assert [(item["size"], item["style_weight"]) for item in settings] == [(64, 1.0), (64, 10.0)]
     assert files()[0] == "a-style-style_weight=1.png"
 

@@ -38,7 +38,7 @@ from impasto.config.output import Output
 from impasto.config.styles import Style
 from impasto.errors import End, ExitCode, InputError, Stop
 from impasto.many.batch import BatchOptions, looks_of, prepared, run_batch
-from impasto.many.jobs import Asked, Painting, Plan
+from impasto.many.jobs import BatchSpec, Painting, Plan
 from impasto.many.manifest import Event
 from impasto.many.report import Batch
 from impasto.messages import counted, duration, printable
@@ -104,8 +104,8 @@ def batch(*photos: str, flags: Flags) -> int:
     The same command again continues. A picture that fails is reported, and the others are painted.
     """
     begin_lines(flags)
-    asked, options, notes = _asked(photos, flags)
-    plan = prepared(asked, options)
+    spec, options, notes = _asked(photos, flags)
+    plan = prepared(spec, options)
     with shown(ManyProgress, quiet=flags.quiet, verbose=flags.verbose) as progress:
         for note in notes:
             progress.say(note)
@@ -113,14 +113,14 @@ def batch(*photos: str, flags: Flags) -> int:
         options["on_event"] = _callback(progress)
         signals.running = True  # from now on a signal ends the batch cleanly
         with contextlib.redirect_stdout(sys.stderr) if options["ray"] else contextlib.nullcontext():
-            done = run_batch(asked, plan=plan, **options)  # Ray prints what it does about actors that die
+            done = run_batch(spec, plan=plan, **options)  # Ray prints what it does about actors that die
         if flags.sheet:
             _save_sheet(plan, progress)
     return _report(done, progress, flags)
 
 
-def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, tuple[str, ...]]:
-    """Return what is asked for, how it is run, and notes about settings."""
+def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[BatchSpec, BatchOptions, tuple[str, ...]]:
+    """Return what is painted, how it is run, and notes about settings."""
     if flags.output is None:
         raise InputError("batch: name the folder of the results: -o FOLDER")
     if flags.output in ("", "-"):
@@ -143,7 +143,7 @@ def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, 
         check_start(settings, flags)
     named = picture_arguments("-", flags.style, flags).styles if flags.style else ()
     paintings = [_painting(style) for style in named]
-    asked = Asked(
+    spec = BatchSpec(
         photos,
         looks_of(paintings, resolved.settings, axes, paired=flags.pair_list is not None),
         Path(flags.output),
@@ -163,7 +163,7 @@ def _asked(photos: tuple[str, ...], flags: Flags) -> tuple[Asked, BatchOptions, 
         "re_resolve": flags.re_resolve,
         "watch": flags.watch,
     }
-    return asked, options, resolved.notes
+    return spec, options, resolved.notes
 
 
 def _painting(style: Style) -> Painting:
@@ -182,7 +182,7 @@ class ManyProgress(Progress):
     def plan(self, plan: Plan, *, watched: bool = False) -> None:
         """Count what there is to do; nothing is shown before. `watched` if more may come."""
         self._watched = watched
-        folder = plan.asked.folder
+        folder = plan.spec.folder
         self._jobs, self._left = plan.count, sum(not (folder / job.file).exists() for job in plan)
         self._seen = self._made = self._failed = 0
         self._spent = 0.0
@@ -281,7 +281,7 @@ def _results(plan: Plan) -> Iterator[tuple[str, Path]]:
     """Yield the results that are there, with their names, photo by photo."""
     jobs = sorted(islice(plan, ON_SHEET * 4), key=lambda job: (job.photo.below, job.look.name))
     for job in jobs:
-        path = plan.asked.folder / job.file
+        path = plan.spec.folder / job.file
         if path.exists():
             yield job.file, path
 
@@ -294,7 +294,7 @@ def _save_sheet(plan: Plan, progress: Progress) -> None:
         return
     from impasto.image.contact_sheet import contact_sheet
 
-    target = plan.asked.folder / SHEET_NAME
+    target = plan.spec.folder / SHEET_NAME
     sheet = contact_sheet([path for _, path in found], captions=[name for name, _ in found])
     publish(target, sheet.encode(target.suffix, Output(bits=8)), overwrite=True)
     progress.say(f"the sheet: {printable(target)}")
