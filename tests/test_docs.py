@@ -159,6 +159,7 @@ def test_the_page_about_color_runs(tmp_path, monkeypatch, capsys):
     chosen = gather(Flags.of({"settings": "x.toml"}), {}).settings
     assert (chosen.color, chosen.color_amount) == ("luminance", 0.5)
 
+
 def test_pictures_of_the_pages_are_laid_side_by_side(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     for name, size in (("wide", (60, 30)), ("high", (20, 40))):
@@ -171,7 +172,6 @@ def test_pictures_of_the_pages_are_laid_side_by_side(tmp_path, monkeypatch):
     hero = importlib.import_module("make_hero").arranged(files[0], files[1], files[0])
     assert hero.bands == 3
     assert hero.width > 60
-
 
 
 def test_the_gallery_is_made_of_its_rows(monkeypatch):

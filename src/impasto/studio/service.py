@@ -181,7 +181,8 @@ class Studio:
         if facts is None or not facts["recipe"]:
             return facts
         recipe = facts["recipe"]
-        for item in (recipe["photo"], *recipe["styles"]):
+        start = recipe.get("init_picture")  # facts of an older version have none
+        for item in (recipe["photo"], *recipe["styles"], *([start] if start else [])):
             if await self.call(self.store.picture, item["picture"]) is None:
                 item["picture"] = None
         return facts
@@ -325,6 +326,11 @@ class Studio:
             base = {**inputs["settings"], "size": min(size, GRID_EDGE)}
             changes = [base | dict(filter(None, [row, column])) for column in columns]
             cells.append([{**inputs, "settings": change} for change in changes])
+        if any(axis["setting"] == "init" for axis in vary):  # the start is for those that need it
+            for cell in (cell for row in cells for cell in row):
+                cell["init_picture"] = (
+                    inputs["init_picture"] if cell["settings"]["init"] == "picture" else None
+                )
         for cell in (cell for row in cells for cell in row):
             checked(cell, self.limits.styles)  # all or none
         group = inputs.get("group") or secrets.token_hex(8)
