@@ -144,6 +144,7 @@ def test_a_picture_to_start_from(visitor) -> None:
     visitor.page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
     visitor("#controls .go").click()
     assert visitor.page.evaluate("document.activeElement.dataset.key") == "start"
+    assert visitor("#controls .run p").inner_text() == "Choose the picture to start from."
     assert posted == []
     data = [("begin.png", picture(4), "image/png")]
     visitor.changed(lambda: visitor.drop("[data-name=init] .start", data))

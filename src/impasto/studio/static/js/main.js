@@ -124,7 +124,8 @@ function runPart() {
   const draw = () => {
     go.disabled = !ready();
     const found = live.estimate;
-    time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
+    if (startMissing()) time.textContent = "Choose the picture to start from.";
+    else time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
   };
   async function begin() {
     if (!ready() || go.disabled) return;
@@ -138,7 +139,7 @@ function runPart() {
       go.disabled = false;
     }
   }
-  on("estimate pictures", draw);
+  on("estimate pictures settings", draw);
   draw();
   return { element, paint: begin };
 }
