@@ -26,7 +26,7 @@ BEGIN = """async size => {  // the first example, as the page keeps it over a re
   const setup = {photo: first('photo'), styles, protect: null, settings: {size}};
   sessionStorage.setItem('impasto.setup', JSON.stringify(setup));
 }"""
-LOOKS = "document.querySelectorAll('.look.ready img').length === 6"
+LOOKS = "document.querySelectorAll('.look:not(.ready)').length === 0"
 
 
 def main() -> None:

@@ -297,6 +297,15 @@ def test_a_grid_of_two_settings(server, pair) -> None:
     assert len(server.get("/api/v1/jobs?limit=500").json()["jobs"]) == before  # all or none
 
 
+def test_a_grid_over_the_start_uses_its_picture_where_it_belongs(server, pair) -> None:
+    start = server.upload(picture(3))
+    vary = [{"setting": "init", "values": ["content", "picture"]}]
+    job = {**pair, "init_picture": start, "settings": {"evaluations": 1}}
+    answer = server.post("/api/v1/grids", json={"job": job, "vary": vary})
+    assert answer.status_code == 202, answer.text
+    assert [row[0]["init_picture"] for row in answer.json()["jobs"]] == [None, start]
+
+
 def test_the_looks_of_a_pair(server, pair) -> None:
     answer = server.post("/api/v1/looks", json=pair, headers={"X-Client-Id": "tab-1"})
     jobs = answer.json()["jobs"][0]

@@ -148,13 +148,14 @@ def test_what_is_wrong_with_a_mask_is_said_as_by_the_command_line(real, inputs) 
 
 
 def test_a_result_that_is_sent_again_brings_its_settings_and_inputs(real, inputs) -> None:
-    settings = {"size": 32, "evaluations": 2, "stroke": 2.0}
-    id = real.paint(inputs, settings=settings)["id"]
+    start, settings = real.upload(picture(9)), {"size": 32, "evaluations": 2, "init": "picture"}
+    id = real.paint(inputs, settings=settings, init_picture=start)["id"]
     assert real.ended(id)["state"] == "done"
     data = real.get(f"/api/v1/jobs/{id}/result?format=jpeg").content
     answer = real.post("/api/v1/pictures", files={"file": ("earlier.jpg", data)}).json()
     assert answer["recipe"]["settings"] == settings
     assert answer["recipe"]["photo"]["picture"] == inputs["photo"]
+    assert answer["recipe"]["init_picture"]["picture"] == start
     assert [style["picture"] for style in answer["recipe"]["styles"]] == [inputs["styles"][0]["picture"]]
 
 

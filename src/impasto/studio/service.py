@@ -181,7 +181,7 @@ class Studio:
         if facts is None or not facts["recipe"]:
             return facts
         recipe = facts["recipe"]
-        for item in (recipe["photo"], *recipe["styles"]):
+        for item in filter(None, (recipe["photo"], recipe.get("init_picture"), *recipe["styles"])):
             if await self.call(self.store.picture, item["picture"]) is None:
                 item["picture"] = None
         return facts
@@ -325,7 +325,10 @@ class Studio:
             base = {**inputs["settings"], "size": min(size, GRID_EDGE)}
             changes = [base | dict(filter(None, [row, column])) for column in columns]
             cells.append([{**inputs, "settings": change} for change in changes])
+        varied = {axis["setting"] for axis in vary}
         for cell in (cell for row in cells for cell in row):
+            if "init" in varied and cell["settings"]["init"] != "picture":
+                cell["init_picture"] = None  # the start is for those that need it
             checked(cell, self.limits.styles)  # all or none
         group = inputs.get("group") or secrets.token_hex(8)
         return group, [[await self.add(cell, "full", group=group) for cell in row] for row in cells]

@@ -72,11 +72,12 @@ class Painter(stub_painter.Stub):
             return {"event": "failed", "error": "ResourceError", "detail": detail}
         edge = settings["size"] or min(512, max(size_of(request["photo"])))
         each = settings["evaluations"] or (1 if edge <= LOOK else EVALUATIONS[settings["quality"]])
-        for done in range(1, 2 * each + 1):
+        first = each + 1 if edge <= LOOK else 1  # a look is painted in its last scale only
+        for done in range(first, 2 * each + 1):
             wish = request["wish_now"]
             if wish in ("pause", "leave", "cancel"):
                 return {"event": "ended", "how": wish}
-            if wish == "stop" and done > 1:
+            if wish == "stop" and done > first:
                 break
             time.sleep(stub_painter.SECONDS * (LONGER if settings["stroke"] == SLOW else 1))
             scale = 1 + (done > each)

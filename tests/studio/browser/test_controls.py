@@ -4,6 +4,9 @@ import shlex
 
 import pytest
 
+from impasto.config.settings_file import LOOKS
+from studio.running import picture
+
 pytestmark = pytest.mark.slow
 
 
@@ -35,8 +38,8 @@ def test_what_differs_is_marked_and_can_be_reset(visitor) -> None:
     field = visitor("[data-name=detail]")
     assert field.evaluate("field => field.classList.contains('changed')")
     assert visitor(".count").inner_text() == "1 changed"
-    visitor.changed(lambda: field.get_by_role("button", name="Reset detail to 1").click())
-    assert visitor("#f-detail").input_value() == "1"
+    visitor.changed(lambda: field.get_by_role("button", name="Reset detail to 0").click())
+    assert visitor("#f-detail").input_value() == "0"
     assert visitor(".field.changed").count() == 0
 
 
@@ -83,15 +86,14 @@ def test_every_kind_of_control_sets_its_setting(visitor) -> None:
     visitor.begin()
     visitor(".more > summary").click()
     visitor("#f-bounded").uncheck()
-    visitor("#f-init").select_option("matched")
+    visitor("#f-init").select_option("content")
     visitor("#f-style_layers").fill("relu1_1,relu2_1=0.5")
     visitor("#f-style_layers").press("Enter")
     visitor("[data-name=pooling]").get_by_role("radio", name="average").click()
-    visitor.set("grain", 2)
-    visitor.page.wait_for_timeout(400)
+    visitor.changed(lambda: visitor.set("grain", 2))
     visitor.painted()
     assert visitor.settings() == {
-        "bounded": False, "init": "matched", "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5},
+        "bounded": False, "init": "content", "style_layers": {"relu1_1": 1.0, "relu2_1": 0.5},
         "pooling": "average", "grain": 2.0,
     }  # fmt: skip
 
@@ -99,15 +101,15 @@ def test_every_kind_of_control_sets_its_setting(visitor) -> None:
 def test_looks_are_thumbnails_of_this_pair(visitor) -> None:
     visitor.begin()
     looks = visitor(".look")
-    assert looks.all_inner_texts() == ["Sketchy", "Balanced", "Default", "Bold", "Tinted", "Wild"]
-    visitor.until("document.querySelectorAll('.look.ready img').length === 6")
+    assert looks.all_inner_texts() == [look.capitalize() for look in LOOKS]
+    visitor.until("document.querySelectorAll('.look.ready img').length === 9")
     visitor.changed(lambda: visitor.button("Bold").click())
     assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
-    assert visitor("#f-strength").input_value() == "4"
+    assert visitor("#f-style_weight").input_value() == "400"
     visitor.changed(lambda: visitor.set("size", 300))
     assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
     visitor.changed(lambda: visitor.button("Default").click())
-    assert visitor("#f-strength").input_value() == ""
+    assert visitor("#f-style_weight").input_value() == "100"
     assert visitor("#f-size").input_value() == "300"  # a look leaves it
 
 
@@ -130,3 +132,38 @@ def test_the_command_line_can_be_copied(visit) -> None:
     visitor("#toasts").get_by_text("The command is copied.").wait_for()
     copied = visitor.page.evaluate("navigator.clipboard.readText()")
     assert shlex.split(copied) == ["impasto", "photo.jpg", "painting-swirl.jpg", "--strength", "2"]
+
+
+def test_a_picture_to_start_from(visitor) -> None:
+    visitor.begin()
+    visitor(".more > summary").click()
+    visitor("#f-init").select_option("picture")
+    place = visitor("[data-name=init] .start")
+    place.get_by_text("Nothing is painted without it.").wait_for()
+    posted = []
+    visitor.page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
+    visitor("#controls .go").click()
+    assert visitor.page.evaluate("document.activeElement.dataset.key") == "start"
+    assert visitor("#controls .run p").inner_text() == "Choose the picture to start from."
+    assert posted == []
+    data = [("begin.png", picture(4), "image/png")]
+    visitor.changed(lambda: visitor.drop("[data-name=init] .start", data))
+    assert place.locator(".name").inner_text() == "begin.png"
+    place.locator("img").wait_for()
+    start = visitor.server.upload(picture(4), "begin.png")
+    draft = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]
+    job = visitor.server.job(visitor.painted())
+    assert draft["init_picture"] == job["init_picture"] == start
+    assert "--init-picture begin.png" in job["command"]
+    visitor.page.reload()
+    visitor.started()
+    visitor.drafted()
+    visitor(".more > summary").click()
+    assert place.locator(".name").inner_text() == "begin.png"
+    place.get_by_role("button", name="Remove begin.png").click()
+    place.get_by_text("Nothing is painted without it.").wait_for()
+    visitor(f".card[data-job='{job['id']}'] .card-open").click()
+    visitor("[data-key=again]").click()
+    place.locator(".name").get_by_text("begin.png").wait_for()
+    visitor.changed(lambda: visitor("#f-init").select_option("content"))
+    assert place.locator("*").count() == 0

@@ -71,7 +71,7 @@ def test_use_again_brings_pictures_and_settings_back(visitor) -> None:
     assert visitor("#f-stroke").input_value() == "2"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deep(server) -> str:
     """A result to download, of a photo with 16 bits."""
     values = np.random.default_rng(1).integers(0, 65536, (30, 40), dtype=np.uint16)

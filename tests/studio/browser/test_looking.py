@@ -26,7 +26,7 @@ def close(visitor):
     visitor.drop("body", [("large.png", checks(3000, 2000), PNG), ("p.png", checks(64, 64), PNG)])
     visitor.drafted()
     visitor.page.keyboard.press("4")
-    visitor.page.wait_for_timeout(300)
+    visitor.settled()
     return visitor
 
 
@@ -67,14 +67,14 @@ def test_before_and_after_by_mouse_and_keys(visitor) -> None:
 def test_the_slider_divides_photo_and_result(visitor) -> None:
     visitor.begin()
     visitor.page.keyboard.press("1")
-    visitor.page.wait_for_timeout(300)
+    visitor.settled()
     result = shown(visitor)
     visitor.page.keyboard.press("4")
-    visitor.page.wait_for_timeout(300)
+    visitor.settled()
     photo = shown(visitor)
     visitor.page.keyboard.press("2")
     visitor("img-comparison-slider.rendered").wait_for()
-    visitor.page.wait_for_timeout(400)
+    visitor.settled()
     both, half = shown(visitor), result.shape[1] // 2
     left, right = np.s_[50:-50, 50 : half - 40], np.s_[50:-50, half + 40 : -50]
     apart = np.abs(
@@ -98,7 +98,7 @@ def test_at_100_percent_the_pixels_of_the_screen_are_those_of_the_photo(close) -
     close.page.keyboard.press("Shift+1")
     close("img.detail").wait_for()
     assert close(".percent").inner_text() == "100 %"
-    close.page.wait_for_timeout(300)
+    close.settled()
     seen = shown(close)
     assert seen.shape[1] < 1000
     middle = seen[seen.shape[0] // 2, 20:-20]
@@ -112,7 +112,7 @@ def test_close_up_every_pixel_is_a_square(close) -> None:
     for _ in range(6):
         close.page.keyboard.press("+")
     close("img.detail").wait_for()
-    close.page.wait_for_timeout(400)
+    close.settled()
     assert close(".frame.pixels").count() >= 1
     seen = shown(close)[..., 2]
     row = seen[seen.shape[0] // 2] > 128

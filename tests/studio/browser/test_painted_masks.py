@@ -35,7 +35,7 @@ def editor(visitor, which: str = "") -> None:
         "document.querySelector('.viewer .frame').contains(document.querySelector('canvas.overlay'))"
         " && document.querySelector('.viewer .frame img.base')"
     )
-    visitor.page.wait_for_timeout(150)
+    visitor.settled()
 
 
 def place(visitor, x: float, y: float) -> tuple[float, float]:
@@ -205,7 +205,7 @@ def test_masks_come_back_with_a_picture_and_can_be_painted_on(visitor) -> None:
     visitor(".card-open").first.click()
     visitor.changed(lambda: visitor("[data-key=again]").click())
     editor(visitor)
-    visitor.page.wait_for_timeout(300)
+    visitor.settled()
     both, _ = masks_after(visitor, lambda: stroke(visitor, (90, 45)))
     before, after = sent(visitor, mask), sent(visitor, both)
     assert (after[before > 0] == 255).all()

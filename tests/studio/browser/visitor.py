@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page
 from impasto.cli.samples import sample
 
 SLOWLY = 20_000  # ms that an action may take, on a busy machine
+QUIET = 0.15  # s without a request; longer than the page waits before it asks for a part of a picture
 
 
 class Visitor:
@@ -23,6 +24,8 @@ class Visitor:
         self.context = browser.new_context(**context)
         self.context.set_default_timeout(SLOWLY)
         self.said: list[str] = []
+        self.open_requests: set[Any] = set()
+        self.last_request = 0.0  # when one began or ended
         self.requests: list[str] = []
         self.page = self.new_tab()
 
@@ -31,6 +34,9 @@ class Visitor:
         page.on("console", lambda message: self.said.append(message.text))
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
+        page.on("request", lambda request: self.noted(request, self.open_requests.add))
+        for end in ("requestfinished", "requestfailed"):
+            page.on(end, lambda request: self.noted(request, self.open_requests.discard))
         return page
 
     def open(self) -> "Visitor":
@@ -42,6 +48,11 @@ class Visitor:
 
     def started(self) -> None:
         self.page.wait_for_selector("body:not([data-page=starting])")
+
+    def noted(self, request: Any, change: Callable[[Any], None]) -> None:
+        if request.resource_type != "eventsource":  # that one stays open
+            change(request)
+            self.last_request = time.monotonic()
 
     def close(self) -> None:
         self.context.close()
@@ -66,6 +77,17 @@ class Visitor:
         while not self.page.evaluate(true):
             assert time.monotonic() < end, true
             self.page.wait_for_timeout(30)
+
+    def settled(self) -> None:
+        """Wait until the page asks for nothing more and nothing moves, then for two frames."""
+        end = time.monotonic() + SLOWLY / 1000
+        while self.open_requests or time.monotonic() < self.last_request + QUIET:
+            assert time.monotonic() < end, self.open_requests
+            self.page.wait_for_timeout(20)
+        self.until("document.getAnimations().every(animation => animation.playState !== 'running')")
+        self.page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+        )
 
     def drafted(self) -> None:
         """Wait until the draft is done."""
@@ -140,9 +162,15 @@ class Visitor:
         job = self.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]
         return dict(job["settings"])
 
-    def violations(self) -> list[str]:
-        """Return what axe finds wrong."""
-        found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
+    def violations(self, *rules: str) -> list[str]:
+        """Return what axe finds wrong, by all its rules or by some."""
+        options: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": list(rules)}
+        if self.page.evaluate("'axe' in window"):  # its half a megabyte is read once
+            found = self.page.evaluate("async options => (await axe.run(options)).violations", options)
+        else:
+            found = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{item['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:300]}"
             for item in found

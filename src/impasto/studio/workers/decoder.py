@@ -68,7 +68,9 @@ def _recipe(data: bytes, name: str) -> Message | None:
             standard = Settings()
             changed = {n: v for n, v in recipe.settings if v != getattr(standard, n)}
             styles = [_input(item) | {"weight": item.weight} for item in recipe.styles]
-            return {"settings": changed, "photo": _input(recipe.content), "styles": styles}
+            start = recipe.init_picture and _input(recipe.init_picture)
+            photo = _input(recipe.content)
+            return {"settings": changed, "photo": photo, "styles": styles, "init_picture": start}
     return None
 
 

@@ -33,8 +33,10 @@ export function gridDialog() {
   async function begin() {
     const vary = [down, across].filter((item) => item.values()).map((item) => ({ setting: item.name(), values: item.values() }));
     start.disabled = true;
+    const job = { kind: "full", ...jobBody() };
+    if (vary.some((item) => item.setting === "init")) job.init_picture = state.start?.picture ?? null;
     try {
-      const answer = await post("/grids", { job: { kind: "full", ...jobBody() }, vary });
+      const answer = await post("/grids", { job, vary });
       for (const job of answer.jobs.flat()) note({ ...job, size: state.photo });
       element.close();
       show({ kind: "grid", id: answer.group });
@@ -67,6 +69,7 @@ function axis(title, fields, first) {
 }
 
 function proposal(field) {
+  if (field.name === "init" && !state.start) return field.choices.filter((choice) => choice !== "picture");
   if (field.type === "choice") return field.choices;
   if (field.type === "switch") return [true, false];
   if (field.name === "strength") return [0.5, 1, 2, 4];

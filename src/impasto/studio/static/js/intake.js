@@ -17,7 +17,7 @@ export function choose(multiple, take) {
   input.click();
 }
 
-/** Takes files in; `role` is "photo", "painting" or null: find out. Throws the first refusal. */
+/** Takes files in; `role` is "photo", "painting", "start" or null: find out. Throws the first refusal. */
 export async function takeIn(files, role = null) {
   let refused = null;
   for (const file of files) {
@@ -42,7 +42,7 @@ async function settingsFile(file) {
 async function pictureFile(file, role) {
   if (state.about && file.size > state.about.limits.bytes) throw new Problem(413, { detail: "The file is too large." });
   const info = knowPicture(await upload("/pictures", file));
-  if (info.recipe) await earlierResult(info, role);
+  if (info.recipe && role !== "start") await earlierResult(info, role);
   else use(info, role);
   for (const text of info.notes ?? []) toast(`${info.name}: ${text}`);
 }
@@ -51,6 +51,7 @@ async function pictureFile(file, role) {
 export function use(info, role = null) {
   const what = role ?? (state.photo ? "painting" : "photo");
   if (what === "photo") setPhoto(info);
+  else if (what === "start") state.start = info;
   else state.styles.push(makeStyle(info));
   emit("pictures");
 }
@@ -69,14 +70,15 @@ export function setPhoto(info) {
 async function earlierResult(info, role) {
   const { recipe } = info;
   const known = async (item) => (item?.picture ? picture(item.picture).catch(() => null) : null);
-  const photo = recipe.photo ? await known(recipe.photo) : null;
+  const [photo, start] = await Promise.all([known(recipe.photo), known(recipe.init_picture)]);
   const styles = await Promise.all((recipe.styles ?? []).map(known));
   if (photo) setPhoto(photo);
   const found = styles.flatMap((item, index) => (item ? [makeStyle(item, recipe.styles[index].weight ?? 1)] : []));
   if (found.length) state.styles = found;
+  if (recipe.init_picture) state.start = start;
   replace(recipe.settings);
   emit("pictures");
-  const names = [!photo && nameOf(recipe.photo), ...styles.map((item, index) => !item && nameOf(recipe.styles[index]))];
+  const names = [!photo && nameOf(recipe.photo), !start && nameOf(recipe.init_picture), ...styles.map((item, index) => !item && nameOf(recipe.styles[index]))];
   const missing = names.filter(Boolean);
   const more = missing.length ? ` Add ${missing.join(" and ")} to paint it again.` : "";
   toast(`Settings of ${info.name} are back.${more}`, [["Use it as a picture", () => use(info, role)]]);

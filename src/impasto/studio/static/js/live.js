@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { active, jobs, note, showJob } from "./jobs.js";
-import { jobBody, emit, on, ready, state } from "./store.js";
+import { jobBody, emit, on, ready, startMissing, state } from "./store.js";
 import { refuseAt } from "./settings.js";
 
 const PAUSE = 250; // ms without a change before a draft begins
@@ -29,6 +29,7 @@ function draftBody() {
 }
 
 async function draft() {
+  if (startMissing()) return void emit("startmissing");
   const body = draftBody();
   const text = JSON.stringify(body);
   if (text === last && !live.error) return void (jobs.get(state.draft)?.result && estimate());
@@ -63,6 +64,7 @@ export function draftAgain() {
 
 /** How long the full run will take, and its size; read when the draft is done, for it takes measurements. */
 async function estimate() {
+  if (startMissing()) return;
   const text = last;
   try {
     const found = await post("/estimate", jobBody());

@@ -18,7 +18,8 @@ import { shareOf } from "./progress.js";
 import { panel, refuseAt } from "./settings.js";
 import { setup } from "./setup.js";
 import { Stage } from "./stage.js";
-import { emit, keepSetup, keptSetup, makeStyle, on, ready, state } from "./store.js";
+import { startPart } from "./start.js";
+import { emit, keepSetup, keptSetup, makeStyle, on, ready, startMissing, state } from "./store.js";
 import { refuseHere, welcome } from "./welcome.js";
 
 const body = document.body;
@@ -50,6 +51,7 @@ async function restore() {
   const styles = await Promise.all((kept.styles ?? []).map(async (style) => [await known(style.picture), style]));
   state.styles = styles.filter(([info]) => info).map(([info, style]) => makeStyle(info, style.weight, style.mask));
   state.protect = kept.protect ?? null;
+  state.start = await known(kept.start);
 }
 
 function build() {
@@ -59,8 +61,8 @@ function build() {
     stage.openMasks(key);
   };
   const run = runPart();
-  byId("controls").append(setup(openMasks), looks(), ...panel(), run.element);
-  byId("side").append(about(), historyPart(() => (ready() ? gridDialog() : say(byId("side"), "A grid needs a photo and a painting."))));
+  byId("controls").append(setup(openMasks), looks(), ...panel({ init: startPart() }), run.element);
+  byId("side").append(about(), historyPart(grid));
   follow();
   on("pictures settings masks weights", keepSetup);
   on("pictures shown", page);
@@ -90,6 +92,13 @@ function page() {
   welcome(openHistory);
 }
 
+/** Opens the dialog of the grid, or says what it needs. */
+function grid() {
+  if (!ready()) say(byId("side"), "A grid needs a photo and a painting.");
+  else if (startMissing()) emit("startmissing", true);
+  else gridDialog();
+}
+
 function openHistory() {
   const newest = history()[0];
   if (newest) showJob(newest.id);
@@ -99,6 +108,7 @@ function home() {
   state.photo = null;
   state.styles = [];
   state.protect = null;
+  state.start = null;
   state.settings = {};
   state.shown = null;
   emit("newphoto");
@@ -114,10 +124,12 @@ function runPart() {
   const draw = () => {
     go.disabled = !ready();
     const found = live.estimate;
-    time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
+    if (startMissing()) time.textContent = "Choose the picture to start from.";
+    else time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
   };
   async function begin() {
     if (!ready() || go.disabled) return;
+    if (startMissing()) return void emit("startmissing", true);
     go.disabled = true;
     try {
       await paint();
@@ -127,7 +139,7 @@ function runPart() {
       go.disabled = false;
     }
   }
-  on("estimate pictures", draw);
+  on("estimate pictures settings", draw);
   draw();
   return { element, paint: begin };
 }

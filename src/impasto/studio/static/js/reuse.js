@@ -15,6 +15,7 @@ export async function reuse(job, without = []) {
     state.styles = paintings.map((info, index) => makeStyle(info, job.styles[index].weight ?? 1, job.styles[index].mask ?? null));
     state.protect = job.protect ?? null;
   }
+  if (job.init_picture) state.start = await picture(job.init_picture);
   const kept = Object.fromEntries(without.filter((name) => name in state.settings).map((name) => [name, state.settings[name]]));
   const taken = Object.fromEntries(Object.entries(job.settings ?? {}).filter(([name]) => !without.includes(name)));
   replace({ ...taken, ...kept });

@@ -29,13 +29,14 @@ export function replace(settings) {
 
 const read = (field) => state.settings[field.name];
 
-/** Builds both parts of the panel. */
-export function panel() {
+/** Builds both parts of the panel; `below` are elements that stand below the controls of settings, by name. */
+export function panel(below = {}) {
   const make = (field) => control(field, () => read(field), (value) => set(field.name, value));
   const main = h("div", { class: "fields main" });
   const more = h("details", { class: "more" });
   const made = state.schema.map(make);
   controls = made;
+  for (const { element, field } of made) if (below[field.name]) element.querySelector(".wrong").before(below[field.name]);
   main.append(...made.filter((item) => item.field.main).map((item) => item.element));
   const rest = made.filter((item) => !item.field.main);
   const count = h("span", { class: "count" });

@@ -10,13 +10,14 @@ export const state = {
   photo: null, // what the server says of a picture
   styles: [], // {key, picture, weight, mask: id or null}
   protect: null, // id of a mask
+  start: null, // what the server says of the picture to start from
   settings: {}, // what differs from the defaults
   output: {},
   draft: null, // id of the job that follows the controls
   shown: null, // {kind: "job", id} | {kind: "pair", ids} | {kind: "grid", id} | null
 };
 
-/** Topics: pictures, settings, masks, shown, jobs, job, preview, queue, connection. */
+/** Topics: pictures, settings, masks, startmissing, shown, jobs, job, preview, queue, connection. */
 export function on(names, handler) {
   for (const name of names.split(" ")) topics.addEventListener(name, (event) => handler(event.detail));
 }
@@ -44,6 +45,7 @@ export function jobBody() {
     photo: state.photo.picture,
     styles: state.styles.map(({ picture, weight, mask }) => ({ picture: picture.picture, weight, mask })),
     protect: state.protect,
+    init_picture: state.settings.init === "picture" ? (state.start?.picture ?? null) : null,
     settings: state.settings,
     output: state.output,
   };
@@ -51,12 +53,16 @@ export function jobBody() {
 
 export const ready = () => Boolean(state.photo && state.styles.length);
 
+/** True where the settings need a picture to start from, and there is none. */
+export const startMissing = () => state.settings.init === "picture" && !state.start;
+
 const KEPT = "impasto.setup";
 
 /** Keeps the setup of this tab over a reload. */
 export function keepSetup() {
   const styles = state.styles.map(({ picture, weight, mask }) => ({ picture: picture.picture, weight, mask }));
-  const kept = { photo: state.photo?.picture ?? null, styles, protect: state.protect, settings: state.settings };
+  const kept = { photo: state.photo?.picture ?? null, styles, protect: state.protect, start: state.start?.picture ?? null,
+    settings: state.settings };
   try {
     sessionStorage.setItem(KEPT, JSON.stringify(kept));
   } catch {
