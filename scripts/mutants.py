@@ -378,9 +378,9 @@ MUTANTS = (
     ),
     Mutant(
         "a painting shown large is softened",
-        "inputs/colors.py",
-        "        if stroke > 1:\n",
-        "        if False:\n",
+        "inputs/pictures.py",
+        "soft = factor > 1 or self.recolor.softens",
+        "soft = factor > 1",
         ("tests/inputs/test_colors.py",),
         "large_strokes",
     ),
