@@ -43,7 +43,7 @@ INTRO = """\
 <!-- Made by scripts/make_gallery.py from scripts/gallery; do not edit. -->
 # Gallery
 
-Every option that changes the picture, on the sample photo at `--size 256 --quality draft`. The commands are
+Every option that changes the picture, on the sample photo, small and with few evaluations. The commands are
 below each row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch,
 1893), both in the public domain, are samples that come with impasto.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
@@ -80,6 +80,9 @@ def main() -> None:
 def rows(part: str) -> list[dict[str, Any]]:
     """Return the rows of a part: name, title, text, and pictures with caption and flags."""
     found: list[dict[str, Any]] = tomllib.loads((ROWS / f"{part}.toml").read_text())["row"]
+    for row in found:
+        for picture in row["picture"]:
+            picture["size"] = row.get("size", SIZE)
     return found
 
 
@@ -101,7 +104,7 @@ def page(parts: dict[str, list[dict[str, Any]]]) -> str:
 def command(picture: dict[str, Any]) -> str:
     """Return the command of a picture as it is printed."""
     styles = " ".join(picture.get("styles", ["starry_night.jpg"]))
-    return f"impasto photo.jpg {styles} --size {SIZE} {picture['flags']}".strip()
+    return f"impasto photo.jpg {styles} --size {picture['size']} {picture['flags']}".strip()
 
 
 def make(row: dict[str, Any], folder: Path) -> None:

@@ -61,7 +61,9 @@ def join(paths: list[Path], target: Path, height: int = 240) -> None:
     """Write pictures side by side, of equal height, as one JPEG."""
     images = [pyvips.Image.thumbnail(str(path), 10_000, height=height) for path in paths]
     flat = [image.colourspace("srgb").extract_band(0, n=3) for image in images]
-    row = pyvips.Image.arrayjoin(flat, across=len(flat), shim=6, background=[255, 255, 255])
+    row = flat[0]
+    for image in flat[1:]:
+        row = row.join(image, "horizontal", expand=True, shim=6, background=[255, 255, 255])
     row.write_to_file(str(target), Q=88, strip=True)
     print(target.name)
 
