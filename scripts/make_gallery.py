@@ -36,7 +36,7 @@ PARTS = {  # title, and the page that explains it
     "clean": ("Clean pictures", "control/clean.md"),
     "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
-PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream")
+PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream", "swirl")
 SIZE = "256 --quality draft"
 HEIGHT = 220  # px of a picture on the page
 INTRO = """\
@@ -45,7 +45,8 @@ INTRO = """\
 
 Every option that changes the picture, on the sample photo, small and with few evaluations. The commands are
 below each row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch,
-1893), both in the public domain, are samples that come with impasto.
+1893), both in the public domain, and `swirl.jpg` are samples that come with impasto. Rows with `swirl.jpg`
+have Gram matrices.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
 the samples and the masks there, to try the commands.
 """
@@ -83,6 +84,7 @@ def rows(part: str) -> list[dict[str, Any]]:
     for row in found:
         for picture in row["picture"]:
             picture["size"] = row.get("size", SIZE)
+            picture.setdefault("styles", row.get("styles", ["starry_night.jpg"]))
     return found
 
 
@@ -103,7 +105,7 @@ def page(parts: dict[str, list[dict[str, Any]]]) -> str:
 
 def command(picture: dict[str, Any]) -> str:
     """Return the command of a picture as it is printed."""
-    styles = " ".join(picture.get("styles", ["starry_night.jpg"]))
+    styles = " ".join(picture["styles"])
     return f"impasto photo.jpg {styles} --size {picture['size']} {picture['flags']}".strip()
 
 
@@ -141,7 +143,7 @@ def draw_masks(folder: Path) -> None:
         mask[part] = 255
         save(mask, folder / f"{name}.png")
     (folder / "folder").mkdir(exist_ok=True)
-    for name in PAINTINGS:
+    for name in PAINTINGS[:2]:
         (folder / "folder" / f"{name}.jpg").write_bytes(sample(name).read_bytes())
 
 
