@@ -44,7 +44,7 @@ def test_it_prints_the_folder_and_says_how_many(capsys) -> None:
     assert "2 pictures in " in said.err
     assert files() == ["a-style.png", "b-style.png"]
     assert batch() == 0
-    assert "2 pictures, 2 of them there" in (said := capsys.readouterr().err)
+    assert "2 pictures, 2 with a file there" in (said := capsys.readouterr().err)
     assert "0 pictures in 0 s; 2 there already" in said
 
 

@@ -188,7 +188,7 @@ class ManyProgress(Progress):
         self._spent = 0.0
         self._at_work: dict[int, Event] = {}  # what is known of each picture at work, by worker
         there = self._jobs - self._left
-        self.say(f"{counted(self._jobs, 'picture')}{f', {there} of them there' if there else ''}")
+        self.say(f"{counted(self._jobs, 'picture')}{f', {there} with a file there' if there else ''}")
 
     def event(self, event: Event) -> None:
         """Take in one event, and show the state if it is time."""
