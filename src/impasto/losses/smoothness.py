@@ -20,7 +20,7 @@ FAINT = 1 / 2550  # a tenth of a step of 8 bits; a shorter difference counts by 
 # A maximally flat half-band filter: its response is 1 at 0, 1/2 at half Nyquist and 0 at Nyquist.
 TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
 AROUND = len(TAPS) // 2  # pixels that it reads to each side
-GRAIN = 1e10  # what the square is multiplied by, so that a weight of 1 has a visible effect; by eye
+GRAIN = 1e8  # what the squares are multiplied by, so that a weight of 1 has a visible effect; by eye
 LEAST = 1e-24  # added to a mean of fourth powers, so that its root has a finite slope
 COUNTS = (1.0, 4.0, 4.0)  # how much each of them counts; specks of color are seen most
 KEPT = (1.0, 0.6, 0.6)  # share of the paintings' r' that is left to the canvas; by eye
