@@ -1,7 +1,8 @@
-"""Losses on the canvas alone: `TotalVariation` and `Grain`, fine detail beyond that of the inputs.
+"""Losses on the canvas alone: `TotalVariation` and `Grain`, fine detail beyond the paintings'.
 
-`Grain` reads the high frequencies H of an image: the image minus a smooth copy. r is the root mean square of
-H of the canvas, r' the largest of the photo and the paintings, and the loss (max(0, r - r'))^2.
+`Grain` reads the high frequencies H of three opponent colors: each minus a smooth copy. r is the fourth root
+of the mean of H^4 in the canvas, r' the largest of the paintings, and the loss the sum over colors of
+a (max(0, r - b r'))^2.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ TAPS = tuple(tap / 32 for tap in (-1, 0, 9, 16, 9, 0, -1))
 AROUND = len(TAPS) // 2  # pixels that it reads to each side
 GRAIN = 1e8  # what the squares are multiplied by, so that a weight of 1 has a visible effect; by eye
 LEAST = 1e-24  # added to a mean of fourth powers, so that its root has a finite slope
-COUNTS = (1.0, 4.0, 4.0)  # how much each of them counts; specks of color are seen most
-KEPT = (1.0, 0.6, 0.6)  # share of the paintings' r' that is left to the canvas; by eye
+COUNTS = (1.0, 4.0, 4.0)  # a of each opponent color; specks of color are seen most
+KEPT = (1.0, 0.6, 0.6)  # b: the share of the paintings' r' that is left to the canvas; by eye
 
 
 def total_variation(image: Tensor) -> Tensor:
