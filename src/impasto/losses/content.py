@@ -19,14 +19,32 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ContentLoss(LossWithGradient):
+class SquaredDifference(LossWithGradient):
+    """What losses on sum t (F - P)^2 share; `target` is P, (1, C, h, w), and the guide t."""
+
+    target: Tensor
+
+    def add_gradient(
+        self,
+        gradient: Tensor,
+        part: Tensor,
+        guide: Tensor | None,
+        window: Window | None,
+        slopes: Sequence[Tensor],
+    ) -> None:
+        """Add 2 t (F - P) times the derivative for the sum."""
+        slope = (part - crop_whole(self.target, window)).mul_(2 * slopes[0])
+        gradient.add_(slope if guide is None else slope.mul_(guide))
+
+
+@dataclass(frozen=True)
+class ContentLoss(SquaredDifference):
     """The squared distance from the photo's features: equation 1 of Gatys et al. 2016, or its mean.
 
     `target` is P, (1, C, h, w), of the photo at the canvas' size. `factor` makes the mean another program's
     form; the form of `paper` does not use it. With a guide t the sum is that of t (F - P)^2.
     """
 
-    target: Tensor
     convention: Convention = "mean"
 
     def measure(self, features: Features, windows: Windows | None = None) -> Statistics:
@@ -37,18 +55,6 @@ class ContentLoss(LossWithGradient):
             root = guide.sqrt()
             part, target = part * root, target * root
         return (squared_distance(part, target),)
-
-    def add_gradient(
-        self,
-        gradient: Tensor,
-        part: Tensor,
-        guide: Tensor | None,
-        window: Window | None,
-        slopes: Sequence[Tensor],
-    ) -> None:
-        """Add 2 (F - P) times the derivative for the sum."""
-        slope = (part - crop_whole(self.target, window)).mul_(2 * slopes[0])
-        gradient.add_(slope if guide is None else slope.mul_(guide))
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return 1/2 the sum (`paper`) or the mean over all features (`mean`), times the factor."""

@@ -5,22 +5,20 @@ c of each pixel, and N values of the picture: a mean square in levels of 8 bits.
 Source: Ruder, Dosovitskiy and Brox 2016, "Artistic style transfer for videos", equation 7.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from impasto.losses.loss import Features, LossWithGradient, Statistics, Windows, crop_whole, window_of
-from impasto.network.tiles import IMAGE, Window
+from impasto.losses.content import SquaredDifference
+from impasto.losses.loss import Features, Statistics, Windows, crop_whole, window_of
+from impasto.network.tiles import IMAGE
 
 LEVELS = 255.0
 
 
 @dataclass(frozen=True)
-class TemporalLoss(LossWithGradient):
+class TemporalLoss(SquaredDifference):
     """The loss; `target` is w, (1, 3, H, W), and the `guide` is the trust, (1, 1, H, W)."""
-
-    target: Tensor
 
     @classmethod
     def of(cls, weight: float, target: Tensor, trust: Tensor) -> "TemporalLoss":
@@ -37,18 +35,6 @@ class TemporalLoss(LossWithGradient):
         part, trust = self.features_and_guide(features, windows)
         apart = (part - crop_whole(self.target, window_of(IMAGE, windows))).square()
         return ((apart if trust is None else apart * trust).sum(),)
-
-    def add_gradient(
-        self,
-        gradient: Tensor,
-        part: Tensor,
-        guide: Tensor | None,
-        window: Window | None,
-        slopes: Sequence[Tensor],
-    ) -> None:
-        """Add 2 c (x - w) times the derivative for the sum."""
-        slope = (part - crop_whole(self.target, window)).mul_(2 * slopes[0])
-        gradient.add_(slope if guide is None else slope.mul_(guide))
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the mean square in levels of 8 bits, times the factor."""
