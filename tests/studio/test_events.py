@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -107,6 +108,12 @@ def test_streams_are_bounded_and_freed(tmp_path) -> None:
         assert time.monotonic() - began < 10
 
 
+def run(course):
+    """In a thread of its own: a browser opened by another test keeps this thread's loop running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, course).result()
+
+
 async def take(stream, count: int) -> list[str]:
     return [(await anext(stream)).decode() for _ in range(count)]
 
@@ -127,7 +134,7 @@ def test_a_slow_reader_is_told_that_it_missed_something(monkeypatch) -> None:
         events.publish("job", {"number": 30})
         assert '"number": 30' in (await take(stream, 1))[0]
 
-    asyncio.run(course())
+    run(course())
 
 
 def test_of_much_progress_some_is_sent_and_the_last() -> None:
@@ -139,7 +146,7 @@ def test_of_much_progress_some_is_sent_and_the_last() -> None:
         await asyncio.sleep(module.APART + 0.05)
         return [json.loads(text.split(b"data: ")[1])["number"] for _, text in events._kept]
 
-    numbers = asyncio.run(course())
+    numbers = run(course())
     assert numbers[0] == 0
     assert numbers[-1] == 99
     assert len(numbers) <= 6
