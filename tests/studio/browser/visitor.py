@@ -71,9 +71,9 @@ class Visitor:
         self(".example").nth(example).click()
         self.drafted()
 
-    def until(self, true: str) -> None:
+    def until(self, true: str, seconds: float = SLOWLY / 1000) -> None:
         """Wait until an expression is true; the page's policy forbids playwright's own way."""
-        end = time.monotonic() + SLOWLY / 1000
+        end = time.monotonic() + seconds
         while not self.page.evaluate(true):
             assert time.monotonic() < end, true
             self.page.wait_for_timeout(30)
@@ -89,9 +89,9 @@ class Visitor:
             "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
         )
 
-    def drafted(self) -> None:
+    def drafted(self, seconds: float = SLOWLY / 1000) -> None:
         """Wait until the draft is done."""
-        self.until("document.querySelector('.stage-status').textContent === 'Draft'")
+        self.until("document.querySelector('.stage-status').textContent === 'Draft'", seconds)
 
     def changed(self, change: Callable[[], Any]) -> None:
         """Do what begins another draft, and wait for it."""
