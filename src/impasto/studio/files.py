@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -96,22 +97,33 @@ class Files:
 
     def forget_job(self, job: str, *, keep: int | None = None) -> None:
         """Remove the files of a job; `keep` is the token of the result that stays, with its preview."""
-        for path in (self.root / "jobs").glob(f"{job}*"):
+        for path in self._named("jobs", job):
             if keep is None or path not in (self.result(job, keep), self.preview(job)):
                 path.unlink(missing_ok=True)
         if keep is None:
-            for path in (self.root / "views").glob(f"{job}*"):
-                path.unlink(missing_ok=True)
+            self._remove("views", job)
 
     def forget_results(self, job: str) -> None:
         """Remove results of leases that are over."""
-        for path in (self.root / "jobs").glob(f"{job}-*.pixels"):
-            path.unlink(missing_ok=True)
+        self._remove("jobs", f"{job}-", ".pixels")
 
     def forget_picture(self, id: str) -> None:
         """Remove a picture and its views."""
-        for path in (self.picture(id), *(self.root / "views").glob(f"{id}*")):
-            path.unlink(missing_ok=True)
+        self.picture(id).unlink(missing_ok=True)
+        self._remove("views", id)
+
+    def _remove(self, folder: str, start: str, end: str = "") -> None:
+        """Remove the files of a folder whose names have this start and end."""
+        for path in self._named(folder, start):
+            if path.name.endswith(end):
+                path.unlink(missing_ok=True)
+
+    def _named(self, folder: str, start: str) -> Iterator[Path]:
+        """Yield the files of a folder whose names begin so; a folder of any length in bounded memory."""
+        with os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(start):
+                    yield Path(entry.path)
 
     def disk(self, quota: int) -> dict[str, int]:
         """Return the bytes that are used here, that may be used, and that are free on the disk."""
@@ -149,11 +161,14 @@ class Files:
 
     def _sizes(self, folder: Path) -> Iterator[tuple[Path, int, float]]:
         """Yield (path, bytes, time) of the files below a folder."""
-        for path in folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                info = path.stat()
-                if path.is_file():
-                    yield path, info.st_size, info.st_mtime
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._sizes(Path(entry.path))
+                    elif entry.is_file():
+                        info = entry.stat()
+                        yield Path(entry.path), info.st_size, info.st_mtime
 
 
 def plain_name(name: Any) -> str:
