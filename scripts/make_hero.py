@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT.parent / "shared" / "images"
 TARGET = ROOT / "docs" / "pictures" / "hero.jpg"
 PHOTO, PAINTING = "tubingen.jpg", "starry_night.jpg"
-FLAGS = "--size 1024 --evaluations 20 --min-size 256 --init content --stroke 1.1"
+FLAGS = "--size 1024"
 GAP = 8  # px between the pictures
 LARGEST = 450_000  # bytes of the file
 
