@@ -127,7 +127,7 @@ class BatchSpec:
             Look(
                 item["name"],
                 tuple(Painting(**one) for one in item["paintings"]),
-                Settings(**item["settings"]),
+                Settings(**{name: value for name, value in item["settings"].items() if value is not None}),
             )
             for item in found["looks"]
         ]
