@@ -122,7 +122,7 @@ class BatchSpec:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], folder: Path) -> Self:
-        """Return what `to_json` wrote, for results in this folder."""
+        """Return what `to_json` wrote, for results in this folder; null in settings is the default."""
         looks = [
             Look(
                 item["name"],
