@@ -64,8 +64,8 @@ class Settings(Model):
     )
     strength: float = option(
         1.0,
-        "How strong the style is; 1 is as the preset or look has it. The style's weight is multiplied by its "
-        "square.",
+        "How strong the style is. 1 is as the preset or look has it; the style's weight is multiplied by the "
+        "square of this number.",
         "Look",
         ge=0.1,
         le=10,
