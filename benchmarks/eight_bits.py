@@ -18,10 +18,10 @@ from common import pairs, report
 
 import impasto
 from impasto.image.pixels import fit
-from impasto.network.layers import NEUTRAL
 from impasto.network.vgg import VGG19
 
 FULL = "vgg19-original"
+NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")  # the neutral evaluator's layers
 
 
 def main() -> None:

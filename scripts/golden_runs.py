@@ -281,7 +281,6 @@ def cases() -> dict[str, Case]:
     """Return the plain runs."""
     tiles, compact = {"tile": 32}, {"tile": 32, "pairs": 3, "compact": True}
     large = {"size": 96, "min_size": 48, "evaluations": 4}
-    strong = {"strength": 2.0, "evaluations": 13, **ONE}  # measured after 10
     found = {
         "lbfgs": Case(encoded=True),
         "lbfgs long": Case({"evaluations": 40, "history": 4, **ONE}),
@@ -302,9 +301,8 @@ def cases() -> dict[str, Case]:
         "tolerance": Case({"tolerance": 0.5, "evaluations": 60}),
         "tolerance adam": Case({"tolerance": 0.5, "evaluations": 60, "solver": "adam"}),
         "tolerance scipy": Case({"tolerance": 0.5, "evaluations": 60, "solver": "scipy"}),
-        **{f"strength {name}": Case({**strong, "solver": name}) for name in ("lbfgs", "adam", "scipy")},
-        "strength tiles": Case({**strong, "strength": 0.5}, compact),
-        "strength regions": Case(strong, style=two(mask="mask.png")),
+        "strength": Case({"strength": 2.0, **ONE}),
+        "strength regions": Case({"strength": 0.5, **ONE}, style=two(mask="mask.png")),
         **{
             f"preset {name}": Case({"evaluations": 12 if name == "balanced" else 5}, preset=name)
             for name in PRESETS
@@ -437,7 +435,6 @@ class Interrupted:
 
 def interruptions() -> dict[str, Interrupted]:
     """Return the runs that are interrupted."""
-    strong = {"strength": 2.0, "evaluations": 13}
     short = {"size": 512, "min_size": 512, "evaluations": 5, "style_layers": "relu1_1,relu2_1"}
     ending = {"bounded": False, "tolerance": 0.01, "evaluations": 25, **ONE}
     found = {
@@ -445,9 +442,6 @@ def interruptions() -> dict[str, Interrupted]:
         for name in ("lbfgs", "adam", "scipy")
     }
     found |= {
-        "strength lbfgs": Interrupted(Case(strong), [(7, 20)], killed=True),
-        "strength adam": Interrupted(Case({**strong, **ONE, "solver": "adam"}), [(11,)]),
-        "strength scipy": Interrupted(Case({**strong, **ONE, "solver": "scipy"}), [(11,)]),
         "tiles": Interrupted(Case({}, {"tile": 32, "pairs": 3, "compact": True}), [(4, 9)]),
         "bf16": Interrupted(Case(ONE, {"precision": "bf16"}), [(4,)]),
         "statistic": Interrupted(Case({"style_statistic": "wasserstein", "laplacian": 1.0}), [(8,)]),
@@ -502,7 +496,6 @@ def recorded(result: impasto.Result, *, encoded: bool = False) -> Record:
         "history": [[row.scale, row.evaluation, dict(row.losses)] for row in result.history],
         "scales": recipe["scales"],
         "stopped": result.stopped,
-        "calibration": recipe["calibration"],
         "recipe": recipe,
         "fault": result.fault,
         "size": [result.picture.width, result.picture.height],
@@ -734,7 +727,6 @@ def record() -> None:
         again = {
             "plain": Case(),
             "tolerance": Case({"tolerance": 0.5, "evaluations": 50}),
-            "strength": Case({"strength": 2.0, "evaluations": 13, **ONE}),
             "interrupted": Case(stop=(9, "interrupted")),
             "regions": Case(style=two(mask="mask.png"), options={"protect": "mask.png"}),
         }

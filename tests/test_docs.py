@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 import impasto.network.weights.load
-import impasto.transfer.callbacks.strength
 import impasto.transfer.stylize
 from impasto.cli.app import app, main
 from impasto.cli.flags import Flags
@@ -224,8 +223,7 @@ CONTROL = ["strength"]  # pages of docs/control
 def test_commands_and_snippets_of_a_page_of_control_run(name, tmp_path, monkeypatch, capsys):
     """All of them, in their order, small and on a narrow network."""
     text = (ROOT / "docs" / "control" / f"{name}.md").read_text(encoding="utf-8")
-    for module in (impasto.network.weights.load, impasto.transfer.callbacks.strength):
-        monkeypatch.setattr(module, "load_weights", lambda *which: narrow_weights())
+    monkeypatch.setattr(impasto.network.weights.load, "load_weights", lambda *which: narrow_weights())
     monkeypatch.setenv("IMPASTO_EVALUATIONS", "1")
     monkeypatch.chdir(tmp_path)
     shutil.copy(sample("photo"), "photo.jpg")

@@ -104,20 +104,13 @@ class End(StrEnum):
     TOLERANCE = "tolerance"
     NO_DECREASE = "no further decrease"
     BUDGET = "budget"
-    STRENGTH = "strength reached"
     OUT_OF_MEMORY = "out of memory"
     NOT_FINITE = "not finite"
     INTERRUPTED = "interrupted"
     STOP = "stop"  # a callback of the caller raised `Stop`
 
 
-FINISHED = {
-    End.EVALUATIONS,
-    End.TOLERANCE,
-    End.NO_DECREASE,
-    End.BUDGET,
-    End.STRENGTH,
-}  # another scale may follow
+FINISHED = {End.EVALUATIONS, End.TOLERANCE, End.NO_DECREASE, End.BUDGET}  # another scale may follow
 REPEATABLE = {*FINISHED, End.INTERRUPTED, End.NOT_FINITE}  # counting evaluations repeats such a run
 
 

@@ -87,3 +87,33 @@ def test_a_recipe_from_before_kernels_repeats_its_picture() -> None:
     assert Recipe.from_json(json.dumps(values)).runtime.kernels == "512-512=direct"
     del values["runtime"]["kernels"]
     assert Recipe.from_json(json.dumps(values)).runtime.kernels == "winograd"
+
+
+EARLIER = {"goal": 0.5, "stretches": [{"style_weight": 100.0}, {"style_weight": 2.401, "ratio": 0.5}]}
+
+
+@pytest.mark.parametrize(
+    ("strength", "calibration", "expected"),
+    [(None, None, (1.0, 5.0)), (2.0, None, (2.0, 5.0)), (2.0, EARLIER, (1.0, 2.401))],
+)
+def test_the_strength_of_a_recipe_from_before_it_was_a_factor(strength, calibration, expected) -> None:
+    values = json.loads(recipe().to_json())
+    values["settings"]["strength"] = strength
+    values["calibration"] = calibration
+    found = Recipe.from_json(json.dumps(values))
+    assert (found.settings.strength, found.settings.style_weight) == expected
+    assert Recipe.from_json(found.to_json()) == found
+    assert "calibration" not in found.to_json()
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [3, [], "x", {}, {"stretches": []}, {"stretches": [{}]}, {"stretches": [3]}, {"stretches": {"-1": 3}},
+     {"stretches": [{"style_weight": "heavy"}]}, {"stretches": [{"style_weight": -1}]},
+     {"stretches": [{"style_weight": None}]}],
+)  # fmt: skip
+def test_weights_of_an_earlier_version_that_cannot_be_read_are_refused(calibration) -> None:
+    values = json.loads(recipe().to_json()) | {"calibration": calibration}
+    with pytest.raises(SettingsError, match="not a recipe of this version") as caught:
+        Recipe.from_json(json.dumps(values), "x.png")
+    assert "\n" not in str(caught.value)

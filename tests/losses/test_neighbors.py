@@ -345,8 +345,6 @@ def test_which_scales() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(SettingsError, match="strength: style_statistic neighbours has no weight"):
-        Settings(style_statistic="neighbours", strength=1.0)
     with pytest.raises(SettingsError, match="neighbours has no form in convention paper"):
         Settings.preset("paper", style_statistic="neighbours")
     with pytest.raises(SettingsError, match="neighbours"):

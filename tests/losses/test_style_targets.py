@@ -276,7 +276,7 @@ def test_sorting_is_torchs_own() -> None:
     assert torch.equal(values.gather(1, order), found)
 
 
-# --- strength ----------------------------------------------------------------------------------------
+# --- factors ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)

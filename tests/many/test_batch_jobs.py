@@ -123,6 +123,9 @@ def test_what_is_asked_for_survives_json() -> None:
     assert after.looks == (replace(before.looks[0], paintings=(painting,)),)
     same = ("recursive", "suffix", "output", "limits", "runtime")
     assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
+    earlier = before.to_json()
+    earlier["looks"][0]["settings"]["strength"] = None  # as in manifests of earlier versions
+    assert BatchSpec.from_json(earlier, before.folder) == after
 
 
 def test_shards_divide_the_jobs_and_keep_them_when_photos_are_added() -> None:

@@ -558,32 +558,6 @@ def test_stopped_in_the_middle_of_a_step_the_state_is_that_before_it(solver, at)
     assert torch.equal(other.tracking.best_canvas, expected.canvas)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_other_weights_take_the_loss_from_a_state_and_leave_the_rest(solver) -> None:
-    start = torch.full((1, 3, 1, 2), 0.5)
-    walk = Walk(tracked(bowl(INSIDE, 100.0)), solver_of(solver, start), evaluations=12)
-    walk.end()
-    before = copied(walk.solver.state_dict())
-    walk.solver.objective_changed()
-    after, seen = walk.solver.state_dict(), []
-    gone = {"gradient", "loss", "failures"} if solver == "lbfgs" else set()
-    assert set(before) - set(after) == gone
-    assert not set(after) - set(before)
-    for name, item in after.items():
-        assert torch.equal(before[name], item) if torch.is_tensor(item) else before[name] == item
-    other = solver_of(solver, 0 * start)
-    other.load_state_dict(copied(after))
-    for one in (walk.solver, other):
-        points = []
-        assert one.step(tracked(bowl(INSIDE, 50.0), seen=points)) or solver == "scipy"
-        assert torch.equal(points[0], before["canvas"])  # which is evaluated first
-        if solver == "lbfgs":
-            assert len(points) == 1
-            assert any(name.startswith("step.") for name in one.state_dict())
-        seen.append(points)
-    assert all(torch.equal(*pair) for pair in zip(*seen, strict=True))
-
-
 def test_stop_before_the_first_evaluation_is_passed_on() -> None:
     def evaluate(x):
         raise Stop("early")

@@ -276,14 +276,14 @@ def test_limits_of_queue_styles_cells_and_disk(tmp_path) -> None:
 
 
 def test_a_grid_of_two_settings(server, pair) -> None:
-    vary = [{"setting": "strength", "values": [0.5, 1]}, {"setting": "seed", "values": [1, 2, 3]}]
+    vary = [{"setting": "strength", "values": [0.5, 2]}, {"setting": "seed", "values": [1, 2, 3]}]
     job = {**pair, "settings": {"evaluations": 2, "size": 2000}}
     answer = server.post("/api/v1/grids", json={"job": job, "vary": vary})
     assert answer.status_code == 202, answer.text
     rows = answer.json()["jobs"]
     assert [[(job["settings"]["strength"], job["settings"]["seed"]) for job in row] for row in rows] == [
         [(0.5, 1), (0.5, 2), (0.5, 3)],
-        [(1, 1), (1, 2), (1, 3)],
+        [(2, 1), (2, 2), (2, 3)],
     ]
     assert {job["settings"]["size"] for row in rows for job in row} == {512}
     for row in rows:

@@ -94,7 +94,7 @@ def is_gray(picture: Picture) -> bool:
 
 CHANGES = [
     {}, {"init": "noise"}, {"init": "gray"}, {"init_noise": 0.3}, {"solver": "adam"}, {"solver": "scipy"},
-    {"color": "luminance"}, {"color": "match"}, {"min_size": 24}, {"bounded": False}, {"strength": 1.0},
+    {"color": "luminance"}, {"color": "match"}, {"min_size": 24}, {"bounded": False}, {"strength": 2.0},
 ]  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from impasto.inputs.pictures import Inputs
 from impasto.losses.objective import Objective
 from impasto.system import hardware
 from impasto.transfer import memory, run
-from impasto.transfer.callbacks import strength
 from transfer.repeating import repeated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
@@ -82,7 +81,6 @@ def gpu(monkeypatch):
         monkeypatch.setattr(hardware, name, lambda device="cpu", original=original: original())
     monkeypatch.setattr(Inputs, "at", pictures)
     monkeypatch.setattr(run, "load_network", network)
-    monkeypatch.setattr(strength, "load_network", network)
     monkeypatch.setattr(Objective, "__call__", evaluation)
     monkeypatch.setattr(run.Run, "set_runtime", noted)
     monkeypatch.setattr(memory, "EDGES", (32, 16))
@@ -173,11 +171,8 @@ def test_the_solver_continues_where_it_stood(gpu, narrow, solver) -> None:
 
 
 @pytest.mark.slow
-def test_with_a_strength_and_a_budget(gpu, narrow) -> None:
+def test_with_a_budget(gpu, narrow) -> None:
     gpu(Full("evaluation"))
-    found = paint(narrow, settings={"strength": 1.0, "evaluations": 12})
-    assert (found.recipe.runtime.device, found.recipe.reproducible) == ("cpu", True)
-    assert found.recipe.calibration.achieved is not None
     found = paint(narrow, runtime=GPU.changed(budget=2.0))
     assert found.stopped in ("budget", "no further decrease")
 

@@ -384,7 +384,7 @@ def test_a_resumed_run_interrupted_in_the_first_evaluation_of_a_later_scale(run,
     same(resume(NAME, weights=narrow), whole)
 
 
-@pytest.mark.parametrize("reason", ["mine", "budget", "evaluations", "strength reached"])
+@pytest.mark.parametrize("reason", ["mine", "budget", "evaluations"])
 def test_a_stop_with_a_reason_of_ones_own_ends_the_run(run, narrow, reason) -> None:
     """Also where the word is one of ours, after which another scale would follow."""
     whole = run()

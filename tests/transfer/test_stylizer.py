@@ -45,9 +45,7 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         ([PAINTING, OTHER], {"quality": "instant", "size": 160}),
         (PAINTING, {"init": "matched", "size": 280, "min_size": 140}),
         (Style(PAINTING, source_mask=half(72, 64)), {"grain": 1.0, "size": 96, "min_size": 48}),
-        pytest.param(
-            PAINTING, {"strength": 1.0, "pooling": "average", "evaluations": 14}, marks=pytest.mark.slow
-        ),
+        (PAINTING, {"strength": 2.0, "pooling": "average"}),
         (PAINTING, {"solver": "adam", "self_similarity": 1.0, "laplacian": 1.0}),
     ],
 )

@@ -285,14 +285,6 @@ def test_colors_of_the_clip_are_kept(filmed, color) -> None:
 
 
 @pytest.mark.slow
-def test_a_strength_keeps_the_weights_of_the_first_frame(filmed) -> None:
-    film = filmed(panned(2), settings=SMALL.changed(strength=1.0))
-    state = json.loads((film.folder / "state.json").read_text())
-    assert set(state["scenes"][0]["changes"]) == {"strength", "content_weight", "style_weight"}
-    assert [painted.start for painted in film.painted] == ["scene", "last"]
-
-
-@pytest.mark.slow
 def test_a_frame_ends_where_its_style_is_that_of_the_first(filmed) -> None:
     """Of a still clip, the frames after the first are there at once."""
     film = filmed([panned(1)[0]] * 3, settings=SMALL.changed(evaluations=20))

@@ -7,7 +7,7 @@ import torch
 
 from impasto.errors import OutputError
 from impasto.videos import folder as folder_module
-from impasto.videos.folder import STATE, FilmFolder, Scene, key_of, read_state
+from impasto.videos.folder import STATE, FilmFolder, FilmState, Scene, key_of, read_state
 
 
 def test_a_frame_counts_once_the_state_names_it(tmp_path, monkeypatch) -> None:
@@ -48,6 +48,15 @@ def test_the_frames_of_another_film_are_refused_or_replaced(tmp_path) -> None:
 def test_a_damaged_state_counts_as_none(tmp_path, text) -> None:
     (tmp_path / STATE).write_text(text)
     assert read_state(tmp_path) is None
+
+
+def test_a_state_of_an_earlier_version_is_read(tmp_path) -> None:
+    """Else its frames would count as none, and be replaced."""
+    scene = {"first": 0, "total": 3.0, "style": 2.0, "changes": {"strength": None, "style_weight": 3.5}}
+    (tmp_path / STATE).write_text(json.dumps({"form": 1, "key": "k", "done": 2, "scenes": [scene]}))
+    assert read_state(tmp_path) == FilmState("k", 2, (Scene(0, 3.0, 2.0),))
+    with pytest.raises(OutputError, match="the frames of another clip or other settings"):
+        FilmFolder(tmp_path, "another")
 
 
 def test_the_key_does_not_depend_on_order() -> None:

@@ -1,16 +1,15 @@
-"""Single frames: what is kept between them, drafts, colors, weights of a strength."""
+"""Single frames: what is kept between them, drafts, colors."""
 
 import numpy as np
 import pytest
 import torch
 
-from impasto.config.recipe import Calibration, WeightChange
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
 from impasto.image.picture import Picture
 from impasto.inputs.color_matching import Palette
-from impasto.videos.painter import FramePainter, View, at_one_scale, finished, in_colors_of, painted_weights
+from impasto.videos.painter import FramePainter, View, at_one_scale, finished, in_colors_of
 from videos.clips import panned, scene
 
 RUNTIME = Runtime(threads=1)
@@ -72,19 +71,6 @@ def test_luminance_gives_a_finished_frame_its_own_colors(view) -> None:
     assert (
         finished(canvas, gray, Settings()).array(16) == finished(canvas, gray, Settings()).array(16)
     ).all()
-
-
-def test_the_weights_of_a_strength_are_repeated() -> None:
-    class Made:
-        class recipe:
-            calibration = Calibration(goal=1, stretches=(
-                WeightChange(scale=1, after=0, content_weight=1, style_weight=10),
-                WeightChange(scale=1, after=20, content_weight=1, style_weight=30, ratio=0.9),
-            ))  # fmt: skip
-
-    assert painted_weights(Made) == {"strength": None, "content_weight": 1, "style_weight": 30}
-    Made.recipe.calibration = None
-    assert painted_weights(Made) == {}
 
 
 def test_one_scale_is_the_finest() -> None:

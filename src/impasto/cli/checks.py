@@ -161,11 +161,6 @@ def check_options(settings: Settings, flags: Flags, varied: Collection[str] = ()
         raise InputError(
             "--init-noise mixes noise into another start, and --init noise is nothing else: leave one out"
         )
-    weights = {"content_weight", "style_weight"}
-    if "strength" in varied and (both := sorted(weights & named)):
-        raise InputError(f"--vary strength sets the weights itself: leave out {flag(both[0])}")
-    if "strength" in flags.changes and (both := sorted(weights & set(varied))):
-        raise InputError(f"--vary {both[0]}: --strength sets the weights itself: leave it out")
 
 
 def shares_of(text: str | None, count: int) -> list[float]:

@@ -27,7 +27,6 @@ from impasto.messages import printable
 
 MODELS: tuple[type[Model], ...] = (Settings, Runtime, Output, Input)
 FIELDS = [name for model in MODELS for name in model.model_fields]
-WEIGHTS = {"content_weight", "style_weight"}  # which a strength sets
 WORDS = ("preset", "settings")  # variables that are no field of a model
 PLACES = (
     "CACHE_DIR",
@@ -83,14 +82,8 @@ class _Layers:
             origin: Returns the name of a field in this layer, such as `--size`.
             file: Whether the layer is a file or a preset, and its name that of all its fields.
         """
-        replaced = {}  # evaluations of an earlier layer would override a quality, a strength the weights
-        if "quality" in values and self.values.get("evaluations"):
-            replaced["evaluations"] = "quality"
-        if weights := WEIGHTS & set(values):
-            replaced["strength"] = min(weights)
-        for name, by in replaced.items():
-            if name not in values and self.values.get(name) is not None:
-                self.values[name], self.origins[name] = None, origin(by)
+        if "quality" in values and self.values.get("evaluations"):  # which would override it
+            self.values["evaluations"], self.origins["evaluations"] = None, origin("quality")
         for name, value in values.items():
             self.values[name], self.origins[name] = value, origin(name)
             self.names[name] = f"{origin(name)}: {name}" if file else origin(name)
@@ -106,14 +99,6 @@ class _Layers:
             except SettingsError as error:
                 raise SettingsError(f"{label}: {error}") from error
             self.add(table, lambda name: label, file=True)
-
-    def add_changes(self, changes: Mapping[str, Any], origin: Callable[[str], str]) -> None:
-        """Let flags or variables replace the values of earlier layers."""
-        if "strength" in changes and (both := sorted(WEIGHTS & set(changes))):
-            raise InputError(
-                f"{origin('strength')} sets the weights itself: leave out {origin(both[0])}, or the strength"
-            )
-        self.add(changes, origin)
 
     def build(self, model: type[Model]) -> Any:
         """Make one model of the values that belong to it."""
@@ -160,10 +145,10 @@ def gather(flags: Flags, environment: Mapping[str, str] | None = None) -> Resolv
     layers.add_file(file, label)
     if origin == _variable("preset"):
         layers.add_file(preset, preset_label)
-    layers.add_changes({n: v for n, v in variables.items() if n in FIELDS}, _variable)
+    layers.add({n: v for n, v in variables.items() if n in FIELDS}, _variable)
     if origin in (flag("like"), flag("preset")):
         layers.add_file(preset, preset_label)
-    layers.add_changes(flags.changes, flag)
+    layers.add(flags.changes, flag)
     if flags.init_picture is not None and "init" not in flags.changes:
         layers.add({"init": "picture"}, lambda name: "--init-picture")
     if flags.print is not None:

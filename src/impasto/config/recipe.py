@@ -4,9 +4,10 @@ It is stored in the picture's file. It has names of files without folders, and t
 """
 
 import json
+import logging
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from impasto._version import __version__
 from impasto.config.model import Model, error_message
@@ -16,7 +17,9 @@ from impasto.errors import SettingsError
 from impasto.messages import printable
 
 SCHEMA = 1
+CALIBRATION = "calibration"  # of earlier versions: the weights that a strength set
 REMEDY = "give a picture made by impasto, or the recipe that --recipe wrote"
+log = logging.getLogger(__name__)
 
 
 class InputRecord(Model):
@@ -74,43 +77,6 @@ class ScaleRecord(Model):
     reason: str
 
 
-class WeightChange(Model):
-    """The weights that the strength set, from one evaluation on.
-
-    `scale` counts from 1. After `after` evaluations at that scale, `ratio` was measured, that of the neutral
-    terms, style to content; from there on the weights were these. The last one of a scale has the achieved
-    ratio. None: not measured, as at the start of a scale, or the photo was unchanged.
-    """
-
-    scale: int = Field(ge=1)
-    after: int = Field(ge=0)
-    content_weight: float = Field(ge=0)
-    style_weight: float = Field(ge=0)
-    ratio: float | None = None
-
-
-class Calibration(Model):
-    """How a strength became weights: the goal for the ratio, and all changes of the weights."""
-
-    goal: float = Field(gt=0)
-    stretches: tuple[WeightChange, ...] = ()
-
-    @property
-    def achieved(self) -> float | None:
-        """The ratio measured last; None if there is none."""
-        return self.stretches[-1].ratio if self.stretches else None
-
-    def __str__(self) -> str:
-        """Return the last weights of each scale, and the ratio they achieved, as text."""
-        last = {item.scale: item for item in self.stretches}.values()
-        alphas = " then ".join(dict.fromkeys(f"{item.content_weight:g}" for item in last))
-        betas = ", then ".join(f"{item.style_weight:g}" for item in last)
-        text = f"content weight {alphas}, style weight {betas}"
-        if self.achieved is None:
-            return text
-        return f"{text}; style to content {self.achieved:.3g} of {self.goal:.3g}"
-
-
 class Recipe(Model):
     """Everything needed to make a picture again, and measurements of its run."""
 
@@ -132,17 +98,18 @@ class Recipe(Model):
     reproducible: bool
     pixels_sha256: str = ""  # of the result before it was encoded; see `Picture.pixels_sha256`
     machine: dict[str, str]
-    calibration: Calibration | None = None  # only with a strength
 
     @model_validator(mode="before")
     @classmethod
     def _as_it_was(cls, values: Any) -> Any:
         """Give a recipe from before a setting the value that repeats its picture, not the default."""
+        if not isinstance(values, dict):
+            return values
         before = {"settings": ("partial_windows", "drop"), "runtime": ("kernels", "winograd")}
-        for part, (name, value) in before.items() if isinstance(values, dict) else ():
+        for part, (name, value) in before.items():
             if isinstance(values.get(part), dict) and name not in values[part]:
                 values = {**values, part: {**values[part], name: value}}
-        return values
+        return _with_one_weight(values)
 
     @property
     def pictures(self) -> tuple[InputRecord, ...]:
@@ -163,6 +130,8 @@ class Recipe(Model):
     def from_json(cls, text: str | bytes, label: str = "") -> Self:
         """Return the recipe in a JSON text; `label` names its file in messages.
 
+        A warning says so where the style's weight changed during the run, as in earlier versions.
+
         Raises:
             SettingsError: It is not JSON, or not a recipe of this version.
         """
@@ -181,9 +150,37 @@ class Recipe(Model):
                 f"{__version__}, which reads form {SCHEMA}: use that version"
             )
         try:
-            return cls.model_validate_json(text)
+            recipe = cls.model_validate_json(text)
         except (ValidationError, SettingsError) as error:
             message = str(error)
             if isinstance(error, ValidationError):
                 message = error_message("recipe", error, cls.model_fields)
             raise SettingsError(f"{where}not a recipe of this version: {message}; {REMEDY}") from error
+        if values.get(CALIBRATION):
+            log.warning(
+                "%sthe strength of an earlier version changed the style weight during the run; the last one, "
+                "%g, is used",
+                where,
+                recipe.settings.style_weight,
+            )
+        return recipe
+
+
+def _with_one_weight(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a recipe, of an earlier version's strength only the last style weight.
+
+    That strength was null, or changed the style weight during the run; each change is in `calibration`.
+    """
+    settings, calibration = values.get("settings"), values.get(CALIBRATION)
+    if not isinstance(settings, dict):
+        return values
+    settings = {"strength": 1.0} | {n: v for n, v in settings.items() if (n, v) != ("strength", None)}
+    if isinstance(calibration, dict):
+        try:
+            last = calibration["stretches"][-1]["style_weight"]
+        except (KeyError, IndexError, TypeError):
+            return values
+        settings |= {"strength": 1.0, "style_weight": last}
+    elif calibration is not None:
+        return values
+    return {n: v for n, v in values.items() if n != CALIBRATION} | {"settings": settings}

@@ -62,10 +62,10 @@ class Settings(Model):
         "Look",
         ge=0,
     )
-    strength: float | None = option(
-        None,
-        "How strongly to paint, in one number. 1 is moderate, each doubling is a step bolder. Sets the "
-        "weights by measurement, so that it means the same at every size.",
+    strength: float = option(
+        1.0,
+        "How strong the style is. 1 is as the preset or look has it; the style's weight is multiplied by the "
+        "square of this number.",
         "Look",
         ge=0.1,
         le=10,
@@ -222,9 +222,7 @@ class Settings(Model):
         "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(
-        "lbfgs",
-        "L-BFGS in torch; SciPy's L-BFGS-B (no bounds, no --strength, saved between scales only); Adam.",
-        "Expert",
+        "lbfgs", "L-BFGS in torch; SciPy's L-BFGS-B (no bounds, saved between scales only); Adam.", "Expert"
     )
     bounded: bool = option(True, "Keep pixels in the range of a file during the optimization.", "Expert")
     history: int = option(10, "Curvature pairs that L-BFGS remembers.", "Expert", "pairs", ge=1, le=1000)
@@ -256,13 +254,10 @@ class Settings(Model):
             raise ValueError(
                 "nothing to do: give content_weight or style_weight (with a layer) a value above 0"
             )
-        if self.strength is not None and not (self.content_term and self.style_term):
+        if self.style_statistic == "neighbours" and self.style_term and self.convention != "mean":
             raise ValueError(
-                "strength balances photo and painting: content_weight and style_weight (with a layer) must "
-                "be above 0"
+                f"style_statistic: neighbours has no form in convention {self.convention}; take mean"
             )
-        if self.style_statistic == "neighbours" and self.style_term:
-            self._check_neighbors()
         for name, weight in self._products():
             if weight < 1 / LARGEST_WEIGHT or weight > LARGEST_WEIGHT:
                 raise ValueError(
@@ -271,23 +266,12 @@ class Settings(Model):
                 )
         return self
 
-    def _check_neighbors(self) -> None:
-        """Refuse what nearest neighbors have no form for."""
-        if self.strength is not None:
-            raise ValueError(
-                "strength: style_statistic neighbours has no weight that reaches one; set neighbours_photo "
-                "and style_weight, or take another style_statistic"
-            )
-        if self.convention != "mean":
-            raise ValueError(
-                f"style_statistic: neighbours has no form in convention {self.convention}; take mean"
-            )
-
     def _products(self) -> Iterator[tuple[str, float]]:
         """Yield (name for messages, factor) for each loss with a factor above 0."""
+        style = "style_weight" if self.strength == 1 else "style_weight times the square of strength"
         for term, alpha, layers in (
             ("content_weight", self.content_weight, self.content_layers),
-            ("style_weight", self.style_weight, self.style_layers),
+            (style, self.effective_style_weight, self.style_layers),
             ("self_similarity", self.self_similarity, self.content_layers),
         ):
             for layer, weight in layers.items():
@@ -306,6 +290,11 @@ class Settings(Model):
     def style_term(self) -> bool:
         """Whether the loss has a style term."""
         return self.style_weight > 0 and any(self.style_layers.values())
+
+    @property
+    def effective_style_weight(self) -> float:
+        """What the style loss is multiplied by: `style_weight` times the square of `strength`."""
+        return self.style_weight * self.strength**2
 
     @property
     def evaluations_per_scale(self) -> int:
@@ -332,15 +321,9 @@ class Settings(Model):
         """
         if "quality" in changes:  # the preset's number of evaluations would override it
             changes.setdefault("evaluations", None)
-        if not {"content_weight", "style_weight"}.isdisjoint(changes):  # as would its strength
-            changes.setdefault("strength", None)
         base = settings_file.resolve_preset(name).settings
         try:
             cls.check_types(base)
         except SettingsError as error:
             raise SettingsError(f"preset {name}: {error}") from error
         return cls(**{**base, **changes})
-
-
-# The reference measure, by which results of any settings are compared: docs/control/strength.md.
-NEUTRAL = Settings(content_weight=5.0, style_weight=100.0, style_statistic="gram", grain=0.0)

@@ -6,6 +6,7 @@ from impasto.config.settings import Settings
 
 NEEDS = {  # what an option needs: another field, the value of it that is not enough, and what to give instead
     "color_amount": ("color", "style", "--color luminance, match or histogram"),
+    "strength": ("style_weight", 0, "--style-weight a weight"),
     "laplacian_pool": ("laplacian", 0, "--laplacian a weight"),
     "total_variation_form": ("total_variation", 0, "--total-variation a weight"),
 }
@@ -33,6 +34,4 @@ def unused(settings: Settings, *, protected: bool) -> Collection[str]:
         names.add("init_noise")
     if not protected:
         names.add("protect_feather")
-    if settings.strength is not None:  # it sets them
-        names |= {"content_weight", "style_weight"}
     return names

@@ -21,7 +21,7 @@ from impasto.losses.style_targets import StyleStatistics
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.hypercolumns import GRIDS
 from impasto.network.hypercolumns import LAYERS as HYPERCOLUMN
-from impasto.network.layers import LAYERS, NEUTRAL, positions, stride
+from impasto.network.layers import LAYERS, positions, stride
 from impasto.network.tiled_features import TiledFeatures
 from impasto.network.vgg import VGG19
 
@@ -37,8 +37,6 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
     for loss in extra_losses:
         check_loss(loss)
         names |= set(loss.layers)
-    if settings.strength is not None:
-        names.update(NEUTRAL)
     if settings.content_term or settings.self_similarity:
         names.update(_content_layers(settings))
     if settings.style_term and inputs is None:
@@ -215,7 +213,7 @@ def _style_loss(
 ) -> Loss:
     """Return the loss of one layer and region."""
     statistic, convention = style_targets.statistic_of(settings), settings.convention
-    weight = settings.style_weight * term.weight
+    weight = settings.effective_style_weight * term.weight
     factor = _style_factor(settings, term.layer, pictures, paintings.second, term.shares)
     weights = _border_weights(pictures, settings, term.layer)
     if weights is not None:

@@ -369,7 +369,7 @@ def neighbor_losses(
         losses.append(
             NeighborLoss(
                 f"style.{layer}",
-                settings.style_weight,
+                settings.effective_style_weight,
                 layer,
                 targets.by_layer[layer],
                 cell_of(layer),

@@ -122,12 +122,12 @@ class BatchSpec:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], folder: Path) -> Self:
-        """Return what `to_json` wrote, for results in this folder."""
+        """Return what `to_json` wrote, for results in this folder; null in settings is the default."""
         looks = [
             Look(
                 item["name"],
                 tuple(Painting(**one) for one in item["paintings"]),
-                Settings(**item["settings"]),
+                Settings(**{name: value for name, value in item["settings"].items() if value is not None}),
             )
             for item in found["looks"]
         ]

@@ -27,8 +27,6 @@ def _names() -> Iterable[str]:
 
 
 LAYERS: tuple[str, ...] = tuple(_names())
-# Layers of the neutral evaluator, which compares results whatever layers their runs have.
-NEUTRAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
 PartialWindows = Literal["count", "drop"]  # what pooling does with windows that reach over the border
 

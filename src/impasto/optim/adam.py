@@ -70,9 +70,6 @@ class Adam:
         self._begin(canvas.clone(), self._learning_rate / 2**failures)
         return True
 
-    def objective_changed(self) -> None:
-        """Keep the moments: most of what they hold is still true."""
-
     def state_dict(self) -> StateDict:
         """Return canvas, moments, number of steps and the rate, which a restart halves."""
         moments = {"mean": self._mean, "square": self._square, "steps": float(self._steps)}

@@ -75,9 +75,6 @@ class Solver(Protocol):
             failures: How often this has been done from this canvas, this time included.
         """
 
-    def objective_changed(self) -> None:
-        """Expect other losses from now on: their weights have changed."""
-
     def state_dict(self) -> StateDict:
         """Return tensors and numbers from which `load_state_dict` continues; tensors are not copied."""
 

@@ -104,10 +104,6 @@ class LBFGS:
         """Return False: the line search begins at the best canvas in any case."""
         return False
 
-    def objective_changed(self) -> None:
-        """Evaluate the canvas anew at the next step; the curvature stays, as most of it still holds."""
-        self._here, self._failures = None, 0
-
     def state_dict(self) -> StateDict:
         """Return canvas, its loss and gradient, and the curvature pairs."""
         here = self._here

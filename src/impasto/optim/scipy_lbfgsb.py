@@ -74,9 +74,6 @@ class ScipyLBFGSB:
         self.canvas = canvas.clone()
         return True
 
-    def objective_changed(self) -> None:
-        """Nothing is kept between steps."""
-
     def state_dict(self) -> StateDict:
         """Return the canvas that the descent began with."""
         return {"canvas": self.canvas}

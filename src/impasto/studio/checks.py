@@ -47,10 +47,6 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         SettingsError: A value or a name is wrong.
     """
     settings = model_of(Settings, values)
-    if settings.strength is not None:
-        for name in ("content_weight", "style_weight"):
-            if getattr(settings, name) != getattr(Settings(), name):
-                raise SettingsError(f"strength sets the weights itself: leave out {name}, or the strength")
     known = [weights.PACKAGED, weights.NORMALIZED, *weights.installed()]
     if settings.weights is not None and settings.weights not in known:
         hint = did_you_mean(settings.weights, known) or f" Known: {', '.join(known)}."

@@ -98,8 +98,7 @@ def repeat(
     pairs = zip(styles, recipe.styles, strict=True)
     recorded = [as_recorded(style, record) for style, record in pairs]
     inputs = open_inputs(found.content, recorded, settings, found.init_picture, found.protect)
-    limits = [scale.evaluations for scale in recipe.scales]
-    state = RunState(calibration=recipe.calibration, limits=limits)
+    state = RunState(limits=[scale.evaluations for scale in recipe.scales])
     runtime = resolve(recipe.runtime, settings)
     weights = find_weights(recipe, weights)
     run = Run(inputs, settings, runtime, weights, state=state, on_part=on_part)

@@ -127,8 +127,8 @@ class Result:
         recipe: All that is needed to make it again, and what making it took.
         history: The losses of every evaluation.
         seconds: What the run took.
-        stopped: Why it ended: `evaluations`, `tolerance`, `no further decrease`, `strength reached`,
-            `not finite`, `stop` (a callback) or `interrupted` (Ctrl-C).
+        stopped: Why it ended: `evaluations`, `tolerance`, `no further decrease`, `not finite`, `stop` (a
+            callback) or `interrupted` (Ctrl-C).
         fault: Which loss, or whose gradient, was not finite, in a sentence; empty if none ended the run.
     """
 

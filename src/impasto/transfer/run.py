@@ -15,7 +15,7 @@ from impasto._version import __version__
 from impasto.config.recipe import Recipe, ScaleRecord
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import REPEATABLE, End, EndOfScale, InputError, NumericalError, Stop
+from impasto.errors import REPEATABLE, End, EndOfScale, NumericalError, Stop
 from impasto.inputs.pictures import Inputs, ScaledInputs, warn_about
 from impasto.inputs.pyramid import Scale
 from impasto.inputs.shared import Shared
@@ -54,7 +54,6 @@ class Run:
         limits: Evaluations at each scale.
         unplanned: The runtime before its memory was planned.
         costs: What an evaluation costs at each scale, in pixels computed whole.
-        repeats: Whether limits and calibration are those of an earlier run.
         last_scale: Index of the finest scale to compute; a time budget may lower it.
         callbacks: In the order in which they are called.
         canvas: What the last finished scale left, (1, 3, H, W).
@@ -82,10 +81,6 @@ class Run:
         state: RunState | None = None,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        if settings.strength is not None and settings.solver == "scipy":
-            raise InputError(
-                "strength: SciPy's solver cannot change weights on its way; take --solver lbfgs or adam"
-            )
         self.layers = layers_of(settings, extra_losses, inputs)
         self.inputs, self.settings, self.extra_losses = inputs, settings, list(extra_losses)
         self.schedule, self.size = inputs.scales(settings, self.layers), inputs.size(settings)
@@ -98,8 +93,8 @@ class Run:
             self.state.check_fit(self.schedule)
         self.unplanned = runtime
         self.set_runtime(runtime, plan=not self.state.solver)
-        self.repeats = self.state.limits is not None
-        self.time_budget = None if self.repeats else time_budget_of(self, runtime)
+        repeats = self.state.limits is not None  # an earlier run
+        self.time_budget = None if repeats else time_budget_of(self, runtime)
         most = settings.evaluations_per_scale if self.time_budget is None else MOST
         self.limits = self.state.limits or [scale.draft or most for scale in self.schedule]
         self._finest = len(self.schedule) - 1
@@ -233,20 +228,6 @@ class Run:
         if tile and self.objective.tile is None:
             logger.warning("a loss needs the whole picture at once: not in tiles")
 
-    def reweigh(self, losses: Sequence[Loss]) -> None:
-        """Continue with the same losses in other weights; the solver keeps what it knows of the curvature."""
-        tracking = self.state.tracking
-        before = {loss.name: loss.weight for loss in self.objective.losses}
-        self.set_losses(losses)
-        if tracking.best is not None:
-            factors = {loss.name: loss.weight / before[loss.name] for loss in losses if loss.weight}
-            parts = {name: value * factors[name] for name, value in tracking.best.parts.items()}
-            total = math.fsum(parts.values()) / math.fsum(abs(loss.weight) for loss in losses)
-            best = replace(tracking.best, loss=total, parts=parts)
-            self.state.tracking = Tracking(tracking.count, best, tracking.best_canvas)
-            self.solver.objective_changed()
-        self.note_state()
-
     def evaluate(self, canvas: Tensor) -> Evaluation:
         """Do one pass through the network and back: L = alpha L_content + beta L_style + ..., and dL/dx."""
         self.check_limit()
@@ -377,7 +358,6 @@ class Run:
             reproducible=reproducible,
             machine=hardware.describe(str(self.runtime.device)),
             pixels_sha256=pixels,
-            calibration=self.state.calibration,
         )
 
     def result(self, canvas: Tensor) -> Result:

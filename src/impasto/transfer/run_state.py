@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto.config.recipe import Calibration, ScaleRecord
+from impasto.config.recipe import ScaleRecord
 from impasto.errors import InputError
 from impasto.inputs.pyramid import Scale
 from impasto.optim.evaluation import StateDict
@@ -35,7 +35,6 @@ class RunState:
         seconds: Of the run, before it was resumed.
         scale_seconds: Of this scale, before the run was resumed.
         seconds_left: Of a time budget.
-        calibration: The weights that a strength has set.
         limits: Evaluations at each scale of a run that repeats another; None if the settings say it.
     """
 
@@ -50,7 +49,6 @@ class RunState:
     seconds: float = 0.0
     scale_seconds: float = 0.0
     seconds_left: float | None = None
-    calibration: Calibration | None = None
     limits: list[int] | None = None
 
     @property
@@ -60,7 +58,7 @@ class RunState:
 
     def next_solver(self, **changes: Any) -> "RunState":
         """Return the state for another solver of this run, at another scale or in other tiles."""
-        kept = {name: getattr(self, name) for name in ("history", "scales", "calibration", "limits")}
+        kept = {name: getattr(self, name) for name in ("history", "scales", "limits")}
         return RunState(**kept, seconds=self.seconds, **changes)
 
     def check_fit(self, schedule: Sequence[Scale]) -> None:

@@ -28,7 +28,6 @@ from impasto.system import hardware
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.callbacks.base import Callback, OnStep
 from impasto.transfer.callbacks.checkpoints import CheckpointLike, Checkpoints, open_checkpoints
-from impasto.transfer.callbacks.strength import StrengthControl
 from impasto.transfer.memory import enough_memory
 from impasto.transfer.out_of_memory import leave_full_device, smaller_tile, use_smaller_tiles
 from impasto.transfer.result import Result, Step
@@ -218,7 +217,6 @@ def default_callbacks(
         None if on_step is None else OnStep(on_step),
         run.time_budget,
         checkpoints,
-        None if run.settings.strength is None else StrengthControl(run),
     ]
     return [callback for callback in callbacks if callback is not None]
 
@@ -262,7 +260,7 @@ def optimize(run: Run) -> str:
         try:
             while True:
                 run.note_state()
-                run.notify("on_iteration")  # the state may be saved here, and weights may change
+                run.notify("on_iteration")  # the state may be saved here
                 run.check_limit()  # before the solver works out a step
                 if not run.solver.step(run.evaluate) and not run.restart():
                     return run.end_scale(run.no_further_step())

@@ -7,7 +7,7 @@ any moment goes on to the bytes of one that was not.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,11 @@ FORM = 1  # of the state
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene: its first frame, the losses that this one has reached, and the settings of those after it.
-
-    `total` and `style` are weighted losses; `changes` are settings that a strength has set.
-    """
+    """A scene: its first frame, and the weighted losses that this one has reached."""
 
     first: int
     total: float
     style: float
-    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def read_state(path: Path) -> FilmState | None:
         values = json.loads((path / STATE).read_text(encoding="utf-8"))
         if values.pop("form") != FORM:
             return None
-        scenes = tuple(Scene(**scene) for scene in values.pop("scenes"))
+        scenes = tuple(Scene(item["first"], item["total"], item["style"]) for item in values.pop("scenes"))
         return FilmState(**values, scenes=scenes)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

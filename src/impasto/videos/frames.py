@@ -26,7 +26,7 @@ from impasto.videos.clip import Frame
 from impasto.videos.film_file import Target
 from impasto.videos.flow import Motion, motion, warped
 from impasto.videos.folder import FilmFolder, Scene
-from impasto.videos.painter import FramePainter, View, at_one_scale, painted_weights, settled
+from impasto.videos.painter import FramePainter, View, at_one_scale, settled
 from impasto.videos.temporal import TemporalLoss
 from impasto.videos.video import FilmOptions, FilmSettings, Painted
 from impasto.videos.views import Views
@@ -164,7 +164,7 @@ def paint_key(run: FilmRun, before: Shot | None, shot: Shot) -> tuple[Tensor, Sc
         losses = result.recipe.losses
         if before is None:
             run.painter.runtime = settled(result.recipe.runtime, run.settings)
-        scene = Scene(shot.index, losses["total"], losses.get("style", 0.0), painted_weights(result))
+        scene = Scene(shot.index, losses["total"], losses.get("style", 0.0))
     else:
         kind, trusted = "last", float(moved.trust.mean())
         settings = later_settings(run, shot.view)
@@ -186,9 +186,8 @@ def ended(result: Result) -> bool:
 
 def later_settings(run: FilmRun, view: View) -> Settings:
     """Return the settings of a frame that is not the first of its scene."""
-    settings = run.settings.changed(**run.scene.changes)
-    evaluations = later_evaluations(settings)
-    return at_one_scale(settings, view.photo).changed(evaluations=evaluations, quality="good")
+    evaluations = later_evaluations(run.settings)
+    return at_one_scale(run.settings, view.photo).changed(evaluations=evaluations, quality="good")
 
 
 def later_evaluations(settings: Settings) -> int:

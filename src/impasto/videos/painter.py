@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,12 +154,3 @@ def settled(runtime: Runtime, settings: Settings) -> Runtime:
         return runtime.changed(tile=None, pairs=None, compact=None)
     pairs = runtime.pairs or settings.history
     return runtime.changed(tile=runtime.tile or 0, pairs=pairs, compact=bool(runtime.compact))
-
-
-def painted_weights(result: Result) -> Mapping[str, Any]:
-    """Return the changes of the settings that repeat what a strength has found; none without one."""
-    calibration = result.recipe.calibration
-    if calibration is None or not calibration.stretches:
-        return {}
-    last = calibration.stretches[-1]
-    return {"strength": None, "content_weight": last.content_weight, "style_weight": last.style_weight}

@@ -55,7 +55,7 @@ def mixed(request: dict, edge: int, share: float) -> np.ndarray:
         mask = opened(style["mask"], *size)[..., :1] if style["mask"] else np.ones_like(found)
         painted += style["weight"] * mask * opened(style["picture"], *size)
         found += style["weight"] * mask
-    amount = np.minimum(0.8, 0.3 * (request["settings"]["strength"] or 1) * share) * (found > 0)
+    amount = np.minimum(0.8, 0.3 * request["settings"]["strength"] * share) * (found > 0)
     if request["protect"]:
         amount = amount * (1 - opened(request["protect"], *size)[..., :1])
     result = photo * (1 - amount) + amount * painted / np.maximum(found, 1e-6)

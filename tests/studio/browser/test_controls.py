@@ -113,12 +113,16 @@ def test_looks_are_thumbnails_of_this_pair(visitor) -> None:
     assert visitor("#f-size").input_value() == "300"  # a look leaves it
 
 
-def test_the_weights_end_the_strength_that_would_override_them(visitor) -> None:
+def test_the_strength_stays_beside_a_weight_and_a_look(visitor) -> None:
     visitor.begin()
+    assert visitor("#f-strength").input_value() == "1"
     visitor.changed(lambda: visitor.set("strength", 2))
     visitor(".more > summary").click()
     visitor.changed(lambda: visitor.set("style_weight", 5000))
-    assert visitor("#f-strength").input_value() == ""
+    assert visitor("#f-strength").input_value() == "2"
+    visitor.changed(lambda: visitor.button("Bold").click())
+    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
+    assert visitor("#f-strength").input_value() == "2"
 
 
 def test_the_command_line_can_be_copied(visit) -> None:

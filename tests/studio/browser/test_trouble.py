@@ -77,7 +77,7 @@ def test_two_tabs_show_the_same_history_and_have_drafts_of_their_own(visit) -> N
     two(f".card[data-job='{id}'] img").wait_for()
     assert two(".stage-status").inner_text() == "Draft"
     one.changed(lambda: one.set("strength", 2))
-    assert two("#f-strength").input_value() == ""
+    assert two("#f-strength").input_value() == "1"
     two(f".card[data-job='{id}'] .card-open").click()
     two("[data-key=erase]").click()
     two("dialog").get_by_role("button", name="Delete").click()

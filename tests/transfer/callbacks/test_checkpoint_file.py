@@ -3,6 +3,7 @@ import math
 import os
 import zlib
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -144,6 +145,27 @@ def test_another_version_is_refused(tmp_path) -> None:
     write(path, made(2, recipe=recipe(impasto="0.0.7")))
     with pytest.raises(InputError, match=r"written by impasto 0\.0\.7; this is impasto .*that version"):
         read(path)
+
+
+def test_a_run_whose_weights_an_earlier_version_changed_is_refused(tmp_path) -> None:
+    path, saved = tmp_path / "a", made()
+    values = json.loads(saved.header.model_dump_json())
+
+    def with_calibration(calibration) -> None:
+        values["recipe"]["calibration"] = calibration
+        values["recipe"]["settings"]["strength"] = calibration and 2.0
+        text = json.dumps(values)
+        checkpoint_file.publish(path, partial(checkpoint_file._save, written, text), overwrite=True)
+
+    write(path, saved)
+    with safe_open(path, "pt") as file:
+        written = {name: file.get_tensor(name) for name in file.keys()}
+    with_calibration({"goal": 0.5, "stretches": [{"style_weight": 3.0}]})
+    for reading in (read, checkpoint_file.read_header):
+        with pytest.raises(InputError, match=r"a was written by an earlier version.*paint the picture anew"):
+            reading(path)
+    with_calibration(None)
+    assert read(path).header == saved.header
 
 
 @pytest.mark.parametrize(

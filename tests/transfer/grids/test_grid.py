@@ -54,7 +54,7 @@ def files(tmp_path, monkeypatch):
         {"evaluations": [1, 3], "detail": [0, 1]},
         {"quality": ["draft"], "history": [5]},
         {"color": ["luminance", "style", "match"], "color_amount": [1, 0.5, 0]},
-        {"color": ["style", "luminance"], "strength": [None, 1]},
+        {"color": ["style", "luminance"], "strength": [0.5, 1]},
         {"preset": ["default", "tinted", "paper"], "seed": [0, 1]},
     ],
     ids=lambda vary: "+".join(vary),

@@ -51,8 +51,6 @@ def _lines(recipe: Recipe, file: str) -> Iterator[str]:
         size = f"{scale.width} x {scale.height} px"
         spent = f"{counted(scale.evaluations, 'evaluation')} in {duration(scale.seconds)}"
         yield f"scale         {size}: {spent}; ended: {printable(scale.reason)}"
-    if recipe.calibration:
-        yield f"strength      {recipe.settings.strength:g}: {recipe.calibration}"
     yield f"losses        {printable(named_losses(recipe.losses))}"
     runtime = recipe.runtime
     yield f"computed on   {runtime.device}, {runtime.threads} threads, {runtime.precision}"

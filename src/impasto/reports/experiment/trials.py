@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from impasto.config.model import LARGEST_EDGE
-from impasto.config.settings import NEUTRAL, STYLE_LAYERS, Settings
+from impasto.config.settings import STYLE_LAYERS, Settings
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.network.layers import parts
@@ -265,8 +265,10 @@ def neutral_trial(trial: Trial) -> Trial:
 
     5 mean (F - P)^2 at relu4_2 and 100 sum mean (G/(N M) - A/(N M_a))^2, VGG-19 as it is, max pooling.
     """
-    size, windows = trial.settings.size, trial.settings.partial_windows
-    settings = NEUTRAL.changed(size=size, min_size=LARGEST_EDGE, partial_windows=windows)
+    settings = Settings(
+        content_weight=5.0, style_weight=100.0, style_statistic="gram", grain=0.0, size=trial.settings.size,
+        min_size=LARGEST_EDGE, partial_windows=trial.settings.partial_windows,
+    )  # fmt: skip
     return replace(trial, settings=settings, share=None)
 
 

@@ -1,1 +1,1 @@
-"""What watches and steers a run: checkpoints, time budget, strength."""
+"""What watches and steers a run: checkpoints, time budget."""

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 class Callback:
     """Base of all callbacks; every event may be left out.
 
-    Events come in the order of a run's callbacks, which counts: a checkpoint is written before the strength
-    changes a weight. `Stop` raised in one ends the run, `EndOfScale` the scale.
+    Events come in the order of a run's callbacks. `Stop` raised in one ends the run, `EndOfScale` the scale.
     """
 
     def on_scale_start(self, run: Run, pictures: ScaledInputs) -> None:
@@ -34,7 +33,7 @@ class Callback:
         """A canvas (1, 3, H, W) was evaluated."""
 
     def on_iteration(self, run: Run) -> None:
-        """The solver stands between two steps: `run.snapshot()` is whole, `run.reweigh(...)` is allowed."""
+        """The solver stands between two steps: `run.snapshot()` is whole."""
 
     def on_scale_end(self, run: Run) -> None:
         """A scale ended because of `run.reason`."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from impasto._version import __version__
 from impasto.config.model import Model, error_message
-from impasto.config.recipe import Recipe
+from impasto.config.recipe import CALIBRATION, Recipe
 from impasto.errors import InputError, SettingsError
 from impasto.messages import printable, reason
 from impasto.optim.evaluation import Evaluation
@@ -117,7 +117,6 @@ class Checkpoint:
             history=list(self.history),
             scales=list(recipe.scales),
             seconds=recipe.seconds,
-            calibration=recipe.calibration,
             limits=None if header.limits is None else list(header.limits),
         )
 
@@ -228,7 +227,7 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         TornError: It is missing, cut off or damaged, or no checkpoint.
-        InputError: It is of another version.
+        InputError: It is of another version, or its weights changed during the run.
     """
     shown = printable(path)
     try:
@@ -287,6 +286,11 @@ def _header_of(text: str, shown: str) -> CheckpointHeader:
             f"{shown} was written by impasto {printable(made[:40])}; this is impasto {__version__}, which "
             "could not give the same bytes: resume it with that version"
         )
+    if values["recipe"].get(CALIBRATION):
+        raise InputError(
+            f"{shown} was written by an earlier version, whose strength changed weights during the run; "
+            "paint the picture anew"
+        )
     try:
         return CheckpointHeader.model_validate_json(text)
     except (ValidationError, SettingsError) as error:
@@ -321,7 +325,7 @@ def _misfit(header: CheckpointHeader, tensors: Mapping[str, Tensor], canvas: Ten
     flat = torch.Size([canvas.numel()])
     needed, numbers = {"canvas": canvas.shape}, set(NUMBERS[solver])
     if solver == "lbfgs" and not header.numbers and "gradient" not in tensors:
-        numbers = set()  # at the start, or where the weights of the losses have just changed
+        numbers = set()  # at the start
     elif solver == "lbfgs":
         needed["gradient"] = canvas.shape
     elif solver == "adam":

@@ -208,8 +208,6 @@ def _places(
             base = bases[varied.get(PRESET)]
             if "quality" in varied:  # a number of evaluations would override it
                 changes.setdefault("evaluations", None)
-            if not {"content_weight", "style_weight"}.isdisjoint(varied):  # as would a strength
-                changes.setdefault("strength", None)
             try:
                 settings = base.changed(**changes)
             except SettingsError as error:

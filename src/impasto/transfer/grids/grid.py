@@ -72,11 +72,11 @@ class Cell(GridCell):
 
     @property
     def unweighted(self) -> dict[str, float]:
-        """Content and style loss without `content_weight` and `style_weight`, so that cells compare.
+        """Content and style loss without `content_weight`, `style_weight` and `strength`: comparable.
 
         A term whose weight is 0 has none.
         """
-        weights = {"content": self.settings.content_weight, "style": self.settings.style_weight}
+        weights = {"content": self.settings.content_weight, "style": self.settings.effective_style_weight}
         return {
             name: value / weights[name] for name, value in self.losses.items() if weights.get(name, 0.0) > 0
         }

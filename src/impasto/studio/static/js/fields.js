@@ -1,7 +1,6 @@
 /** The settings as the page needs them, made from the JSON Schema of the server. */
 
-const TOP = { strength: [0.1, 10], stroke: [0.1, 10], size: [64, 2048] };
-const EXPECTED = { min_size: [32, 1024], evaluations: [1, 500], content_weight: [0.001, 1e5], style_weight: [0.001, 1e7],
+const EXPECTED = { size: [64, 2048], min_size: [32, 1024], evaluations: [1, 500], content_weight: [0.001, 1e5], style_weight: [0.001, 1e7],
   total_variation: [0, 1e10], laplacian: [0, 100], self_similarity: [0, 100], grain: [0, 100], seed: [0, 1000],
   history: [1, 100], line_search: [1, 100], adam_epsilon: [1e-10, 1] };
 const WIDE = 50; // times: a range wider than that has a logarithmic slider
@@ -50,7 +49,7 @@ function typeOf(kind, choices) {
 
 /** The ends of the slider: of the setting, or where people look for it when those are far away. */
 function slider(name, smallest, largest, whole) {
-  const [low, high] = TOP[name] ?? EXPECTED[name] ?? [smallest ?? 0, largest ?? 100];
+  const [low, high] = EXPECTED[name] ?? [smallest ?? 0, largest ?? 100];
   const log = low > 0 ? high / low > WIDE : high > 1000;
   return { low, high, log, zero: log && low <= 0, whole };
 }

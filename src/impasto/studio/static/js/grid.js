@@ -72,7 +72,7 @@ function proposal(field) {
   if (field.name === "init" && !state.start) return field.choices.filter((choice) => choice !== "picture");
   if (field.type === "choice") return field.choices;
   if (field.type === "switch") return [true, false];
-  if (field.name === "strength") return [0.5, 1, 2, 4];
+  if (field.name === "strength") return [0.25, 0.5, 1, 2];
   return [...new Set([200, 400, 600, 800].map((place) => fromSlider(field.slider, place)))];
 }
 

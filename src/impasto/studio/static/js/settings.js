@@ -13,7 +13,6 @@ export function set(name, value) {
   if (value === undefined) delete next[name];
   else next[name] = value;
   if (name === "quality") delete next.evaluations;
-  if ((name === "content_weight" || name === "style_weight") && value !== undefined) delete next.strength;
   replace(next);
 }
 
