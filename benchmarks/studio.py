@@ -1,15 +1,20 @@
-"""The studio's server under load: requests a second and their times while a job paints, and its memory.
+"""The studio's server under load, and how soon its page has something to show.
 
 python benchmarks/studio.py [--seconds 120] [--rate 300] [--streams 50] [--jobs 2000] [--real] [--json FILE]
+python benchmarks/studio.py --page [--json FILE]
 
-The load comes from this process, by connections that are kept; a request that is sent late counts from when
-it should have been sent. With --real, VGG-19 paints meanwhile, else a stub that sleeps.
+Requests a second and their times while a job paints, and the server's memory. The load comes from this
+process, by connections that are kept; a request that is sent late counts from when it should have been sent.
+With --real, VGG-19 paints meanwhile, else a stub that sleeps. With --page, Chromium opens the page three
+times and clicks on an example: the seconds to the first paint, from the click to the first picture, and the
+pictures a second in the four seconds after that. At the first visit the network is cold.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -21,13 +26,15 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "studio"))
+sys.path[:0] = [str(ROOT / "tests" / "studio"), str(ROOT / "tests" / "studio" / "browser")]
 
 from running import STUB, TOKEN, Server  # noqa: E402
 
 from impasto.cli.samples import sample  # noqa: E402
 
 CONNECTIONS = 32
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
+SAMPLES = [("photo", "photo"), ("painting", "starry_night")]  # kind, name
 
 
 class Client:
@@ -128,6 +135,39 @@ def flat(server: Server, inputs: dict, jobs: int) -> dict[str, Any]:
     return found
 
 
+def visits(server: Server) -> dict[str, Any]:
+    """Open the page in a browser, choose an example, and time what appears; all in the page's own clock."""
+    from playwright.sync_api import sync_playwright
+    from visitor import Visitor
+
+    found: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        path = next(filter(None, map(shutil.which, BROWSERS)))
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for visit in range(1, 4):
+            visitor = Visitor(browser, server).open()
+            visitor(".example").first.wait_for()
+            page = visitor.page
+            first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            began = page.evaluate("performance.now()")
+            page.evaluate("document.querySelector('.example').click()")
+            visitor.until("performance.getEntriesByType('resource').some(e => /preview/.test(e.name))", 60)
+            page.wait_for_timeout(4500)
+            ends = page.evaluate(
+                "performance.getEntriesByType('resource').filter(e => /preview/.test(e.name))"
+                ".map(e => e.responseEnd)"
+            )
+            later = [end for end in sorted(ends)[1:] if end < min(ends) + 4000]
+            found |= {
+                f"visit {visit}, first paint (s)": round(first / 1000, 2),
+                f"visit {visit}, first picture (s)": round((min(ends) - began) / 1000, 2),
+                f"visit {visit}, pictures a second": round(len(later) / 4, 1),
+            }
+            visitor.close()
+        browser.close()
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=120)
@@ -136,15 +176,19 @@ def main() -> None:
     parser.add_argument("--creates", type=float, default=0.01, help="share of requests that create a job")
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--real", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         limits = {"queue": 100_000}
-        painter = None if options.real else STUB
-        server = Server(Path(folder) / "data", painter=painter, seconds=0.05, limits=limits)
+        painter = None if options.real or options.page else STUB
+        samples = [(kind, name, "", str(sample(name))) for kind, name in SAMPLES] if options.page else ()
+        server = Server(Path(folder) / "data", painter=painter, seconds=0.05, limits=limits, samples=samples)
         try:
             server.ready(120)
             found: dict[str, Any] = {"memory at the start (MB)": memory(server)}
+            if options.page:
+                return report(found | visits(server), options.json)
             inputs = server.pair()
             if options.real:
                 names = ("photo", "starry_night")
@@ -161,10 +205,15 @@ def main() -> None:
                 found |= flat(server, inputs, options.jobs)
         finally:
             server.stop()
+    report(found, options.json)
+
+
+def report(found: dict[str, Any], path: Path | None) -> None:
+    """Print what was found, and write it to a file."""
     for name, value in found.items():
         print(f"{name:32}{value}")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if path:
+        path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
