@@ -20,6 +20,7 @@ VIEWS = 300_000_000  # bytes of views that are kept
 FRESH = 5.0  # seconds in which the used space counts as measured
 INCOMING = 60.0  # seconds after which a file that came in belongs to nobody
 FOLDERS = ("pictures", "jobs", "incoming", "views")
+FILMS = (".mp4", ".mkv")  # endings of films
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,20 @@ class Files:
         """Return the plain pixels of an uploaded picture."""
         return self.root / "pictures" / f"{id}.pixels"
 
+    def clip(self, id: str, suffix: str | None = None) -> Path:
+        """Return the file of a clip; without its suffix, of one that is here."""
+        if suffix is None:
+            return next((self.root / "pictures").glob(f"{id}.*"), self.root / "pictures" / id)
+        return self.root / "pictures" / f"{id}{suffix}"
+
+    def film(self, job: str, suffix: str = "") -> Path:
+        """Return the film of a job; its frames are in a folder beside it, NAME.frames."""
+        return self.root / "jobs" / f"{job}{suffix}"
+
+    def begun(self, job: str) -> bool:
+        """Whether a job has something that is worth to be kept: a checkpoint, or a frame of its film."""
+        return self.checkpoint(job).exists() or any((self.root / "jobs").glob(f"{job}.*.frames/state.json"))
+
     def result(self, job: str, token: int) -> Path:
         """Return the plain pixels of a result; each lease has its own, so that none is written twice."""
         return self.root / "jobs" / f"{job}-{token}.pixels"
@@ -95,9 +110,14 @@ class Files:
         return identity
 
     def forget_job(self, job: str, *, keep: int | None = None) -> None:
-        """Remove the files of a job; `keep` is the token of the result that stays, with its preview."""
+        """Remove the files of a job; `keep` is the token of the result that stays, with preview and film."""
         for path in (self.root / "jobs").glob(f"{job}*"):
-            if keep is None or path not in (self.result(job, keep), self.preview(job)):
+            stays = (self.result(job, keep or 0), self.preview(job), *(self.film(job, end) for end in FILMS))
+            if path.is_dir():
+                for frame in path.iterdir():
+                    frame.unlink(missing_ok=True)
+                path.rmdir()
+            elif keep is None or path not in stays:
                 path.unlink(missing_ok=True)
         if keep is None:
             for path in (self.root / "views").glob(f"{job}*"):
@@ -109,8 +129,8 @@ class Files:
             path.unlink(missing_ok=True)
 
     def forget_picture(self, id: str) -> None:
-        """Remove a picture and its views."""
-        for path in (self.picture(id), *(self.root / "views").glob(f"{id}*")):
+        """Remove a picture with its views, or a clip."""
+        for path in (*(self.root / "pictures").glob(f"{id}.*"), *(self.root / "views").glob(f"{id}*")):
             path.unlink(missing_ok=True)
 
     def disk(self, quota: int) -> dict[str, int]:
