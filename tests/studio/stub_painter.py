@@ -73,7 +73,7 @@ class Stub:
         if request["do"] == "estimate":
             answer = {"event": "estimate", "seconds": 1.0, "memory": 10**8, "width": 32, "height": 24}
             if request["film"]:
-                each = 1000.0 if request["film"]["settings"]["every"] == 4 else 1.0
+                each = 1000.0 if request["film"]["settings"]["steadiness"] == 1 else 1.0
                 answer |= {"frames": FRAMES, "seconds": each * FRAMES}
         elif request["film"]:
             answer = self.film(request, place)

@@ -40,7 +40,7 @@ def check_films() -> None:
     openapi_extra=FORM,
     responses={
         200: {"model": models.Clip, "description": "It was here already."},
-        **answers(408, 415, 501, 507),
+        **answers(408, 415, 501, 503, 507),
     },
 )
 async def send_clip(request: Request, response: Response) -> models.Clip:
@@ -61,7 +61,7 @@ async def get_clip(request: Request, id: Id) -> models.Clip:
     return models.Clip(**await _known(request, id))
 
 
-@router.post("/{id}/frame", status_code=201, responses=answers(404, 501, 507))
+@router.post("/{id}/frame", status_code=201, responses=answers(404, 501, 503, 507))
 async def keep_frame(request: Request, id: Id, moment: models.Moment) -> models.Picture:
     """Keep a frame of a clip as a picture, for drafts and masks: the first one from a time on."""
     check_films()

@@ -10,7 +10,7 @@ from torch import Tensor
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.styles import Style
-from impasto.errors import InputError
+from impasto.errors import InputError, Stop
 from impasto.image.metadata import FileInfo
 from impasto.image.picture import Picture
 from impasto.image.pixels import Pixels
@@ -62,11 +62,28 @@ def paint(run: FilmRun, name: str, on_step: Callable[[Step], None], between: Cal
         run: The film.
         name: The client's name of the clip.
         on_step: Called after every evaluation but those of drafts.
-        between: Called with False between two frames, with True between two tiles; it may raise `Stop`.
+        between: Called with False between two evaluations or frames, with True between two tiles; it may
+            raise `Stop`, which ends the film for good, even if it would not be raised again: else a draft
+            that ended early would be taken for a whole one.
     """
-    run.options["on_step"] = on_step
-    run.options["on_part"] = lambda: between(True)
-    run.options["on_frame"] = lambda painted: between(False)
+    ended: list[str] = []
+
+    def check(on_part: bool) -> None:
+        if ended:
+            raise Stop(ended[0])
+        try:
+            between(on_part)
+        except Stop as stop:
+            ended.append(stop.reason)
+            raise
+
+    def stepped(step: Step) -> None:
+        on_step(step)
+        check(False)
+
+    run.options["on_step"] = stepped
+    run.options["on_part"] = lambda: check(True)
+    run.options["on_frame"] = lambda painted: check(False)
     with named(run.views.clip.path, name):
         return paint_film(run)
 

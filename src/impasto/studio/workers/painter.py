@@ -178,7 +178,6 @@ class Painter:
         def on_step(step: Step) -> None:
             self._send({"event": "step", "progress": pace.progress(step), **_place(job)})
             self._show(job, step)
-            between(False)
 
         stopped = films.paint(run, job.request["film"]["name"], on_step, between)
         seconds = time.monotonic() - began - job.away

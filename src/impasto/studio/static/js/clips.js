@@ -97,7 +97,8 @@ export function rangeControl() {
       thumb.setAttribute("aria-valuetext", time(values[name]));
       line.style.setProperty(`--${name}`, `${(100 * values[name]) / (clip.seconds || 1)}%`);
     }
-    said.textContent = `${framesOf(film)} frames, ${time(values.to - values.from)}`;
+    const count = framesOf(film);
+    said.textContent = `${count === 1 ? "1 frame" : `${count} frames`}, ${time(values.to - values.from)}`;
   }
   element.append(line, h("div", { class: "clip-ends" }, ends.map(({ label, box }) => [label, box]).flat(), h("span", { class: "soft small" }, "s")), said, steadiness());
   show();

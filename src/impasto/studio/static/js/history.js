@@ -132,7 +132,7 @@ function toolsFor(place, draw) {
 export async function erase(ids, place) {
   const all = ids.flatMap((id) => (jobs.get(id)?.group ? ofGroup(jobs.get(id).group) : [jobs.get(id)])).filter(Boolean);
   const size = all.reduce((sum, job) => sum + (job.result?.bytes ?? 0), 0);
-  const what = all.length === 1 ? "this picture" : `${all.length} pictures`;
+  const what = all.length > 1 ? `${all.length} pictures` : all[0]?.film ? "this film" : "this picture";
   const running = all.some(active) ? " What is being painted ends." : "";
   const yes = await ask(`Delete ${what}?`, `${size ? `This frees ${bytes(size)}. ` : ""}It cannot be undone.${running}`, "Delete");
   if (!yes) return false;
