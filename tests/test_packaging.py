@@ -112,7 +112,8 @@ def test_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
     templates = ["page.html", "blocks.html", "page.css", "page.side.css", "page.js"]
     expected |= {f"impasto/reports/{name}" for name in templates}
     expected |= {f"impasto/config/presets/{name}.toml" for name in ("gatys2016", *programs)}
-    page = ["index.html", "js/main.js", "css/base.css", "vendor/uplot.js", "vendor/uplot.LICENSE"]
+    page = ["index.html", "js/main.js", "css/base.css"]
+    page += [f"vendor/img-comparison-slider.{kind}" for kind in ("js", "LICENSE")]
     expected |= {f"impasto/studio/static/{name}" for name in page}
     expected.add("impasto/network/weights/normalization.npy")  # factors, no weights
     assert expected <= set(names)

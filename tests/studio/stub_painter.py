@@ -3,6 +3,9 @@
 A job has `settings.evaluations` evaluations of STUB_SECONDS each. It keeps checkpoints, previews and wishes
 as the real one does, and a draft is painted inside a full run. Each evaluation mixes the state with its
 number, so a run that misses one, or does one twice, ends in another picture. A seed of 13 kills it.
+
+A film has STUB_FRAMES frames of three evaluations each, or of `settings.evaluations`; its state is kept after
+each frame. Its file is a video that plays.
 """
 
 import contextlib
@@ -25,6 +28,7 @@ from impasto.system.lines import connected, end_with_parent
 
 SECONDS = float(os.environ.get("STUB_SECONDS", "0.005"))
 EVERY = int(os.environ.get("STUB_CHECKPOINT", "5"))  # evaluations between two checkpoints
+FRAMES = int(os.environ.get("STUB_FRAMES", "5"))
 DEADLY = 13
 
 
@@ -68,6 +72,11 @@ class Stub:
         place = {"job": request["job"], "token": request["token"]}
         if request["do"] == "estimate":
             answer = {"event": "estimate", "seconds": 1.0, "memory": 10**8, "width": 32, "height": 24}
+            if request["film"]:
+                each = 1000.0 if request["film"]["settings"]["steadiness"] == 1 else 1.0
+                answer |= {"frames": FRAMES, "seconds": each * FRAMES}
+        elif request["film"]:
+            answer = self.film(request, place)
         else:
             answer = self.run(request, place)
         self.jobs.pop(request["job"], None)
@@ -109,6 +118,44 @@ class Stub:
         how = "done" if done == planned else "stop"
         return {"event": "ended", "how": how, "result": facts, "version": version + 1}
 
+    def film(self, request: dict, place: dict) -> dict:
+        planned = request["settings"]["evaluations"] or 3
+        target = Path(request["film"]["target"] + ".mp4")
+        folder = target.with_name(f"{target.name}.frames")
+        folder.mkdir(exist_ok=True)
+        held = folder / "state.json"
+        states = json.loads(held.read_bytes()) if held.exists() else []
+        state, version = bytes.fromhex(states[-1]) if states else expected(request, 0), request["version"]
+        while len(states) < FRAMES:
+            for done in range(1, planned + 1):
+                wish = request["wish_now"]
+                if wish in ("pause", "leave", "cancel"):
+                    return {"event": "ended", "how": wish}
+                if wish == "stop" and states:
+                    break
+                time.sleep(SECONDS)
+                facts = progress(done, planned) | {"loss": None, "frame": len(states) + 1, "frames": FRAMES}
+                self.send({"event": "step", "progress": facts, **place})
+                while (other := self.before(request["rank"])) is not None:
+                    self.paint(other)
+            if request["wish_now"] == "stop" and states:
+                break
+            state = hashlib.sha256(state + len(states).to_bytes(4)).digest()
+            if request["settings"]["seed"] == DEADLY and len(states) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            states.append(state.hex())
+            publish(held, json.dumps(states).encode(), overwrite=True)
+            version += 1
+            preview(request, state)
+            self.send({"event": "preview", "version": version, **place})
+        encode(target, [pixels(bytes.fromhex(item)) for item in states])
+        write(Path(request["result"]), bytes.fromhex(states[0]))
+        preview(request, bytes.fromhex(states[0]))
+        made = {"frames": len(states), "seconds": len(states) / 5, "suffix": ".mp4"}
+        facts = {"width": 32, "height": 24, "seconds": 0.1, "losses": {}, "note": None, "film": made}
+        how = "done" if len(states) == FRAMES else "stop"
+        return {"event": "ended", "how": how, "result": facts, "version": version + 1}
+
     def before(self, rank: int) -> dict | None:
         with contextlib.suppress(queue.Empty):
             entry = self.waiting.get_nowait()
@@ -126,6 +173,22 @@ class Stub:
 def write(path: Path, state: bytes) -> None:
     found = Pixels.of_array(pixels(state), "srgb")
     plain.write(path, plain.Plain("<result>", found, FileInfo()))
+
+
+def encode(path: Path, frames: list[np.ndarray]) -> None:
+    import av
+
+    def content(file) -> None:
+        with av.open(file, "w", "mp4", container_options={"fflags": "+bitexact"}) as container:
+            stream = container.add_stream("libx264", rate=5, options={"crf": "30"})
+            stream.height, stream.width = 8 * frames[0].shape[0], 8 * frames[0].shape[1]
+            stream.pix_fmt = "yuv420p"
+            for values in frames:
+                large = np.ascontiguousarray(values.repeat(8, 0).repeat(8, 1))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(large, "rgb24")))
+            container.mux(stream.encode())
+
+    publish(path, content, overwrite=True)
 
 
 def preview(request: dict, state: bytes) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from studio.running import TOKEN, picture, running
+from videos.clips import panned, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
 
@@ -21,6 +22,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-
 def test_the_whole_course_runs(tmp_path) -> None:
     (tmp_path / "photo.jpg").write_bytes(picture(1, kind="JPEG"))
     (tmp_path / "painting.jpg").write_bytes(picture(2, kind="JPEG"))
+    write(tmp_path / "clip.mp4", panned())
     blocks = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
     script = ["set -euo pipefail"]
     for kind, text in blocks:
@@ -45,7 +47,8 @@ def test_the_whole_course_runs(tmp_path) -> None:
     for name, kind in kinds.items():
         with Image.open(tmp_path / name) as image:
             assert image.format == kind
-    assert len(left) == 2  # three were made, one was deleted
+    assert len(left) == 3  # four were made, one was deleted
+    assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
     said = re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]
     assert json.loads(said) in [json.loads(line) for line in re.findall(r'\{"type".*?\}', done.stdout)]
     assert "event: hello" in done.stdout
@@ -59,4 +62,5 @@ def test_its_numbers_are_those_of_the_program() -> None:
     assert f"{limits.queue} jobs wait" in PAGE
     assert f"{limits.streams} streams" in PAGE
     assert f"{limits.quota // 10**9} GB" in PAGE
+    assert f"at most {limits.clip // 10**9} GB" in PAGE
     assert (DRAFTS_KEPT, PICTURES_KEPT) == (3600, 7 * 86_400)

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from studio.running import HERE, picture, running
+from videos.clips import panned, write
 
 pytestmark = pytest.mark.slow  # torch is imported by the painting process
 NARROW = [sys.executable, str(HERE / "narrow_painter.py")]
@@ -118,22 +120,100 @@ def test_the_command_paints_the_same_file(real, inputs, tmp_path, settings) -> N
              "second painting.png": picture(3, (50, 50)), "left.png": buffer.getvalue()}  # fmt: skip
     for name, data in files.items():
         Path(tmp_path / name).write_bytes(data)
-    words = shlex.split(job["command"])
+    run_command(job["command"], tmp_path, "out.png")
+    assert real.get(f"/api/v1/jobs/{job['id']}/result").content == Path(tmp_path / "out.png").read_bytes()
+
+
+def run_command(command: str, folder: Path, output: str) -> None:
+    """Run the command of a job in a folder, with the network and the runtime of the server."""
+    words = shlex.split(command)
     assert words[0] == "impasto"
     program = (
         f"import sys; sys.path.insert(0, {str(HERE)!r}); import narrow_painter;"
         "from impasto.cli.app import main; sys.exit(main(sys.argv[1:]))"
     )
-    flags = ["--threads", "1", "--kernels", "direct", "--precision", "fp32", "-o", "out.png", "-q"]
+    flags = ["--threads", "1", "--kernels", "direct", "--precision", "fp32", "-o", output, "-q"]
     done = subprocess.run(
         [sys.executable, "-c", program, *words[1:], *flags],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "IMPASTO_KERNELS": ""},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"{job['command']}\n{done.stderr}"
-    assert real.get(f"/api/v1/jobs/{job['id']}/result").content == Path(tmp_path / "out.png").read_bytes()
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_a_film_is_the_file_of_its_command(real, inputs, tmp_path) -> None:
+    """With a draft inside, a pause and the death of its process; the command paints it in one go."""
+    clip = write(tmp_path / "clip.mp4", panned(6), sound=True)
+    sent = real.post("/api/v1/clips", files={"file": (clip.name, clip.read_bytes())}).json()["clip"]
+    film = {"clip": sent, "from": 0.03, "steadiness": 0.75}
+    settings = {"size": 48, "min_size": 24, "evaluations": 12, "color": "match"}
+    body = {"film": film, "styles": inputs["styles"], "settings": settings}
+    found = real.post("/api/v1/estimate", json=body).json()
+    assert (found["frames"], found["width"], found["height"]) == (5, 48, 36)
+    job = real.paint(body)
+    id = job["id"]
+
+    def frame() -> int:
+        return (real.job(id)["progress"] or {}).get("frame", 0)
+
+    real.until(lambda: frame() >= 2, every=0.005)
+    draft = real.paint(inputs, kind="draft", settings={"size": 40, "evaluations": 4})["id"]
+    assert real.ended(draft)["state"] == "done"
+    real.post(f"/api/v1/jobs/{id}/pause")
+    real.until(lambda: real.job(id)["state"] == "paused")
+    assert 1 <= len(list((real.data / "jobs").glob(f"{id}.mp4.frames/*.png"))) < 5
+    painter = next(
+        p for p in psutil.Process(real.process.pid).children() if "narrow" in " ".join(p.cmdline())
+    )
+    painter.kill()
+    real.post(f"/api/v1/jobs/{id}/resume")
+    done = real.ended(id, 300)
+    assert done["state"] == "done", done["error"]
+    assert done["result"]["film"]["frames"] == 5
+    assert (done["result"]["width"], done["result"]["height"]) == (48, 36)
+    (tmp_path / "painting.png").write_bytes(picture(2, (64, 64)))
+    run_command(job["command"], tmp_path, "out.mp4")
+    assert real.get(f"/api/v1/jobs/{id}/result").content == (tmp_path / "out.mp4").read_bytes()
+
+
+def test_a_film_that_is_stopped_anywhere_goes_on_to_the_same_frames(tmp_path, narrow, monkeypatch) -> None:
+    """Also inside a draft, and where nothing wishes to stop any more a moment later."""
+    from impasto.config.runtime import Runtime
+    from impasto.config.settings import Settings
+    from impasto.config.styles import Style
+    from impasto.errors import Stop
+    from impasto.image.picture import Picture
+    from impasto.studio.workers import film as films
+
+    monkeypatch.setattr("impasto.videos.frames.UNSEEN", -1)  # every frame has a draft
+    clip = write(tmp_path / "clip.mp4", panned(3))
+    style = Style(Picture.open(picture(2, (48, 48)), name="painting.png"))
+    values = {"from_": None, "to": None, "steadiness": 0.5, "every": 1}
+    film = {"clip": str(clip), "name": "clip.mp4", "settings": values}
+    settings = Settings(size=48, min_size=24, evaluations=9).model_dump()
+
+    def painted(name: str, stops: list[int]) -> dict[str, bytes]:
+        while True:
+            request = {"film": {**film, "target": str(tmp_path / name)}, "settings": settings}
+            run, calls = films.plan(request, [style], None, Runtime(**RUNTIME), narrow), 0
+            most = stops.pop(0) if stops else 0
+
+            def between(on_part: bool, most=most) -> None:
+                nonlocal calls
+                calls += 1
+                if calls == most:
+                    raise Stop("stopped")
+
+            ended = films.paint(run, "clip.mp4", lambda step: None, between)
+            if not most:
+                assert ended == ""
+                return {path.name: path.read_bytes() for path in run.folder.path.glob("*.png")}
+
+    whole = painted("whole", [])
+    assert len(whole) == 3
+    assert painted("stopped", [3, 11, 17, 23, 27, 31, 35]) == whole
 
 
 def test_what_is_wrong_with_a_mask_is_said_as_by_the_command_line(real, inputs) -> None:

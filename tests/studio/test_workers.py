@@ -14,10 +14,10 @@ from impasto.image.metadata import FileInfo
 from impasto.image.picture import Picture
 from impasto.image.pixels import Pixels
 from impasto.studio.files import plain_name
-from impasto.studio.process import limits_that_hold
 from impasto.studio.workers import plain
 from impasto.studio.workers.decoder import answer
 from impasto.studio.workers.painter import opened
+from impasto.studio.workers.process import limits_that_hold
 from studio.running import picture
 
 LIMITS = {"max_pixels": 10**6, "max_side": 2000, "max_bytes": 10**6}

@@ -33,6 +33,17 @@ def test_frames_and_uneven_times_come_as_they_are(tmp_path) -> None:
         assert apart(frame.pixels, made) < 1
 
 
+def test_a_still_is_the_first_frame_of_the_range(tmp_path) -> None:
+    """Decoded from the key frame before it, in a clip whose frames are not stored in their order."""
+    options = {"crf": "4", "bf": "2", "g": "5"}
+    path = write(tmp_path / "a.mp4", panned(12), [1001 * n for n in range(12)], options=options)
+    clip = open_clip(path)
+    for number, frame in enumerate(clip.frames()):
+        part = clip.between(number * 1001 / 30000, None)
+        assert np.array_equal(part.still(), frame.pixels)
+        assert np.array_equal(next(part.frames()).pixels, frame.pixels)
+
+
 @pytest.mark.parametrize("matrix", [1, 6])
 @pytest.mark.parametrize("full", [False, True])
 def test_colors_are_those_of_the_matrix_and_range(tmp_path, matrix, full) -> None:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from impasto._version import __version__
 from impasto.errors import ImpastoError
-from impasto.studio.api import info, jobs, pictures, problems, results, stream
+from impasto.studio.api import clips, info, jobs, pictures, problems, results, stream
 from impasto.studio.files import NoRoom
 from impasto.studio.security import Access, App, Guard, one_time_token
 from impasto.studio.service import Studio
@@ -35,7 +35,7 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 RETRY = "5"  # seconds after which a full queue may have room
-ROUTERS = (info.router, pictures.router, jobs.router, results.router, stream.router)
+ROUTERS = (info.router, pictures.router, clips.router, jobs.router, results.router, stream.router)
 log = logging.getLogger(__name__)
 
 

@@ -9,6 +9,7 @@ from impasto.config.settings import Settings
 from impasto.errors import InputError, SettingsError
 from impasto.messages import did_you_mean
 from impasto.network.weights import store as weights
+from impasto.videos.video import FilmSettings
 
 M = TypeVar("M", bound=Model)
 
@@ -20,6 +21,9 @@ def checked(inputs: Mapping[str, Any], most_styles: int) -> dict[str, Any]:
         InputError: A setting is wrong, or two do not go together.
     """
     settings, output = settings_of(inputs["settings"]), model_of(Output, inputs["output"])
+    if film := inputs.get("film"):
+        if settings.init == "picture":
+            raise InputError("init: 'picture' is for a photo: a film begins with its own frames")
     if settings.init == "picture" and not inputs["init_picture"]:
         raise InputError("init: 'picture' needs the picture to start from (--init-picture FILE)")
     if inputs["init_picture"] and settings.init != "picture":
@@ -31,6 +35,7 @@ def checked(inputs: Mapping[str, Any], most_styles: int) -> dict[str, Any]:
         raise InputError("style weight: at least one style needs a weight above 0")
     return {
         "photo": inputs["photo"],
+        "film": film,
         "styles": [{name: style[name] for name in ("picture", "weight", "mask")} for style in styles],
         "protect": inputs["protect"],
         "init_picture": inputs["init_picture"],
@@ -38,6 +43,26 @@ def checked(inputs: Mapping[str, Any], most_styles: int) -> dict[str, Any]:
         "output": changed(output, Output()),
         "parent": inputs.get("parent"),
     }
+
+
+def no_film(inputs: Mapping[str, Any]) -> None:
+    """Refuse a film, or no photo, where several small pictures are painted.
+
+    Raises:
+        InputError: It is so.
+    """
+    if inputs.get("film") or not inputs["photo"]:
+        raise InputError("photo: looks and grids are painted from a photo, such as a frame of a clip")
+
+
+def film_settings(film: Mapping[str, Any]) -> FilmSettings:
+    """Return the settings of a film.
+
+    Raises:
+        SettingsError: The range is none.
+    """
+    values = {name: film[name.rstrip("_")] for name in ("from_", "to", "steadiness", "every")}
+    return FilmSettings(**values)
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:

@@ -21,6 +21,7 @@ VIEWS = 300_000_000  # bytes of views that are kept
 FRESH = 5.0  # seconds in which the used space counts as measured
 INCOMING = 60.0  # seconds after which a file that came in belongs to nobody
 FOLDERS = ("pictures", "jobs", "incoming", "views")
+FILMS = (".mp4", ".mkv")  # endings of films
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,20 @@ class Files:
         """Return the plain pixels of an uploaded picture."""
         return self.root / "pictures" / f"{id}.pixels"
 
+    def clip(self, id: str, suffix: str | None = None) -> Path:
+        """Return the file of a clip; without its suffix, of one that is here."""
+        if suffix is None:
+            return next((self.root / "pictures").glob(f"{id}.*"), self.root / "pictures" / id)
+        return self.root / "pictures" / f"{id}{suffix}"
+
+    def film(self, job: str, suffix: str = "") -> Path:
+        """Return the film of a job; its frames are in a folder beside it, NAME.frames."""
+        return self.root / "jobs" / f"{job}{suffix}"
+
+    def begun(self, job: str) -> bool:
+        """Whether a job has something that is worth to be kept: a checkpoint, or a frame of its film."""
+        return self.checkpoint(job).exists() or any((self.root / "jobs").glob(f"{job}.*.frames/state.json"))
+
     def result(self, job: str, token: int) -> Path:
         """Return the plain pixels of a result; each lease has its own, so that none is written twice."""
         return self.root / "jobs" / f"{job}-{token}.pixels"
@@ -96,9 +111,14 @@ class Files:
         return identity
 
     def forget_job(self, job: str, *, keep: int | None = None) -> None:
-        """Remove the files of a job; `keep` is the token of the result that stays, with its preview."""
+        """Remove the files of a job; `keep` is the token of the result that stays, with preview and film."""
+        stays = (self.result(job, keep or 0), self.preview(job), *(self.film(job, end) for end in FILMS))
         for path in self._named("jobs", job):
-            if keep is None or path not in (self.result(job, keep), self.preview(job)):
+            if path.is_dir():
+                for frame in self._named(path, ""):
+                    frame.unlink(missing_ok=True)
+                path.rmdir()
+            elif keep is None or path not in stays:
                 path.unlink(missing_ok=True)
         if keep is None:
             self._remove("views", job)
@@ -108,8 +128,8 @@ class Files:
         self._remove("jobs", f"{job}-", ".pixels")
 
     def forget_picture(self, id: str) -> None:
-        """Remove a picture and its views."""
-        self.picture(id).unlink(missing_ok=True)
+        """Remove a picture with its views, or a clip."""
+        self._remove("pictures", f"{id}.")
         self._remove("views", id)
 
     def _remove(self, folder: str, start: str, end: str = "") -> None:
@@ -118,7 +138,7 @@ class Files:
             if path.name.endswith(end):
                 path.unlink(missing_ok=True)
 
-    def _named(self, folder: str, start: str) -> Iterator[Path]:
+    def _named(self, folder: str | Path, start: str) -> Iterator[Path]:
         """Yield the files of a folder whose names begin so; a folder of any length in bounded memory."""
         with os.scandir(self.root / folder) as entries:
             for entry in entries:

@@ -9,6 +9,7 @@ class Limits:
 
     Attributes:
         body: Bytes of a request without files.
+        clip: Bytes of a clip.
         styles: Paintings of a job.
         queue: Jobs that wait.
         streams: Event streams at once.
@@ -24,6 +25,7 @@ class Limits:
     """
 
     body: int = 1_000_000
+    clip: int = 1_000_000_000
     styles: int = 16
     queue: int = 200
     streams: int = 64

@@ -30,11 +30,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SAFE = ("GET", "HEAD")
+CLIPS = "/api/v1/clips"  # the route to which clips are sent
 ONE_TIME = 3600.0  # seconds in which a one-time token can be used
 TOKENS = 100  # one-time tokens at once
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "media-src 'self'; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": CSP,
@@ -139,7 +141,7 @@ class Guard:
         app: The application.
         access: Who is let in.
         limits: How much a request may have.
-        files: Bytes of a request with files.
+        files: Bytes of a request with files; one with a clip has a limit of its own.
         seen: Is called with (method, status, seconds) after each request.
     """
 
@@ -177,7 +179,7 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             self._check_origin(scope, headers)
-            self._check_length(headers)
+            self._check_length(scope, headers)
             if self._needs_token(scope["path"]):
                 self._check_token(scope, headers)
         except Refused as refused:
@@ -185,7 +187,7 @@ class Guard:
             answer = problem(refused.status_code, refused.detail, headers=extra | {"connection": "close"})
             await answer(scope, receive, send)
             return
-        await self._app(scope, self._limited(headers, receive), send)
+        await self._app(scope, self._limited(self._most(scope, headers), receive), send)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         hosts = headers.getlist("host")
@@ -200,18 +202,19 @@ class Guard:
         if site not in ("same-origin", "none") and not opened:
             raise Refused(403, "this request comes from a page of another site")
 
-    def _check_length(self, headers: Headers) -> None:
+    def _check_length(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()):
             raise Refused(400, "Content-Length is not a number")
         if "content-length" in headers and "transfer-encoding" in headers:
             raise Refused(400, "Content-Length and Transfer-Encoding contradict each other")
-        if int(length[:20]) > self._most(headers):
-            raise Refused(413, f"the body is larger than {self._most(headers) / 1e6:g} MB")
+        if int(length[:20]) > (most := self._most(scope, headers)):
+            raise Refused(413, f"the body is larger than {most / 1e6:g} MB")
 
-    def _most(self, headers: Headers) -> int:
-        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        return self._files if form else self._limits.body
+    def _most(self, scope: Scope, headers: Headers) -> int:
+        if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            return self._limits.body
+        return self._limits.clip + self._limits.body if scope["path"] == CLIPS else self._files
 
     def _needs_token(self, path: str) -> bool:
         return path.startswith("/api") or path == "/metrics"  # not the page's files, health, openapi.json
@@ -226,9 +229,9 @@ class Guard:
         if who == "cookie" and scope["method"] not in SAFE and not said:
             raise Refused(403, "the browser does not say where this request comes from; use a bearer token")
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, most: int, receive: Receive) -> Receive:
         """Return what yields the body, no more and no more slowly than may be."""
-        total, most, done = 0, self._most(headers), False
+        total, done = 0, False
         end = time.monotonic() + self._limits.whole_seconds
 
         async def limited() -> MutableMapping[str, Any]:

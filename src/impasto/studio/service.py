@@ -18,14 +18,15 @@ from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.config.settings_file import LOOKS
 from impasto.errors import InputError
-from impasto.studio.checks import changed, checked, settings_of
+from impasto.studio.checks import changed, checked, no_film, settings_of
 from impasto.studio.events import Events
 from impasto.studio.files import Files, plain_name
 from impasto.studio.limits import Limits
-from impasto.studio.process import Decoders
-from impasto.studio.shown import job_json, pictures_of
+from impasto.studio.shown import job_json, pictures_of, stem_of
 from impasto.studio.store import Job, Store
 from impasto.studio.supervisor import Supervisor
+from impasto.studio.uploads import Uploads
+from impasto.studio.workers.process import Decoders
 from impasto.system.files import file_sha256
 
 DECODERS = 2
@@ -70,6 +71,9 @@ class Studio:
         self.events = Events()
         self.decoders = Decoders(DECODERS)
         self._thread = ThreadPoolExecutor(1, "store")
+        self.uploads = Uploads(
+            self.store, self.call, self.files, self.decoders, options.input, self.check_room
+        )
         self.supervisor = Supervisor(
             self.store,
             self.call,
@@ -80,7 +84,6 @@ class Studio:
             options.painter,
         )
         self._samples: list[dict[str, Any]] = []
-        self._names: dict[str, str] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._waiting = 0  # jobs, as the pages know
@@ -113,7 +116,7 @@ class Studio:
         for role, title, credit, path in self.options.samples:
             id = await asyncio.to_thread(file_sha256, path)
             if await self.call(self.store.picture, id) is None:
-                await self.add_picture(path, path.name, keep=True)
+                await self.uploads.add_picture(path, path.name, keep=True)
             self._samples.append({"role": role, "picture": id, "title": title, "credit": credit})
 
     async def samples(self) -> list[dict[str, Any]]:
@@ -135,56 +138,10 @@ class Studio:
             kept = {sample["picture"] for sample in self._samples}
             for id in await self.call(self.store.unused_pictures, now - PICTURES_KEPT):
                 if id not in kept:
-                    await self.call(self.store.delete_picture, id)
-                    await asyncio.to_thread(self.files.forget_picture, id)
+                    await self.uploads.forget(id)
             await asyncio.sleep(TIDY)
 
-    # --- pictures -----------------------------------------------------------------------------------
-
-    async def add_picture(self, source: Path, name: str, *, keep: bool = False) -> dict[str, Any]:
-        """Read a file as a picture and keep its pixels; return its facts.
-
-        Args:
-            source: The file.
-            name: What the client calls it.
-            keep: Whether the file stays.
-
-        Raises:
-            PictureError: It is none that can be read.
-            NoRoom: The quota is reached.
-        """
-        await self.check_room()
-        name, target = plain_name(name), self.files.incoming()
-        request = {
-            "do": "read",
-            "source": str(source),
-            "name": name,
-            "target": str(target),
-            "limits": self.options.input.model_dump(),
-        }
-        try:
-            facts = await self.decoders.ask(request, name)
-            place, id = self.files.picture(facts["picture"]), facts["picture"]
-            facts["new"] = await self.call(self.store.picture, id) is None
-            await asyncio.to_thread(target.replace, place)
-        finally:
-            for path in (target, *([] if keep else [source])):
-                path.unlink(missing_ok=True)
-        stored = {key: value for key, value in facts.items() if key != "new"}
-        await self.call(self.store.add_picture, id, stored, place.stat().st_size)
-        self._names[id] = name
-        return facts
-
-    async def picture(self, id: str) -> dict[str, Any] | None:
-        """Return the facts of a picture, with the ids of its recipe's inputs that are here."""
-        facts = await self.call(self.store.picture, id)
-        if facts is None or not facts["recipe"]:
-            return facts
-        recipe = facts["recipe"]
-        for item in filter(None, (recipe["photo"], recipe.get("init_picture"), *recipe["styles"])):
-            if await self.call(self.store.picture, item["picture"]) is None:
-                item["picture"] = None
-        return facts
+    # --- pictures --------------------------------------------------------------------------------------
 
     async def view(
         self, id: str, source: Path, edge: int, part: tuple[int, int, int, int] | None = None
@@ -224,19 +181,6 @@ class Studio:
 
     # --- jobs ---------------------------------------------------------------------------------------
 
-    async def check_pictures(self, request: Mapping[str, Any]) -> None:
-        """Refuse a job with a picture that is not here."""
-        named = [("photo", request["photo"]), ("protect", request["protect"])]
-        named += [("init_picture", request["init_picture"])]
-        for style in request["styles"]:
-            named += [("styles", style["picture"]), ("mask", style["mask"])]
-        for role, id in named:
-            if id is not None and id not in self._names:
-                facts = await self.call(self.store.picture, id)
-                if facts is None:
-                    raise InputError(f"{role}: there is no picture {id[:12]}... here; upload it first")
-                self._names[id] = facts["name"]
-
     async def check_room(self) -> None:
         """Refuse more where the folder has its quota or the disk is nearly full.
 
@@ -262,8 +206,10 @@ class Studio:
             QueueFull: Too many wait.
             Conflict: The key was sent with another body.
         """
-        request = checked(inputs, self.limits.styles)
-        await self.check_pictures(request)
+        if inputs.get("film") and kind != "full":
+            raise InputError("film: is painted as a whole; a draft has a photo, such as a frame of the clip")
+        request = checked(await self.uploads.filmed(inputs), self.limits.styles)
+        await self.uploads.check(request)
         await self.check_room()
         before: list[Job] = []
         if client is not None and kind == "draft":
@@ -286,6 +232,7 @@ class Studio:
 
     async def add_looks(self, inputs: Mapping[str, Any], client: str | None) -> tuple[str, list[Job]]:
         """Paint a small picture of each look, in the background."""
+        no_film(inputs)
         if client is not None:
             for old in await self._open("look", client):
                 await self.wish(old.id, "cancel")
@@ -302,19 +249,21 @@ class Studio:
         Raises:
             ImpastoError: It cannot be painted, or measured now.
         """
-        request = checked(inputs, self.limits.styles)
-        await self.check_pictures(request)
+        request = checked(await self.uploads.filmed(inputs), self.limits.styles)
+        await self.uploads.check(request)
         answer = await self.supervisor.estimate(request)
         free = psutil.virtual_memory().total
         note = None
         if answer["memory"] > free:
             note = f"more than the {free / 1e6:.0f} MB of memory of this machine"
-        return {name: answer[name] for name in ("seconds", "memory", "width", "height")} | {"note": note}
+        found = {name: answer[name] for name in ("seconds", "memory", "width", "height")}
+        return found | {"note": note, "frames": answer.get("frames")}
 
     async def add_grid(
         self, inputs: Mapping[str, Any], vary: Sequence[Mapping[str, Any]]
     ) -> tuple[str, list[list[Job]]]:
         """Paint a job with one or two settings varied: rows by columns."""
+        no_film(inputs)
         axes = [[(axis["setting"], value) for value in axis["values"]] for axis in vary]
         rows, columns = axes[0], axes[1] if axes[1:] else [None]
         if len(rows) * len(columns) > self.limits.cells:
@@ -335,7 +284,7 @@ class Studio:
 
     async def wish(self, id: str, wish: str) -> Job | None:
         """Pause, resume, stop or cancel a job; None if there is none."""
-        begun = self.files.checkpoint(id).exists()
+        begun = self.files.begun(id)
         job = await self.call(self.store.wish, id, wish, begun=begun)
         if job is not None:
             self.supervisor.wish(job)
@@ -374,26 +323,19 @@ class Studio:
 
     async def shown(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON, with its place in the queue."""
-        await self._know_names(job)
+        await self.uploads.know(pictures_of(job.request))
         shown = self.as_json(job)
         if job.state == "queued":
             shown["position"] = await self.call(self.store.position, job)
         return shown
 
-    async def _know_names(self, job: Job) -> None:
-        for id in pictures_of(job.request):
-            if id not in self._names:
-                facts = await self.call(self.store.picture, id)
-                self._names[id] = facts["name"] if facts else "picture"
-
     async def file_name(self, job: Job) -> str:
         """Return how the file of a result is called, without its ending: by name, or photo and paintings."""
         if job.name:
             return plain_name(job.name)
-        await self._know_names(job)
-        ids = [job.request["photo"], *(style["picture"] for style in job.request["styles"])]
-        return plain_name("-".join(Path(self._names[id]).stem for id in ids))
+        await self.uploads.know(pictures_of(job.request))
+        return plain_name(stem_of(job.request, self.uploads.names))
 
     def as_json(self, job: Job) -> dict[str, Any]:
         """Return a job in types of JSON."""
-        return job_json(job, self.supervisor.live.get(job.id), self._names)
+        return job_json(job, self.supervisor.live.get(job.id), self.uploads.names)

@@ -4,17 +4,20 @@ import functools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from impasto.config.model import format_value
 from impasto.config.output import Output
 from impasto.config.settings import Settings
 from impasto.config.unused import unused
+from impasto.studio.checks import film_settings
 from impasto.studio.files import plain_name
 from impasto.studio.store import Job
 from impasto.studio.supervisor import Live
 
 NONE = "none"  # on the command line: no mask for this painting
+FILM = ".mp4"  # ending of a film; the command writes the kind of the clip by itself
 
 
 def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -25,12 +28,16 @@ def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
         names: The file names of its pictures by id.
     """
 
-    def file(id: str) -> str:
-        name = plain_name(names.get(id))
+    def plain(text: str | None) -> str:
+        name = plain_name(text)
         return f"./{name}" if name.startswith("-") or name in (NONE, "rest") else name
 
+    def file(id: str) -> str:
+        return plain(names.get(id))
+
     styles: Sequence[Mapping[str, Any]] = request["styles"]
-    parts = ["impasto", file(request["photo"])]
+    film = request.get("film")
+    parts = ["impasto", "video", plain(film["name"])] if film else ["impasto", file(request["photo"])]
     many = len(styles) > 1
     for style in styles:
         parts += ["--style", file(style["picture"])] if many else [file(style["picture"])]
@@ -45,11 +52,22 @@ def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
         parts += ["--init-picture", file(request["init_picture"])]
     settings = Settings(**request["settings"])
     idle = unused(settings, protected=bool(request["protect"]))
-    for model, values in ((settings, Settings()), (Output(**request["output"]), Output())):
+    output = film_settings(film) if film else Output(**request["output"])
+    for model in (settings, output):
         for name, value in model:
-            if value != getattr(values, name) and name not in idle:
-                parts += _flag(name, value)
+            if value != getattr(type(model)(), name) and name not in idle:
+                parts += _flag(name.rstrip("_"), value)
+    if film and Path(film["name"]).suffix.lower() != FILM:
+        parts += ["-o", plain(stem_of(request, names) + FILM)]
     return shlex.join(parts)
+
+
+def stem_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return the name of a result without its ending: the photo or clip, and the paintings."""
+    film = request.get("film")
+    first = film["name"] if film else names.get(request["photo"], "picture")
+    others = [names.get(style["picture"], "picture") for style in request["styles"]]
+    return "-".join(Path(name).stem for name in (first, *others))
 
 
 def _flag(name: str, value: Any) -> list[str]:
@@ -87,7 +105,7 @@ def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str,
         "star": bool(job.star),
         "command": _command(json.dumps(request), *(names.get(id, "") for id in pictures_of(request))),
     }
-    return {**facts, **request, **shown}
+    return {**facts, "film": None, **request, **shown}
 
 
 @functools.lru_cache(maxsize=1000)

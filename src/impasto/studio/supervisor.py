@@ -14,10 +14,11 @@ from typing import Any
 
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
+from impasto.studio.checks import film_settings
 from impasto.studio.events import Events
 from impasto.studio.files import Files
-from impasto.studio.process import TITLES, Ended, Message, Process, error_of, module
 from impasto.studio.store import LEASE, RANKS, Job, Store
+from impasto.studio.workers.process import TITLES, Ended, Message, Process, error_of, module
 
 BEAT = 2.0  # seconds between two notes of where a job stands
 SWEEP = 10.0  # seconds between two looks for leases that are over
@@ -114,7 +115,7 @@ class Supervisor:
         name = secrets.token_hex(8)
         future = self._asked[name] = asyncio.get_running_loop().create_future()
         self._process.send(
-            {"do": "estimate", "job": name, "token": 0, "rank": 0, **self._pictures_of(request)}
+            {"do": "estimate", "job": name, "token": 0, "rank": 0, **self._pictures_of(request, name)}
         )
         try:
             async with asyncio.timeout(60):
@@ -227,16 +228,24 @@ class Supervisor:
             "preview": str(self._files.preview(job.id)),
             "result": str(self._files.result(job.id, job.token)),
             "checkpoint": str(self._files.checkpoint(job.id)) if lasting else None,
-            **self._pictures_of(job.request),
+            **self._pictures_of(job.request, job.id),
         }
 
-    def _pictures_of(self, request: Message) -> Message:
-        """Return the settings and the paths of the pictures of a job."""
+    def _pictures_of(self, request: Message, job: str) -> Message:
+        """Return the settings and the paths of the pictures of a job, and what of a film is beside them."""
 
         def path(id: str | None) -> str | None:
             return None if id is None else str(self._files.picture(id))
 
+        film = request.get("film")
         return {
+            "film": film
+            and {
+                "clip": str(self._files.clip(film["clip"])),
+                "name": film["name"],
+                "settings": film_settings(film).model_dump(),
+                "target": str(self._files.film(job)),
+            },
             "settings": Settings(**request["settings"]).model_dump(),
             "photo": path(request["photo"]),
             "styles": [
@@ -302,6 +311,8 @@ class Supervisor:
     def _finish(self, job: Job, state: str, live: Live, result: Any, error: Any, version: int) -> Job | None:
         if result is not None:
             size = self._files.result(job.id, job.token).stat().st_size
+            if film := result.get("film"):
+                size += self._files.film(job.id, film["suffix"]).stat().st_size
             result = {**result, "bytes": size, "token": job.token}
         return self._store.finish(
             job.id, job.token, state, result=result, error=error, version=version,

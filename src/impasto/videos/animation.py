@@ -1,4 +1,7 @@
-"""Animated GIF and WebP, and folders of numbered pictures, read and written with Pillow and `Picture`."""
+"""Animated GIF and WebP, and folders of numbered pictures, read and written with Pillow and `Picture`.
+
+torch comes late, with `Picture`: animations do without it.
+"""
 
 import hashlib
 import re
@@ -13,7 +16,6 @@ import numpy.typing as npt
 
 from impasto.config.limits import Input
 from impasto.errors import InputError, OutputError
-from impasto.image.picture import Picture
 from impasto.messages import printable, reason
 from impasto.system.files import file_sha256, publish
 from impasto.videos.clip import Clip, Frame, at_depth
@@ -53,6 +55,8 @@ class PictureFolder(Clip):
         return result.hexdigest()
 
     def _decoded(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        from impasto.image.picture import Picture
+
         for ticks, file in zip(self.ticks, self.files, strict=True):
             picture = Picture.open(file)
             if picture.has_alpha:
@@ -77,6 +81,8 @@ def open_animation(path: Path) -> Animation:
 
 def open_folder(path: Path, fps: float) -> PictureFolder:
     """Return the clip of a folder; see `clip.open_clip`."""
+    from impasto.image.picture import Picture
+
     try:
         names = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
     except OSError as error:
@@ -126,6 +132,8 @@ def write_folder(target: Path, frames: Iterator[Frame], bits: int, *, overwrite:
     Raises:
         OutputError: It cannot be written.
     """
+    from impasto.image.picture import Picture
+
     try:
         target.mkdir(exist_ok=True)
     except OSError as error:

@@ -123,6 +123,14 @@ class Clip(ABC):
         if not index:
             raise InputError(f"{printable(self.path)}: no frame can be decoded; copy the file again")
 
+    def still(self) -> npt.NDArray[Any]:
+        """Return the first frame of the range, (H, W, 3); what is before it need not be decoded.
+
+        Raises:
+            InputError: It cannot be decoded.
+        """
+        return next(self.frames()).pixels
+
     @abstractmethod
     def _decoded(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """Yield the ticks and pixels of all frames."""

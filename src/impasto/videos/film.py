@@ -86,16 +86,27 @@ def plan_film(
     )
 
 
-@torch_defaults()
 def make_film(run: FilmRun) -> Film:
     """Paint what is not painted yet, and write the film."""
+    began = time.perf_counter()
+    stopped = paint_film(run)
+    return encode_film(run, stopped, time.perf_counter() - began)
+
+
+@torch_defaults()
+def paint_film(run: FilmRun) -> str:
+    """Paint the frames that are not there; return why that ended early, empty if it did not."""
     runtime, options = Runtime.of(run.options.get("runtime")), run.options
     run.painter.on_step, run.painter.on_part = options.get("on_step"), options.get("on_part")
-    began = time.perf_counter()
-    run.deadline = None if runtime.budget is None else began + runtime.budget
+    run.deadline = None if runtime.budget is None else time.perf_counter() + runtime.budget
     run.folder.make()
-    stopped = paint_frames(run)
-    seconds, done, clip = time.perf_counter() - began, run.folder.state.done, run.views.clip
+    return paint_frames(run)
+
+
+@torch_defaults()
+def encode_film(run: FilmRun, stopped: str = "", seconds: float = 0.0) -> Film:
+    """Write the frames that are there; `stopped` and `seconds` are those of painting them."""
+    done, clip = run.folder.state.done, run.views.clip
     path = write_target(run.target, clip, final_frames(run), about(run), overwrite=True) if done else None
     scenes = tuple(scene.first for scene in run.folder.state.scenes)
     return Film(path, done, scenes, run.folder.path, seconds, stopped, run.notes, tuple(run.painted))

@@ -64,6 +64,17 @@ class VideoClip(Clip):
                 number += 1
                 yield int(ticks), self._upright(frame, rotation)
 
+    def still(self) -> npt.NDArray[Any]:
+        """Return the first frame of the range, decoded from the key frame before it."""
+        if not self.interlaced and self.start > self.ticks[0]:
+            with opened(self.path) as container, contextlib.suppress(av.error.FFmpegError):
+                stream = container.streams[self.stream]
+                container.seek(self.start, stream=stream)
+                for frame in _frames(stream, container):
+                    if frame.pts is not None and frame.pts >= self.start:
+                        return self._upright(frame, frame.rotation)
+        return super().still()
+
     def _upright(self, frame: Any, rotation: int) -> npt.NDArray[Any]:
         """Return a frame's pixels, (H, W, 3)."""
         turns = round(rotation / 90) % 4

@@ -110,7 +110,7 @@ def test_names_and_texts_in_files_are_shown_as_text(visitor) -> None:
     assert visitor("img[src=x]").count() == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/js/main.js", "/css/base.css", "/vendor/uplot.js"])
+@pytest.mark.parametrize("path", ["/", "/js/main.js", "/css/base.css", "/vendor/img-comparison-slider.js"])
 @pytest.mark.slow
 def test_files_have_a_tag_and_are_not_sent_twice(server, path) -> None:
     first = server.get(path)

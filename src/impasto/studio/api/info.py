@@ -14,6 +14,7 @@ from impasto.config.output import Output
 from impasto.config.settings import Settings
 from impasto.errors import ImpastoError
 from impasto.studio.api import models
+from impasto.studio.api.clips import check_films, missing
 from impasto.studio.api.forms import studio_of
 from impasto.studio.api.problems import ProblemError, answers
 from impasto.studio.checks import changed
@@ -26,7 +27,7 @@ WRITTEN = (("png", ".png", True), ("tiff", ".tif", True), ("jpeg", ".jpg", False
 
 @router.get("/about", responses=answers())
 async def about(request: Request) -> dict[str, Any]:
-    """Return version, devices, limits, formats and disk space."""
+    """Return version, devices, limits, formats and disk space; `films` says what is missing for them."""
     studio = studio_of(request)
     facts, limits = studio.supervisor.facts or {}, studio.limits
     return {
@@ -37,6 +38,7 @@ async def about(request: Request) -> dict[str, Any]:
         "limits": {
             "pixels": studio.options.input.max_pixels,
             "bytes": studio.options.input.max_bytes,
+            "clip": limits.clip,
             "edge": LARGEST_EDGE,
             "styles": limits.styles,
             "queue": limits.queue,
@@ -46,6 +48,7 @@ async def about(request: Request) -> dict[str, Any]:
             "streams": limits.streams,
         },
         "decoder": studio.decoders.held,
+        "films": missing(),
         "formats": {
             "read": [name for name in FORMATS if studio.options.input.allows(name)],
             "write": [
@@ -109,9 +112,11 @@ async def samples(request: Request) -> list[dict[str, Any]]:
     return await studio_of(request).samples()
 
 
-@router.post("/estimate", responses=answers(503))
+@router.post("/estimate", responses=answers(501, 503, 507))
 async def estimate(request: Request, inputs: models.Inputs) -> models.Estimate:
     """Measure a few evaluations and return what a job will take; nothing is painted."""
+    if inputs.film:
+        check_films()
     return models.Estimate(**await studio_of(request).estimate(inputs.model_dump()))
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from impasto.studio.api import models
+from impasto.studio.api.clips import check_films
 from impasto.studio.api.forms import file_in, form_of, kept, studio_of
 from impasto.studio.api.problems import ProblemError, answers
 from impasto.studio.service import Studio
@@ -56,10 +57,10 @@ NEW: dict[str, Any] = {
     status_code=202,
     response_model=models.Job,
     openapi_extra=NEW,
-    responses=answers(408, 409, 415, 429, 503, 507),
+    responses=answers(408, 409, 415, 429, 501, 503, 507),
 )
 async def create_job(request: Request, client: Client = None, key: Key = None) -> Response:
-    """Put a picture to be painted into the queue.
+    """Put a picture or a film to be painted into the queue.
 
     The job is on the disk before this answers. With JSON, pictures are named by the ids of their uploads;
     with `multipart/form-data` they are parts: `photo`, `style` (once for each painting), `mask`, `protect`.
@@ -71,6 +72,8 @@ async def create_job(request: Request, client: Client = None, key: Key = None) -
         new = await _of_json(request)
     else:
         raise ProblemError(415, "send the job as application/json or multipart/form-data")
+    if new.film:
+        check_films()
     digest = hashlib.sha256(json.dumps(new.model_dump()).encode()).hexdigest()
     job = await studio.add(
         new.model_dump(), new.kind, client=client, key=(key, digest) if key else None, group=new.group
@@ -103,7 +106,7 @@ async def _with_files(request: Request, studio: Studio) -> models.NewJob:
             if isinstance(upload, str):
                 raise ProblemError(422, "photo, style, mask and protect are files", field="photo")
             source = await kept(studio, upload)
-            return str((await studio.add_picture(source, upload.filename or "picture"))["picture"])
+            return str((await studio.uploads.add_picture(source, upload.filename or "picture"))["picture"])
 
         text = form.get("job", "{}")
         try:

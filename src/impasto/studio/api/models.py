@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from impasto.errors import InputError
 
 PictureId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ClipId = Annotated[str, StringConstraints(pattern=r"^clip-[0-9a-f]{64}$")]
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Name = Annotated[str, StringConstraints(max_length=200)]
 Group = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 State = Literal["queued", "running", "paused", "done", "stopped", "failed", "cancelled"]
 PICTURE = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"  # of examples
 PAINTING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+CLIP = "clip-9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 JOB = "7d793037a0760186574b0282f2f435e7"
 
 
@@ -30,10 +32,25 @@ class Painting(Request):
     mask: PictureId | None = Field(None, description="Where in the photo it is used, white on black.")
 
 
+class Film(Request):
+    """A clip that is painted, and which part of it."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    clip: ClipId = Field(description="The clip: the id that its upload returned.")
+    from_: float | None = Field(None, alias="from", ge=0, le=1e6, description="Where to begin, in seconds.")
+    to: float | None = Field(None, gt=0, le=1e6, description="Where to end, in seconds; else at its end.")
+    steadiness: float = Field(0.5, ge=0, le=1, description="How much a frame keeps of the one before.")
+    every: int = Field(1, ge=1, le=4, description="Paint every so many frames; those between are warped.")
+
+
 class Inputs(Request):
     """What is painted from, and how."""
 
-    photo: PictureId = Field(description="The photo: the id that its upload returned.")
+    photo: PictureId | None = Field(
+        None, description="The photo: the id that its upload returned. Needed unless there is a film."
+    )
+    film: Film | None = Field(None, description="A clip instead of a photo.")
     styles: list[Painting] = Field(min_length=1, description="The paintings.")
     protect: PictureId | None = Field(None, description="What stays the photo, white on black.")
     init_picture: PictureId | None = Field(None, description="The start, with settings.init = picture.")
@@ -44,7 +61,7 @@ class Inputs(Request):
 
 
 class NewJob(Inputs):
-    """A job: a picture to be painted."""
+    """A job: a picture or a film to be painted."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,7 +72,11 @@ class NewJob(Inputs):
                     "styles": [{"picture": PAINTING}],
                     "settings": {"size": 512, "quality": "good"},
                     "name": "evening at the lake",
-                }
+                },
+                {
+                    "film": {"clip": CLIP, "from": 1.5, "to": 4, "steadiness": 0.5, "every": 1},
+                    "styles": [{"picture": PAINTING}],
+                },
             ]
         }
     )
@@ -88,6 +109,12 @@ class Change(Request):
     star: bool | None = None
 
 
+class Moment(Request):
+    """A time in a clip."""
+
+    at: float = Field(0.0, ge=0, le=1e6, description="Seconds from its beginning.", examples=[1.5])
+
+
 class View(BaseModel):
     """How much of a picture is shown, and how large: parameters of a query."""
 
@@ -115,7 +142,10 @@ class View(BaseModel):
 class File(View):
     """In which file a result is sent; with an edge or a part, as a view for a browser."""
 
-    format: Literal["png", "tiff", "jpeg", "webp", "avif"] = Field("png", description="The format.")
+    format: Literal["png", "tiff", "jpeg", "webp", "avif"] | None = Field(
+        None,
+        description="The format of a picture, also of a film's first frame. Else a film is sent as video.",
+    )
     bits: Literal["8", "16"] | None = Field(None, description="Bits per color; 16 in PNG and TIFF only.")
     quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
     metadata: Literal["keep", "strip", "minimal"] | None = Field(None, description="What it carries.")
@@ -133,6 +163,19 @@ class Picture(BaseModel):
     name: str
     notes: list[str] = Field(description="What of the file was ignored or could not be converted.")
     recipe: dict[str, Any] | None = Field(description="Settings and inputs, if impasto made it.")
+
+
+class Clip(BaseModel):
+    """An uploaded clip."""
+
+    clip: str = Field(description="Its id, with the SHA-256 of its bytes.", examples=[CLIP])
+    name: str
+    width: int = Field(description="Upright, in square pixels.")
+    height: int
+    frames: int
+    seconds: float
+    rate: float = Field(description="Frames a second, on average.")
+    notes: list[str] = Field(description="What is changed when it is read.")
 
 
 class Error(BaseModel):
@@ -154,7 +197,8 @@ class Job(BaseModel):
     started: float | None
     finished: float | None
     name: str | None
-    photo: str
+    photo: str = Field(description="Of a film, its first frame before it is painted.")
+    film: dict[str, Any] | None = Field(description="The film, with the name of its clip.")
     styles: list[Painting]
     protect: str | None
     init_picture: str | None
@@ -192,6 +236,7 @@ class Estimate(BaseModel):
     memory: int = Field(description="Bytes, of the whole painting process.")
     width: int
     height: int
+    frames: int | None = Field(None, description="Of a film.")
     note: str | None
 
 

@@ -58,9 +58,9 @@ async def send_picture(request: Request, response: Response) -> models.Picture:
     async with form_of(request) as form:
         upload = file_in(form, "file")
         source = await kept(studio, upload)
-        facts = await studio.add_picture(source, upload.filename or "picture")
+        facts = await studio.uploads.add_picture(source, upload.filename or "picture")
     response.status_code = 201 if facts["new"] else 200
-    shown = await studio.picture(facts["picture"])
+    shown = await studio.uploads.picture(facts["picture"])
     return models.Picture(**shown or facts)
 
 
@@ -93,7 +93,7 @@ async def read_settings(request: Request) -> dict[str, Any]:
 
 
 async def _known(request: Request, id: str) -> dict[str, Any]:
-    facts = await studio_of(request).picture(id)
+    facts = await studio_of(request).uploads.picture(id)
     if facts is None:
         raise ProblemError(404, "there is no picture of this id; upload it first")
     return facts

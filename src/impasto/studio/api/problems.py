@@ -10,7 +10,7 @@ from impasto.config.model import error_text, short_repr
 from impasto.config.settings import Settings
 from impasto.errors import ImpastoError, InputError, OutputError, ResourceError, WeightsError
 from impasto.studio.api import models
-from impasto.studio.process import TITLES as TITLES_OF_ERRORS
+from impasto.studio.workers.process import TITLES as TITLES_OF_ERRORS
 
 TITLES = {
     400: "The request cannot be read",
@@ -28,6 +28,7 @@ TITLES = {
     429: "Too many",
     431: "Too large",
     500: "A bug of ours",
+    501: "Not installed",
     503: "Not ready",
     507: "The disk is full",
 }

@@ -22,10 +22,14 @@ TYPES = {name: f"image/{name}" for name in ("png", "tiff", "jpeg", "webp", "avif
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 DEEP = ("png", "tiff")  # can have 16 bits
 CACHED = {"cache-control": "private, max-age=86400"}
+FILMS = {".mp4": "video/mp4", ".mkv": "video/x-matroska"}
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()},
-        "description": "The picture.",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in (*TYPES.values(), *FILMS.values())
+        },
+        "description": "The picture, or the film.",
     },
     206: {"description": "A part of the file, for a Range."},
 }
@@ -56,13 +60,22 @@ async def get_preview(
 async def get_result(request: Request, id: Id, file: Annotated[models.File, Query()]) -> FileResponse:
     """Return the result of a job as the command line writes it; what is not named is as in the job.
 
-    With `edge`, or with `x`, `y`, `width` and `height`, it is a view for a browser instead.
+    With `edge`, or with `x`, `y`, `width` and `height`, it is a view for a browser instead. Of a film it is
+    the video, and with `edge`, a part or a `format` its first frame.
     """
     studio, job = studio_of(request), await known(request, id)
     source, part = _result(studio, job), file.part()
+    kind = "attachment" if file.download else "inline"
     if part or file.edge:
         path = await studio.view(f"{id}-result", source, file.edge or EDGE, part)
         return FileResponse(path, headers=CACHED)
+    film = (job.result or {}).get("film")
+    if film and file.format is None:
+        suffix, name = film["suffix"], await studio.file_name(job)
+        return FileResponse(
+            studio.files.film(job.id, suffix), media_type=FILMS[suffix], filename=f"{name}{suffix}",
+            content_disposition_type=kind, headers=CACHED,
+        )  # fmt: skip
     values = {
         "bits": None if file.bits is None else int(file.bits),
         "jpeg_quality": file.quality,
@@ -70,14 +83,15 @@ async def get_result(request: Request, id: Id, file: Annotated[models.File, Quer
     }
     chosen = {name: value for name, value in values.items() if value is not None}
     output = model_of(Output, {**job.request["output"], **chosen})
-    if "bits" not in chosen and file.format not in DEEP:
+    format = file.format or "png"
+    if "bits" not in chosen and format not in DEEP:
         output = output.changed(bits=None)  # the job's own choice is for other formats
-    path = await studio.encoded(job, SUFFIXES[file.format], output)
+    path = await studio.encoded(job, SUFFIXES[format], output)
     return FileResponse(
         path,
-        media_type=TYPES[file.format],
-        filename=f"{await studio.file_name(job)}{SUFFIXES[file.format]}",
-        content_disposition_type="attachment" if file.download else "inline",
+        media_type=TYPES[format],
+        filename=f"{await studio.file_name(job)}{SUFFIXES[format]}",
+        content_disposition_type=kind,
         headers=CACHED,
     )
 

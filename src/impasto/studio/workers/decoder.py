@@ -24,7 +24,7 @@ from impasto.image.encode import encode  # noqa: E402
 from impasto.image.metadata import FileInfo  # noqa: E402
 from impasto.image.pixels import TOP, fit, over_white, quantized, resized  # noqa: E402
 from impasto.messages import printable  # noqa: E402
-from impasto.studio.workers import plain  # noqa: E402
+from impasto.studio.workers import clips, plain  # noqa: E402
 from impasto.system import libvips  # noqa: E402
 from impasto.system.files import check_length, publish  # noqa: E402
 from impasto.system.lines import Message, connected, end_with_parent  # noqa: E402
@@ -35,13 +35,22 @@ VIEW_QUALITY = 92  # of the JPEG of a larger view
 
 def answer(request: Message) -> Message:
     """Do what a request says and return the answer."""
-    return {"read": _read, "view": _view, "encode": _encode}[request["do"]](request)
+    ways = {"read": _read, "view": _view, "encode": _encode, "clip": clips.read_clip, "still": _still}
+    return ways[request["do"]](request)
 
 
 def _read(request: Message) -> Message:
     """Read an upload, write its plain pixels, and return what it holds."""
+    return _kept(Path(request["source"]).read_bytes(), request)
+
+
+def _still(request: Message) -> Message:
+    """Write a frame of a clip as the plain pixels of a picture, and return what it holds."""
+    return _kept(clips.still(request), request)
+
+
+def _kept(data: bytes, request: Message) -> Message:
     limits, name = Input(**request["limits"]), str(request["name"])
-    data = Path(request["source"]).read_bytes()
     check_length(data, limits.max_bytes, printable(name))
     pixels, info = decode(data, printable(name), limits)
     sha256 = hashlib.sha256(data).hexdigest()

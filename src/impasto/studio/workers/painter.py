@@ -29,6 +29,7 @@ from impasto.inputs.open import open_inputs
 from impasto.inputs.pictures import Inputs
 from impasto.inputs.shared import Shared
 from impasto.network.weights import store
+from impasto.studio.workers import film as films
 from impasto.studio.workers import plain
 from impasto.studio.workers.decoder import failure
 from impasto.system import hardware
@@ -45,12 +46,14 @@ from impasto.transfer.run import Run
 from impasto.transfer.runtime import resolve
 from impasto.transfer.speed import note
 from impasto.transfer.stylize import complete
+from impasto.videos.frames import FilmRun
 
 KEPT = 1_000_000_000  # bytes kept between two jobs, beside the network
 PICTURES = 12  # opened ones that are kept
 BEAT = 1.0  # seconds between two signs of life
 FRESH = 0.18  # seconds between two previews, at least
 SHARE = 0.1  # of the time that previews may take
+LIVE = 0.4  # likewise, of a draft, which is there to be seen
 EDGE = 1024  # px; long edge of a preview, at most
 NICE = 5  # how much lower its priority is than the server's
 ENDED = {"pause": End.INTERRUPTED, "leave": End.INTERRUPTED, "stop": End.STOP, "cancel": End.STOP}
@@ -68,6 +71,7 @@ class Job:
     due: float = 0.0  # when the next preview may be made
     away: float = 0.0  # seconds in which others were painted inside it
     began: float | None = None  # seconds of the run at its first evaluation here
+    empty: bool = False  # a film without a frame: a stop waits for its first
 
     @property
     def rank(self) -> int:
@@ -111,7 +115,8 @@ class Painter:
 
     def _do(self, job: Job) -> None:
         try:
-            answer = self._estimate(job) if job.request["do"] == "estimate" else self._paint(job)
+            do = self._estimate if job.request["do"] == "estimate" else self._paint
+            answer = do(job)
         except Exception as error:
             answer = {"event": "failed", **_failure(error)}
         with self._lock:
@@ -124,6 +129,8 @@ class Painter:
         if job.wish in ("pause", "leave", "cancel"):  # before it began
             return {"event": "ended", "how": job.wish}
         with contextlib.suppress(Stop):
+            if job.request["film"]:
+                return self._film(job)
             result = self._result(job)
             return _saved(job, result) if job.wish != "cancel" else {"event": "ended", "how": "cancel"}
         return {"event": "ended", "how": job.wish or "cancel"}  # before its first evaluation
@@ -148,6 +155,44 @@ class Painter:
         path = request["checkpoint"]
         with Checkpoints(path, force=True, listed=False, enabled=path is not None) as checkpoints:
             return complete(self._run(inputs, settings, on_part), checkpoints, on_step)
+
+    def _planned(self, job: Job) -> FilmRun:
+        """Return the film of a job, with the network that is kept ready."""
+        request = job.request
+        named, protect = request["settings"]["weights"], self._maybe(request["protect"])
+        if named not in self._loaded:
+            self._shared.clear()
+        run = films.plan(request, self._styles(request), protect, self._runtime, self._loaded.get(named))
+        self._loaded = {named: run.painter.weights}
+        return run
+
+    def _film(self, job: Job) -> Message:
+        """Paint a film, from the frames that it has; drafts go first between two evaluations of a frame."""
+        run = self._planned(job)
+        pace = films.Pace(run, lambda: job.away)
+        began = time.monotonic()
+
+        def between(on_part: bool) -> None:
+            job.empty = not run.folder.state.done
+            self._between(job, on_part=on_part)
+
+        def on_step(step: Step) -> None:
+            self._send({"event": "step", "progress": pace.progress(step), **_place(job)})
+            self._show(job, step)
+
+        stopped = films.paint(run, job.request["film"]["name"], on_step, between)
+        seconds = time.monotonic() - began - job.away
+        if stopped and job.wish != "stop":
+            return {"event": "ended", "how": job.wish or "leave"}
+        made = films.finish(run, job.request, stopped)
+        if made is None or job.wish == "cancel":
+            return {"event": "ended", "how": "cancel"}
+        facts, first = made
+        with contextlib.suppress(OSError, ImpastoError):
+            _publish_preview(job, first)
+        result = {**facts, "seconds": round(seconds, 2)}
+        how = "stop" if stopped else "done"
+        return {"event": "ended", "how": how, "result": result, "version": job.version + 1}
 
     def _run(self, inputs: Inputs, settings: Settings, on_part: Callable[[], None] | None = None) -> Run:
         """Return a run with what is kept ready: the network, and what paintings gave before."""
@@ -194,14 +239,20 @@ class Painter:
         better = total < job.best
         job.best = min(job.best, total)
         self._send({"event": "step", "progress": _progress(job, step), **_place(job)})
+        if better:
+            self._show(job, step)
+        self._between(job)
+
+    def _show(self, job: Job, step: Step) -> None:
+        """Show a picture, if the one before has been there for a while."""
         now = time.monotonic()
-        if better and now >= job.due:
+        if now >= job.due:
             with contextlib.suppress(ResourceError):  # a full disk does not end the run
                 _publish_preview(job, step.picture())
                 job.version += 1
                 self._send({"event": "preview", "version": job.version, **_place(job)})
-            job.due = time.monotonic() + max(FRESH, (time.monotonic() - now) / SHARE)
-        self._between(job)
+            share = LIVE if job.request["settings"]["quality"] == "instant" else SHARE
+            job.due = time.monotonic() + max(FRESH, (time.monotonic() - now) / share)
 
     def _between(self, job: Job, *, on_part: bool = False) -> None:
         """Between two evaluations, paint what goes first; then end the run if that is wished."""
@@ -209,7 +260,7 @@ class Painter:
         while not on_part and (other := self._before(job)) is not None:
             self._do(other)
         job.away += time.monotonic() - began
-        if job.wish and not (on_part and job.wish == "stop"):
+        if job.wish and not (job.wish == "stop" and (on_part or job.empty)):
             raise Stop(ENDED[job.wish])
 
     def _before(self, job: Job) -> Job | None:
@@ -224,6 +275,8 @@ class Painter:
     def _estimate(self, job: Job) -> Message:
         """Measure what a run would take."""
         request = job.request
+        if request["film"]:
+            return films.estimated(self._planned(job))
         settings = Settings(**request["settings"])
         settings = settings.changed(init="content") if settings.init == "picture" else settings
         styles = self._styles(request)

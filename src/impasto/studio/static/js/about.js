@@ -1,7 +1,7 @@
 /** What is known of the picture on the stage: name, size, curve, settings, command. */
 
 import { patch } from "./api.js";
-import { button, clock, fill, h, seconds } from "./dom.js";
+import { button, clock, fill, h, number, seconds } from "./dom.js";
 import { textOf } from "./fields.js";
 import { active, finished, jobs, note, picture, STATES, whole } from "./jobs.js";
 import { curve } from "./curve.js";
@@ -29,7 +29,6 @@ export function about() {
     plot.draw(job.losses);
   };
   on("job shown jobs", draw);
-  on("theme", plot.restart);
   return element;
 }
 
@@ -42,7 +41,7 @@ async function parts(job, plot, place) {
 export async function titleOf(job) {
   if (job.name) return job.name;
   try {
-    const [photo, style] = await Promise.all([picture(job.photo), picture(job.styles[0].picture)]);
+    const [photo, style] = await Promise.all([job.film ?? picture(job.photo), picture(job.styles[0].picture)]);
     return `${stem(photo.name)} after ${stem(style.name)}${job.styles.length > 1 ? ` and ${job.styles.length - 1} more` : ""}`;
   } catch {
     return job.kind === "draft" ? "Draft" : "Picture";
@@ -53,7 +52,7 @@ const stem = (name) => (name ?? "picture").replace(/\.[A-Za-z0-9]{2,5}$/, "");
 
 function title(job, text, place) {
   if (job.kind === "draft") return h("h2", {}, "Draft");
-  const box = h("input", { type: "text", class: "title", value: text, "aria-label": "Name of the picture", maxlength: 200, data: { key: "name" } });
+  const box = h("input", { type: "text", class: "title", value: text, "aria-label": job.film ? "Name of the film" : "Name of the picture", maxlength: 200, data: { key: "name" } });
   box.addEventListener("change", () => patch(`/jobs/${job.id}`, { name: box.value.trim() || null })
     .then((answer) => note(answer?.id ? answer : { id: job.id, name: box.value.trim() || null }))
     .catch((error) => refuse(place, error)));
@@ -64,7 +63,8 @@ function title(job, text, place) {
 function facts(job) {
   const { result } = job;
   const took = result?.seconds ?? job.progress?.seconds;
-  return [result && `${result.width} × ${result.height}`, took && !active(job) && seconds(took),
+  const film = result?.film;
+  return [result && `${result.width} × ${result.height}`, film && `${film.frames} frames, ${number(Number(film.seconds.toFixed(2)))} s`, took && !active(job) && (film ? `painted in ${seconds(took)}` : seconds(took)),
     job.state !== "done" && STATES[job.state], job.kind === "full" && clock(job.created)].filter(Boolean).join(" · ");
 }
 

@@ -66,4 +66,5 @@ function address(path, values) {
 
 export const pictureUrl = (id, edge, part = {}) => address(`/pictures/${id}/image`, { edge, ...part });
 export const previewUrl = (id, edge, v) => address(`/jobs/${id}/preview`, { edge, v });
+export const filmUrl = (id) => `${ROOT}/jobs/${id}/result`;
 export const resultUrl = (id, edge, part = {}) => address(`/jobs/${id}/result`, { edge, ...part });

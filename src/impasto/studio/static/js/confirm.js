@@ -14,10 +14,10 @@ export function dialog(title, ...content) {
 }
 
 /** Asks; true where the answer is yes. */
-export function ask(title, text, yes) {
+export function ask(title, text, yes, no = "Keep") {
   return new Promise((resolve) => {
     const answer = (value) => () => { resolve(value); element.close(); };
-    const element = dialog(title, h("p", {}, text), h("footer", {}, button("Keep", answer(false)),
+    const element = dialog(title, h("p", {}, text), h("footer", {}, button(no, answer(false)),
       button(yes, answer(true), { class: "primary" })));
     element.addEventListener("close", () => resolve(false));
   });

@@ -52,18 +52,6 @@ export function announce(text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-const loaded = new Map();
-
-/** Loads a script that is not a module, once. */
-export function loadScript(src) {
-  if (!loaded.has(src)) {
-    loaded.set(src, new Promise((resolve, reject) => {
-      document.head.append(h("script", { src, onload: resolve, onerror: reject }));
-    }));
-  }
-  return loaded.get(src);
-}
-
 export function seconds(value) {
   if (value === null || value === undefined) return "";
   if (value < 1) return "under 1 s";

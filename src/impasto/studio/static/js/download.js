@@ -12,15 +12,16 @@ const WORDS = { png: "PNG", tiff: "TIFF", jpeg: "JPEG", webp: "WebP", avif: "AVI
 const chosen = { format: "png", bits: 8, quality: 95, metadata: "minimal" }; // as the last time
 
 export function download(job) {
+  if (job.result.film) return void save(`/api/v1/jobs/${job.id}/result?download=1`);
   const formats = state.about.formats.write;
   const rest = h("div", { class: "download-rest" });
-  const save = button("Download", () => fetchFile(job, element, save), { class: "primary" });
+  const begin = button("Download", () => fetchFile(job, element, begin), { class: "primary" });
   const draw = () => fill(rest, bits(formats, draw), quality(formats), metadata());
   const element = dialog("Download", radios("Format", "format", formats.map(({ name }) => [name, WORDS[name] ?? name]), draw),
-    rest, h("footer", {}, save));
+    rest, h("footer", {}, begin));
   element.classList.add("download");
   draw();
-  save.focus();
+  begin.focus();
   return element;
 }
 
@@ -53,23 +54,28 @@ function quality(formats) {
 
 const metadata = () => radios("What the file says about itself", "metadata", METADATA);
 
-async function fetchFile(job, place, save) {
+/** Has the browser save a file; its name is the server's unless there is one. */
+function save(url, name = "") {
+  const link = h("a", { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+async function fetchFile(job, place, begin) {
   const query = new URLSearchParams({ format: chosen.format, bits: chosen.bits, metadata: chosen.metadata, download: 1 });
   if (format(state.about.formats.write).quality) query.set("quality", chosen.quality);
-  save.disabled = true;
-  save.textContent = "Preparing the file";
+  begin.disabled = true;
+  begin.textContent = "Preparing the file";
   try {
     const { blob, name } = await file(`/jobs/${job.id}/result?${query}`);
     const url = URL.createObjectURL(blob);
-    const link = h("a", { href: url, download: name });
-    document.body.append(link);
-    link.click();
-    link.remove();
+    save(url, name);
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     place.close();
   } catch (error) {
     refuse(place, error);
-    save.disabled = false;
-    save.textContent = "Try again";
+    begin.disabled = false;
+    begin.textContent = "Try again";
   }
 }

@@ -72,7 +72,7 @@ function makeCard(job, place, drawTools) {
   const label = h("span", { class: "card-label" });
   const badge = h("span", { class: "badge small" });
   const open = h("button", { type: "button", class: "card-open", data: { key: `open-${id}` },
-    onclick: () => (job.group ? show({ kind: "grid", id: job.group }) : showJob(id)) }, picture.element, badge);
+    onclick: () => (job.group ? show({ kind: "grid", id: job.group }) : showJob(id)) }, picture.element, job.film && h("span", { class: "film-mark" }, icon("play")), badge);
   const pick = h("input", { type: "checkbox", class: "pick", data: { key: `pick-${id}` }, onchange: () => {
     if (pick.checked) picked.add(id);
     else picked.delete(id);
@@ -99,7 +99,7 @@ function makeCard(job, place, drawTools) {
     pick.checked = picked.has(id);
     label.textContent = clock(now.created);
     const title = await titleOf(now);
-    open.setAttribute("aria-label", `${title}, ${clock(now.created)}${badge.textContent ? `, ${badge.textContent}` : ""}`);
+    open.setAttribute("aria-label", `${now.film ? "Film: " : ""}${title}, ${clock(now.created)}${badge.textContent ? `, ${badge.textContent}` : ""}`);
     open.title = title;
     pick.setAttribute("aria-label", `Select ${title}, ${clock(now.created)}`);
     star.setAttribute("aria-label", `Star for ${title}`);
@@ -132,7 +132,7 @@ function toolsFor(place, draw) {
 export async function erase(ids, place) {
   const all = ids.flatMap((id) => (jobs.get(id)?.group ? ofGroup(jobs.get(id).group) : [jobs.get(id)])).filter(Boolean);
   const size = all.reduce((sum, job) => sum + (job.result?.bytes ?? 0), 0);
-  const what = all.length === 1 ? "this picture" : `${all.length} pictures`;
+  const what = all.length > 1 ? `${all.length} pictures` : all[0]?.film ? "this film" : "this picture";
   const running = all.some(active) ? " What is being painted ends." : "";
   const yes = await ask(`Delete ${what}?`, `${size ? `This frees ${bytes(size)}. ` : ""}It cannot be undone.${running}`, "Delete");
   if (!yes) return false;

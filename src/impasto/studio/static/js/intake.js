@@ -1,13 +1,14 @@
 /** What comes in: dropped, pasted or chosen files. Finds out what each of them is. */
 
 import { Problem, upload } from "./api.js";
+import { isClip, isGif, setFilm, takeClip } from "./clips.js";
 import { byId, h } from "./dom.js";
 import { knowPicture, picture } from "./jobs.js";
 import { toast } from "./notices.js";
 import { replace } from "./settings.js";
 import { emit, makeStyle, state } from "./store.js";
 
-const READ = "image/*,.heic,.heif,.avif,.tif,.tiff,.jp2,.ppm,.toml";
+const READ = "image/*,video/*,.mkv,.heic,.heif,.avif,.tif,.tiff,.jp2,.ppm,.toml";
 
 /** Opens the file dialog of the browser. */
 export function choose(multiple, take) {
@@ -23,6 +24,7 @@ export async function takeIn(files, role = null) {
   for (const file of files) {
     try {
       if (/\.toml$/i.test(file.name)) await settingsFile(file);
+      else if (isClip(file) && (role === "photo" || (!role && !(state.photo && isGif(file))))) await clipFile(file, role);
       else await pictureFile(file, role);
     } catch (error) {
       if (error.status !== 0 && !error.message.includes(file.name)) error.message = `${file.name}: ${error.message}`;
@@ -37,6 +39,21 @@ async function settingsFile(file) {
   const { settings } = await upload("/settings", file);
   replace(settings);
   toast(`Settings of ${file.name} are set.`);
+}
+
+/** A clip takes the place of the photo; a GIF that does not move is a picture. */
+async function clipFile(file, role) {
+  let found;
+  try {
+    found = await takeClip(file);
+  } catch (error) {
+    if (!isGif(file)) throw error;
+    return void (await pictureFile(file, role));
+  }
+  setPhoto(found.frame);
+  setFilm(found.clip);
+  emit("pictures");
+  for (const text of found.clip.notes) toast(`${found.clip.name}: ${text}`);
 }
 
 async function pictureFile(file, role) {
@@ -61,6 +78,7 @@ export function setPhoto(info) {
   if (state.photo?.picture !== info.picture) {
     state.protect = null;
     for (const style of state.styles) style.mask = null;
+    setFilm(null);
     emit("newphoto");
   }
   state.photo = info;

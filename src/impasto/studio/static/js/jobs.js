@@ -132,8 +132,9 @@ export const STATES = {
 
 /** Changes the state of a job: pause, resume, stop, cancel. */
 export async function steer(id, verb) {
+  const before = jobs.get(id)?.state;
   const job = await post(`/jobs/${id}/${verb}`);
-  return job?.id ? note(job) : null;
+  return job?.id && jobs.get(id)?.state === before ? note(job) : null; // else an event overtook the answer
 }
 
 /** Deletes a job on the server and here. */

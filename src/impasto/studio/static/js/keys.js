@@ -32,7 +32,7 @@ export function listenKeys(stage, act) {
 
 function key(event, stage, act) {
   const { viewer } = stage;
-  const free = !event.target.matches("button, a, input, summary, [role=slider], [role=radio]");
+  const free = !event.target.matches("button, a, input, summary, video, [role=slider], [role=radio]");
   if (event.shiftKey && event.code === "Digit1") return viewer.zoomTo(100) ?? true;
   const mode = { 1: "result", 2: "slider", 3: "side", 4: "photo" }[event.key];
   if (mode) return stage.setMode(mode) ?? true;

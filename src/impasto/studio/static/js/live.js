@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { active, jobs, note, showJob } from "./jobs.js";
-import { jobBody, emit, on, ready, startMissing, state } from "./store.js";
+import { fullBody, jobBody, emit, on, ready, startMissing, state } from "./store.js";
 import { refuseAt } from "./settings.js";
 
 const PAUSE = 250; // ms without a change before a draft begins
@@ -63,11 +63,11 @@ export function draftAgain() {
 }
 
 /** How long the full run will take, and its size; read when the draft is done, for it takes measurements. */
-async function estimate() {
+export async function estimate() {
   if (startMissing()) return;
   const text = last;
   try {
-    const found = await post("/estimate", jobBody());
+    const found = await post("/estimate", fullBody());
     if (text === last) live.estimate = found;
   } catch {
     live.estimate = null; // a wish, not a need: the run itself says what is wrong
@@ -80,7 +80,7 @@ export async function paint() {
   await live.flush();
   clearTimeout(timer);
   painted = performance.now();
-  const job = note(await post("/jobs", { kind: "full", ...jobBody(), parent: state.draft }, { key: newKey() }));
+  const job = note(await post("/jobs", { kind: "full", ...fullBody(), parent: state.draft }, { key: newKey() }));
   note({ id: job.id, size: state.photo });
   showJob(job.id);
   return job;
@@ -92,6 +92,7 @@ const newKey = () => `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 export function follow() {
   on("pictures masks", () => draftSoon(true));
   on("settings weights", () => draftSoon());
+  on("film", (what) => (what === "from" ? draftSoon(true) : estimate()));
   let done = null;
   on("job", (job) => {
     if (job.id !== state.draft || job.state !== "done" || done === job.id) return;

@@ -8,10 +8,12 @@ import { fieldsOf } from "./fields.js";
 import { gridDialog } from "./grid.js";
 import { historyPart } from "./history.js";
 import { dropAnywhere, takeIn } from "./intake.js";
+import { clipOf, setFilm } from "./clips.js";
+import { ask } from "./confirm.js";
 import { active, history, jobs, picture, refresh, showJob } from "./jobs.js";
 import { helpDialog, listenKeys } from "./keys.js";
 import { download } from "./download.js";
-import { follow, live, paint } from "./live.js";
+import { estimate, follow, live, paint } from "./live.js";
 import { looks } from "./looks.js";
 import { notice, refuse, say } from "./notices.js";
 import { shareOf } from "./progress.js";
@@ -23,6 +25,7 @@ import { emit, keepSetup, keptSetup, makeStyle, on, ready, startMissing, state }
 import { refuseHere, welcome } from "./welcome.js";
 
 const body = document.body;
+const LONG = 3600; // seconds of a film, from which the page asks before it begins
 
 async function start() {
   let schema;
@@ -48,6 +51,8 @@ async function restore() {
   state.settings = kept.settings ?? {};
   const known = (id) => (id ? picture(id).catch(() => null) : null);
   state.photo = await known(kept.photo);
+  const clip = kept.film && state.photo && (await clipOf(kept.film.clip).catch(() => null));
+  if (clip) setFilm(clip, kept.film);
   const styles = await Promise.all((kept.styles ?? []).map(async (style) => [await known(style.picture), style]));
   state.styles = styles.filter(([info]) => info).map(([info, style]) => makeStyle(info, style.weight, style.mask));
   state.protect = kept.protect ?? null;
@@ -64,7 +69,7 @@ function build() {
   byId("controls").append(setup(openMasks), looks(), ...panel({ init: startPart() }), run.element);
   byId("side").append(about(), historyPart(grid));
   follow();
-  on("pictures settings masks weights", keepSetup);
+  on("pictures film settings masks weights", keepSetup);
   on("pictures shown", page);
   on("jobs", () => welcome(openHistory));
   on("job queue jobs", queue);
@@ -106,6 +111,7 @@ function openHistory() {
 
 function home() {
   state.photo = null;
+  setFilm(null);
   state.styles = [];
   state.protect = null;
   state.start = null;
@@ -123,15 +129,17 @@ function runPart() {
   const element = h("div", { class: "run" }, go, time);
   const draw = () => {
     go.disabled = !ready();
+    go.textContent = state.film ? "Paint film" : "Paint at full size";
     const found = live.estimate;
     if (startMissing()) time.textContent = "Choose the picture to start from.";
-    else time.textContent = found ? [found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
+    else time.textContent = found ? [state.film && found.frames && `${found.frames} frames`, found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
   };
   async function begin() {
     if (!ready() || go.disabled) return;
     if (startMissing()) return void emit("startmissing", true);
     go.disabled = true;
     try {
+      if (state.film && !(await sure())) return;
       await paint();
     } catch (error) {
       if (!refuseAt(error)) refuse(element, error, [["Try again", (item) => { item.remove(); begin(); }]]);
@@ -139,9 +147,18 @@ function runPart() {
       go.disabled = false;
     }
   }
-  on("estimate pictures settings", draw);
+  on("estimate pictures film settings", draw);
   draw();
   return { element, paint: begin };
+}
+
+/** Asks before a film that takes very long; true where it may begin. */
+async function sure() {
+  if (!live.estimate) await estimate();
+  const { frames, seconds: long } = live.estimate ?? {};
+  if (!(long > LONG)) return true;
+  const text = `${frames} frames take about ${seconds(long)}. A shorter part, a smaller size or the quality "draft" take less time.`;
+  return ask("Paint this film?", text, "Paint film", "Not yet");
 }
 
 /** The full runs that are painted or wait, in the corner. */
@@ -162,7 +179,6 @@ function theme() {
     const now = document.documentElement.dataset.theme;
     place.setAttribute("aria-label", `Colors: ${words[now]}`);
     place.title = `Colors: ${words[now]}`;
-    emit("theme");
   };
   fill(place, ...iconButton("theme", "").childNodes);
   place.addEventListener("click", () => {
@@ -175,7 +191,6 @@ function theme() {
     }
     draw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => emit("theme"));
   draw();
 }
 

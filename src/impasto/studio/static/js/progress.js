@@ -39,10 +39,10 @@ export function shareOf(job) {
 }
 
 export function sentence(job) {
-  const { scale, scales, evaluation, evaluations, remaining_seconds: left, width, height } = job.progress ?? {};
+  const { frame, frames, scale, scales, evaluation, evaluations, remaining_seconds: left, width, height } = job.progress ?? {};
   if (job.state === "queued") return job.kind === "draft" ? "Beginning" : waiting(job);
-  const parts = [job.state === "paused" && "Paused", scales > 1 && `Scale ${scale} of ${scales}`,
-    evaluations && `evaluation ${evaluation} of ${evaluations}`, width && `${width} × ${height} px`,
+  const parts = [job.state === "paused" && "Paused", frames && `Frame ${frame} of ${frames}`, !frames && scales > 1 && `Scale ${scale} of ${scales}`,
+    evaluations && !frames && `evaluation ${evaluation} of ${evaluations}`, width && `${width} × ${height} px`,
     Number.isFinite(left) && job.state === "running" && `about ${seconds(left)} left`].filter(Boolean);
   return parts.length ? parts.join(" · ") : "Beginning";
 }
@@ -63,7 +63,7 @@ function controls(job, place) {
     ? labeled("play", "Continue", "resume", "Continue painting")
     : labeled("pause", "Pause", "pause", "Stop for now, and continue later");
   const running = job.state !== "queued";
-  return [running && pause, running && labeled("stop", "Stop and keep", "stop", "End now and keep the best picture so far"),
+  return [running && pause, running && labeled("stop", "Stop and keep", "stop", `End now and keep ${job.film ? "the frames" : "the best picture"} so far`),
     labeled("close", "Cancel", "cancel", "End now and keep nothing")];
 }
 

@@ -1,5 +1,6 @@
 /** Takes the pictures, masks and settings of a job back into the controls. */
 
+import { clipOf, setFilm } from "./clips.js";
 import { picture } from "./jobs.js";
 import { setPhoto } from "./intake.js";
 import { replace } from "./settings.js";
@@ -15,6 +16,7 @@ export async function reuse(job, without = []) {
     state.styles = paintings.map((info, index) => makeStyle(info, job.styles[index].weight ?? 1, job.styles[index].mask ?? null));
     state.protect = job.protect ?? null;
   }
+  setFilm(job.film ? await clipOf(job.film.clip) : null, job.film ?? {});
   if (job.init_picture) state.start = await picture(job.init_picture);
   const kept = Object.fromEntries(without.filter((name) => name in state.settings).map((name) => [name, state.settings[name]]));
   const taken = Object.fromEntries(Object.entries(job.settings ?? {}).filter(([name]) => !without.includes(name)));

@@ -1,7 +1,8 @@
 /** Photo and paintings of the setup, at the top of the controls. */
 
 import { pictureUrl } from "./api.js";
-import { fill, h, iconButton } from "./dom.js";
+import { clipFacts, rangeControl } from "./clips.js";
+import { fill, h, icon, iconButton } from "./dom.js";
 import { choose, dropOn, takeIn } from "./intake.js";
 import { refuse } from "./notices.js";
 import { emit, on, state } from "./store.js";
@@ -15,6 +16,9 @@ export function setup(openMasks) {
     return fill(element, photo(openMasks), paintings(openMasks));
   };
   on("pictures masks", draw);
+  on("film", () => { // the range stays as it is, for a hand may be on it
+    element.querySelector("[data-key=photo] img")?.setAttribute("src", pictureUrl(state.photo.picture, 256));
+  });
   on("weights", () => element.querySelectorAll(".share output").forEach((output, index) => {
     output.textContent = percent(state.styles[index]);
   }));
@@ -31,14 +35,18 @@ function taking(place, role) {
 
 function photo(openMasks) {
   const info = state.photo;
-  const place = h("section", { class: "work", "aria-label": "Photo" });
+  const { film } = state;
+  const name = film ? film.clip.name : info.name;
+  const other = film ? "Choose another clip or photo" : "Choose another photo";
+  const place = h("section", { class: "work", "aria-label": film ? "Clip" : "Photo" });
   const open = taking(place, "photo");
-  place.append(h("button", { type: "button", class: "thumb", onclick: open, "aria-label": "Choose another photo",
-    title: "Choose another photo", data: { key: "photo" } }, h("img", { src: pictureUrl(info.picture, 256), alt: "" })),
-    h("div", { class: "work-text" }, h("h2", { class: "label" }, "Photo"), h("p", { class: "name", title: info.name }, info.name),
-      h("p", { class: "soft small number" }, facts(info)),
+  place.append(h("button", { type: "button", class: "thumb", onclick: open, "aria-label": other,
+    title: other, data: { key: "photo" } }, h("img", { src: pictureUrl(info.picture, 256), alt: "" }), film && icon("play")),
+    h("div", { class: "work-text" }, h("h2", { class: "label" }, film ? "Clip" : "Photo"), h("p", { class: "name", title: name }, name),
+      h("p", { class: "soft small number" }, film ? clipFacts(film) : facts(info)),
       h("button", { type: "button", class: "link small", data: { key: "protect" }, onclick: () => openMasks("protect") },
         state.protect ? "Protected parts" : "Protect a part")));
+  if (film) place.append(rangeControl());
   return place;
 }
 

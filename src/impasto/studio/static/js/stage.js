@@ -2,7 +2,7 @@
 
 import { button, byId, fill, h, icon, iconButton } from "./dom.js";
 import { active, finished, jobs, photoSource, picture, source, STATES } from "./jobs.js";
-import { patch } from "./api.js";
+import { filmUrl, patch, resultUrl } from "./api.js";
 import { download } from "./download.js";
 import { gridView } from "./grid.js";
 import { erase } from "./history.js";
@@ -30,12 +30,13 @@ export class Stage {
     this.message = h("div", { class: "stage-message" });
     this.actions = h("div", { class: "actions" });
     this.caption = h("p", { class: "caption small soft", "aria-hidden": "true" });
+    this.film = null; // the video of the film that is shown
     this.frame = h("div", { class: "viewer-frame" }, this.viewer.element, this.loupe.element, this.caption);
     this.place.append(this.#toolbar(), this.masks.bar, this.message, this.frame, gridView(),
       h("div", { class: "foot" }, progress(), this.actions));
     on("shown", () => this.#shown());
-    on("job jobs preview draft pictures", () => this.draw());
-    on("pictures", () => this.#newPhoto());
+    on("job jobs preview draft pictures film", () => this.draw());
+    on("pictures film", () => this.#newPhoto());
     on("gone", (job) => this.#gone(job));
     this.draw();
   }
@@ -138,6 +139,7 @@ export class Stage {
     for (const item of this.modes) item.setAttribute("aria-pressed", String(item.dataset.mode === this.viewer.mode));
     this.status.textContent = this.#status(job);
     this.frame.classList.toggle("busy", Boolean(job && active(job) && !job.version && !this.masks.open));
+    this.#drawFilm(grid ? null : job);
     this.#drawMessage(job);
     this.#drawActions(job);
     this.#drawZoom();
@@ -155,6 +157,17 @@ export class Stage {
     const text = this.viewer.view.fit ? "Fit" : `${this.viewer.percent()} %`;
     this.percent.textContent = text;
     this.percent.setAttribute("aria-label", `Zoom: ${text}`);
+  }
+
+  /** A film plays where its result is shown; with the photo beside it, its first frame stands for it. */
+  #drawFilm(job) {
+    const id = job?.result?.film && this.viewer.mode === "result" && !this.masks.open ? job.id : null;
+    if (id === (this.film?.dataset.job ?? null)) return;
+    this.film?.remove();
+    this.film = id && h("video", { class: "film", src: filmUrl(id), poster: resultUrl(id, 1024), controls: true, loop: true, playsinline: true,
+      preload: "metadata", "aria-label": "Film", data: { job: id } });
+    if (this.film) this.frame.append(this.film);
+    this.viewer.element.inert = Boolean(this.film);
   }
 
   #drawMessage(job) {
@@ -185,7 +198,7 @@ export class Stage {
     fill(this.actions, h("button", { type: "button", class: full ? "primary" : "", data: { key: "download" }, onclick: () => download(job) }, icon("download"), "Download"),
       full && h("button", { type: "button", data: { key: "again" }, onclick: () => reuse(job).catch((e) => refuse(this.message, e)) }, icon("again"), "Use again"),
       full && iconButton("star", job.star ? "Take the star away" : "Star", () => this.star(job), { "aria-pressed": String(Boolean(job.star)), class: "icon star", data: { key: "star" } }),
-      full && iconButton("trash", "Delete this picture", () => erase([job.id], this.message), { data: { key: "erase" } }));
+      full && iconButton("trash", `Delete this ${job.film ? "film" : "picture"}`, () => erase([job.id], this.message), { data: { key: "erase" } }));
   }
 
   star(job) {

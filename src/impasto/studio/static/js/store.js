@@ -7,7 +7,8 @@ export const state = {
   schema: null, // properties of the settings
   presets: [],
   samples: [],
-  photo: null, // what the server says of a picture
+  photo: null, // what the server says of a picture; of a film, its first frame
+  film: null, // {clip: what the server says, from, to, steadiness, every}, where a clip is painted
   styles: [], // {key, picture, weight, mask: id or null}
   protect: null, // id of a mask
   start: null, // what the server says of the picture to start from
@@ -17,7 +18,7 @@ export const state = {
   shown: null, // {kind: "job", id} | {kind: "pair", ids} | {kind: "grid", id} | null
 };
 
-/** Topics: pictures, settings, masks, startmissing, shown, jobs, job, preview, queue, connection. */
+/** Topics: pictures, film, settings, masks, startmissing, shown, jobs, job, preview, queue, connection. */
 export function on(names, handler) {
   for (const name of names.split(" ")) topics.addEventListener(name, (event) => handler(event.detail));
 }
@@ -56,12 +57,21 @@ export const ready = () => Boolean(state.photo && state.styles.length);
 /** True where the settings need a picture to start from, and there is none. */
 export const startMissing = () => state.settings.init === "picture" && !state.start;
 
+/** The body of a full run, which is a film where there is a clip. */
+export function fullBody() {
+  const { photo, ...body } = jobBody();
+  if (!state.film) return { photo, ...body };
+  const { clip, from, to, steadiness, every } = state.film;
+  return { film: { clip: clip.clip, from: from || null, to, steadiness, every }, ...body };
+}
+
 const KEPT = "impasto.setup";
 
 /** Keeps the setup of this tab over a reload. */
 export function keepSetup() {
   const styles = state.styles.map(({ picture, weight, mask }) => ({ picture: picture.picture, weight, mask }));
-  const kept = { photo: state.photo?.picture ?? null, styles, protect: state.protect, start: state.start?.picture ?? null,
+  const film = state.film && { ...state.film, clip: state.film.clip.clip };
+  const kept = { photo: state.photo?.picture ?? null, film, styles, protect: state.protect, start: state.start?.picture ?? null,
     settings: state.settings };
   try {
     sessionStorage.setItem(KEPT, JSON.stringify(kept));

@@ -46,10 +46,10 @@ function zone(role, title, info) {
   if (info) {
     element.classList.add("full");
     element.append(h("img", { src: pictureUrl(info.picture, 768), alt: "" }), h("span", { class: "label" },
-      h("span", { class: "unseen" }, `${title}: `), info.name ?? `${info.width} × ${info.height}`));
+      h("span", { class: "unseen" }, `${title}: `), (role === "photo" && state.film?.clip.name) || (info.name ?? `${info.width} × ${info.height}`)));
   } else {
     element.append(icon(role === "photo" ? "photo" : "brush"), h("b", {}, title),
-      h("span", {}, role === "photo" ? "Drop, paste or click" : "One or several"));
+      h("span", {}, role === "photo" ? "Or a clip: drop, paste or click" : "One or several"));
   }
   dropOn(element, take);
   return element;
