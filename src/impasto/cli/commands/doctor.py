@@ -41,7 +41,7 @@ EXIT_CODES = {
 def examine(*, measure: bool = False) -> dict[str, Any]:
     """Return all facts, grouped by topic, in types that JSON knows; `measure` times the convolutions anew."""
     from impasto.image import formats
-    from impasto.studio import process
+    from impasto.studio.workers import process
     from impasto.system import app_dirs, files, hardware
     from impasto.transfer.callbacks import checkpoint_folder
 
