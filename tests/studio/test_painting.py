@@ -158,7 +158,7 @@ def test_a_film_is_the_file_of_its_command(real, inputs, tmp_path) -> None:
     def frame() -> int:
         return (real.job(id)["progress"] or {}).get("frame", 0)
 
-    real.until(lambda: frame() >= 2, every=0.005)
+    real.until(lambda: frame() >= 2, 120, every=0.005)
     draft = real.paint(inputs, kind="draft", settings={"size": 40, "evaluations": 4})["id"]
     assert real.ended(draft)["state"] == "done"
     real.post(f"/api/v1/jobs/{id}/pause")
