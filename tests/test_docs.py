@@ -339,7 +339,7 @@ def test_the_page_of_commands_has_every_field_and_variable():
 
 
 def test_readme_states_the_defaults():
-    assert f"`{Settings().style_weight:.0f}` (the default)" in README
+    assert f"`{Settings().strength:g}` (the default)" in README
     assert "for 25, 60 and 200" in README
     assert list(QUALITY.values()) == [25, 60, 200]
     assert "at most 512 px" in README

@@ -30,9 +30,7 @@ class Drafts:
 
 def run_of(tmp_path: Path, **film) -> SimpleNamespace:
     folder = FilmFolder(tmp_path, "key")
-    folder.keep(
-        0, torch.linspace(0, 1, 3 * 48).view(1, 3, 6, 8), Scene(0, 500.0, 80.0, {"style_weight": 7.0})
-    )
+    folder.keep(0, torch.linspace(0, 1, 3 * 48).view(1, 3, 6, 8), Scene(0, 500.0, 80.0))
     return SimpleNamespace(
         folder=folder, painter=Drafts(), film=FilmSettings(**film), settings=Settings(), size=SIZE, count=10,
         scene=folder.state.scenes[-1], deadline=None,
@@ -71,12 +69,9 @@ def test_the_weight_is_a_share_of_the_total_loss_of_the_scene(tmp_path, steadine
     assert loss.weight == pytest.approx(weight)
 
 
-def test_later_frames_have_one_scale_a_third_of_the_evaluations_and_the_weights_of_the_scene(
-    tmp_path,
-) -> None:
+def test_later_frames_have_one_scale_and_a_third_of_the_evaluations(tmp_path) -> None:
     settings = later_settings(run_of(tmp_path), shot(1).view)
     assert (settings.size, settings.min_size, settings.evaluations) == (8, 8, 20)
-    assert settings.style_weight == 7
     run = run_of(tmp_path)
     run.settings = Settings(evaluations=5)
     assert later_settings(run, shot(1).view).evaluations == frames.FEWEST
