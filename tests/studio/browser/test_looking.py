@@ -163,7 +163,7 @@ def test_the_curve_of_the_loss(visitor) -> None:
     assert sorted(across) == list(across)
     assert sorted(down) == list(down)  # the losses of the stub fall from 1e4 to 625
     labels = visitor(".curve text:not(.value)").all_text_contents()
-    assert {"5", "10", "15", "1000", "1e4"} <= set(labels)
+    assert {"10", "15", "1000"} <= set(labels)
     visitor(".curve").hover(position={"x": across[-1], "y": 50})
     assert visitor(".curve .value").text_content() == "625 at 16"
     visitor(".viewer").hover()
