@@ -1,6 +1,9 @@
 """Films as files: time stamps, sound, subtitles, tags, sizes, codecs; what does not go together."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError, OutputError
+from impasto.videos import film_file
 from impasto.videos.film_file import CODERS, form_of, write_film
 from impasto.videos.video import FilmSettings
 from impasto.videos.views import open_clip
@@ -168,3 +172,22 @@ def test_a_film_that_is_there_stays(tmp_path) -> None:
         copied(source, target)
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "film.mp4"]
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9"])
+def test_the_bytes_do_not_depend_on_what_lay_in_memory_before(tmp_path, codec) -> None:
+    """glibc fills new memory with a byte; x264 with its macroblock tree and AVX-512 would give two films."""
+    source = write(tmp_path / "a.mp4", panned(), EVEN)
+    program = (
+        "import sys; from pathlib import Path; from impasto.videos.video import FilmSettings\n"
+        "from videos.test_film_file import copied\n"
+        "copied(Path(sys.argv[1]), Path(sys.argv[2]), FilmSettings(codec=sys.argv[3]))"
+    )
+    films = []
+    for byte in ("85", "170"):
+        films.append(tmp_path / f"{byte}.mkv")
+        paths = [str(Path(__file__).parents[1]), str(Path(film_file.__file__).parents[2])]
+        environment = os.environ | {"MALLOC_PERTURB_": byte, "PYTHONPATH": os.pathsep.join(paths)}
+        words = [sys.executable, "-c", program, str(source), str(films[-1]), codec]
+        subprocess.run(words, env=environment, check=True)
+    assert films[0].read_bytes() == films[1].read_bytes()
