@@ -33,7 +33,6 @@ from running import STUB, TOKEN, Server  # noqa: E402
 from impasto.cli.samples import sample  # noqa: E402
 
 CONNECTIONS = 32
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
 SAMPLES = [("photo", "photo"), ("painting", "starry_night")]  # kind, name
 
 
@@ -138,7 +137,7 @@ def flat(server: Server, inputs: dict, jobs: int) -> dict[str, Any]:
 def visits(server: Server) -> dict[str, Any]:
     """Open the page in a browser, choose an example, and time what appears; all in the page's own clock."""
     from playwright.sync_api import sync_playwright
-    from visitor import Visitor
+    from visitor import BROWSERS, Visitor
 
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:

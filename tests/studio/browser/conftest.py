@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from impasto.cli.samples import sample
+from studio.browser.visitor import BROWSERS
 
 PAINTER = [sys.executable, str(Path(__file__).with_name("picture_painter.py"))]
 SAMPLES = [
@@ -20,7 +21,6 @@ SAMPLES = [
     ("painting", "Swirl", "CC0", str(sample("swirl"))),
     ("painting", "Ember", "CC0", str(sample("ember"))),
 ]
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")  # the first has no window to draw
 EXPECTED = ("Failed to load resource", "net::ERR_")  # the browser's own words about an answer of 4xx
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from impasto.cli.samples import sample
 
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")  # the first has no window to draw
 SLOWLY = 20_000  # ms that an action may take, on a busy machine
 QUIET = 0.15  # s without a request; longer than the page waits before it asks for a part of a picture
 

@@ -137,7 +137,7 @@ class Pace:
         ]
 
     def progress(self, step: Step) -> dict[str, Any]:
-        """Return where the film is after an evaluation."""
+        """Return where the film is after an evaluation: what differs from a picture's progress."""
         done, costs = min(self._run.folder.state.done, len(self._costs) - 1), self._costs
         share = min(1.0, step.evaluations / max(1, step.planned))
         over = sum(costs[self._first : done]) + share * costs[done]
@@ -146,12 +146,6 @@ class Pace:
         return {
             "frame": done + 1,
             "frames": self._run.count,
-            "scale": step.scale,
-            "scales": step.scales,
-            "evaluation": step.evaluations,
-            "evaluations": step.planned,
-            "width": step.width,
-            "height": step.height,
             "loss": None,  # of frames that begin anew, there is no curve
             "content_loss": None,
             "style_loss": None,

@@ -115,8 +115,7 @@ class Painter:
 
     def _do(self, job: Job) -> None:
         try:
-            do = self._estimate if job.request["do"] == "estimate" else self._paint
-            answer = do(job)
+            answer = self._estimate(job) if job.request["do"] == "estimate" else self._paint(job)
         except Exception as error:
             answer = {"event": "failed", **_failure(error)}
         with self._lock:
@@ -177,7 +176,8 @@ class Painter:
             self._between(job, on_part=on_part)
 
         def on_step(step: Step) -> None:
-            self._send({"event": "step", "progress": pace.progress(step), **_place(job)})
+            progress = {**_progress(job, step), **pace.progress(step)}
+            self._send({"event": "step", "progress": progress, **_place(job)})
             self._show(job, step)
 
         stopped = films.paint(run, job.request["film"]["name"], on_step, between)
