@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from impasto.errors import ResourceError
 from impasto.studio.api import models
-from impasto.studio.api.forms import file_in, form_of, kept, studio_of
+from impasto.studio.api.forms import studio_of, uploaded
 from impasto.studio.api.pictures import FORM
 from impasto.studio.api.problems import ProblemError, answers
 from impasto.videos.video import check_installed
@@ -46,13 +46,7 @@ def check_films() -> None:
 async def send_clip(request: Request, response: Response) -> models.Clip:
     """Upload a clip as the part `file`: a video, an animated GIF or WebP. It is never sent back."""
     check_films()
-    studio = studio_of(request)
-    async with form_of(request) as form:
-        upload = file_in(form, "file")
-        source = await kept(studio, upload)
-        facts = await studio.uploads.add_clip(source, upload.filename or "clip")
-    response.status_code = 201 if facts["new"] else 200
-    return models.Clip(**facts)
+    return models.Clip(**await uploaded(request, response, "clip", studio_of(request).uploads.add_clip))
 
 
 @router.get("/{id}", responses=answers(404))

@@ -1,11 +1,11 @@
 """Bodies with files: what they hold, read within limits."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
@@ -48,6 +48,24 @@ def file_in(form: FormData, name: str) -> UploadFile:
     if not isinstance(part, UploadFile):
         raise ProblemError(422, f"{name}: the body has no file part of this name", field=name)
     return part
+
+
+async def uploaded(
+    request: Request, response: Response, name: str, add: Callable[[Path, str], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Hand the part `file` of a body to `add`, with its name; the answer is 201 if it is new, else 200.
+
+    Args:
+        request: With a multipart body.
+        response: Gets the status.
+        name: Of a file without one.
+        add: Returns what is known of the file, with `new`.
+    """
+    async with form_of(request) as form:
+        upload = file_in(form, "file")
+        facts = await add(await kept(studio_of(request), upload), upload.filename or name)
+    response.status_code = 201 if facts["new"] else 200
+    return facts
 
 
 async def kept(studio: Studio, upload: UploadFile) -> Path:

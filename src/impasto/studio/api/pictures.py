@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from impasto.config import settings_file
 from impasto.config.settings import Settings
 from impasto.studio.api import models
-from impasto.studio.api.forms import file_in, form_of, kept, studio_of
+from impasto.studio.api.forms import file_in, form_of, studio_of, uploaded
 from impasto.studio.api.problems import ProblemError, answers
 from impasto.studio.checks import changed, settings_of
 from impasto.studio.files import plain_name
@@ -54,13 +54,9 @@ IMAGE: dict[int | str, dict[str, Any]] = {
 )
 async def send_picture(request: Request, response: Response) -> models.Picture:
     """Upload a picture as the part `file`; the answer has its id, which is the hash of its bytes."""
-    studio = studio_of(request)
-    async with form_of(request) as form:
-        upload = file_in(form, "file")
-        source = await kept(studio, upload)
-        facts = await studio.uploads.add_picture(source, upload.filename or "picture")
-    response.status_code = 201 if facts["new"] else 200
-    shown = await studio.uploads.picture(facts["picture"])
+    uploads = studio_of(request).uploads
+    facts = await uploaded(request, response, "picture", uploads.add_picture)
+    shown = await uploads.picture(facts["picture"])
     return models.Picture(**shown or facts)
 
 
