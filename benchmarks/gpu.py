@@ -50,6 +50,7 @@ from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer.runtime import resolve
 
 HERE = Path(__file__).resolve().parent
+ALIKE = 1.01  # losses of files that are as good: kernels in bf16 round differently
 NOISE = 0.2  # in the canvas of timed evaluations, so that no term is zero
 STEPS = 24  # of L-BFGS; the last half is timed, when it keeps all of its pairs
 LOSS, GRADIENT = 1e-5, 5e-3  # relative differences of an evaluation
@@ -164,7 +165,7 @@ def against_cpu(device: str, size: int) -> Rows:
 
 
 def race(device: str, size: int, evaluations: int, folder: Path) -> Rows:
-    """Return the seconds until the file would be as good as the default command's on the CPU."""
+    """Return the seconds until the file would be as good as the default command's on the CPU, within 1 %."""
     photo, style = (scaled(path, size, folder) for path in pairs()[0])
     score = Score(photo, style)
     flags = ["--size", str(size), "--evaluations", str(evaluations), "-q", "--force"]
@@ -178,7 +179,7 @@ def race(device: str, size: int, evaluations: int, folder: Path) -> Rows:
     times = json.loads((course / "course.json").read_text())["seconds"]
     frames = numpy.load(course / "frames.npy")
     numbers = sorted({*range(0, len(frames), 5), len(frames) - 1})
-    reached = next((number for number in numbers if score(frames[number]) <= goal), None)
+    reached = next((number for number in numbers if score(frames[number]) <= ALIKE * goal), None)
     return [
         row(f"the default command on the CPU at {size} px", seconds, "s"),
         row("until the file is as good as that", times[reached] if reached is not None else "never", "s"),

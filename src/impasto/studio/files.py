@@ -149,7 +149,7 @@ class Files:
         """Return the bytes that are used here, that may be used, and that are free on the disk."""
         now = time.monotonic()
         if self._measured is None or now - self._measured[0] > FRESH:
-            self._measured = now, sum(size for _, size, _ in self._sizes(self.root))
+            self._measured = now, sum(info.st_size for _, info in self._files(self.root))
         return {"used": self._measured[1], "quota": quota, "free": psutil.disk_usage(str(self.root)).free}
 
     def check_room(self, limits: Limits) -> None:
@@ -169,26 +169,25 @@ class Files:
         """Remove what a process that died has left, and the views that were used least lately."""
         now = time.time()
         for folder in ("incoming", "pictures", "jobs", "views"):
-            for path, _, when in self._sizes(self.root / folder):
-                if (folder == "incoming" or path.suffix == ".tmp") and now - when > INCOMING:
-                    path.unlink(missing_ok=True)
-        views = sorted(self._sizes(self.root / "views"), key=lambda item: item[2], reverse=True)
+            for path, info in self._files(self.root / folder):
+                if (folder == "incoming" or path.endswith(".tmp")) and now - info.st_mtime > INCOMING:
+                    Path(path).unlink(missing_ok=True)
+        views = sorted(self._files(self.root / "views"), key=lambda item: item[1].st_mtime, reverse=True)
         total = 0
-        for path, size, _ in views:
-            total += size
+        for path, info in views:
+            total += info.st_size
             if total > VIEWS:
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
 
-    def _sizes(self, folder: Path) -> Iterator[tuple[Path, int, float]]:
-        """Yield (path, bytes, time) of the files below a folder."""
+    def _files(self, folder: str | Path) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the files below a folder; as text, since Python remembers every name that was in a `Path`."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     if entry.is_dir(follow_symlinks=False):
-                        yield from self._sizes(Path(entry.path))
+                        yield from self._files(entry.path)
                     elif entry.is_file():
-                        info = entry.stat()
-                        yield Path(entry.path), info.st_size, info.st_mtime
+                        yield entry.path, entry.stat()
 
 
 def plain_name(name: Any) -> str:

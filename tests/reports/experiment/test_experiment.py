@@ -518,7 +518,13 @@ def test_the_neutral_terms_of_an_outcome_are_those_of_the_neutral_evaluator(weig
         with Image.open(sample(file)) as image:
             image.convert("RGB").resize(size).save(f"{name}.png")  # so that nobody scales
     place = Runner(Path("out"), pictures(), trials.Scope(48, 48, 1, 1), Runtime(threads=1), weights)
-    outcome = place.run(trials.alpha_trials(place.scope)[2], lambda step: None)
+    trial = trials.alpha_trials(place.scope)[2]
+    outcome = place.run(trial, lambda step: None)
+    compared = trials.neutral_trial(trial)
+    inputs = place.inputs(compared)
+    (scale,) = inputs.scales(compared.settings, compared.settings.style_layers)
+    softened = (inputs.at(scale, "cpu").styles[0][0] * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(softened.numpy()).save("painting.png")  # shown at its own size, it loses its grain
     terms = neutral.score(outcome.picture, "photo.png", "painting.png")
     assert outcome.neutral == pytest.approx((terms["content"], terms["style"]), rel=1e-3)
 

@@ -34,9 +34,7 @@ def choose_end(visitor, name: str, seconds: float) -> None:
 
 
 def paint(visitor) -> str:
-    with visitor.page.expect_response(
-        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-    ) as answer:
+    with visitor.posting("full") as answer:
         visitor.button("Paint film").click()
     return str(answer.value.json()["id"])
 
@@ -141,9 +139,7 @@ def test_a_long_film_asks_first(with_clip) -> None:
     visitor("dialog").get_by_role("button", name="Not yet").click()
     assert visitor.server.get("/api/v1/jobs?kind=full").json()["jobs"] == []
     visitor.button("Paint film").click()
-    with visitor.page.expect_response(
-        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-    ) as answer:
+    with visitor.posting("full") as answer:
         visitor("dialog .primary").click()
     assert visitor.server.ended(answer.value.json()["id"])["film"]["steadiness"] == 1
 

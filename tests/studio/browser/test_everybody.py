@@ -90,7 +90,7 @@ def test_everything_by_keyboard_alone(visitor) -> None:
     tab_to(".segments [role=radio]")
     visitor.changed(lambda: keyboard.press("ArrowRight"))
     tab_to(".go")
-    with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
+    with visitor.posting("full"):
         keyboard.press("Enter")
     visitor("[data-key=download]").wait_for()
     tab_to("[data-key=download]")

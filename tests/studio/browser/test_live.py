@@ -56,9 +56,7 @@ def test_drafts_are_small_and_the_full_run_has_the_settings_as_they_are(visitor)
 def test_a_slider_does_not_disturb_a_full_run(visitor) -> None:
     visitor.begin()
     visitor.quality("best")
-    with visitor.page.expect_response(
-        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-    ) as answer:
+    with visitor.posting("full") as answer:
         visitor("#controls .go").click()
     id = answer.value.json()["id"]
     visitor.changed(lambda: visitor.set("strength", 2))
@@ -129,9 +127,7 @@ def test_a_closed_tab_ends_its_draft(visit) -> None:
     staying.begin()
     leaving.begin()
     leaving.set("strength", 5)
-    with leaving.page.expect_response(
-        lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-    ) as answer:
+    with leaving.posting("draft") as answer:
         pass
     id = answer.value.json()["id"]
     leaving.page.close()

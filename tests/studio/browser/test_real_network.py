@@ -37,7 +37,7 @@ def test_the_whole_way(tmp_path: Path, browser: Any) -> None:
         )
         visitor("[data-key=protect]").click()
         visitor("canvas.overlay").click(position={"x": 80, "y": 80}, force=True)
-        with visitor.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
+        with visitor.posting("draft"):
             visitor.button("Done").click()
         visitor.drafted(REAL)
         masked = visitor.painted()

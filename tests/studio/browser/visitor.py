@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, Response
 
 from impasto.cli.samples import sample
 
@@ -94,20 +94,26 @@ class Visitor:
         """Wait until the draft is done."""
         self.until("document.querySelector('.stage-status').textContent === 'Draft'", seconds)
 
+    def posting(self, kind: str) -> Any:
+        """Expect the answer to a new job: "draft", or "full"; one of the other kind may come between."""
+
+        def right(answer: Response) -> bool:
+            request = answer.request
+            is_job = request.method == "POST" and answer.url.endswith("/jobs")
+            return is_job and request.post_data_json.get("kind", "full") == kind
+
+        return self.page.expect_response(right)
+
     def changed(self, change: Callable[[], Any]) -> None:
         """Do what begins another draft, and wait for it."""
-        with self.page.expect_response(
-            lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-        ) as answer:
+        with self.posting("draft") as answer:
             change()
         self.server.ended(answer.value.json()["id"])
         self.drafted()
 
     def painted(self) -> str:
         """Paint at full size; return the id of the job when it is done."""
-        with self.page.expect_response(
-            lambda a: a.request.method == "POST" and a.url.endswith("/jobs")
-        ) as answer:
+        with self.posting("full") as answer:
             self.page.keyboard.press("Control+Enter")
         id = str(answer.value.json()["id"])
         self.server.ended(id, 300)
@@ -148,7 +154,7 @@ class Visitor:
 
     def slow(self) -> None:
         """Make the painter take long; wait until such a draft has begun."""
-        with self.page.expect_response(lambda a: a.request.method == "POST" and a.url.endswith("/jobs")):
+        with self.posting("draft"):
             self.set("stroke", 9)
         self.until("document.querySelector('.stage-status').textContent !== 'Draft'")
 
