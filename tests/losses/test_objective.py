@@ -1,5 +1,7 @@
 import dataclasses
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from impasto.losses.gram import GramLoss
 from impasto.losses.loss import Penalty
 from impasto.losses.objective import Objective, prepare
 from impasto.losses.smoothness import TotalVariation
+from impasto.network.backprop import FeatureExtractor
 
 OPTIONS = {"pooling": "max", "padding": "zero", "device": "cpu"}
 
@@ -124,6 +127,34 @@ def test_tiled_equals_whole_on_the_real_network(weights, random_image) -> None:
     whole, tiled = (Objective(network, wanted, edge)(canvas) for edge in (None, 64))
     assert tiled.loss == pytest.approx(whole.loss, rel=1e-5)
     assert (tiled.gradient - whole.gradient).norm() < 1e-4 * whole.gradient.norm()
+
+
+def test_one_tile_at_a_time_is_in_memory(narrow, random_image, monkeypatch) -> None:
+    alive, made = [], FeatureExtractor.forward
+
+    def forward(self, *arguments, **options):
+        assert not any(features() is not None for features in alive)
+        result = made(self, *arguments, **options)
+        alive.extend(weakref.ref(result.features[name]) for name in ("relu1_1", "relu2_1"))
+        return result
+
+    monkeypatch.setattr(FeatureExtractor, "forward", forward)
+    network = prepare(narrow, precision="fp32", **OPTIONS)
+    Objective(network, several(narrow, 96, 80), 32)(random_image(96, 80))
+    assert len(alive) > 8 * 2
+
+
+def test_an_objective_is_gone_with_its_last_reference(network, random_image) -> None:
+    """Without the garbage collector, which comes too late: targets are as large as the picture."""
+    objective = Objective(network, losses())
+    objective(random_image(16, 16))
+    seen = weakref.ref(objective)
+    gc.disable()
+    try:
+        del objective
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_not_additive_is_computed_whole(narrow, random_image) -> None:

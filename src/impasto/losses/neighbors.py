@@ -231,13 +231,12 @@ def nearest(directions: Tensor, table: Tensor) -> Tensor:
     return group * grouped.shape[2] + place
 
 
-def matched(found: Tensor, cells: StyleCells, table: Tensor, mean: Tensor) -> Tensor:
-    """Return the painting's features nearest to those of a tile's cells, (h, w, C)."""
-    parts = [part for part in torch.split(found.flatten(0, 1), BLOCK) if len(part)]
-    numbers = [nearest(cells.directions(part, mean), table) for part in parts]
-    if not numbers:
-        return found
-    return cells.features[torch.cat(numbers) % len(cells.features)].view_as(found)
+def match(found: Tensor, cells: StyleCells, table: Tensor, mean: Tensor) -> None:
+    """Put the painting's nearest features in the place of those of a tile's cells, (h, w, C)."""
+    for part in torch.split(found.view(-1, found.shape[2]), BLOCK):
+        if len(part):
+            numbers = nearest(cells.directions(part, mean), table)
+            part.copy_(cells.features[numbers % len(cells.features)])
 
 
 @dataclass
@@ -326,7 +325,9 @@ def _match(
     """Add a painting's nearest features to the targets, by its shares in each layer."""
     own, table = channels(features.network.network), cells.table()
     for part, windows in features.parts(query, LAYERS):
-        found = matched(columns(part, windows), cells, table, mean)
+        found = columns(part, windows)
+        part.clear()
+        match(found, cells, table, mean)
         for layer in LAYERS:
             of_layer = found[..., own[layer]].permute(2, 0, 1)[None]
             if grid(layer) != CELL and of_layer.numel():

@@ -7,6 +7,7 @@ statistics are sums over positions.
 """
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -134,7 +135,7 @@ class Objective:
         self._on_part = on_part or (lambda: None)
         self.tile = tile if all(loss.additive for loss in self.losses) else None
         self._settling = SETTLING
-        self._whole = Graphed(self._evaluate_whole) if graph else self._evaluate_whole
+        self._graph = Graphed(_unbound(self._evaluate_whole)) if graph else None
 
     def __call__(self, canvas: Tensor) -> Evaluation:
         """Return loss, gradient (1, 3, H, W) and parts of a canvas (1, 3, H, W).
@@ -146,7 +147,7 @@ class Objective:
         if self._large(image):  # nothing else fills the gaps between freed vectors of the solver
             hardware.give_back_freed_memory()
         if len(tiles) < 2:
-            numbers, gradient = self._whole(image)
+            numbers, gradient = (self._graph or self._evaluate_whole)(image)
         else:
             numbers, gradients = self._value(self._summed_statistics(image, tiles))
             gradient = self._tiled_gradient(image, tiles, gradients)
@@ -224,7 +225,7 @@ class Objective:
     def _each(self, image: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, Tensor]]:
         """Yield the tiles and their pixels; give back memory between those of a large image."""
         for tile in tiles:
-            if self._large(image):
+            if image.device.type == "cpu":
                 hardware.give_back_freed_memory()
             yield tile, image[..., tile.rows, tile.columns]
             self._on_part()
@@ -236,6 +237,7 @@ class Objective:
             features = self.network.forward(part, self.layers, keep=False).features
             with torch.no_grad():
                 added = [loss.measure(features, tile.windows) for loss in self.losses]
+            del features  # before those of the next tile
             if total:
                 pairs = zip(total, added, strict=True)
                 added = [add_statistics(before, after) for before, after in pairs]
@@ -247,8 +249,10 @@ class Objective:
         total = torch.zeros_like(image)
         for tile, part in self._each(image, tiles):
             forward_pass = self.network.forward(part, self.layers)
+            hardware.give_back_freed_memory()
             measurement = _Measurement(self.losses, forward_pass, tile.windows, measured=True)
             total[..., tile.rows, tile.columns] += measurement.backward(gradients)
+            del forward_pass, measurement
         return total
 
     def _value(self, statistics: Sequence[Statistics]) -> tuple[Tensor, list[Gradients]]:
@@ -326,6 +330,18 @@ class _Measurement:
             if gradient is not None:
                 before = self._pending.get(name)
                 self._pending[name] = gradient if before is None else before + gradient
+
+
+def _unbound(method: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Return a method that does not keep its object alive, and with it the targets of a scale that is over."""
+    found = weakref.WeakMethod(method)
+
+    def call(image: Tensor) -> tuple[Tensor, Tensor]:
+        own = found()
+        assert own is not None
+        return own(image)
+
+    return call
 
 
 def _rounded(share: float) -> float:

@@ -49,21 +49,22 @@ def columns(part: Mapping[str, Tensor], windows: Mapping[str, Window]) -> Tensor
     Of a layer whose positions are larger, several cells have the same.
     """
     rows, across = (side.stop - side.start for side in windows[CELL].inner)
-    found = []
-    for layer in LAYERS:
+    shape = rows, across, sum(part[layer].shape[1] for layer in LAYERS)
+    found, first = part[CELL].new_empty(shape), 0
+    for layer in LAYERS if rows and across else ():  # else less than a cell, where such do not count
         features, cell = crop(part[layer], windows[layer]), cell_of(layer)
-        if not rows or not across:  # less than a cell, where such do not count
-            found.append(features.new_zeros((rows, across, features.shape[1])))
-            continue
         if grid(layer) == CELL:
-            features = means(features[..., : rows * cell, : across * cell], cell)
+            features = means(features[..., : rows * cell, : across * cell], cell)[0].permute(1, 2, 0)
         else:
             height, width = features.shape[2:]
-            padded = features.new_zeros((*features.shape[:2], height + 1, width + 1))
-            padded[..., :height, :width] = features
-            features = padded  # cells beyond the last position, which is dropped there, have 0
-            for dim, length in ((2, rows), (3, across)):
-                places = torch.arange(length, device=features.device) * stride(CELL) // stride(layer)
-                features = features.index_select(dim, places.clamp(max=features.shape[dim] - 1))
-        found.append(features[0].permute(1, 2, 0))
-    return torch.cat(found, dim=2)
+            padded = features.new_zeros((height + 1, width + 1, features.shape[1]))
+            padded[:height, :width] = features[0].permute(1, 2, 0)
+            down, right = (  # cells beyond the last position, which is dropped there, have 0
+                (torch.arange(length, device=padded.device) * stride(CELL) // stride(layer)).clamp(max=last)
+                for length, last in ((rows, height), (across, width))
+            )
+            features = padded[down[:, None], right]
+        last = first + features.shape[2]
+        found[..., first:last] = features
+        first = last
+    return found

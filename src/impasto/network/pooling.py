@@ -37,11 +37,9 @@ def gate(rectified: Tensor) -> Undo:
 
 def pooled(features: Tensor, pooling: str, windows: PartialWindows) -> tuple[Tensor, Undo]:
     """Pool features (1, C, H, W) by `max`, `average` or `l2`; return the result and `undo`."""
-    shape, partial = features.shape, windows == "count"
+    shape = features.shape
     if pooling == "max":
-        result, places = functional.max_pool2d(features, 2, ceil_mode=partial, return_indices=True)
-        kept = (places - _starts(places, shape[-1])).to(_places_kind(shape[-1]))
-        return result, lambda gradient: _unpooled(gradient, kept, shape)
+        return _maxima(features, windows)
     result = pool(features, "average" if pooling == "average" else "l2", windows)
     if pooling == "average":
         return result, lambda gradient: _spread(gradient, shape)
@@ -51,6 +49,29 @@ def pooled(features: Tensor, pooling: str, windows: PartialWindows) -> tuple[Ten
         inner = _spread(gradient / result, shape)
         inner[..., :height, :width].mul_(features[..., :height, :width])
         return inner
+
+    return result, undo
+
+
+def _maxima(features: Tensor, windows: PartialWindows) -> tuple[Tensor, Undo]:
+    """Pool by `max`, a strip of rows at a time, as the places of maxima take 8 bytes each."""
+    shape, partial = features.shape, windows == "count"
+    down, across = (positions(length, 2, windows) for length in shape[-2:])
+    small = torch.Size((*shape[:2], down, across))
+    result, kept = _empty(small, features), _empty(small, features, _places_kind(shape[-1]))
+    strips = _strips(shape, down, features.device)
+    for rows in strips:
+        strip = features[..., 2 * rows.start : 2 * rows.stop, :]
+        values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
+        result[..., rows, :], kept[..., rows, :] = values, places - _starts(places, shape[-1])
+
+    def undo(gradient: Tensor) -> Tensor:
+        input_gradient = _empty(shape, gradient)
+        for rows in strips:
+            last = shape[-2] if rows.stop == down else 2 * rows.stop
+            part = input_gradient[..., 2 * rows.start : last, :]
+            part.copy_(_unpooled(gradient[..., rows, :], kept[..., rows, :], part.shape))
+        return input_gradient
 
     return result, undo
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.layers import PartialWindows, positions, stride
 from impasto.network.tiles import Window, tiles
+from impasto.system import hardware
 
 HALF_MAX = 30_000.0  # features above it are stored in bf16, as float16 ends at 65504
 
@@ -34,11 +35,17 @@ class TiledFeatures:
     def parts(
         self, image: Tensor, layers: Sequence[str]
     ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
-        """Yield the features of each tile of an image (1, 3, H, W), and their windows, by layer."""
+        """Yield the features of each tile of an image (1, 3, H, W), and their windows, by layer.
+
+        The features are dropped before those of the next tile are computed.
+        """
         height, width = image.shape[-2:]
         for tile in tiles(height, width, self.tile or max(height, width), layers, partial=self.partial):
-            part = image[..., tile.rows, tile.columns]
-            yield self.network.forward(part, layers, keep=False).features, tile.windows
+            features = self.network.forward(image[..., tile.rows, tile.columns], layers, keep=False).features
+            yield features, tile.windows
+            features.clear()
+            if self.tile:  # sizes differ from tile to tile
+                hardware.give_back_freed_memory()
             if self.on_part is not None:
                 self.on_part()
 

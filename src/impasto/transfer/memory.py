@@ -149,17 +149,21 @@ def memory(
 
 
 def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int) -> tuple[int, int]:
-    """Return the bytes of the targets of nearest neighbors, and those of matching `part` px at a time."""
+    """Return the bytes of the targets of nearest neighbors, and those of matching `part` px at a time.
+
+    Beside the targets, the canvas that the scale began with is kept. Matching has the features of a tile, its
+    hypercolumns and what is being put into them.
+    """
     size = 2 if precision == "bf16" else 4
     channels = [CHANNELS[block_of(layer) - 1] for layer in hypercolumns.LAYERS]
-    compared = sum(
-        count / stride(hypercolumns.grid(layer)) ** 2
-        for layer, count in zip(hypercolumns.LAYERS, channels, strict=True)
-    )
+    pairs = list(zip(hypercolumns.LAYERS, channels, strict=True))
+    compared = sum(count / stride(hypercolumns.grid(layer)) ** 2 for layer, count in pairs)
+    features = sum(count / stride(layer) ** 2 for layer, count in pairs)
     pixels, cell = scale.width * scale.height, stride(hypercolumns.CELL) ** 2
     rows = min(ROWS, round((settings.stroke * scale.long_edge) ** 2 * 4 / cell))
     tables = size * rows * (2 * sum(channels) + BLOCK)
-    return round(pixels * compared * size), tables + size * part * sum(channels) // cell
+    matching = tables + round(size * part * (features + (sum(channels) + max(channels)) / cell))
+    return round(pixels * (compared * size + 12)), matching
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:

@@ -204,6 +204,8 @@ class Run:
             tile=self.runtime.tile or 0, compact=bool(self.runtime.compact), on_part=self.on_part,
             start=None if state.start is None else state.start.to(canvas.device),
         )  # fmt: skip
+        if self.runtime.tile:  # what the targets took is of other sizes
+            hardware.give_back_freed_memory()
         self.set_losses([*losses, *self.extra_losses])
         self.notify("on_scale_start", pictures)
         self.begin_clock()
