@@ -38,10 +38,17 @@ def first_and_second(features: Tensor, guide: Tensor | None = None) -> Statistic
     """
     kind = summed_in(features)
     if guide is None:
-        return (number_of_positions(features), features.sum(dim=(2, 3), dtype=kind), gram_matrix(features))
+        return number_of_positions(features), _summed(features, kind), gram_matrix(features)
     root = guide.to(features.dtype).sqrt()
-    sums = (features * guide.to(features.dtype)).sum(dim=(2, 3), dtype=kind)
+    sums = _summed(features * guide.to(features.dtype), kind)
     return guide.sum(dtype=kind), sums, gram_matrix(features * root)
+
+
+def _summed(features: Tensor, kind: torch.dtype) -> Tensor:
+    """Return the sums over the positions, (1, C); of bf16 in strips, as torch makes a copy in `kind`."""
+    parts = [features] if features.dtype == kind else strips(features)
+    first, *more = (part.sum(dim=(2, 3), dtype=kind) for part in parts)
+    return sum(more, first)
 
 
 def first_and_squares(features: Tensor, guide: Tensor | None = None) -> Statistics:

@@ -294,9 +294,13 @@ class _Measurement:
         self._pending: dict[str, Tensor] = {}  # gradients of layers that are not reached yet
 
     def _measure(self, loss: Loss, measured: bool) -> Statistics:
-        if isinstance(loss, LossWithGradient):
+        if isinstance(loss, LossWithGradient) or _is_measured_late(loss):
             with torch.no_grad():
                 return () if measured else loss.measure(self._leaves, self._windows)
+        return self._connected(loss)
+
+    def _connected(self, loss: Loss) -> Statistics:
+        """Measure a loss for autograd, which keeps what it needs until the backward pass."""
         with torch.enable_grad():
             for name in (*loss.layers, IMAGE):
                 self._leaves[name].requires_grad_()
@@ -322,7 +326,10 @@ class _Measurement:
 
     def _differentiate(self, number: int, gradients: Gradients) -> None:
         """Compute a loss's gradients by autograd; they wait until the backward pass reaches their layers."""
-        names = (*self._losses[number].layers, IMAGE)
+        loss = self._losses[number]
+        names = (*loss.layers, IMAGE)
+        if _is_measured_late(loss):
+            self.statistics[number] = self._connected(loss)
         leaves = [self._leaves[name] for name in names]
         derivatives = _derivatives(self.statistics[number], gradients, leaves)
         self.statistics[number] = ()
@@ -330,6 +337,14 @@ class _Measurement:
             if gradient is not None:
                 before = self._pending.get(name)
                 self._pending[name] = gradient if before is None else before + gradient
+
+
+def _is_measured_late(loss: Loss) -> bool:
+    """Whether a loss is measured again for its gradient: one of the canvas alone, after the features are gone.
+
+    One that is not additive is a user's, who may count its calls.
+    """
+    return loss.additive and not loss.layers
 
 
 def _unbound(method: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
