@@ -283,7 +283,7 @@ def test_a_memory_limit_is_planned_for_and_its_plan_is_in_the_recipe(run, caplog
 
     monkeypatch.setattr(memory, "EDGES", (64, 32))
     monkeypatch.setattr(memory, "MARGIN", 1.0)
-    monkeypatch.setattr(memory, "TILED", (0, 0))  # more than a picture of this size takes
+    monkeypatch.setattr(memory, "TILED", 0)
     scale = [impasto.inputs.pyramid.Scale(160, 120)]
     layers = {"content_layers": "relu2_1", "style_layers": "relu1_1", "evaluations": 4}
     whole = memory.plan(scale, Settings(**layers), ["relu1_1", "relu2_1"], "fp32", 10**12)

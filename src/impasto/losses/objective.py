@@ -340,7 +340,7 @@ class _Measurement:
 
 
 def _is_measured_late(loss: Loss) -> bool:
-    """Whether a loss is measured again for its gradient: one of the canvas alone, after the features are gone.
+    """Whether a loss is measured again for its gradient, when the features are gone: one of the canvas alone.
 
     One that is not additive is a user's, who may count its calls.
     """
@@ -348,7 +348,7 @@ def _is_measured_late(loss: Loss) -> bool:
 
 
 def _unbound(method: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return a method that does not keep its object alive, and with it the targets of a scale that is over."""
+    """Return a method that does not keep its object alive, nor the targets of a scale that is over."""
     found = weakref.WeakMethod(method)
 
     def call(image: Tensor) -> tuple[Tensor, Tensor]:

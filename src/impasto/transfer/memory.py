@@ -25,13 +25,14 @@ from impasto.system import hardware
 from impasto.system.hardware import no_memory
 from impasto.transfer.run_state import MOST
 
-PROGRAM = {"fp32": 385_000_000, "bf16": 367_000_000}  # bytes; Python, torch and the weights
+PROGRAM = {"fp32": 595_000_000, "bf16": 497_000_000}  # bytes; Python, torch and the weights
 SOLVERS = {"lbfgs": 0, "scipy": 80_000_000, "adam": 140_000_000}  # bytes; what they import
 VECTORS = 5  # canvas, trial, two gradients, direction; float32
 START = 3  # of them before a scale begins
 BETWEEN = 2  # more of them between two evaluations, when a solver makes the next pair
-PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel of a tile that come and go within a pass
-TILED = 90_000_000, 100  # bytes, and bytes a pixel of a tile, that tiles leave unused between them
+AROUND = 75, 4_000_000  # bytes a pixel, of at most so many: the pictures that are compared, and freed memory
+PASSING = {"fp32": 90, "bf16": 190}  # bytes a pixel that come and go within a pass of the whole
+TILED = 90  # likewise, of a tile
 EDGES = (4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 512, 384, 256)  # px, of tiles
 FEWER = {6: 1.03, 4: 1.08, 3: 1.15, 2: 1.3}  # curvature pairs where memory is short: evaluations more
 MARGIN = 0.93  # of the limit that a plan may take; it is not exact
@@ -134,16 +135,21 @@ def memory(
     content = _values(settings.content_layers) if settings.content_term else 0.0
     targets = round(pixels * content) * (2 if compact or precision == "bf16" else 4)
     part = max(_tile_pixels(scale, tuple(layers), tile)) if tile and layers else pixels
-    matching = 0
+    matching, more = 0, TILED if part < pixels else PASSING[precision]
     if is_matched(settings, [scale], 0):
+        more = PASSING[precision]  # two pooling layers are computed whole, too
         kept, matching = neighbors_memory(settings, scale, precision, part)
         targets += kept // 2 if compact and precision != "bf16" else kept
-    passing = part * (feature_bytes(layers, precision) + PASSING[precision])
-    passing += TILED[0] + TILED[1] * part if part < pixels else 0
+    passing = part * (feature_bytes(layers, precision) + more)
     if _needs_whole(settings):  # gradients of the layers wait while others are measured
         values = _values(settings.style_layers)
         passing += SORTING + round(part * values * (2 if precision == "bf16" else 4))
-    program = PROGRAM[precision] + kernels(layers, precision) + SOLVERS[settings.solver]
+    program = (
+        PROGRAM[precision]
+        + kernels(layers, precision)
+        + SOLVERS[settings.solver]
+        + AROUND[0] * min(pixels, AROUND[1])
+    )
     # Before the first evaluation there are neither pairs nor directions.
     return program + targets + max(vectors + max(passing, vector * BETWEEN), vector * START + matching)
 
