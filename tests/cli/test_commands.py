@@ -332,15 +332,18 @@ def test_estimate_with_a_budget_and_a_memory_limit(capsys) -> None:
 
 
 def test_estimate_grows_with_the_work(monkeypatch, narrow) -> None:
-    monkeypatch.setattr(impasto.transfer.estimate, "_seconds", lambda *arguments: 0.5)
+    def seconds(objective, targets) -> float:
+        return 0.5 * targets.content[0, 0].numel() / (256 * 192)
+
+    monkeypatch.setattr(impasto.transfer.estimate, "_seconds", seconds)
     inputs = impasto.inputs.open.open_inputs("photo.png", "painting.png", Settings(), None)
 
     def found(**settings):
         settings = Settings(**({"size": 64, "min_size": 64, "evaluations": 9} | settings))
         return impasto.transfer.estimate.estimate(inputs, settings, Runtime(threads=1), narrow)
 
-    assert found().seconds == pytest.approx(0.5 * 10)  # nine, and one for the targets
-    assert found(size=128, min_size=128).seconds == pytest.approx(0.5 * 10)
+    assert found().seconds == pytest.approx(0.5 * 10 / 16)  # nine, and one for the targets
+    assert found(size=128, min_size=128).seconds == pytest.approx(0.5 * 10 / 4)
     assert found(size=1024, min_size=1024).seconds == pytest.approx(0.5 * 10 * 16)
     assert found(size=512, min_size=256, init="content").seconds == pytest.approx(0.5 * 10 * 5)
     assert found(size=1024, min_size=1024).memory > found(size=512, min_size=512).memory > 100
