@@ -6,6 +6,7 @@ Prints guard, the test that turned red, and seconds. Words choose the rows whose
 Exits with 1 if a guard can be removed unnoticed, or if its text is no longer found once.
 """
 
+import importlib.util
 import multiprocessing
 import os
 import re
@@ -821,6 +822,12 @@ def changed(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
+def written(path: Path, text: str) -> None:
+    """Write a module, and drop its bytecode: Python takes that for another text of this size and second."""
+    path.write_text(text, encoding="utf-8")
+    Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+
+
 def run_tests(tree: Path, mutants: Sequence[Mutant]) -> tuple[int | None, str]:
     """Run the tests of some rows in a copy; return pytest's exit status and what it printed."""
     files = list(dict.fromkeys(name for mutant in mutants for name in mutant.tests))
@@ -854,12 +861,12 @@ def verdict(tree: Path, mutant: Mutant) -> Verdict:
     path = tree / "src" / "impasto" / mutant.path
     whole = path.read_text(encoding="utf-8")
     try:
-        path.write_text(changed(whole, mutant), encoding="utf-8")
+        written(path, changed(whole, mutant))
         status, said = run_tests(tree, [mutant])
     except ValueError as error:
         return Verdict(mutant, False, str(error), 0.0)
     finally:
-        path.write_text(whole, encoding="utf-8")
+        written(path, whole)
     red = re.findall(r"^FAILED (\S.*?)(?: - .*)?$", said, re.MULTILINE)
     seconds = time.monotonic() - began
     if status == 1 and red:

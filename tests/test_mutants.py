@@ -1,6 +1,9 @@
 """That each guard is missed when it is gone: `scripts/mutants`, and what its table says of the tree."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mutants
@@ -24,6 +27,18 @@ def test_the_guard_stands_where_the_table_says(mutant) -> None:
 def test_guards_are_named_once() -> None:
     names = [mutant.guard for mutant in mutants.MUTANTS]
     assert len(names) == len(set(names))
+
+
+def test_the_module_that_runs_is_the_one_that_was_written(tmp_path) -> None:
+    """Two texts of one size in one second: Python would take the bytecode of the first for the second."""
+    path = tmp_path / "guarded.py"
+    for number in (1, 2):
+        mutants.written(path, f"NUMBER = {number}\n")
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        code = "import guarded; raise SystemExit(guarded.NUMBER)"
+        environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+        assert done.returncode == number
 
 
 @pytest.mark.slow
