@@ -78,7 +78,7 @@ def plan(options: argparse.Namespace) -> Row:
 
 def rerun(options: argparse.Namespace) -> Row:
     """Seconds of the command for a folder that is done, painted by a stub."""
-    photos(options.photos, 320, noise=True)
+    photos(options.photos, 590, noise=True)  # some 300 KB each
     pool.COMMAND = stub_worker.COMMAND
     batch("photos", "style.png", Settings(), folder="out")
     command = [sys.executable, "-m", "impasto", "batch", "photos", "--style", "style.png", "-o", "out", "-q"]
