@@ -324,7 +324,7 @@ def test_on_another_device(narrow, random_image) -> None:
     own = channels(network.network)
     scale = torch.ones(own[LAYERS[-1]].stop, device="meta")
     cells = StyleCells(columns.flatten(0, 1), scale, scale, dict.fromkeys(LAYERS, 1.0), 1.0)
-    neighbors.match(columns, cells, cells.table(), scale)
+    neighbors.put_nearest(columns, cells, cells.table(), scale)
     assert columns.device.type == style.device.type == "meta"
 
 

@@ -231,7 +231,7 @@ def nearest(directions: Tensor, table: Tensor) -> Tensor:
     return group * grouped.shape[2] + place
 
 
-def match(found: Tensor, cells: StyleCells, table: Tensor, mean: Tensor) -> None:
+def put_nearest(found: Tensor, cells: StyleCells, table: Tensor, mean: Tensor) -> None:
     """Put the painting's nearest features in the place of those of a tile's cells, (h, w, C)."""
     for part in torch.split(found.view(-1, found.shape[2]), BLOCK):
         if len(part):
@@ -327,7 +327,7 @@ def _match(
     for part, windows in features.parts(query, LAYERS):
         found = columns(part, windows)
         part.clear()
-        match(found, cells, table, mean)
+        put_nearest(found, cells, table, mean)
         for layer in LAYERS:
             of_layer = found[..., own[layer]].permute(2, 0, 1)[None]
             if grid(layer) != CELL and of_layer.numel():

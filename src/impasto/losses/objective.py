@@ -223,10 +223,9 @@ class Objective:
         return tiles(image.shape[-2], image.shape[-1], self.tile, self.layers, reach, partial)
 
     def _each(self, image: Tensor, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, Tensor]]:
-        """Yield the tiles and their pixels; give back memory between those of a large image."""
+        """Yield the tiles and their pixels; give back memory between them, as their sizes differ."""
         for tile in tiles:
-            if image.device.type == "cpu":
-                hardware.give_back_freed_memory()
+            _give_back(image)
             yield tile, image[..., tile.rows, tile.columns]
             self._on_part()
 
@@ -249,7 +248,7 @@ class Objective:
         total = torch.zeros_like(image)
         for tile, part in self._each(image, tiles):
             forward_pass = self.network.forward(part, self.layers)
-            hardware.give_back_freed_memory()
+            _give_back(image)
             measurement = _Measurement(self.losses, forward_pass, tile.windows, measured=True)
             total[..., tile.rows, tile.columns] += measurement.backward(gradients)
             del forward_pass, measurement
@@ -337,6 +336,12 @@ class _Measurement:
             if gradient is not None:
                 before = self._pending.get(name)
                 self._pending[name] = gradient if before is None else before + gradient
+
+
+def _give_back(image: Tensor) -> None:
+    """Return freed memory to the system where an image (1, 3, H, W) is computed on the CPU."""
+    if image.device.type == "cpu":
+        hardware.give_back_freed_memory()
 
 
 def _is_measured_late(loss: Loss) -> bool:

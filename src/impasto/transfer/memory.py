@@ -137,7 +137,7 @@ def memory(
     part = max(_tile_pixels(scale, tuple(layers), tile)) if tile and layers else pixels
     matching, more = 0, TILED if part < pixels else PASSING[precision]
     if is_matched(settings, [scale], 0):
-        more = PASSING[precision]  # two pooling layers are computed whole, too
+        more = PASSING[precision]  # the layers before two poolings have gradients of their own size, too
         kept, matching = neighbors_memory(settings, scale, precision, part)
         targets += kept // 2 if compact and precision != "bf16" else kept
     passing = part * (feature_bytes(layers, precision) + more)
