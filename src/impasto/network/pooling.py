@@ -62,8 +62,7 @@ def _maxima(features: Tensor, windows: PartialWindows) -> tuple[Tensor, Undo]:
     strips = _strips(shape, down, features.device)
     for rows in strips:
         strip = features[..., 2 * rows.start : 2 * rows.stop, :]
-        values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
-        result[..., rows, :], kept[..., rows, :] = values, places - _starts(places, shape[-1])
+        result[..., rows, :], kept[..., rows, :] = _largest(strip, partial=partial)
 
     def undo(gradient: Tensor) -> Tensor:
         input_gradient = _empty(shape, gradient)
@@ -111,9 +110,8 @@ def convolved_and_pooled(
         if not keep:
             result[..., rows, :] = functional.max_pool2d(strip, 2, ceil_mode=partial)
             continue
-        values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
-        result[..., rows, :], kept[..., rows, :] = values, places - _starts(places, width)
-        del strip, values, places
+        result[..., rows, :], kept[..., rows, :] = _largest(strip, partial=partial)
+        del strip
 
     def undo(gradient: Tensor) -> Tensor:
         gradient = gate(result)(gradient)
@@ -131,6 +129,12 @@ def convolved_and_pooled(
         return input_gradient
 
     return result, undo
+
+
+def _largest(strip: Tensor, *, partial: bool) -> tuple[Tensor, Tensor]:
+    """Return the maxima of a strip (1, C, h, W) and their places, from the first of each two rows on."""
+    values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
+    return values, places - _starts(places, strip.shape[-1])
 
 
 def _strips(shape: torch.Size, rows: int, device: torch.device) -> list[slice]:
