@@ -1,6 +1,8 @@
 """The real painting process on a network of few weights: pixels, keys, what the machine computes with."""
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from impasto.config.limits import Input
 from impasto.config.output import Output
 from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
-from impasto.errors import InputError, ResourceError
+from impasto.errors import InputError, PictureError, ResourceError
 from impasto.image.picture import Picture
 from impasto.image.xmp import read_recipe
 from impasto.many import painter as module
@@ -24,6 +26,7 @@ from impasto.transfer.stylize import stylize
 from many import narrow_worker
 from many.helping import make_photo, spec
 
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 SMALL = Settings(size=32, min_size=16, evaluations=2)
 ONE = Runtime(device="cpu", threads=1, precision="fp32")
 
@@ -152,3 +155,26 @@ def test_a_batch_by_real_processes(place, monkeypatch) -> None:
     first, second = read_recipe("kept.png"), read_recipe("two/a-style.png")
     assert first.pixels_sha256 == second.pixels_sha256
     assert first.runtime == second.runtime
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of odd pictures is not here")
+def test_two_hundred_files_that_break_programs_among_good_ones(place, monkeypatch) -> None:
+    monkeypatch.setattr(pool, "COMMAND", narrow_worker.COMMAND)
+    for number, path in enumerate(itertools.islice(refused(), 200)):
+        Path(f"photos/{number:03d}.png").write_bytes(path.read_bytes())
+    done = batch("photos", "style.png", SMALL, folder="out", runtime=Runtime(threads=1, kernels="winograd"))
+    assert (done.made, done.failures) == (3, 200)
+    assert {failure.error for failure in done.failed} == {"PictureError"}
+
+
+def refused() -> Iterator[Path]:
+    """Small files of the corpus that are no pictures to us, of all kinds."""
+    for path in sorted(
+        (CORPUS / "bad").glob("*/*"), key=lambda path: hashlib.sha256(path.name.encode()).digest()
+    ):
+        try:
+            if path.stat().st_size < 30_000:
+                Picture.open(path).tensor(16, 16)
+        except PictureError:
+            yield path

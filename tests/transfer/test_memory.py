@@ -93,6 +93,18 @@ def test_nothing_fits() -> None:
     assert (leanest.tile, leanest.pairs, leanest.compact) == (256, 2, True)
 
 
+def test_targets_of_16_bits_leave_the_canvas_of_nearest_neighbors_whole() -> None:
+    settings, large = Settings(style_statistic="neighbours"), SCALES[2]
+    canvas = 3 * 4 * large.width * large.height
+    whole, half = (
+        memory_module.neighbors_memory(settings, large, "fp32", 1, compact=compact)[0] - canvas
+        for compact in (False, True)
+    )
+    assert whole == pytest.approx(2 * half)
+    narrow = memory_module.neighbors_memory(settings, large, "bf16", 1, compact=False)[0]
+    assert narrow == memory_module.neighbors_memory(settings, large, "bf16", 1, compact=True)[0]
+
+
 def test_tiles_cost_two_passes_and_their_halos() -> None:
     assert slowdown(SCALES[0], LAYERS, 0) == 1.0
     assert slowdown(SCALES[0], LAYERS, 512) == 1.0

@@ -138,8 +138,8 @@ def memory(
     matching, more = 0, TILED if part < pixels else PASSING[precision]
     if is_matched(settings, [scale], 0):
         more = PASSING[precision]  # the layers before two poolings have gradients of their own size, too
-        kept, matching = neighbors_memory(settings, scale, precision, part)
-        targets += kept // 2 if compact and precision != "bf16" else kept
+        kept, matching = neighbors_memory(settings, scale, precision, part, compact=compact)
+        targets += kept
     passing = part * (feature_bytes(layers, precision) + more)
     if _needs_whole(settings):  # gradients of the layers wait while others are measured
         values = _values(settings.style_layers)
@@ -154,7 +154,9 @@ def memory(
     return program + targets + max(vectors + max(passing, vector * BETWEEN), vector * START + matching)
 
 
-def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int) -> tuple[int, int]:
+def neighbors_memory(
+    settings: Settings, scale: Scale, precision: str, part: int, *, compact: bool
+) -> tuple[int, int]:
     """Return the bytes of the targets of nearest neighbors, and those of matching `part` px at a time.
 
     Beside the targets, the canvas that the scale began with is kept. Matching has the features of a tile, its
@@ -169,7 +171,8 @@ def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int
     rows = min(ROWS, round((settings.stroke * scale.long_edge) ** 2 * 4 / cell))
     tables = size * rows * (2 * sum(channels) + BLOCK)
     matching = tables + round(size * part * (features + (sum(channels) + max(channels)) / cell))
-    return round(pixels * (compared * size + 12)), matching
+    kept = 2 if compact else size
+    return round(pixels * (compared * kept + 12)), matching
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:
