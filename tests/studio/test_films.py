@@ -11,6 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from impasto.studio.shown import command_of
 from impasto.videos.views import open_clip
 from studio.running import Server, picture, running
 from videos.clips import panned, write
@@ -90,7 +91,10 @@ def test_an_animated_gif_is_a_clip(server, pair) -> None:
     assert (facts["frames"], facts["seconds"], facts["rate"]) == (4, 0.4, 10.0)
     job = server.paint({"film": {"clip": facts["clip"], "from": 0.1}, "styles": pair["styles"]})
     assert server.ended(job["id"])["state"] == "done"
-    assert job["command"] == "impasto video moving.gif painting.png --from 0.1 -o moving-painting.mp4"
+    command = "impasto video moving.gif painting.png --from 0.1 -o moving-painting"
+    assert job["command"] == f"{command}.mp4"
+    names = {job["styles"][0]["picture"]: "painting.png"}
+    assert command_of(job, names, ".mkv") == f"{command}.mkv"  # where .mp4 cannot hold the clip's sound
 
 
 def test_what_is_no_clip_is_refused_as_by_the_command_line(server, clip_file, tmp_path) -> None:

@@ -17,15 +17,16 @@ from impasto.studio.store import Job
 from impasto.studio.supervisor import Live
 
 NONE = "none"  # on the command line: no mask for this painting
-FILM = ".mp4"  # ending of a film; the command writes the kind of the clip by itself
+FILM = ".mp4"  # usual ending of a film; the command writes the kind of the clip by itself
 
 
-def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def command_of(request: Mapping[str, Any], names: Mapping[str, str], ending: str = FILM) -> str:
     """Return the command of a job for a shell.
 
     Args:
         request: What the job paints.
         names: The file names of its pictures by id.
+        ending: Of its film.
     """
 
     def plain(text: str | None) -> str:
@@ -57,8 +58,8 @@ def command_of(request: Mapping[str, Any], names: Mapping[str, str]) -> str:
         for name, value in model:
             if value != getattr(type(model)(), name) and name not in idle:
                 parts += _flag(name.rstrip("_"), value)
-    if film and Path(film["name"]).suffix.lower() != FILM:
-        parts += ["-o", plain(stem_of(request, names) + FILM)]
+    if film and Path(film["name"]).suffix.lower() != ending:
+        parts += ["-o", plain(stem_of(request, names) + ending)]
     return shlex.join(parts)
 
 
@@ -90,6 +91,7 @@ def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str,
     result = dict(job.result) if job.result else None
     if result:
         result.pop("token")
+    ending = ((result or {}).get("film") or {}).get("suffix", FILM)
     facts = {
         name: getattr(job, name)
         for name in ("id", "number", "kind", "state", "wish", "created", "started", "finished", "name")
@@ -103,16 +105,16 @@ def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str,
         "result": result,
         "error": job.error,
         "star": bool(job.star),
-        "command": _command(json.dumps(request), *(names.get(id, "") for id in pictures_of(request))),
+        "command": _command(json.dumps(request), ending, *(names.get(id, "") for id in pictures_of(request))),
     }
     return {**facts, "film": None, **request, **shown}
 
 
 @functools.lru_cache(maxsize=1000)
-def _command(request: str, *names: str) -> str:
-    """Return the command of a job, by its request in JSON and the names of its pictures."""
+def _command(request: str, ending: str, *names: str) -> str:
+    """Return the command of a job, by its request in JSON, the ending of its film, and its pictures' names."""
     found = json.loads(request)
-    return command_of(found, dict(zip(pictures_of(found), names, strict=True)))
+    return command_of(found, dict(zip(pictures_of(found), names, strict=True)), ending)
 
 
 def pictures_of(request: Mapping[str, Any]) -> list[str]:
