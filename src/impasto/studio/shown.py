@@ -112,7 +112,7 @@ def job_json(job: Job, live: Live | None, names: Mapping[str, str]) -> dict[str,
 
 @functools.lru_cache(maxsize=1000)
 def _command(request: str, ending: str, *names: str) -> str:
-    """Return the command of a job, by its request in JSON, the ending of its film, and its pictures' names."""
+    """Return the command of a job, by its request in JSON, its film's ending and its pictures' names."""
     found = json.loads(request)
     return command_of(found, dict(zip(pictures_of(found), names, strict=True)), ending)
 
