@@ -36,7 +36,7 @@ PARTS = {  # title, and the page that explains it
     "clean": ("Clean pictures", "control/clean.md"),
     "knobs": ("Other options", "control/strength.md#all-other-options"),
 }
-PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream", "swirl")
+PAINTINGS: tuple[Name, ...] = ("starry_night", "the_scream")
 SIZE = "256 --quality draft"
 HEIGHT = 220  # px of a picture on the page
 INTRO = """\
@@ -45,8 +45,7 @@ INTRO = """\
 
 Every option that changes the picture, on the sample photo, small and with few evaluations. The commands are
 below each row. `photo.jpg`, `starry_night.jpg` (Vincent van Gogh, 1889) and `the_scream.jpg` (Edvard Munch,
-1893), both in the public domain, and `swirl.jpg` are samples that come with impasto. Rows with `swirl.jpg`
-have Gram matrices.
+1893), both in the public domain, are samples that come with impasto.
 `python scripts/make_gallery.py` makes this page and its pictures; with `--inputs FOLDER` it writes
 the samples and the masks there, to try the commands.
 """
