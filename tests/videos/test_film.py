@@ -113,15 +113,8 @@ def test_a_still_clip_stays_still(filmed) -> None:
 
 
 def test_steady_frames_follow_the_motion_better_than_frames_alone(filmed) -> None:
-    """The window goes 2 to the right and 1 down a frame; the painted frame goes with it."""
-
-    def error(film: Film) -> float:
-        found = [frame.astype(float) for frame in decoded(film.path)]
-        pairs = itertools.pairwise(found)
-        return float(np.mean([np.abs(after[:-1, :-2] - before[1:, 2:]).mean() for before, after in pairs]))
-
     steady, alone = filmed(), filmed(name="alone.mkv", film=FilmSettings(codec="ffv1", steadiness=0))
-    assert error(steady) < 0.6 * error(alone)
+    assert unsteady(decoded(steady.path)) < 0.6 * unsteady(decoded(alone.path))
 
 
 def test_a_cut_leaves_nothing_of_the_scene_before(filmed) -> None:
@@ -149,6 +142,67 @@ def test_an_interrupted_film_goes_on_to_the_same_bytes(filmed, tmp_path) -> None
     assert [painted.start for painted in rest.painted] == ["kept", "last", "last"]
     assert canvases(rest) == canvases(whole)
     assert rest.path.read_bytes() == whole.path.read_bytes()
+
+
+TWICE = FilmSettings(codec="ffv1", two_pass=True)
+
+
+def test_a_second_pass_goes_back_and_is_steadier(filmed, monkeypatch) -> None:
+    """Blocks of two frames: the clip is read anew for each."""
+    monkeypatch.setattr(frames_module, "BLOCK", 2)
+    once = filmed(panned(5), settings=SMALL.changed(evaluations=20))
+    before = decoded(once.path)
+    twice = filmed(settings=SMALL.changed(evaluations=20), film=TWICE, overwrite=True)
+    assert [painted.start for painted in twice.painted] == ["kept"] * 6 + ["next"] * 4
+    assert [painted.index for painted in twice.painted] == [*range(5), *reversed(range(5))]
+    assert all(0 < painted.evaluations <= 3 for painted in twice.painted[6:])
+    after = decoded(twice.path)
+    assert (after[4] == before[4]).all()
+    assert unsteady(after) < 0.9 * unsteady(before)
+
+
+def unsteady(frames: list[np.ndarray]) -> float:
+    """How far frames are from those before, which the window goes on from, 2 to the right and 1 down."""
+    pairs = itertools.pairwise(frame.astype(float) for frame in frames)
+    return float(np.mean([np.abs(after[:-1, :-2] - before[1:, 2:]).mean() for before, after in pairs]))
+
+
+def test_a_second_pass_that_was_interrupted_goes_on_to_the_same_bytes(filmed) -> None:
+    whole = filmed([*panned(2), *panned(2, seed=11)], film=TWICE)
+    assert [painted.start for painted in whole.painted[4:]] == ["kept", "next", "kept", "next"]  # two scenes
+    counted = 0
+
+    def stop(painted) -> None:
+        nonlocal counted
+        counted += 1
+        if counted == 6:
+            raise Stop("enough")
+
+    part = filmed(name="part.mkv", film=TWICE, on_frame=stop)
+    assert (part.frames, part.stopped) == (4, "enough")
+    assert len(decoded(part.path)) == 4
+    rest = filmed(name="part.mkv", film=TWICE)
+    assert [painted.start for painted in rest.painted] == ["kept"] * 7 + ["next"]
+    assert canvases(rest) == canvases(whole)
+    assert rest.path.read_bytes() == whole.path.read_bytes()
+    alone = filmed(name="part.mkv")  # without the option: the frames of the first pass
+    assert alone.path.read_bytes() != whole.path.read_bytes()
+    assert {painted.start for painted in alone.painted} == {"kept"}
+
+
+@pytest.mark.slow
+def test_a_second_pass_is_estimated_and_has_its_share_of_a_budget(filmed, tmp_path, painting, narrow) -> None:
+    filmed(panned(3))
+    clip, left = tmp_path / "clip.mkv", []
+    for film in (FilmSettings(codec="ffv1"), TWICE):
+        plan = plan_film(clip, painting, tmp_path / "film.mkv", SMALL, film, runtime=RUNTIME, weights=narrow)
+        left.append(film_module.estimate_film(plan))
+    assert left[0].frames == 0
+    assert left[1].frames == 3
+    assert left[1].seconds > 0
+    timed = filmed(name="timed.mkv", film=TWICE, runtime=RUNTIME.changed(budget=6.0))
+    assert timed.frames == 3
+    assert timed.painted[-1].start == "next"
 
 
 @pytest.mark.slow

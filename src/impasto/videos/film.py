@@ -19,7 +19,7 @@ from impasto.transfer.estimate import estimate
 from impasto.videos.clip import Frame, at_depth
 from impasto.videos.film_file import check_target_of, target_of, write_target
 from impasto.videos.folder import FilmFolder, key_of
-from impasto.videos.frames import FilmRun, later_evaluations, paint_frames
+from impasto.videos.frames import FilmRun, again_evaluations, later_evaluations, paint_again, paint_frames
 from impasto.videos.painter import DRAFT_EVALUATIONS, FramePainter, finished
 from impasto.videos.video import Film, FilmOptions, FilmSettings
 from impasto.videos.views import open_clip, open_views
@@ -29,7 +29,10 @@ PNG_BYTES = 6  # of a painted pixel of 16 bits, at most
 
 @dataclass(frozen=True)
 class FilmEstimate:
-    """What the `frames` of a film that are not painted yet take: seconds, bytes on disk, bytes of memory."""
+    """What the `frames` of a film that are not painted yet take: seconds, bytes on disk, bytes of memory.
+
+    With a second pass they count twice.
+    """
 
     frames: int
     seconds: float
@@ -100,7 +103,8 @@ def paint_film(run: FilmRun) -> str:
     run.painter.on_step, run.painter.on_part = options.get("on_step"), options.get("on_part")
     run.deadline = None if runtime.budget is None else time.perf_counter() + runtime.budget
     run.folder.make()
-    return paint_frames(run)
+    stopped = paint_frames(run)
+    return paint_again(run) if run.film.two_pass and not stopped else stopped
 
 
 @torch_defaults()
@@ -116,20 +120,22 @@ def encode_film(run: FilmRun, stopped: str = "", seconds: float = 0.0) -> Film:
 def estimate_film(run: FilmRun) -> FilmEstimate:
     """Measure a few evaluations, and return what the frames that are not there yet will take."""
     view, runtime = run.views.first(), Runtime.of(run.options.get("runtime"))
-    frames = max(0, run.views.clip.count - run.folder.state.done)
+    count, state = run.views.clip.count, run.folder.state
+    frames = max(0, count - state.done)
+    again = 0 if not run.film.two_pass else count if state.again is None else state.again
     width, height = run.size
-    if not frames:
+    if not frames and not again:
         return FilmEstimate(0, 0.0, 0, 0)
     first = estimate(view.inputs(run.settings), run.settings, runtime, run.painter.weights)
     later = later_evaluations(run.settings) + 1 + DRAFT_EVALUATIONS / 4
-    each = first.per_megapixel * width * height / 1e6 * later
-    if not run.film.steadiness:
-        each = first.seconds
-    each /= run.film.every
-    seconds = first.seconds * (not run.folder.state.scenes) + each * max(0, frames - 1)
+    evaluation = first.per_megapixel * width * height / 1e6
+    each = evaluation * later / run.film.every if run.film.steadiness else first.seconds / run.film.every
+    seconds = first.seconds * (not state.scenes) + each * max(0, frames - 1)
+    seconds += evaluation * (again_evaluations(run) + 1) * again
     if runtime.budget is not None:
         seconds = min(seconds, runtime.budget)
-    return FilmEstimate(frames, seconds, frames * width * height * PNG_BYTES, first.memory)
+    disk = (frames + again) * width * height * PNG_BYTES
+    return FilmEstimate(frames + again, seconds, disk, first.memory)
 
 
 def final_frames(run: FilmRun) -> Iterator[Frame]:
@@ -138,7 +144,8 @@ def final_frames(run: FilmRun) -> Iterator[Frame]:
     for frame, view in run.views:
         if frame.index >= run.folder.state.done:
             return
-        picture = finished(run.folder.canvas(frame.index), view, run.settings)
+        canvas = (run.folder.final if run.film.two_pass else run.folder.canvas)(frame.index)
+        picture = finished(canvas, view, run.settings)
         yield replace(frame, pixels=at_depth(picture.array(16), deep))
 
 

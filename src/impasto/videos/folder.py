@@ -20,6 +20,7 @@ from impasto.system.files import publish
 from impasto.videos.animation import DIGITS
 
 STATE = "state.json"
+AGAIN = ".again.png"  # ending of a frame of the second pass
 FORM = 1  # of the state
 
 
@@ -36,13 +37,15 @@ class Scene:
 class FilmState:
     """How far a film is: `done` frames, and its scenes so far. `key` says which film it is.
 
-    `runtime` are the fields of the `Runtime` with which the frames after the first are computed.
+    `runtime` are the fields of the `Runtime` with which the frames after the first are computed. Those from
+    number `again` on have had their second pass.
     """
 
     key: str
     done: int = 0
     scenes: tuple[Scene, ...] = ()
     runtime: Mapping[str, Any] | None = None
+    again: int | None = None
 
 
 class FilmFolder:
@@ -79,17 +82,26 @@ class FilmFolder:
             message = f"cannot make the folder {printable(self.path)}: {reason(error)}; give another place"
             raise OutputError(message) from error
 
-    def file(self, index: int) -> Path:
+    def file(self, index: int, ending: str = ".png") -> Path:
         """Return the file of a frame."""
-        return self.path / f"{index:0{DIGITS}d}.png"
+        return self.path / f"{index:0{DIGITS}d}{ending}"
 
     def canvas(self, index: int) -> Tensor:
-        """Return a finished frame, (1, 3, H, W) in [0, 1].
+        """Return a frame of the first pass, (1, 3, H, W) in [0, 1].
 
         Raises:
             PictureError: The file is gone or damaged.
         """
         return Picture.open(self.file(index)).tensor()
+
+    def final(self, index: int) -> Tensor:
+        """Return a frame of the second pass if there is one, else of the first, (1, 3, H, W) in [0, 1].
+
+        Raises:
+            PictureError: The file is gone or damaged.
+        """
+        again = self.state.again is not None and index >= self.state.again
+        return Picture.open(self.file(index, AGAIN if again else ".png")).tensor()
 
     def keep(
         self, index: int, canvas: Tensor, scene: Scene | None = None, runtime: Mapping[str, Any] | None = None
@@ -101,11 +113,23 @@ class FilmFolder:
         Raises:
             OutputError: The disk is full, or the folder is gone.
         """
-        picture = Picture.from_tensor(canvas)
-        publish(self.file(index), picture.encode(".png", bits=16, metadata="strip"), overwrite=True)
         scenes = self.state.scenes if scene is None else (*self.state.scenes, scene)
         runtime = self.state.runtime or runtime
-        state = replace(self.state, done=index + 1, scenes=scenes, runtime=runtime)
+        self._write(
+            self.file(index), canvas, replace(self.state, done=index + 1, scenes=scenes, runtime=runtime)
+        )
+
+    def keep_again(self, index: int, canvas: Tensor) -> None:
+        """Write a frame of the second pass, and then the state with it.
+
+        Raises:
+            OutputError: The disk is full, or the folder is gone.
+        """
+        self._write(self.file(index, AGAIN), canvas, replace(self.state, again=index))
+
+    def _write(self, path: Path, canvas: Tensor, state: FilmState) -> None:
+        picture = Picture.from_tensor(canvas)
+        publish(path, picture.encode(".png", bits=16, metadata="strip"), overwrite=True)
         publish(self.path / STATE, _text(state), overwrite=True)
         self.state = state
 

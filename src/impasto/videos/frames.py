@@ -1,4 +1,4 @@
-"""The frames of a film, painted one after the other. Read `paint_frames` and `paint_key`.
+"""The frames of a film, painted one after the other. Read `paint_frames` and `paint_key`, then `paint_again`.
 
 Each frame begins with the last one, moved along the optical flow, and what comes into view with a quick draft
 of the frame itself; a temporal loss keeps it near. It ends where it is as near to the paintings as the first
@@ -7,6 +7,7 @@ Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trus
 no trained network, what comes into view begins painted, a frame ends by its style loss.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,8 @@ REACHED = 1.05  # times the style loss of the scene's first frame, at which a fr
 STYLE_REACHED = "style reached"  # why it ended then
 HOLD = 0.02  # of the total loss of the first frame: what a mean square of one level costs at steadiness 0.5
 DECADES = 2.0  # powers of ten between the steadiness 0 and 1
+BLOCK = 16  # frames of the clip in memory in the second pass; for each it is decoded from its beginning
+FEWER = 2  # times fewer evaluations in the second pass
 UNSEEN = 0.002  # share of a frame without trust, from which it is drafted
 
 
@@ -156,7 +159,9 @@ def paint_key(run: FilmRun, before: Shot | None, shot: Shot) -> tuple[Tensor, Sc
     Raises:
         Stop: It was stopped on its way.
     """
-    began, watch, scene = time.perf_counter(), Watch(run, shot.index), None
+    began, scene = time.perf_counter(), None
+    left = max(1, (run.count - shot.index) // run.film.every)
+    watch = Watch(run, left + (run.count / 2 if run.film.two_pass else 0))  # one again costs half as much
     moved = None if before is None or not run.film.steadiness else motion(before.pixels, shot.pixels)
     if before is None or moved is None or moved.cut:
         kind, trusted = "scene", 0.0
@@ -169,7 +174,7 @@ def paint_key(run: FilmRun, before: Shot | None, shot: Shot) -> tuple[Tensor, Sc
         kind, trusted = "last", float(moved.trust.mean())
         settings = later_settings(run, shot.view)
         start, loss = beginning(run, before, shot, moved, settings)
-        watch.goal = REACHED * run.scene.style if settings.style_statistic != "neighbours" else 0.0
+        watch.goal = goal_of(run.scene, settings)
         watch.least = 1 if start is loss.target else math.ceil(settings.evaluations_per_scale / DRAFTED)
         canvas, result = run.painter.paint(shot.view, settings, start=start, losses=[loss], on_step=watch)
     if not ended(result):
@@ -199,12 +204,20 @@ def beginning(
     run: FilmRun, before: Shot, shot: Shot, moved: Motion, settings: Settings
 ) -> tuple[Tensor, TemporalLoss]:
     """Return the first canvas of a frame, (1, 3, H, W), and the loss that keeps it near the last one."""
-    last = _array(run.folder.canvas(before.index))
-    target = _tensor(np.clip(warped(last, moved.flow, cubic=True), 0, 1))
-    trust = _tensor(moved.trust[..., None])
-    weight = HOLD * run.scene.total * 10 ** (DECADES * (run.film.steadiness - 0.5))
-    start = with_draft(run, shot.view, settings, target, trust)
-    return start, TemporalLoss.of(weight, target, trust)
+    loss = held(run, run.folder.canvas(before.index), moved, run.scene)
+    return with_draft(run, shot.view, settings, loss.target, _tensor(moved.trust[..., None])), loss
+
+
+def held(run: FilmRun, canvas: Tensor, moved: Motion, scene: Scene) -> TemporalLoss:
+    """Return the loss that keeps a frame near the canvas of another, (1, 3, H, W), moved to it."""
+    target = _tensor(np.clip(warped(_array(canvas), moved.flow, cubic=True), 0, 1))
+    weight = HOLD * scene.total * 10 ** (DECADES * (run.film.steadiness - 0.5))
+    return TemporalLoss.of(weight, target, _tensor(moved.trust[..., None]))
+
+
+def goal_of(scene: Scene, settings: Settings) -> float:
+    """Return the style loss at which a frame of a scene is done; 0 where there is none."""
+    return REACHED * scene.style if settings.style_statistic != "neighbours" else 0.0
 
 
 def between(run: FilmRun, first: Shot, shot: Shot, last: Shot, canvas: Tensor) -> tuple[Tensor, float]:
@@ -233,18 +246,86 @@ def with_draft(run: FilmRun, view: View, settings: Settings, target: Tensor, tru
     return torch.lerp(run.painter.draft(view, settings), target, trust)
 
 
+# --- the second pass -----------------------------------------------------------------------------
+
+
+def paint_again(run: FilmRun) -> str:
+    """Paint all frames again that are not, from the last to the first; return why it ended early, or nothing.
+
+    The first pass must be over. The last frame of each scene stays as it is.
+    """
+    count = run.folder.state.done
+    begun = count if run.folder.state.again is None else run.folder.state.again
+    firsts = {scene.first for scene in run.folder.state.scenes}
+    for index in range(count - 1, begun - 1, -1):
+        run.report(Painted(index, count, "kept"))
+    after: Shot | None = None
+    try:
+        for shot in backwards(run, min(begun + 1, count)):
+            if shot.index < begun:
+                paint_before(run, shot, None if after is None or after.index in firsts else after)
+            after = shot
+    except Stop as stop:
+        return stop.reason
+    return ""
+
+
+def backwards(run: FilmRun, end: int) -> Iterator[Shot]:
+    """Yield the frames before number `end`, the last one first."""
+    for first in range((end - 1) // BLOCK * BLOCK, -1, -BLOCK):
+        views = itertools.islice(run.views, first, min(first + BLOCK, end))
+        block = [Shot(frame, view, run.size) for frame, view in views]
+        while block:
+            yield block.pop()
+
+
+def paint_before(run: FilmRun, shot: Shot, after: Shot | None) -> None:
+    """Paint a frame again, near the one after it, and keep it; without one it stays as it is.
+
+    Raises:
+        Stop: The film was stopped. The frame at work is not kept.
+    """
+    began, canvas, state = time.perf_counter(), run.folder.canvas(shot.index), run.folder.state
+    painted = Painted(shot.index, state.done, "kept")
+    moved = None if after is None else motion(after.pixels, shot.pixels)
+    if after is not None and moved is not None and not moved.cut:
+        scene = max((one for one in state.scenes if one.first <= shot.index), key=lambda one: one.first)
+        loss = held(run, run.folder.final(after.index), moved, scene)
+        settings = later_settings(run, shot.view).changed(evaluations=again_evaluations(run))
+        watch = Watch(run, shot.index + 1)
+        watch.goal = goal_of(scene, settings)
+        trust = _tensor(moved.trust[..., None])
+        start = torch.lerp(canvas, loss.target, trust)
+        canvas, result = run.painter.paint(shot.view, settings, start=start, losses=[loss], on_step=watch)
+        if not ended(result):
+            raise Stop(result.stopped)
+        spent, trusted = time.perf_counter() - began, float(moved.trust.mean())
+        evaluations = len(result.history)
+        painted = Painted(shot.index, state.done, "next", evaluations, spent, trusted, result.stopped)
+    run.folder.keep_again(shot.index, canvas)
+    run.report(painted)
+
+
+def again_evaluations(run: FilmRun) -> int:
+    """Return the evaluations of a frame in the second pass, at most."""
+    return max(1, later_evaluations(run.settings) // FEWER)
+
+
+# --- both passes ---------------------------------------------------------------------------------
+
+
 class Watch:
     """Ends a frame when its style loss is low enough (`goal`), or its share of the time is over.
 
-    `least` are the evaluations that it has before that.
+    `least` are the evaluations that it has before that, `left` the frames not painted yet, this one included.
     """
 
-    def __init__(self, run: FilmRun, index: int) -> None:
+    def __init__(self, run: FilmRun, left: float) -> None:
         self.goal, self.least = 0.0, 1
         self._until: float | None = None
         if run.deadline is not None:
-            now, frames = time.perf_counter(), max(1, (run.count - index) // run.film.every)
-            share = LATER / (frames + LATER - 1) if not run.folder.state.scenes else 1 / frames
+            now = time.perf_counter()
+            share = LATER / (left + LATER - 1) if not run.folder.state.scenes else 1 / left
             self._until = now + max(0.0, run.deadline - now) * share
 
     def __call__(self, step: Step) -> None:

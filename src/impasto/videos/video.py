@@ -57,6 +57,12 @@ class FilmSettings(Model):
         ge=1,
         le=4,
     )
+    two_pass: bool = option(
+        False,
+        "Paint all frames again from the last to the first, each near the one after it: steadier, nearer to "
+        "the paintings, and half as long again.",
+        "Film",
+    )
     fps: float = option(
         25.0, "Frames a second of a clip that is a folder of pictures.", "Film", gt=0, le=1000
     )
@@ -102,6 +108,8 @@ class FilmSettings(Model):
             raise ValueError(
                 f"to: the end, {self.to:g} s, must be after the beginning, {self.from_ or 0:g} s"
             )
+        if self.two_pass and (self.every > 1 or not self.steadiness):
+            raise ValueError("two_pass: needs every 1 and a steadiness above 0; give the one or the other")
         return self
 
 
@@ -126,8 +134,9 @@ class Painted:
     """One frame of a film: its number from 0, of about `count`, and how it was made.
 
     `start` is `scene` for the first frame of a scene, `last` for one that begins with the last frame,
-    `between` for one that is warped from its neighbors, and `kept` for one that was there already. `trusted`
-    is the share of it that could be followed.
+    `next` for one that begins with the next frame, in the second pass, `between` for one that is warped from
+    its neighbors, and `kept` for one that was there, or stays. `trusted` is the share of it that could
+    be followed.
     """
 
     index: int
@@ -151,7 +160,7 @@ class Film:
         seconds: What painting them took, this time.
         stopped: Why it ended early; empty if it did not.
         notes: What was changed in reading and writing, a sentence each.
-        painted: One for each frame.
+        painted: One for each frame, and one more of the second pass.
     """
 
     path: Path | None

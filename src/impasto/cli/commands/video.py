@@ -200,7 +200,11 @@ def _ask(estimate: "FilmEstimate", flags: Flags) -> None:
 
 
 class PaceOfFilm(PaceOfSeries):
-    """The pace of the frames of a film; their number is known only about."""
+    """The pace of the frames of a film; their number is known only about. A second pass has as many."""
+
+    def __init__(self, costs: list[float], count: int) -> None:
+        super().__init__(costs)
+        self.count = count
 
     def next_run(self) -> None:
         """Begin the next frame."""
@@ -208,19 +212,24 @@ class PaceOfFilm(PaceOfSeries):
 
     def prefix(self) -> str:
         """Return which frame this is."""
-        return f"frame {self.index + 1}/{len(self._costs)}  "
+        if self.index < self.count:
+            return f"frame {self.index + 1}/{self.count}  "
+        return f"second pass, frame {len(self._costs) - self.index}/{self.count}  "
 
 
 def _callbacks(progress: Progress, plan: "FilmRun", order: Order) -> Any:
     """Return callbacks that show the progress of all frames, and end at a signal."""
     from impasto.videos.frames import LATER
 
-    done, count = plan.folder.state.done, max(1, plan.views.clip.count)
-    alone = not plan.film.steadiness
+    state, count = plan.folder.state, max(1, plan.views.clip.count)
+    done, alone = state.done, not plan.film.steadiness
     costs = [0.0] * min(done, count) + [
         1.0 if alone or (not n and not done) else 1.3 / LATER for n in range(count - done)
     ]
-    pace = progress.pace = PaceOfFilm(costs)
+    if plan.film.two_pass:
+        again = count if state.again is None else state.again
+        costs += [0.0] * (count - again) + [0.5 / LATER] * again
+    pace = progress.pace = PaceOfFilm(costs, count)
     stop = run.stop_at_signal(progress, loss=" and writes no film")
     preview = None if order.flags.preview is None else Preview(Path(order.flags.preview), Output())
 
@@ -246,7 +255,8 @@ def _line(painted: "Painted") -> str:
     """Return what is said of a frame with --verbose."""
     if painted.start == "kept":
         return f"frame {painted.index + 1}: there already"
-    how = "a new scene" if painted.start == "scene" else f"{painted.trusted:.0%} from the last one"
+    other = "next" if painted.start == "next" else "last"
+    how = "a new scene" if painted.start == "scene" else f"{painted.trusted:.0%} from the {other} one"
     spent = f"{counted(painted.evaluations, 'evaluation')} in {painted.seconds:.1f} s"
     return f"frame {painted.index + 1}: {how}, {spent}, ended: {painted.stopped}"
 
