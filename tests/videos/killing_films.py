@@ -35,6 +35,7 @@ ARGUMENTS = [
     "video",
     "clip.mkv",
     "painting.png",
+    "--two-pass",
     "--evaluations",
     "8",
     "--threads",
