@@ -227,7 +227,7 @@ COMMANDS = [
     ("batch photo.png --style painting.png -o text.jpg", RESOURCE, "text.jpg is a file", "another name"),
     ("batch photo.png --style painting.png -o ''", USAGE, "-o", "give its name"),
     ("batch photo.png --style painting.png -o out --workers 0", USAGE, "--workers", "1 to 1024"),
-    ("batch photo.png --style painting.png -o out --shard 9/8", USAGE, "9/8", "the first one is 1/N"),
+    ("batch photo.png --style painting.png -o out --shard 9/8", USAGE, "9/8", "give 1/8 to 8/8"),
     ("batch photo.png --style painting.png -o out --shard x", USAGE, "--shard", "as 3/8"),
     ("batch photo.png --style painting.png -o out --suffix .gif", USAGE, ".gif", "must be one of .png"),
     ("batch photo.png --style painting.png -o out --metadata strip", USAGE, "metadata", "give minimal"),

@@ -87,3 +87,15 @@ def test_a_folder_of_deep_pictures_stays_deep(tmp_path) -> None:
 def test_an_empty_folder_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="has no pictures; give a folder of frames"):
         open_clip(tmp_path)
+
+
+def test_photos_are_no_frames(tmp_path) -> None:
+    """What would fail, or be distorted, after all is painted."""
+    Image.new("RGB", (6, 4)).save(tmp_path / "1.png")
+    Image.new("RGB", (6, 5)).save(tmp_path / "2.png")
+    with pytest.raises(InputError, match=r"2\.png has 6 x 5 px, but the first frame 6 x 4; .*impasto batch"):
+        open_clip(tmp_path)
+    (tmp_path / "2.png").unlink()
+    Image.new("RGB", (6, 4)).save(tmp_path / "cat.png")
+    with pytest.raises(InputError, match=r"cat\.png has no number in its name, .*impasto batch"):
+        open_clip(tmp_path)

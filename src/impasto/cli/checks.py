@@ -192,3 +192,14 @@ def check_suffix(target: Path, bits: int | None) -> None:
         raise InputError(f"{name}: the suffix must be one of {', '.join(WRITABLE)}.{hint}")
     if bits == 16 and suffix not in DEEP:
         raise InputError(f"{name}: {suffix} cannot have 16 bits; use one of {', '.join(DEEP)}")
+
+
+def refuse_clip(content: str, what: str) -> None:
+    """Refuse a clip in the place of a photo; `what` says what `impasto video` does instead.
+
+    Raises:
+        InputError: It is one, by its name.
+    """
+    if Path(content).suffix.lower() in VIDEOS:
+        name = printable(content)
+        raise InputError(f"{name} is a clip, not a photo: impasto video {name} STYLE {what}")

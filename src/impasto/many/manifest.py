@@ -64,7 +64,10 @@ class Shard:
             raise InputError(message)
         shard = cls(int(index), int(count))
         if not 1 <= shard.index <= shard.count <= MOST:
-            raise InputError(f"--shard: {shard.index}/{shard.count} is out of range; the first one is 1/N")
+            parts = min(max(1, shard.count), MOST)
+            raise InputError(
+                f"--shard: {shard.index}/{shard.count} is out of range; give 1/{parts} to {parts}/{parts}"
+            )
         return shard
 
     @classmethod

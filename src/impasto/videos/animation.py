@@ -91,6 +91,17 @@ def open_folder(path: Path, fps: float) -> PictureFolder:
     if not files:
         raise InputError(f"the folder {printable(path)} has no pictures; give a folder of frames")
     first = Picture.open(files[0])
+    for file in files:
+        one = f"{printable(file)} "
+        if not any(letter.isdecimal() for letter in file.stem):
+            one += "has no number in its name, as frames have"
+        elif _size(found := Picture.open(file)) != _size(first):
+            one += f"has {_size(found)} px, but the first frame {_size(first)}"
+        else:
+            continue
+        raise InputError(
+            f"{one}; for single pictures: impasto batch {printable(path)} --style PAINTING -o FOLDER"
+        )
     tick = 1 / Fraction(fps).limit_denominator(1001)
     return PictureFolder(
         path, first.width, first.height, tick, tuple(range(len(files))), len(files), bits=first.bits,
@@ -143,6 +154,10 @@ def write_folder(target: Path, frames: Iterator[Frame], bits: int, *, overwrite:
         pixels = at_depth(frame.pixels, 16 if bits > 8 else 8)
         Picture.of(pixels).save(target / f"{frame.index:0{DIGITS}d}.png", overwrite=overwrite)
     return target
+
+
+def _size(picture: Any) -> str:
+    return f"{picture.width} x {picture.height}"
 
 
 def _by_number(path: Path) -> tuple[Any, ...]:

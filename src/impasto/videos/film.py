@@ -127,9 +127,10 @@ def estimate_film(run: FilmRun) -> FilmEstimate:
     if not frames and not again:
         return FilmEstimate(0, 0.0, 0, 0)
     first = estimate(view.inputs(run.settings), run.settings, runtime, run.painter.weights)
-    later = later_evaluations(run.settings) + 1 + DRAFT_EVALUATIONS / 4
     evaluation = first.per_megapixel * width * height / 1e6
-    each = evaluation * later / run.film.every if run.film.steadiness else first.seconds / run.film.every
+    between = evaluation * (1 + DRAFT_EVALUATIONS / 4)  # a draft, targets, flow
+    later = between + evaluation * later_evaluations(run.settings) if run.film.steadiness else first.seconds
+    each = between + (later - between) / run.film.every
     seconds = first.seconds * (not state.scenes) + each * max(0, frames - 1)
     seconds += evaluation * (again_evaluations(run) + 1) * again
     if runtime.budget is not None:

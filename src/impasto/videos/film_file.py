@@ -105,7 +105,7 @@ def form_of(target: Path, clip: Clip, film: FilmSettings, width: int, height: in
             if other.encoder in av.codecs_available
             and not _trial(Form(container, key, other.shallow is None), clip, (), width, height)
         ]
-        raise InputError(f"{name}: {suffix} cannot hold {codec} ({reason}); --codec {', '.join(fits)} it can")
+        raise InputError(f"{name}: {suffix} cannot hold {codec}; it can hold --codec {', '.join(fits)}")
     copied: list[int] = []
     for index, kind, coding in _others(clip):
         reason = _trial(form, clip, (*copied, index), width, height)

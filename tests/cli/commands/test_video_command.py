@@ -154,7 +154,7 @@ WRONG = [
     ("video clip.mp4 painting.png -o film.avi", "film.avi: the suffix must be one of .mp4"),
     ("video clip.mp4 painting.png -o clip.mp4 --force", "clip.mp4 is also an input"),
     ("video clip.mp4 painting.png --codec mpeg4", "--codec: must be one of h264, h265"),
-    ("video clip.mp4 painting.png --codec prores", ".mp4 cannot hold prores"),
+    ("video clip.mp4 painting.png --codec prores", ".mp4 cannot hold prores; it can hold --codec h264, h265"),
     ("video clip.mp4 painting.png -o film.webm", "cannot hold the clip's sound (aac); write .mkv"),
     ("video clip.mp4 painting.png --steadiness 2", "--steadiness: must be 1 or less, not '2'"),
     ("video clip.mp4 painting.png --every 9", "--every: must be 4 or less"),
@@ -164,6 +164,9 @@ WRONG = [
     ("video clip.mp4 painting.png --init picture", "--init picture is for a photo"),
     ("video clip.mp4 painting.png --mask short.mp4", "the mask short.mp4 has 2 frames, but the clip 3"),
     ("clip.mp4 painting.png", "impasto video clip.mp4 STYLE paints it"),
+    ("estimate clip.mp4 painting.png", "impasto video clip.mp4 STYLE says first how long it takes"),
+    ("video clip.mp4 painting.png --two-pass --every 2", "needs every 1 and a steadiness above 0"),
+    ("video clip.mp4 painting.png --two-pass --steadiness 0", "needs every 1 and a steadiness above 0"),
 ]
 
 

@@ -216,7 +216,9 @@ class ManyProgress(Progress):
             self._failed += 1
             self._left = max(0, self._left - 1)
             with self._lost_stream():  # also where nothing else is said
-                self._say_always(f"failed: {printable(event['photo'])}: {printable(event['message'])}")
+                photo, message = printable(event["photo"]), printable(event["message"])
+                named = message.startswith(f"{photo} ")  # the message says which one it is
+                self._say_always(f"failed: {message if named else f'{photo}: {message}'}")
         elif event["event"] == "done":
             self._made, self._left = self._made + 1, max(0, self._left - 1)
             self._spent += event["seconds"]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from impasto.cli.arguments import picture_arguments
-from impasto.cli.checks import paintings
+from impasto.cli.checks import paintings, refuse_clip
 from impasto.cli.console import dumps, out
 from impasto.cli.flags import BASE, OUTPUT, PICTURES, PRINT, Flags, generated, takes
 from impasto.cli.settings_sources import gather, on_paper
@@ -18,6 +18,7 @@ def estimate(content: str, *styles: str, flags: Flags) -> int:
     A few evaluations are measured now. Flags are those of impasto CONTENT STYLE; those about files have
     no effect. --json prints JSON.
     """
+    refuse_clip(content, "says first how long it takes")
     flags = replace(flags, init_picture=None)
     styles = paintings(content, styles, flags)
     resolved = gather(flags)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impasto.cli import run
 from impasto.cli.arguments import picture_arguments
-from impasto.cli.checks import check_options, check_start, paintings, roles
+from impasto.cli.checks import check_options, check_start, paintings, refuse_clip, roles
 from impasto.cli.flags import (
     BASE,
     OUTPUT,
@@ -26,7 +26,6 @@ from impasto.config.output import Output
 from impasto.errors import InputError
 from impasto.messages import did_you_mean, printable
 from impasto.system.files import publish
-from impasto.videos.video import VIDEOS
 
 DEMO = {"size": 384, "quality": "draft"}
 COMMANDS = (
@@ -42,9 +41,7 @@ def stylize(content: str, *styles: str, flags: Flags) -> int:
     hint = did_you_mean(content, COMMANDS)
     if content != "-" and hint and not os.path.lexists(content):
         raise InputError(f"{printable(content)} is neither a file nor a command.{hint}")
-    if Path(content).suffix.lower() in VIDEOS:
-        name = printable(content)
-        raise InputError(f"{name} is a clip, not a photo: impasto video {name} STYLE paints it")
+    refuse_clip(content, "paints it")
     return _paint(content, styles, flags)
 
 

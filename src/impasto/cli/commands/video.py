@@ -255,6 +255,8 @@ def _line(painted: "Painted") -> str:
     """Return what is said of a frame with --verbose."""
     if painted.start == "kept":
         return f"frame {painted.index + 1}: there already"
+    if painted.start == "between":
+        return f"frame {painted.index + 1}: made of its neighbors in {painted.seconds:.1f} s"
     other = "next" if painted.start == "next" else "last"
     how = "a new scene" if painted.start == "scene" else f"{painted.trusted:.0%} from the {other} one"
     spent = f"{counted(painted.evaluations, 'evaluation')} in {painted.seconds:.1f} s"
