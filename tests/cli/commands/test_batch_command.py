@@ -60,6 +60,12 @@ def test_two_hundred_broken_files_are_two_hundred_lines_and_exit_code_6(capsys) 
     assert files() == ["a-style.png", "b-style.png"]
 
 
+def test_a_missing_photo_is_named_once(capsys) -> None:
+    Path("list.csv").write_text("photos/gone.png,style.png\nphotos/a.png,style.png\n")
+    assert main(["batch", "--pairs", "list.csv", "-o", "out", "-q"]) == ExitCode.SOME
+    assert capsys.readouterr().err.startswith("failed: photos/gone.png does not exist")
+
+
 def test_json_is_the_lines_of_the_manifest(capsys) -> None:
     assert batch("--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
