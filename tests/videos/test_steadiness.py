@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from impasto.cli.samples import sample
+from impasto.videos.video import FilmSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -21,8 +22,8 @@ def test_a_film_holds_still_and_is_as_well_painted_as_its_frames_alone(
 
     options = Namespace(width=96, settings="evaluations=30", style=sample("starry_night"))
     clip, judge = benchmark.make(96, 3), benchmark.Judge(options.style, 96)
-    alone, _, _ = benchmark.filmed(tmp_path, "pan", clip, options, 0.0)
-    steady, _, told = benchmark.filmed(tmp_path, "pan", clip, options, 0.5)
+    alone, _, _ = benchmark.filmed(tmp_path, "pan", clip, options, FilmSettings(steadiness=0))
+    steady, _, told = benchmark.filmed(tmp_path, "pan", clip, options, FilmSettings())
     own, single, held = (
         benchmark.measured(frames, alone, clip, judge) for frames in (clip.frames, alone, steady)
     )
