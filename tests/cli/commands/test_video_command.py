@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -52,10 +53,22 @@ def test_a_film_is_written_beside_its_frames(capsys) -> None:
     assert film() == 0  # the same command again
     said = capsys.readouterr()
     assert "all are painted" in said.err
+    assert "encoded again; the frames are kept in" in said.err
     assert Path("clip-painting.mp4").read_bytes() == before
     assert film("--crf", "45", "-q") == 0
     assert capsys.readouterr().err == ""
     assert Path("clip-painting.mp4").read_bytes() != before
+
+
+def test_how_each_frame_was_made_is_said(capsys) -> None:
+    assert film("--every", "2", "-v", "-o", "every.mp4") == 0
+    said = capsys.readouterr().err
+    assert "frame 2: made of its neighbors in " in said
+    assert re.search(r"frame 3: \d+% from the last one, ", said)
+    assert film("--two-pass", "-v") == 0
+    said = capsys.readouterr().err
+    assert re.search(r"second pass, frame [12]/3 .*evaluation ", said)
+    assert re.search(r"frame 2: \d+% from the next one, \d evaluations? in", said)
 
 
 def test_json_lines_say_all_about_it(capsys) -> None:

@@ -283,9 +283,8 @@ def _report(film: "Film", progress: Progress, order: Order) -> int:
         out(printable(film.path))
     new = [painted for painted in film.painted if painted.start != "kept"]
     evaluations = sum(painted.evaluations for painted in new)
-    spent = (
-        f"{counted(len(new), 'frame')} with {counted(evaluations, 'evaluation')} in {duration(film.seconds)}"
-    )
+    frames = f"{counted(len(new), 'frame')} with {counted(evaluations, 'evaluation')}"
+    spent = f"{frames} in {duration(film.seconds)}" if new else "encoded again"
     if film.stopped:
         where = (
             "no frame is finished yet"
