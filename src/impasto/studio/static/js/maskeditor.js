@@ -8,10 +8,12 @@ import { fromFile, Masks, png } from "./masks.js";
 import { refuse, say } from "./notices.js";
 import { channels, colorOf, regions } from "./regions.js";
 import { emit, on, state } from "./store.js";
+import { set } from "./settings.js";
 
 const LOSSLESS = 400_000; // pixels
 const SOON = 700; // ms after a stroke before the masks are sent
 
+const SOFT = 40; // ms after a change before soft edges are computed
 export class MaskEditor {
   constructor(viewer, onclose) {
     this.viewer = viewer;
@@ -29,6 +31,7 @@ export class MaskEditor {
     on("newphoto", () => { this.masks = null; if (this.open) this.close(); });
     on("pictures", () => this.open && this.#draw());
   }
+    on("settings", () => this.open && this.#follow());
 
   /** Opens the editor at a region: the key of a painting, or "protect". */
   async show(key) {
@@ -49,9 +52,10 @@ export class MaskEditor {
     this.viewer.pan = false;
     this.viewer.panes[0].frame.append(this.canvas);
     this.viewer.element.append(this.cursor);
-    this.#paint();
     this.#draw();
     this.bar.querySelector("[aria-checked='true']")?.focus();
+    this.#follow();
+    this.#paint();
   }
 
   close() {
@@ -131,19 +135,36 @@ export class MaskEditor {
   }
 
   #changed(box) {
-    this.#paint(box);
+    this.#repaint(box);
     this.#state();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#send(), SOON);
   }
 
   /** Colors a part of the overlay anew: one color a painting, stripes for what is protected. */
+  /** Takes the feather of what is protected from the settings. */
+  #follow() {
+    const percent = state.settings.protect_feather ?? state.schema.find(({ name }) => name === "protect_feather").default;
+    const pixels = (percent / 100) * Math.max(this.masks.width, this.masks.height);
+    if (this.masks.region("protect").feather !== pixels) this.masks.feather("protect", pixels);
+    this.#repaint();
+    this.#state();
+  }
+
+  /** Colors the overlay anew; all of it and a moment later where an edge is soft, for that takes longer. */
+  #repaint(box) {
+    clearTimeout(this.soon);
+    if (![...this.masks.regions.values()].some(({ feather, soft }) => feather && !soft)) this.#paint(box);
+    else this.soon = setTimeout(() => this.open && this.masks && this.#paint(), SOFT);
+  }
+
   #paint(box = { x: 0, y: 0, width: this.masks.width, height: this.masks.height }) {
     if (!box) return;
     const { width } = this.masks;
     const image = new ImageData(box.width, box.height);
     const stripe = Math.max(2, Math.round(Math.max(width, this.masks.height) / 90));
-    const layers = [...this.masks.regions].map(([key, { data }]) => ({ data, color: channels(colorOf(key)), striped: key === "protect" }));
+    const keys = [...this.masks.regions.keys()].sort((a, b) => (a === "protect") - (b === "protect"));
+    const layers = keys.map((key) => ({ data: this.masks.soft(key), color: channels(colorOf(key)), striped: key === "protect" }));
     for (let row = 0; row < box.height; row += 1) {
       for (let column = 0; column < box.width; column += 1) {
         const at = (box.y + row) * width + box.x + column;
@@ -151,8 +172,10 @@ export class MaskEditor {
         for (const { data, color, striped } of layers) {
           if (!data[at] || (striped && (box.x + column + box.y + row) % (2 * stripe) >= stripe && image.data[out + 3])) continue;
           const dark = striped && (box.x + column + box.y + row) % (2 * stripe) >= stripe;
-          for (let c = 0; c < 3; c += 1) image.data[out + c] = dark ? 90 : color[c];
-          image.data[out + 3] = data[at];
+          const below = (image.data[out + 3] * (255 - data[at])) / 255;
+          const sum = data[at] + below;
+          for (let c = 0; c < 3; c += 1) image.data[out + c] = ((dark ? 90 : color[c]) * data[at] + image.data[out + c] * below) / sum;
+          image.data[out + 3] = sum;
         }
       }
     }
@@ -292,7 +315,9 @@ export class MaskEditor {
     this.sizeInput = h("input", { type: "range", min: 0, max: 1000, "aria-label": "Size of the brush",
       oninput: (event) => this.#setSize(Math.round(this.largest() ** (event.target.value / 1000))) });
     this.featherInput = h("input", { type: "range", min: 0, max: 100, "aria-label": "Feather", oninput: (event) => {
-      this.masks.feather(this.key, (Number(event.target.value) / 1000) * Math.max(this.masks.width, this.masks.height));
+      const percent = Number(event.target.value) / 10;
+      if (this.key === "protect") return void set("protect_feather", percent);
+      this.masks.feather(this.key, (percent / 100) * Math.max(this.masks.width, this.masks.height));
       this.#changed(null);
     } });
     this.sizeText = h("output", { class: "small number" });
@@ -322,7 +347,6 @@ export class MaskEditor {
     this.featherInput.value = feather;
     this.featherInput.style.setProperty("--fill", `${feather}%`);
     this.featherText.textContent = `${Math.round(region.feather)} px`;
-    this.canvas.style.filter = region.feather ? `blur(${(region.feather / 2) * this.viewer.scale()}px)` : "";
     this.undoButton.disabled = !this.masks.done.length;
     this.redoButton.disabled = !this.masks.undone.length;
   }
