@@ -310,3 +310,25 @@ def test_masks_are_seen_in_the_picture(visitor) -> None:
     apart = abs(result - photo).mean(axis=(0, 2))
     assert apart[:58].max() < 2
     assert apart[62:].min() > 2
+
+
+def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
+    """Also where photo and painting are the same."""
+    begin(visitor)
+    plain = visitor.painted()
+    for which, index in (("protect", -1), ("", 0)):
+        editor(visitor, which)
+        mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))[index]
+        visitor.button("Done").click()
+        masked = visitor.painted()
+        for id, expected in ((plain, None), (masked, mask)):
+            visitor(f".card[data-job='{id}'] .card-open").click()
+            assert masks_after(visitor, lambda: visitor("[data-key=again]").click())[index] == expected
+            editor(visitor, which)
+            assert (shown(visitor) > 0).any() == (expected is not None)
+            visitor.button("Done").click()
+        visitor(f".card[data-job='{masked}'] .card-open").click()
+        visitor("[data-key=again]").click()
+        visitor("#toasts").get_by_text("These are the settings already.").first.wait_for()
+        visitor(f".card[data-job='{plain}'] .card-open").click()
+        visitor.changed(lambda: visitor("[data-key=again]").click())
