@@ -312,6 +312,21 @@ def test_masks_are_seen_in_the_picture(visitor) -> None:
     assert apart[62:].min() > 2
 
 
+def test_a_mask_is_saved_with_the_name_of_the_command_line(visitor) -> None:
+    begin(visitor)
+    editor(visitor, "protect")
+    visitor.button("Save mask").click()
+    visitor(".mask-bar .notice").get_by_text("Nothing is painted here yet.").wait_for()
+    _, mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
+    with visitor.page.expect_download() as download:
+        visitor.button("Save mask").click()
+    name = download.value.suggested_filename
+    with Image.open(download.value.path()) as saved:
+        np.testing.assert_array_equal(np.asarray(saved.convert("L")), sent(visitor, mask))
+    visitor.button("Done").click()
+    assert f"--protect {name}" in visitor.server.job(visitor.painted())["command"]
+
+
 def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
     """Also where photo and painting are the same."""
     begin(visitor)

@@ -2,18 +2,19 @@
 
 import { pictureUrl, upload } from "./api.js";
 import { button, fill, h, iconButton } from "./dom.js";
+import { save } from "./download.js";
 import { choose } from "./intake.js";
-import { knowPicture } from "./jobs.js";
+import { knowPicture, picture } from "./jobs.js";
 import { fromFile, Masks, png } from "./masks.js";
 import { refuse, say } from "./notices.js";
 import { channels, colorOf, regions } from "./regions.js";
-import { emit, on, state } from "./store.js";
 import { set } from "./settings.js";
+import { emit, on, state } from "./store.js";
 
 const LOSSLESS = 400_000; // pixels
 const SOON = 700; // ms after a stroke before the masks are sent
-
 const SOFT = 40; // ms after a change before soft edges are computed
+
 export class MaskEditor {
   constructor(viewer, onclose) {
     this.viewer = viewer;
@@ -30,8 +31,8 @@ export class MaskEditor {
     this.#listen();
     on("newphoto", () => { this.masks = null; if (this.open) this.close(); });
     on("pictures", () => this.open && this.#draw());
-  }
     on("settings", () => this.open && this.#follow());
+  }
 
   /** Opens the editor at a region: the key of a painting, or "protect". */
   async show(key) {
@@ -53,9 +54,9 @@ export class MaskEditor {
     this.viewer.panes[0].frame.append(this.canvas);
     this.viewer.element.append(this.cursor);
     this.#draw();
-    this.bar.querySelector("[aria-checked='true']")?.focus();
     this.#follow();
     this.#paint();
+    this.bar.querySelector("[aria-checked='true']")?.focus();
   }
 
   close() {
@@ -141,7 +142,6 @@ export class MaskEditor {
     this.timer = setTimeout(() => this.#send(), SOON);
   }
 
-  /** Colors a part of the overlay anew: one color a painting, stripes for what is protected. */
   /** Takes the feather of what is protected from the settings. */
   #follow() {
     const percent = state.settings.protect_feather ?? state.schema.find(({ name }) => name === "protect_feather").default;
@@ -158,6 +158,7 @@ export class MaskEditor {
     else this.soon = setTimeout(() => this.open && this.masks && this.#paint(), SOFT);
   }
 
+  /** Colors a part of the overlay anew: one color a painting, stripes for what is protected. */
   #paint(box = { x: 0, y: 0, width: this.masks.width, height: this.masks.height }) {
     if (!box) return;
     const { width } = this.masks;
@@ -301,6 +302,19 @@ export class MaskEditor {
     });
   }
 
+  /** Saves the mask as it is sent, with the name that it has on the command line. */
+  async #save() {
+    const { masks, key } = this;
+    await this.#send();
+    const data = masks.exported(key);
+    if (!data) return void say(this.bar, "Nothing is painted here yet.");
+    const id = key === "protect" ? state.protect : state.styles.find((style) => style.key === key)?.mask;
+    const name = id && (await picture(id).catch(() => null))?.name;
+    const url = URL.createObjectURL(await png(data, masks.width, masks.height));
+    save(url, name || `mask-${key}.png`);
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
   /** Draws the bar anew. */
   #draw() {
     if (!this.masks) return;
@@ -330,7 +344,7 @@ export class MaskEditor {
       h("label", { class: "tool-range" }, h("span", { class: "small soft" }, "Feather"), this.featherInput, this.featherText),
       this.undoButton, this.redoButton, iconButton("invert", "Invert (I)", () => this.#invert()),
       iconButton("trash", "Clear this mask", () => { this.masks.clear(this.key); this.#changed(undefined); }),
-      iconButton("file", "Mask from a file", () => this.#load()));
+      iconButton("file", "Mask from a file", () => this.#load()), iconButton("download", "Save mask", () => this.#save()));
     fill(this.bar, h("div", { class: "mask-top" }, chips, button("Done", () => this.close(), { class: "primary" })), tools);
     this.#state();
   }
