@@ -328,7 +328,7 @@ def test_a_mask_is_saved_with_the_name_of_the_command_line(visitor) -> None:
 
 
 def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
-    """Also where photo and painting are the same."""
+    """Also where photo and painting are the same; the picture says that it has masks."""
     begin(visitor)
     plain = visitor.painted()
     for which, index in (("protect", -1), ("", 0)):
@@ -336,6 +336,7 @@ def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
         mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))[index]
         visitor.button("Done").click()
         masked = visitor.painted()
+        assert visitor(".about .chips li").all_inner_texts() == ["protected part" if which else "masks"]
         for id, expected in ((plain, None), (masked, mask)):
             visitor(f".card[data-job='{id}'] .card-open").click()
             assert masks_after(visitor, lambda: visitor("[data-key=again]").click())[index] == expected
