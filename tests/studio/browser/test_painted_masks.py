@@ -152,7 +152,8 @@ def shown(visitor) -> np.ndarray:
     """Return how much of each pixel the overlay covers, 0 to 255."""
     script = (
         "c => { const copy = new OffscreenCanvas(c.width, c.height);"
-        " const to = copy.getContext('2d', {willReadFrequently: true}); to.drawImage(c, 0, 0); const { data } = to.getImageData(0, 0, c.width, c.height);"
+        " const to = copy.getContext('2d', {willReadFrequently: true});"
+        " to.drawImage(c, 0, 0); const { data } = to.getImageData(0, 0, c.width, c.height);"
         " return [...data].filter((value, at) => at % 4 === 3); }"
     )
     visitor.page.wait_for_timeout(200)
