@@ -71,6 +71,45 @@ def test_axe_finds_nothing_on_narrow_pages_and_nothing_sticks_out(visit, width) 
     assert visitor.page.evaluate(wide) <= width
 
 
+@pytest.mark.parametrize("width", [390, 360])
+def test_nothing_is_wider_than_a_phone_with_any_tool(visit, width) -> None:
+    visitor, found = visit(viewport={"width": width, "height": 800}), {}
+
+    def look(state: str) -> None:
+        visitor.settled()
+        script = """width => [...document.querySelectorAll('main button, main output, dialog, dialog button')]
+            .filter(e => e.checkVisibility() && !e.closest('.region-chips, .looks, .grid-view'))
+            .filter(e => e.getBoundingClientRect().right > width + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+        wrong = visitor.page.evaluate(script, width)
+        page = visitor.page.evaluate("document.documentElement.scrollWidth")
+        if page > width or wrong:
+            found[state] = page, wrong
+
+    visitor.begin()
+    for mode in ("Result", "Before and after", "Side by side", "Photo"):
+        visitor.button(mode).click()
+        look(mode)
+    visitor.page.keyboard.press("l")
+    look("loupe")
+    visitor.page.keyboard.press("l")
+    for opens in ("[data-key^=mask-]", "[data-key=protect]"):
+        visitor(opens).first.click()
+        visitor(".mask-bar").wait_for()
+        look(opens)
+        visitor.button("Save mask").click()
+        visitor(".mask-bar .notice").wait_for()
+        look(f"{opens} with a notice")
+        visitor.button("Done").click()
+    visitor.painted()
+    visitor("#tabs").get_by_text("History").click()
+    look("history")
+    for opens in ("[data-key=download]", "[aria-label='Paint a grid of settings']", "[data-key=erase]"):
+        visitor(opens).click()
+        look(opens)
+        visitor.page.keyboard.press("Escape")
+    assert found == {}
+
+
 def test_everything_by_keyboard_alone(visitor) -> None:
     """From the empty page to a painted picture, its mask and its download."""
     keyboard = visitor.page.keyboard

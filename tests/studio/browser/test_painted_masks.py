@@ -1,15 +1,18 @@
 """Masks painted on the photo: exact to the pixel at any zoom and device pixel ratio."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from studio.running import picture
+from studio.browser.visitor import Visitor
+from studio.running import HERE, picture, running
 
 PNG = "image/png"
 SIZE = (90, 120)  # height, width of the photo
+NARROW = [sys.executable, str(HERE / "narrow_painter.py")]
 
 pytestmark = pytest.mark.slow
 
@@ -145,16 +148,97 @@ def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> 
     assert (sent(visitor, protect) > 0).any()
 
 
-def test_feather_softens_the_edge(visitor) -> None:
+def shown(visitor) -> np.ndarray:
+    """Return how much of each pixel the overlay covers, 0 to 255."""
+    script = (
+        "c => { const copy = new OffscreenCanvas(c.width, c.height);"
+        " const to = copy.getContext('2d', {willReadFrequently: true});"
+        " to.drawImage(c, 0, 0); const { data } = to.getImageData(0, 0, c.width, c.height);"
+        " return [...data].filter((value, at) => at % 4 === 3); }"
+    )
+    visitor.page.wait_for_timeout(200)
+    size = visitor("canvas.overlay").evaluate("c => [c.height, c.width]")
+    return np.asarray(visitor("canvas.overlay").evaluate(script)).reshape(size)
+
+
+def test_feather_softens_the_edge_as_the_editor_shows_it(visitor) -> None:
     begin(visitor)
-    editor(visitor, "protect")
+    editor(visitor)
     brush(visitor, 26)
-    _, hard = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
-    _, soft = masks_after(visitor, lambda: visitor("[aria-label=Feather]").fill("60"))
+    hard, _ = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
+    soft, _ = masks_after(visitor, lambda: visitor("[aria-label=Feather]").fill("60"))
     hard, soft = sent(visitor, hard), sent(visitor, soft)
     assert set(np.unique(hard)) == {0, 255}
     assert len(np.unique(soft)) > 20
     assert abs(int(soft.sum()) - int(hard.sum())) < 0.02 * hard.sum()
+    np.testing.assert_array_equal(shown(visitor), soft)
+    assert visitor("canvas.overlay").evaluate("c => getComputedStyle(c).filter") == "none"
+
+
+@pytest.mark.parametrize("feather", [0, 5, 100])
+def test_what_is_protected_is_what_the_editor_shows(visitor, feather) -> None:
+    import torch
+
+    from impasto.inputs.masks import feathered
+
+    begin(visitor)
+    editor(visitor, "protect")
+    assert int(visitor("[aria-label=Feather]").input_value()) == 5  # as the setting's default
+    brush(visitor, 26)
+    visitor.changed(lambda: stroke(visitor, (20, 4), (100, 60)))
+    if feather != 5:
+        visitor.changed(lambda: visitor("[aria-label=Feather]").fill(str(feather)))
+    visitor("[data-tool=eraser]").click()
+    with visitor.posting("draft") as answer:
+        stroke(visitor, (60, 0), (60, 30))
+    body = answer.value.request.post_data_json
+    percent = body["settings"].get("protect_feather", 0.5)
+    assert percent == feather / 10
+    erased = torch.from_numpy(sent(visitor, body["protect"]) / 255).float()[None, None]
+    expected = 255 * feathered(erased, percent / 100 * SIZE[1])[0, 0].numpy()
+    assert abs(shown(visitor) - expected).max() <= 1
+    assert (len(np.unique(expected.round())) > 20) == (feather == 100)
+
+
+def test_a_look_leaves_the_feather_and_a_picture_brings_it_back(visitor) -> None:
+    begin(visitor)
+    editor(visitor, "protect")
+    brush(visitor, 26)
+    masks_after(visitor, lambda: stroke(visitor, (60, 45)))
+    visitor.changed(lambda: visitor("[aria-label=Feather]").fill("80"))
+    visitor.button("Done").click()
+    visitor.changed(lambda: visitor(".look").nth(1).click())
+    id = visitor.painted()
+    assert visitor.server.job(id)["settings"]["protect_feather"] == 8
+    visitor("#home").click()
+    visitor.begin()
+    visitor(".card-open").first.click()
+    visitor.changed(lambda: visitor("[data-key=again]").click())
+    editor(visitor, "protect")
+    assert visitor("[aria-label=Feather]").input_value() == "80"
+    assert len(np.unique(shown(visitor))) > 10
+
+
+def test_the_result_has_the_soft_edge_of_the_editor(tmp_path, browser) -> None:
+    """By the real painting process: where the overlay is half, so is the photo."""
+    with running(tmp_path / "data", painter=NARROW, runtime={"threads": 1}) as server:
+        server.ready(120)
+        visitor = Visitor(browser, server).open()
+        begin(visitor)
+        editor(visitor, "protect")
+        masks_after(visitor, lambda: load(visitor, 120, 90))
+        visitor("[aria-label=Feather]").fill("100")
+        kept = shown(visitor) / 255
+        visitor.button("Done").click()
+        visitor.quality("draft")
+        result = server.result(visitor.painted()).astype(int)
+        visitor.close()
+    photo = np.asarray(Image.open(io.BytesIO(picture(1, SIZE)))).astype(int)
+    apart = abs(result - photo).max(axis=2)
+    soft = (kept > 0) & (kept < 1)
+    assert soft.sum() > 90 * 8
+    assert (apart <= 255 * (1 - kept) + 2).all()
+    assert 0 < apart[soft].mean() < 0.8 * apart[kept == 0].mean()
 
 
 def mask_file(width: int, height: int) -> bytes:
@@ -227,3 +311,41 @@ def test_masks_are_seen_in_the_picture(visitor) -> None:
     apart = abs(result - photo).mean(axis=(0, 2))
     assert apart[:58].max() < 2
     assert apart[62:].min() > 2
+
+
+def test_a_mask_is_saved_with_the_name_of_the_command_line(visitor) -> None:
+    begin(visitor)
+    editor(visitor, "protect")
+    visitor.button("Save mask").click()
+    visitor(".mask-bar .notice").get_by_text("Nothing is painted here yet.").wait_for()
+    _, mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))
+    with visitor.page.expect_download() as download:
+        visitor.button("Save mask").click()
+    name = download.value.suggested_filename
+    with Image.open(download.value.path()) as saved:
+        np.testing.assert_array_equal(np.asarray(saved.convert("L")), sent(visitor, mask))
+    visitor.button("Done").click()
+    assert f"--protect {name}" in visitor.server.job(visitor.painted())["command"]
+
+
+def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
+    """Also where photo and painting are the same; the picture says that it has masks."""
+    begin(visitor)
+    plain = visitor.painted()
+    for which, index in (("protect", -1), ("", 0)):
+        editor(visitor, which)
+        mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))[index]
+        visitor.button("Done").click()
+        masked = visitor.painted()
+        assert visitor(".about .chips li").all_inner_texts() == ["protected part" if which else "masks"]
+        for id, expected in ((plain, None), (masked, mask)):
+            visitor(f".card[data-job='{id}'] .card-open").click()
+            assert masks_after(visitor, lambda: visitor("[data-key=again]").click())[index] == expected
+            editor(visitor, which)
+            assert (shown(visitor) > 0).any() == (expected is not None)
+            visitor.button("Done").click()
+        visitor(f".card[data-job='{masked}'] .card-open").click()
+        visitor("[data-key=again]").click()
+        visitor("#toasts").get_by_text("These are the settings already.").first.wait_for()
+        visitor(f".card[data-job='{plain}'] .card-open").click()
+        visitor.changed(lambda: visitor("[data-key=again]").click())

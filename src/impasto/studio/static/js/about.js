@@ -70,8 +70,11 @@ function facts(job) {
 
 function changes(job) {
   const settings = job.kind === "draft" ? state.settings : (job.settings ?? {});
-  if (!Object.keys(settings).length) return h("p", { class: "small soft" }, "All settings are the defaults.");
-  return differences(settings, (field, value) => `${field.title} ${textOf(field, value)}`);
+  const parts = [job.protect && "protected part", job.styles.some(({ mask }) => mask) && "masks"].filter(Boolean);
+  if (!Object.keys(settings).length && !parts.length) return h("p", { class: "small soft" }, "All settings are the defaults.");
+  const chips = differences(settings, (field, value) => `${field.title} ${textOf(field, value)}`);
+  chips.append(...parts.map((text) => h("li", {}, text)));
+  return chips;
 }
 
 function command(job) {

@@ -55,7 +55,7 @@ function quality(formats) {
 const metadata = () => radios("What the file says about itself", "metadata", METADATA);
 
 /** Has the browser save a file; its name is the server's unless there is one. */
-function save(url, name = "") {
+export function save(url, name = "") {
   const link = h("a", { href: url, download: name });
   document.body.append(link);
   link.click();

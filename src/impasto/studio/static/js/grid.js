@@ -6,7 +6,7 @@ import { dialog } from "./confirm.js";
 import { fromSlider, same, textOf } from "./fields.js";
 import { finished, jobs, note, ofGroup, STATES, thumbnail } from "./jobs.js";
 import { refuse } from "./notices.js";
-import { reuse } from "./reuse.js";
+import { useAgain } from "./reuse.js";
 import { jobBody, on, ready, show, state } from "./store.js";
 import { still } from "./still.js";
 
@@ -141,7 +141,7 @@ function cell(job, label, cells, place) {
   const picture = still("");
   const badge = h("span", { class: "badge small" });
   const element = h("button", { type: "button", class: "cell", data: { key: `cell-${job.id}` },
-    onclick: () => reuse(jobs.get(job.id), ["size"]).catch((error) => refuse(place, error, [], { first: true })) }, picture.element, badge);
+    onclick: () => useAgain(jobs.get(job.id), ["size"]).catch((error) => refuse(place, error, [], { first: true })) }, picture.element, badge);
   function draw(now) {
     const url = thumbnail(now, 512);
     if (url) picture.show(url);

@@ -8,7 +8,7 @@ import { replace } from "./settings.js";
 import { on, ready, state } from "./store.js";
 import { still } from "./still.js";
 
-const KEPT = ["strength", "size", "quality", "seed"]; // what a look does not change, unless it says so
+const KEPT = ["strength", "size", "quality", "seed", "protect_feather"]; // what a look does not change, unless it says so
 let latest = "";
 let byName = new Map(); // name of a preset -> id of its job
 

@@ -2,15 +2,18 @@
 
 import { pictureUrl, upload } from "./api.js";
 import { button, fill, h, iconButton } from "./dom.js";
+import { save } from "./download.js";
 import { choose } from "./intake.js";
-import { knowPicture } from "./jobs.js";
+import { knowPicture, picture } from "./jobs.js";
 import { fromFile, Masks, png } from "./masks.js";
 import { refuse, say } from "./notices.js";
 import { channels, colorOf, regions } from "./regions.js";
+import { set } from "./settings.js";
 import { emit, on, state } from "./store.js";
 
 const LOSSLESS = 400_000; // pixels
 const SOON = 700; // ms after a stroke before the masks are sent
+const SOFT = 40; // ms after a change before soft edges are computed
 
 export class MaskEditor {
   constructor(viewer, onclose) {
@@ -28,6 +31,7 @@ export class MaskEditor {
     this.#listen();
     on("newphoto", () => { this.masks = null; if (this.open) this.close(); });
     on("pictures", () => this.open && this.#draw());
+    on("settings", () => this.open && this.#follow());
   }
 
   /** Opens the editor at a region: the key of a painting, or "protect". */
@@ -49,8 +53,9 @@ export class MaskEditor {
     this.viewer.pan = false;
     this.viewer.panes[0].frame.append(this.canvas);
     this.viewer.element.append(this.cursor);
-    this.#paint();
     this.#draw();
+    this.#follow();
+    this.#paint();
     this.bar.querySelector("[aria-checked='true']")?.focus();
   }
 
@@ -131,10 +136,26 @@ export class MaskEditor {
   }
 
   #changed(box) {
-    this.#paint(box);
+    this.#repaint(box);
     this.#state();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#send(), SOON);
+  }
+
+  /** Takes the feather of what is protected from the settings. */
+  #follow() {
+    const percent = state.settings.protect_feather ?? state.schema.find(({ name }) => name === "protect_feather").default;
+    const pixels = (percent / 100) * Math.max(this.masks.width, this.masks.height);
+    if (this.masks.region("protect").feather !== pixels) this.masks.feather("protect", pixels);
+    this.#repaint();
+    this.#state();
+  }
+
+  /** Colors the overlay anew; all of it and a moment later where an edge is soft, for that takes longer. */
+  #repaint(box) {
+    clearTimeout(this.soon);
+    if (![...this.masks.regions.values()].some(({ feather, soft }) => feather && !soft)) this.#paint(box);
+    else this.soon = setTimeout(() => this.open && this.masks && this.#paint(), SOFT);
   }
 
   /** Colors a part of the overlay anew: one color a painting, stripes for what is protected. */
@@ -143,7 +164,8 @@ export class MaskEditor {
     const { width } = this.masks;
     const image = new ImageData(box.width, box.height);
     const stripe = Math.max(2, Math.round(Math.max(width, this.masks.height) / 90));
-    const layers = [...this.masks.regions].map(([key, { data }]) => ({ data, color: channels(colorOf(key)), striped: key === "protect" }));
+    const keys = [...this.masks.regions.keys()].sort((a, b) => (a === "protect") - (b === "protect"));
+    const layers = keys.map((key) => ({ data: this.masks.soft(key), color: channels(colorOf(key)), striped: key === "protect" }));
     for (let row = 0; row < box.height; row += 1) {
       for (let column = 0; column < box.width; column += 1) {
         const at = (box.y + row) * width + box.x + column;
@@ -151,8 +173,10 @@ export class MaskEditor {
         for (const { data, color, striped } of layers) {
           if (!data[at] || (striped && (box.x + column + box.y + row) % (2 * stripe) >= stripe && image.data[out + 3])) continue;
           const dark = striped && (box.x + column + box.y + row) % (2 * stripe) >= stripe;
-          for (let c = 0; c < 3; c += 1) image.data[out + c] = dark ? 90 : color[c];
-          image.data[out + 3] = data[at];
+          const below = (image.data[out + 3] * (255 - data[at])) / 255;
+          const sum = data[at] + below;
+          for (let c = 0; c < 3; c += 1) image.data[out + c] = ((dark ? 90 : color[c]) * data[at] + image.data[out + c] * below) / sum;
+          image.data[out + 3] = sum;
         }
       }
     }
@@ -278,6 +302,19 @@ export class MaskEditor {
     });
   }
 
+  /** Saves the mask as it is sent, with the name that it has on the command line. */
+  async #save() {
+    const { masks, key } = this;
+    await this.#send();
+    const data = masks.exported(key);
+    if (!data) return void say(this.bar, "Nothing is painted here yet.");
+    const id = key === "protect" ? state.protect : state.styles.find((style) => style.key === key)?.mask;
+    const name = id && (await picture(id).catch(() => null))?.name;
+    const url = URL.createObjectURL(await png(data, masks.width, masks.height));
+    save(url, name || `mask-${key}.png`);
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
   /** Draws the bar anew. */
   #draw() {
     if (!this.masks) return;
@@ -292,7 +329,9 @@ export class MaskEditor {
     this.sizeInput = h("input", { type: "range", min: 0, max: 1000, "aria-label": "Size of the brush",
       oninput: (event) => this.#setSize(Math.round(this.largest() ** (event.target.value / 1000))) });
     this.featherInput = h("input", { type: "range", min: 0, max: 100, "aria-label": "Feather", oninput: (event) => {
-      this.masks.feather(this.key, (Number(event.target.value) / 1000) * Math.max(this.masks.width, this.masks.height));
+      const percent = Number(event.target.value) / 10;
+      if (this.key === "protect") return void set("protect_feather", percent);
+      this.masks.feather(this.key, (percent / 100) * Math.max(this.masks.width, this.masks.height));
       this.#changed(null);
     } });
     this.sizeText = h("output", { class: "small number" });
@@ -305,7 +344,7 @@ export class MaskEditor {
       h("label", { class: "tool-range" }, h("span", { class: "small soft" }, "Feather"), this.featherInput, this.featherText),
       this.undoButton, this.redoButton, iconButton("invert", "Invert (I)", () => this.#invert()),
       iconButton("trash", "Clear this mask", () => { this.masks.clear(this.key); this.#changed(undefined); }),
-      iconButton("file", "Mask from a file", () => this.#load()));
+      iconButton("file", "Mask from a file", () => this.#load()), iconButton("download", "Save mask", () => this.#save()));
     fill(this.bar, h("div", { class: "mask-top" }, chips, button("Done", () => this.close(), { class: "primary" })), tools);
     this.#state();
   }
@@ -322,7 +361,6 @@ export class MaskEditor {
     this.featherInput.value = feather;
     this.featherInput.style.setProperty("--fill", `${feather}%`);
     this.featherText.textContent = `${Math.round(region.feather)} px`;
-    this.canvas.style.filter = region.feather ? `blur(${(region.feather / 2) * this.viewer.scale()}px)` : "";
     this.undoButton.disabled = !this.masks.done.length;
     this.redoButton.disabled = !this.masks.undone.length;
   }

@@ -6,7 +6,7 @@ export class Masks {
   constructor(width, height) {
     this.width = width;
     this.height = height;
-    this.regions = new Map(); // key -> {data, feather, changed}
+    this.regions = new Map(); // key -> {data, feather, soft: data with feather or null, changed}
     this.done = [];
     this.undone = [];
     this.open = null; // copies of the regions before the stroke that is being drawn
@@ -14,7 +14,7 @@ export class Masks {
 
   region(key) {
     if (!this.regions.has(key)) {
-      this.regions.set(key, { data: new Uint8Array(this.width * this.height), feather: 0, changed: false });
+      this.regions.set(key, { data: new Uint8Array(this.width * this.height), feather: 0, soft: null, changed: false });
     }
     return this.regions.get(key);
   }
@@ -36,10 +36,12 @@ export class Masks {
 
   /** Draws a line of round dots; `size` is their diameter in pixels, points may have fractions. Returns the box. */
   line(key, from, to, size, value) {
-    const box = sweep(this, from, to, size / 2, (at) => {
-      this.region(key).data[at] = value;
-      if (value) for (const other of this.rivals(key)) this.region(other).data[at] = 0;
+    const rivals = value ? this.rivals(key) : [];
+    const all = [[key, value], ...rivals.map((other) => [other, 0])].flatMap(([name, now]) => {
+      const { data, soft } = this.region(name);
+      return soft ? [[data, now], [soft, now]] : [[data, now]];
     });
+    const box = sweep(this, from, to, size / 2, (at) => { for (const [data, now] of all) data[at] = now; });
     if (this.open && box) this.open.box = union(this.open.box, box);
     return box;
   }
@@ -49,6 +51,7 @@ export class Masks {
     const { keys, before, box } = this.open ?? {};
     this.open = null;
     if (!box) return;
+    for (const key of keys) this.region(key).soft = null;
     const patches = keys.map((key) => ({ key, box, before: this.#cut(before.get(key), box), after: this.#cut(this.region(key).data, box) }));
     this.#remember(patches.filter(({ before: a, after: b }) => a.some((value, at) => value !== b[at])));
   }
@@ -77,7 +80,8 @@ export class Masks {
   feather(key, pixels) {
     const region = this.region(key);
     region.feather = pixels;
-    region.changed = true;
+    region.soft = null;
+    region.changed ||= key !== "protect"; // the feather of what is protected is a setting
   }
 
   undo() {
@@ -102,7 +106,7 @@ export class Masks {
 
   #remember(patches) {
     if (!patches.length) return;
-    for (const { key } of patches) this.region(key).changed = true;
+    for (const { key } of patches) Object.assign(this.region(key), { soft: null, changed: true });
     this.done.push(patches);
     this.undone = [];
     const weight = (all) => all.reduce((sum, { before }) => sum + 2 * before.length, 0);
@@ -123,29 +127,35 @@ export class Masks {
     for (let row = 0; row < height; row += 1) {
       region.data.set(part.subarray(row * width, (row + 1) * width), (y + row) * this.width + x);
     }
+    region.soft = null;
     region.changed = true;
   }
 
   /** The mask of a region as it is sent; null where it covers everything because nothing is painted at all. */
   exported(key) {
     const drawn = [...this.regions.keys()].filter((other) => other !== "protect" && !this.empty(other));
-    if (key === "protect") return this.empty(key) ? null : this.#soft(this.region(key));
+    if (key === "protect") return this.empty(key) ? null : this.region(key).data;
     if (!drawn.length) return null;
-    return drawn.includes(key) ? this.#soft(this.region(key)) : this.#rest(drawn);
+    return drawn.includes(key) ? this.soft(key) : this.#rest(drawn);
   }
 
   /** What no painting's region covers. */
   #rest(drawn) {
     const rest = new Uint8Array(this.width * this.height).fill(255);
     for (const key of drawn) {
-      const data = this.#soft(this.region(key));
+      const data = this.soft(key);
       for (let at = 0; at < rest.length; at += 1) rest[at] = Math.min(rest[at], 255 - data[at]);
     }
     return rest.some((value) => value > 0) ? rest : null;
   }
 
-  #soft({ data, feather }) {
-    return feather > 0 ? blur(data, this.width, this.height, feather) : data;
+  /** How much of each pixel counts: what is painted with, or stays the photo. */
+  soft(key) {
+    const region = this.region(key);
+    const { data, feather } = region;
+    if (key === "protect") region.soft ??= around(data, this.width, this.height, feather);
+    else if (feather > 0) region.soft ??= blur(data, this.width, this.height, feather / 3, 3);
+    return region.soft ?? data;
   }
 }
 
@@ -181,30 +191,46 @@ export function union(a, b) {
   return { x, y, width: right - x, height: bottom - y };
 }
 
-/** Blurs three times with a box: nearly a normal distribution, `pixels` wide on each side. */
-function blur(data, width, height, pixels) {
-  const half = Math.max(1, Math.round(pixels / 3));
-  let now = Float32Array.from(data);
-  for (let round = 0; round < 3; round += 1) {
-    now = boxes(now, width, height, half, 1, width);
-    now = boxes(now, height, width, half, width, 1);
-  }
-  return Uint8Array.from(now, (value) => Math.round(value));
+/** Blurs some times with a square of 2 * half + 1 pixels: three times nearly give a normal distribution. */
+function blur(data, width, height, half, times) {
+  const whole = Math.max(1, Math.round(half));
+  let now = data;
+  for (let round = 0; round < times; round += 1) now = means(now, width, height, whole);
+  const out = new Uint8Array(now.length);
+  for (let at = 0; at < out.length; at += 1) out[at] = now[at] + 0.5;
+  return out;
 }
 
-/** Means over 2 * half + 1 values along one direction; the border is repeated. */
-function boxes(data, length, lines, half, step, stride) {
+/** What is protected, as `feathered` of inputs/masks.py has it: whole in the region, falling over `pixels` outside. */
+function around(data, width, height, pixels) {
+  const whole = data.map((value) => (value >= 128 ? 255 : 0));
+  const half = Math.round(pixels / 4);
+  if (half < 1) return whole;
+  const wide = means(whole, width, height, 2 * half).map((value) => (value > 0 ? 255 : 0));
+  return blur(wide, width, height, half, 2).map((value, at) => Math.max(value, whole[at]));
+}
+
+/** Means over squares of 2 * half + 1 pixels; the border is repeated. */
+function means(data, width, height, half) {
   const out = new Float32Array(data.length);
-  const count = 2 * half + 1;
-  for (let line = 0; line < lines; line += 1) {
-    const start = line * stride;
-    const value = (at) => data[start + Math.min(length - 1, Math.max(0, at)) * step];
+  const sums = new Float64Array(width);
+  const line = new Float64Array(width);
+  const count = (2 * half + 1) ** 2;
+  const row = (y) => width * Math.min(height - 1, Math.max(0, y));
+  const add = (start) => { for (let x = 0; x < width; x += 1) sums[x] += data[start + x]; };
+  for (let y = -half; y < half; y += 1) add(row(y));
+  for (let y = 0; y < height; y += 1) {
+    add(row(y + half));
     let sum = 0;
-    for (let at = -half; at <= half; at += 1) sum += value(at);
-    for (let at = 0; at < length; at += 1) {
-      out[start + at * step] = sum / count;
-      sum += value(at + half + 1) - value(at - half);
+    for (let x = -half; x < half; x += 1) sum += sums[Math.min(width - 1, Math.max(0, x))];
+    for (let x = 0; x < width; x += 1) {
+      sum += sums[Math.min(width - 1, x + half)];
+      line[x] = sum;
+      sum -= sums[Math.max(0, x - half)];
     }
+    for (let x = 0; x < width; x += 1) out[y * width + x] = line[x] / count;
+    const gone = row(y - half);
+    for (let x = 0; x < width; x += 1) sums[x] -= data[gone + x];
   }
   return out;
 }

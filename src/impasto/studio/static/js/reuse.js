@@ -3,13 +3,26 @@
 import { clipOf, setFilm } from "./clips.js";
 import { picture } from "./jobs.js";
 import { setPhoto } from "./intake.js";
+import { live } from "./live.js";
+import { toast } from "./notices.js";
 import { replace } from "./settings.js";
-import { emit, makeStyle, state } from "./store.js";
+import { emit, fullBody, makeStyle, state } from "./store.js";
+
+/** As `reuse`; says where nothing changes. */
+export async function useAgain(job, without = []) {
+  await live.flush();
+  const before = setup();
+  await reuse(job, without);
+  if (setup() === before) toast("These are the settings already.");
+}
+
+const setup = () => state.photo && JSON.stringify([fullBody(), Object.entries(state.settings).sort()], (key, value) => (key === "settings" ? 0 : value));
 
 /** `without` are names of settings that stay as they are now. */
 export async function reuse(job, without = []) {
   const [photo, ...paintings] = await Promise.all([picture(job.photo), ...job.styles.map((style) => picture(style.picture))]);
-  const same = state.photo?.picture === photo.picture && JSON.stringify(state.styles.map(plain)) === JSON.stringify(job.styles.map(sent));
+  const same = state.photo?.picture === photo.picture && (state.protect ?? null) === (job.protect ?? null)
+    && JSON.stringify(state.styles.map(plain)) === JSON.stringify(job.styles.map(sent));
   if (!same) {
     setPhoto(photo);
     emit("newphoto"); // masks in the editor are those of another setup

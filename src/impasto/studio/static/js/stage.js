@@ -12,7 +12,7 @@ import { MaskEditor } from "./maskeditor.js";
 import { note } from "./jobs.js";
 import { notice, refuse } from "./notices.js";
 import { progress } from "./progress.js";
-import { reuse } from "./reuse.js";
+import { reuse, useAgain } from "./reuse.js";
 import { set } from "./settings.js";
 import { on, show, state } from "./store.js";
 import { Viewer } from "./viewer.js";
@@ -196,7 +196,7 @@ export class Stage {
     if (!job || !finished(job)) return void fill(this.actions);
     const full = job.kind === "full";
     fill(this.actions, h("button", { type: "button", class: full ? "primary" : "", data: { key: "download" }, onclick: () => download(job) }, icon("download"), "Download"),
-      full && h("button", { type: "button", data: { key: "again" }, onclick: () => reuse(job).catch((e) => refuse(this.message, e)) }, icon("again"), "Use again"),
+      full && h("button", { type: "button", data: { key: "again" }, onclick: () => useAgain(job).catch((e) => refuse(this.message, e)) }, icon("again"), "Use again"),
       full && iconButton("star", job.star ? "Take the star away" : "Star", () => this.star(job), { "aria-pressed": String(Boolean(job.star)), class: "icon star", data: { key: "star" } }),
       full && iconButton("trash", `Delete this ${job.film ? "film" : "picture"}`, () => erase([job.id], this.message), { data: { key: "erase" } }));
   }
