@@ -127,7 +127,7 @@ def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     id = answer.value.url.split("/")[-2]
     visitor.until("document.querySelector('.stage-status').textContent !== 'Painting'")
     assert visitor.server.ended(id)["state"] == "cancelled"
-    assert visitor(f".card[data-job='{id}']").count() == 0
+    visitor(f".card[data-job='{id}']").wait_for(state="detached")
 
 
 def test_the_estimate_stands_below_the_button(visitor) -> None:
@@ -202,9 +202,10 @@ def test_a_run_that_waits_is_shown_with_its_own_photo(visitor) -> None:
     inputs = {"photo": photo, "styles": [{"picture": style}], "kind": "full"}
     server.paint({**inputs, "settings": {"stroke": 9, "quality": "best"}})
     waiting = server.paint(inputs)["id"]
+    server.post(f"/api/v1/jobs/{waiting}/pause")  # it does not begin, however slow the page is
     visitor(f".card[data-job='{waiting}'] .card-open").click()
-    visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('{photo}')")
-    assert visitor(".stage-status").inner_text() == "Waiting"
+    visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('{photo}')", 60)
+    assert visitor(".stage-status").inner_text() == "Paused"
 
 
 def test_a_closed_tab_ends_its_draft(visit) -> None:
