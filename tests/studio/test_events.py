@@ -58,6 +58,21 @@ def test_the_course_of_a_job(server, pair) -> None:
     assert numbers == sorted(numbers)
 
 
+def test_a_wish_stays_while_a_draft_goes_first(tmp_path) -> None:
+    with running(tmp_path / "data", seconds=0.5) as server:
+        server.ready()
+        pair = server.pair()
+        full = server.paint(pair, settings={"evaluations": 50})["id"]
+        server.until(lambda: server.job(full)["progress"])
+        first = read(server, until=lambda event: True)[0]["id"]
+        server.post(f"/api/v1/jobs/{full}/pause")  # the evaluation that is being made ends after it
+        draft = server.paint(pair, kind="draft", settings={"evaluations": 2, "seed": 1})["id"]
+        found = read(server, last=first, seconds=20, until=is_end(draft))
+    jobs = [event["data"] for event in found if event["event"] == "job" and event["data"]["id"] == full]
+    assert {job["wish"] for job in jobs if job["state"] == "running"} == {"pause"}
+    assert len(jobs) > 1
+
+
 def test_a_stream_continues_where_it_stood(server, pair) -> None:
     id = server.paint(pair, settings={"evaluations": 5})["id"]
     server.ended(id)

@@ -91,6 +91,19 @@ def test_a_draft_goes_first_and_the_full_run_continues(server, pair) -> None:
     assert np.array_equal(server.result(full), expected(pair, evaluations=300))
 
 
+def test_a_job_put_aside_for_a_draft_is_cancelled_at_once(server, pair) -> None:
+    full = running_job(server, pair)
+    draft = server.paint(pair, kind="draft", settings=LONG)["id"]
+    server.until(lambda: (server.job(draft)["progress"] or {}).get("evaluation", 0) > 2)
+    assert server.post(f"/api/v1/jobs/{full}/cancel").json()["state"] == "cancelled"
+    assert server.job(full)["state"] == "cancelled"
+    assert server.job(draft)["state"] == "running"
+    following = server.paint(pair, settings={"evaluations": 5})["id"]
+    server.post(f"/api/v1/jobs/{draft}/cancel")
+    assert server.ended(following)["state"] == "done"
+    server.until(lambda: not list((server.data / "jobs").glob(f"{full}*")))
+
+
 def test_a_new_draft_ends_the_one_before_of_the_same_client_only(server, pair) -> None:
     mine, other = {"X-Client-Id": "tab-1"}, {"X-Client-Id": "tab-2"}
     first = server.paint(pair, kind="draft", settings=LONG, headers=mine)["id"]

@@ -117,7 +117,8 @@ class Files:
             if path.is_dir():
                 for frame in self._named(path, ""):
                     frame.unlink(missing_ok=True)
-                path.rmdir()
+                with contextlib.suppress(OSError):  # the painting process writes one more
+                    path.rmdir()
             elif keep is None or path not in stays:
                 path.unlink(missing_ok=True)
         if keep is None:

@@ -287,7 +287,7 @@ class Studio:
         begun = self.files.begun(id)
         job = await self.call(self.store.wish, id, wish, begun=begun)
         if job is not None:
-            self.supervisor.wish(job)
+            job = await self.supervisor.wish(job)
             if job.state == "cancelled":
                 await asyncio.to_thread(self.files.forget_job, id)
             self.show(job)

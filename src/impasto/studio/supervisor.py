@@ -99,10 +99,23 @@ class Supervisor:
         """Look for jobs: there is a new one."""
         self._work.set()
 
-    def wish(self, job: Job) -> None:
-        """Pass on what is wished for a running job."""
-        if self._process is not None and job.id in self.live:
+    async def wish(self, job: Job) -> Job:
+        """Pass on what is wished for a running job, and return it as it is then.
+
+        One that waits while another is painted inside it is cancelled at once; its painter leaves it later.
+        """
+        live = self.live.get(job.id)
+        if live is None or live.job.token != job.token or job.state != "running":
+            return job
+        live.job = job
+        if self._process is not None:
             self._process.send({"wish": job.wish or "", "job": job.id})
+        if job.wish != "cancel" or job.rank == min(other.job.rank for other in self.live.values()):
+            return job
+        found: Job | None = await self._call(self._finish, job, "cancelled", live, None, None, 0)
+        self._events.ended(job.id)
+        self.live.pop(job.id, None)
+        return found or job
 
     async def estimate(self, request: Message) -> Message:
         """Return what a job would take.
@@ -269,6 +282,8 @@ class Supervisor:
             return
         live = self.live.get(id)
         if live is None or live.job.token != message["token"]:
+            if message.get("how") == "cancel":  # it was cancelled at once, and wrote since then
+                self._files.forget_job(id)
             return
         if kind == "step":
             live.step(message["progress"])

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from impasto.config.settings_file import LOOKS
+from studio.browser.visitor import photo
 from studio.running import picture
 
 pytestmark = pytest.mark.slow
@@ -80,6 +81,29 @@ def test_search_finds_settings_by_name_flag_and_meaning(visitor) -> None:
         assert visitor(".more .field:visible").count() < 6
     search.fill("zebra")
     assert visitor(".more").get_by_text("No setting has this word.").is_visible()
+
+
+def test_the_search_lies_above_the_button_that_paints(visit) -> None:
+    visitor = visit(viewport={"width": 1280, "height": 640})
+    visitor.begin()
+    visitor(".more > summary").focus()
+    visitor.page.keyboard.press("Enter")
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate(
+        "(({x, y, width, height}) => document.elementFromPoint(x + width / 2, y + height - 1)"
+        " === document.activeElement)(document.activeElement.getBoundingClientRect())"
+    )
+    assert visitor.page.evaluate("document.activeElement.type") == "search"
+
+
+def test_the_looks_say_that_they_wait(visitor) -> None:
+    visitor.begin()
+    line = visitor(".looks-part").get_by_text("Painted when the machine is free")
+    visitor.until("document.querySelectorAll('.look.ready img').length === 9")
+    line.wait_for(state="hidden")
+    visitor.server.paint({**visitor.server.pair(), "kind": "full", "settings": {"stroke": 9}})
+    visitor.choose("[data-key=add]", photo())
+    line.wait_for()
 
 
 def test_every_kind_of_control_sets_its_setting(visitor) -> None:

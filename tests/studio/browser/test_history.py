@@ -112,6 +112,23 @@ def test_a_download_has_the_format_the_bits_and_the_metadata(deep, visitor) -> N
         visitor("dialog").wait_for(state="detached")
 
 
+def test_the_bits_stay_when_a_format_without_them_was_looked_at(deep, visitor) -> None:
+    visitor.button("Open your", exact=False).click()
+    visitor(f".card[data-job='{deep}'] .card-open").click()
+    visitor("[data-key=download]").click()
+    visitor("dialog input[name=bits][value='16']").check()
+    for format in ("jpeg", "png"):
+        visitor(f"dialog input[name=format][value={format}]").check()
+    assert visitor("dialog input[name=bits][value='16']").is_checked()
+    visitor("dialog input[name=format][value=jpeg]").check()
+    with (
+        visitor.page.expect_download(),
+        visitor.page.expect_request(lambda r: "download=1" in r.url) as request,
+    ):
+        visitor("dialog .primary").click()
+    assert "bits=8" in request.value.url
+
+
 def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     visitor.begin()
     visitor.button("Paint a grid of settings").click()
@@ -125,7 +142,14 @@ def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     visitor.until("document.querySelectorAll('.grid-view .cell img').length === 6")
     assert visitor(".grid-view thead th").all_inner_texts() == ["strength 1", "strength 2", "strength 4"]
     assert visitor(".grid-view tbody th").all_inner_texts() == ["stroke 1", "stroke 2"]
-    visitor.changed(lambda: cells.nth(5).click())
+    visitor.until("document.querySelectorAll('.cell .badge:not([hidden])').length === 0")
+    cells.nth(5).click()
+    visitor.until("document.querySelector('.stage-status').textContent === 'Done'")
+    id = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]
+    visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('/jobs/{id}/result')")
+    visitor.button("Show the grid").click()
+    cells.nth(5).click()
+    visitor.changed(lambda: visitor("[data-key=again]").click())
     assert visitor("#f-strength").input_value() == "4"
     assert visitor("#f-stroke").input_value() == "2"
     assert visitor("#f-size").input_value() == ""
@@ -139,6 +163,38 @@ def test_a_grid_of_one_setting(visitor) -> None:
     visitor.button("Paint the grid").click()
     visitor.until("document.querySelectorAll('.grid-view .cell').length === 4")
     assert visitor(".grid-view tbody tr").count() == 1
+
+
+def test_a_grid_of_one_picture_is_shown_and_opened_again(visitor) -> None:
+    visitor.begin()
+    visitor.button("Paint a grid of settings").click()
+    values, start = visitor("[aria-label='Values of the setting across']"), visitor.button("Paint the grid")
+    for text, said in (
+        ("0.5, zebra", "zebra: no value of strength (0.1 to 10)."),
+        ("0.5, 99", "99: no value of strength (0.1 to 10)."),
+        ("1, 2, 3, 4, 5, 6, 7", "At most 6 values."),
+    ):
+        values.fill(text)
+        assert visitor(".axis .wrong").first.inner_text() == said
+        assert start.is_disabled()
+    values.fill("0.5")
+    assert visitor(".axis .wrong:visible").count() == 0
+    start.click()
+    visitor.until("document.querySelectorAll('.grid-view .cell img').length === 1")
+    visitor(".card .badge").get_by_text("grid, 1 of 1").wait_for()
+    visitor("#home").click()
+    visitor.button("Open your earlier picture").click()
+    visitor.until("document.querySelectorAll('.grid-view .cell img').length === 1")
+    assert not visitor(".viewer").is_visible()
+
+
+def test_a_switch_in_a_grid_has_two_values(visitor) -> None:
+    visitor.begin()
+    visitor.button("Paint a grid of settings").click()
+    visitor("#grid-across").select_option("bounded")
+    assert visitor("[aria-label='Values of the setting across']").input_value() == "yes, no"
+    visitor("[aria-label='Values of the setting across']").fill("yes, maybe")
+    assert visitor(".axis .wrong").first.inner_text() == "maybe: no value of bounded (yes or no)."
 
 
 def test_deleting_says_how_much_space_it_frees(visitor) -> None:

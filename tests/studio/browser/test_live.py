@@ -2,6 +2,9 @@
 
 import pytest
 
+from studio.browser.visitor import painting
+from studio.running import picture
+
 WATCH = """() => {
   window.seen = {empty: 0, pictures: 0, undecoded: 0};
   const frame = document.querySelector('.viewer .pane .frame');
@@ -11,6 +14,16 @@ WATCH = """() => {
     if (!image) window.seen.empty += 1;
     else if (!image.complete || !image.naturalWidth) window.seen.undecoded += 1;
   }).observe(frame, {childList: true});
+}"""
+
+WATCH_TITLE = """() => {
+  window.titles = [];
+  const note = () => {
+    const image = document.querySelector('.viewer img.base');
+    const what = image ? (/jobs\\/([0-9a-f]+)/.exec(image.src)?.[1] ?? image.alt) : '';
+    window.titles.push([document.querySelector('.stage-status').textContent, what]);
+  };
+  new MutationObserver(note).observe(document.querySelector('#stage'), {childList: true, subtree: true});
 }"""
 
 pytestmark = pytest.mark.slow
@@ -114,12 +127,85 @@ def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     id = answer.value.url.split("/")[-2]
     visitor.until("document.querySelector('.stage-status').textContent !== 'Painting'")
     assert visitor.server.ended(id)["state"] == "cancelled"
-    assert visitor(f".card[data-job='{id}']").count() == 0
+    visitor(f".card[data-job='{id}']").wait_for(state="detached")
 
 
 def test_the_estimate_stands_below_the_button(visitor) -> None:
     visitor.begin()
     visitor("#controls .run p").get_by_text("about 1 s").wait_for()
+
+
+def test_without_an_estimate_the_size_stays_and_it_is_asked_for_again(visitor) -> None:
+    answers = [503]
+
+    def answer(route) -> None:
+        if answers:
+            route.fulfill(status=answers.pop(), json={"detail": "the machine is busy"})
+        else:
+            route.continue_()
+
+    visitor.page.route("**/api/v1/estimate", answer)
+    visitor.begin()
+    line = visitor("#controls .run p")
+    line.get_by_text("512 × 341 px · time not known yet").wait_for()
+    visitor.until("performance.getEntriesByType('resource').some(item => item.name.endsWith('/estimate'))")
+    place = visitor("#controls .go").bounding_box()
+    assert line.inner_text() == "512 × 341 px · time not known yet"
+    line.get_by_text("about 1 s").wait_for()
+    assert visitor("#controls .go").bounding_box() == place
+
+
+def test_the_page_says_that_a_run_waits_for_a_draft(visitor) -> None:
+    visitor.begin()
+    with visitor.posting("draft"):
+        visitor.set("stroke", 9)
+    visitor.drafted(60)
+    visitor.quality("best")
+    with visitor.posting("full") as answer:
+        visitor("#controls .go").click()
+    full = answer.value.json()["id"]
+    visitor("#queue").get_by_text("Painting, ").wait_for()
+    with visitor.posting("draft"):
+        visitor.set("strength", 2)
+    visitor("#queue").get_by_text("Painting waits for the draft, ").wait_for()
+    visitor(f".card[data-job='{full}'] .card-open").click()
+    assert visitor(".stage-status").inner_text() == "Painting waits for the draft"
+    assert visitor(".progress-text").inner_text().startswith("Waits for the draft · ")
+    visitor.button("Pause").click()
+    visitor("#queue").get_by_text("Pausing, ").wait_for()
+    visitor.page.reload()
+    visitor.started()
+    visitor(f".card[data-job='{full}'] .card-open").click()
+    visitor(".progress-buttons").get_by_text("Pausing").or_(visitor.button("Continue")).first.wait_for()
+
+
+def test_another_photo_is_shown_until_its_first_draft(visitor) -> None:
+    visitor.begin()
+    visitor.slow()
+    visitor.drafted(60)
+    visitor.page.evaluate(WATCH_TITLE)
+    with visitor.posting("draft"):
+        visitor.choose(".setup [data-key=photo]", painting())
+    visitor.drafted(60)
+    seen = visitor.page.evaluate("window.titles")
+    id = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]["id"]
+    assert ["Waiting for the first picture of the draft", "Photo"] in seen
+    assert ["Draft, refining", id] in seen
+    assert {title for title, what in seen if what == id} <= {"Draft, refining", "Draft"}
+    assert {what for title, what in seen if title.startswith("Draft, ")} <= {id, "Photo", ""}
+
+
+def test_a_run_that_waits_is_shown_with_its_own_photo(visitor) -> None:
+    server = visitor.server
+    visitor.begin()
+    photo, style = server.upload(picture(7), "other.png"), server.upload(picture(8), "style.png")
+    inputs = {"photo": photo, "styles": [{"picture": style}], "kind": "full"}
+    server.paint({**inputs, "settings": {"stroke": 9, "quality": "best"}})
+    waiting = server.paint(inputs)["id"]
+    server.post(f"/api/v1/jobs/{waiting}/pause")  # it does not begin, however slow the page is
+    visitor(f".card[data-job='{waiting}'] .card-open").click()
+    visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('{photo}')", 60)
+    assert visitor(".stage-status").inner_text() == "Paused"
 
 
 def test_a_closed_tab_ends_its_draft(visit) -> None:

@@ -3,7 +3,7 @@
 import { patch } from "./api.js";
 import { button, clock, fill, h, number, seconds } from "./dom.js";
 import { textOf } from "./fields.js";
-import { active, finished, jobs, note, picture, STATES, whole } from "./jobs.js";
+import { active, finished, jobs, note, picture, STATES, stateOf, whole } from "./jobs.js";
 import { curve } from "./curve.js";
 import { refuse, toast } from "./notices.js";
 import { differences } from "./settings.js";
@@ -18,7 +18,7 @@ export function about() {
     const job = state.shown?.kind === "job" ? jobs.get(state.shown.id) : null;
     element.hidden = !job;
     if (!job || (changed?.id && changed.id !== job.id)) return;
-    const kind = `${job.id} ${job.state} ${job.name} ${job.star} ${Boolean(job.command)}`;
+    const kind = `${job.id} ${job.state} ${job.wish} ${job.name} ${job.star} ${Boolean(job.command)}`;
     if (kind !== drawn) {
       drawn = kind;
       const made = await parts(job, plot, element);
@@ -65,7 +65,7 @@ function facts(job) {
   const took = result?.seconds ?? job.progress?.seconds;
   const film = result?.film;
   return [result && `${result.width} × ${result.height}`, film && `${film.frames} frames, ${number(Number(film.seconds.toFixed(2)))} s`, took && !active(job) && (film ? `painted in ${seconds(took)}` : seconds(took)),
-    job.state !== "done" && STATES[job.state], job.kind === "full" && clock(job.created)].filter(Boolean).join(" · ");
+    job.state !== "done" && (job.wish ? stateOf(job).toLowerCase() : STATES[job.state]), job.kind === "full" && clock(job.created)].filter(Boolean).join(" · ");
 }
 
 function changes(job) {

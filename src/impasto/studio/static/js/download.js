@@ -26,6 +26,7 @@ export function download(job) {
 }
 
 const format = (formats) => formats.find(({ name }) => name === chosen.format) ?? formats[0];
+const depth = ({ bits: offered }) => (offered.includes(chosen.bits) ? chosen.bits : offered[0]);
 
 function radios(title, name, items, change = () => {}) {
   return h("fieldset", { class: `radios ${name}` }, h("legend", { class: "small soft" }, title), items.map(([value, label]) => {
@@ -37,7 +38,6 @@ function radios(title, name, items, change = () => {}) {
 
 function bits(formats, draw) {
   const offered = format(formats).bits;
-  if (!offered.includes(chosen.bits)) [chosen.bits] = offered;
   if (offered.length < 2) return null;
   return radios("Bits for each color", "bits", offered.map((count) => [count, String(count)]), draw);
 }
@@ -63,7 +63,7 @@ export function save(url, name = "") {
 }
 
 async function fetchFile(job, place, begin) {
-  const query = new URLSearchParams({ format: chosen.format, bits: chosen.bits, metadata: chosen.metadata, download: 1 });
+  const query = new URLSearchParams({ format: chosen.format, bits: depth(format(state.about.formats.write)), metadata: chosen.metadata, download: 1 });
   if (format(state.about.formats.write).quality) query.set("quality", chosen.quality);
   begin.disabled = true;
   begin.textContent = "Preparing the file";

@@ -3,10 +3,9 @@
 import { post } from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { dialog } from "./confirm.js";
-import { fromSlider, same, textOf } from "./fields.js";
-import { finished, jobs, note, ofGroup, STATES, thumbnail } from "./jobs.js";
+import { fromSlider, rangeText, same, textOf } from "./fields.js";
+import { finished, jobs, note, ofGroup, showJob, STATES, thumbnail } from "./jobs.js";
 import { refuse } from "./notices.js";
-import { useAgain } from "./reuse.js";
 import { jobBody, on, ready, show, state } from "./store.js";
 import { still } from "./still.js";
 
@@ -20,12 +19,13 @@ export function gridDialog() {
   const start = button("Paint the grid", begin, { class: "primary" });
   const count = h("p", { class: "small soft", role: "status" });
   const element = dialog("A grid of settings", h("p", { class: "soft" },
-    "Paints this photo once for each value, at most 512 px large. Click a picture to take its settings over."),
+    "Paints this photo once for each value, at most 512 px large."),
   across.element, down.element, h("footer", {}, count, start));
   const tell = () => {
     const number = (across.values()?.length ?? 0) * (down.values()?.length ?? 1);
     count.textContent = number === 1 ? "1 picture" : `${number} pictures`;
-    start.disabled = number === 0 || !ready();
+    const wrong = [across.check(), down.check()].some(Boolean);
+    start.disabled = wrong || number === 0 || !ready();
   };
   element.addEventListener("input", tell);
   element.addEventListener("change", tell);
@@ -51,20 +51,29 @@ export function gridDialog() {
 function axis(title, fields, first) {
   const id = `grid-${title.toLowerCase()}`;
   const list = h("select", { id }, fields.map((field) => h("option", { value: field?.name ?? "" }, field?.title ?? "only one row")));
-  const values = h("input", { type: "text", "aria-label": `Values of the setting ${title.toLowerCase()}`, placeholder: "1, 2, 4" });
+  const wrong = h("p", { class: "wrong small", id: `${id}-wrong`, role: "alert", hidden: true });
+  const values = h("input", { type: "text", "aria-label": `Values of the setting ${title.toLowerCase()}`, placeholder: "1, 2, 4", "aria-describedby": wrong.id });
   const field = () => fields.find((item) => (item?.name ?? "") === list.value);
   const propose = () => {
     const chosen = field();
     values.hidden = !chosen;
-    if (chosen) values.value = proposal(chosen).map((value) => textOf(chosen, value)).join(", ");
+    if (chosen) values.value = proposal(chosen).slice(0, MOST).map((value) => textOf(chosen, value)).join(", ");
   };
   list.value = first ?? "";
   list.addEventListener("change", propose);
   propose();
   return {
-    element: h("div", { class: "axis" }, h("label", { for: id, class: "small soft" }, title), list, values),
+    element: h("div", { class: "axis" }, h("label", { for: id, class: "small soft" }, title), list, values, wrong),
+    /** Says beside the values what is wrong with them, and returns it. */
+    check() {
+      const text = field() ? parse(field(), values.value).wrong : "";
+      wrong.hidden = !text;
+      if (wrong.textContent !== text) wrong.textContent = text;
+      values.setAttribute("aria-invalid", String(Boolean(text)));
+      return text;
+    },
     name: () => field()?.name,
-    values: () => (field() ? parse(field(), values.value) : null),
+    values: () => (field() ? parse(field(), values.value).values : null),
   };
 }
 
@@ -76,15 +85,21 @@ function proposal(field) {
   return [...new Set([200, 400, 600, 800].map((place) => fromSlider(field.slider, place)))];
 }
 
-/** Reads "1, 2, 4"; the values that make sense. */
+/** Reads "1, 2, 4": the values, and what is wrong with them. */
 function parse(field, text) {
   const words = text.split(/[,;]\s*|\s+/).map((word) => word.trim()).filter(Boolean);
   const read = (word) => {
-    if (field.type === "switch") return word === "yes" || word === "true";
+    if (field.type === "switch") return new Map([["yes", true], ["true", true], ["no", false], ["false", false]]).get(word);
     if (field.type === "choice") return field.choices.find((choice) => String(choice) === word);
-    return Number.isFinite(Number(word)) ? Number(word) : undefined;
+    const value = Number(word);
+    const fits = Number.isFinite(value) && (!field.whole || Number.isInteger(value));
+    return fits && value >= (field.smallest ?? value) && value <= (field.largest ?? value) ? value : undefined;
   };
-  return [...new Set(words.map(read))].filter((value) => value !== undefined).slice(0, MOST);
+  const unknown = words.filter((word) => read(word) === undefined);
+  const values = [...new Set(words.map(read))].filter((value) => value !== undefined);
+  const fit = { switch: "yes or no", choice: field.choices?.join(", "), number: rangeText(field) }[field.type];
+  if (unknown.length) return { values, wrong: `${unknown.join(", ")}: no value of ${field.title}${fit ? ` (${fit})` : ""}.` };
+  return { values, wrong: values.length > MOST ? `At most ${MOST} values.` : "" };
 }
 
 /** Builds the view of a grid on the stage. */
@@ -100,7 +115,7 @@ export function gridView() {
     if (kind !== drawn) {
       drawn = kind;
       cells.clear();
-      fill(element, table(all, cells, element));
+      fill(element, table(all, cells));
     }
     for (const job of all) cells.get(job.id)?.draw(job);
   };
@@ -123,31 +138,31 @@ const ordered = (values) => (values.every((value) => typeof value === "number") 
 const fieldOf = (name) => state.schema.find((field) => field.name === name);
 const valueOf = (job, name) => job.settings[name] ?? fieldOf(name)?.default ?? null;
 
-function table(all, cells, place) {
-  const [across, down] = axes(all);
-  if (!across) return h("p", { class: "soft" }, "This grid has no pictures.");
-  const name = (axisOf, value) => `${fieldOf(axisOf.name)?.title ?? axisOf.name} ${textOf(fieldOf(axisOf.name) ?? {}, value)}`;
+function table(all, cells) {
+  if (!all.length) return h("p", { class: "soft" }, "This grid has no pictures.");
+  const [across = { values: [null] }, down] = axes(all);
+  const name = (axisOf, value) => axisOf.name && `${fieldOf(axisOf.name)?.title ?? axisOf.name} ${textOf(fieldOf(axisOf.name) ?? {}, value)}`;
   const head = h("tr", {}, down ? h("td") : null, across.values.map((value) => h("th", { scope: "col" }, name(across, value))));
   const rows = (down?.values ?? [null]).map((row) => h("tr", {}, down ? h("th", { scope: "row" }, name(down, row)) : null,
     across.values.map((column) => {
-      const job = all.find((item) => same(valueOf(item, across.name), column) && (!down || same(valueOf(item, down.name), row)));
-      const label = [name(across, column), down && name(down, row)].filter(Boolean).join(", ");
-      return h("td", {}, job ? cell(job, label, cells, place) : null);
+      const job = all.find((item) => (!across.name || same(valueOf(item, across.name), column)) && (!down || same(valueOf(item, down.name), row)));
+      const label = [name(across, column), down && name(down, row)].filter(Boolean).join(", ") || "the picture";
+      return h("td", {}, job ? cell(job, label, cells) : null);
     })));
-  return h("table", {}, h("caption", { class: "small soft" }, "Click a picture to take its settings over."), h("thead", {}, head), h("tbody", {}, rows));
+  return h("table", {}, h("caption", { class: "small soft" }, "Click a picture to see it large and to use its settings."), h("thead", {}, head), h("tbody", {}, rows));
 }
 
-function cell(job, label, cells, place) {
+function cell(job, label, cells) {
   const picture = still("");
   const badge = h("span", { class: "badge small" });
   const element = h("button", { type: "button", class: "cell", data: { key: `cell-${job.id}` },
-    onclick: () => useAgain(jobs.get(job.id), ["size"]).catch((error) => refuse(place, error, [], { first: true })) }, picture.element, badge);
+    onclick: () => showJob(job.id) }, picture.element, badge);
   function draw(now) {
     const url = thumbnail(now, 512);
     if (url) picture.show(url);
     badge.textContent = finished(now) ? "" : STATES[now.state];
     badge.hidden = finished(now);
-    element.setAttribute("aria-label", `Take over ${label}${badge.textContent ? `, ${badge.textContent}` : ""}`);
+    element.setAttribute("aria-label", `Open ${label}${badge.textContent ? `, ${badge.textContent}` : ""}`);
   }
   draw(job);
   cells.set(job.id, { draw });

@@ -2,7 +2,7 @@
 
 import { get, patch } from "./api.js";
 import { button, bytes, clock, fill, h, icon, iconButton } from "./dom.js";
-import { active, destroy, finished, forget, history, jobs, note, ofGroup, showJob, STATES, thumbnail } from "./jobs.js";
+import { active, destroy, finished, forget, history, jobs, note, ofGroup, openJob, STATES, stateOf, thumbnail } from "./jobs.js";
 import { ask } from "./confirm.js";
 import { refuse } from "./notices.js";
 import { shareOf } from "./progress.js";
@@ -72,7 +72,7 @@ function makeCard(job, place, drawTools) {
   const label = h("span", { class: "card-label" });
   const badge = h("span", { class: "badge small" });
   const open = h("button", { type: "button", class: "card-open", data: { key: `open-${id}` },
-    onclick: () => (job.group ? show({ kind: "grid", id: job.group }) : showJob(id)) }, picture.element, job.film && h("span", { class: "film-mark" }, icon("play")), badge);
+    onclick: () => openJob(job) }, picture.element, job.film && h("span", { class: "film-mark" }, icon("play")), badge);
   const pick = h("input", { type: "checkbox", class: "pick", data: { key: `pick-${id}` }, onchange: () => {
     if (pick.checked) picked.add(id);
     else picked.delete(id);
@@ -112,6 +112,7 @@ function badgeOf(job) {
     const all = ofGroup(job.group);
     return `grid, ${all.filter(finished).length} of ${all.length}`;
   }
+  if (job.wish && active(job)) return stateOf(job).toLowerCase();
   if (job.state === "running") return `${Math.round(100 * shareOf(job))} %`;
   return job.state === "done" ? "" : STATES[job.state];
 }

@@ -53,8 +53,8 @@ export async function refresh() {
   const here = new Set(full.map((job) => job.id));
   for (const job of [...jobs.values()]) if (job.kind === "full" && !here.has(job.id)) forget(job.id);
   full.forEach(note);
-  const draft = state.draft && jobs.get(state.draft);
-  if (draft && active(draft)) await get(`/jobs/${draft.id}`).then(note).catch(() => forget(draft.id));
+  const drafts = [...jobs.values()].filter((job) => job.kind === "draft" && active(job));
+  await Promise.all(drafts.map(({ id }) => get(`/jobs/${id}`).then(note).catch(() => forget(id))));
 }
 
 /** Reads the whole job, with its curve. */
@@ -106,7 +106,7 @@ export function frameOf(job) {
 /** The picture of a job as a source for a pane; null before its first preview. */
 export function source(job) {
   const label = job.kind === "draft" ? "Draft" : "Result";
-  const shape = { key: job.id, label, ...frameOf(job) };
+  const shape = { key: job.id, label, photo: job.photo, ...frameOf(job) };
   if (job.result) {
     const part = (region, edge) => resultUrl(job.id, edge, region);
     return { ...shape, url: (edge) => resultUrl(job.id, edge), part };
@@ -117,7 +117,7 @@ export function source(job) {
 
 export function photoSource(info, label = "Photo") {
   const { picture: id, width, height } = info;
-  return { key: id, label, width, height, url: (edge) => pictureUrl(id, edge), part: (region, edge) => pictureUrl(id, edge, region) };
+  return { key: id, label, photo: id, width, height, url: (edge) => pictureUrl(id, edge), part: (region, edge) => pictureUrl(id, edge, region) };
 }
 
 export function thumbnail(job, edge = 256) {
@@ -129,6 +129,19 @@ export const STATES = {
   queued: "waiting", running: "painting", paused: "paused", done: "done", stopped: "stopped",
   failed: "failed", cancelled: "cancelled",
 };
+
+const WISHES = { pause: "Pausing", stop: "Stopping", cancel: "Cancelling", resume: "Continuing" };
+
+/** True while a full run waits for a draft that is painted inside it. */
+export const aside = (job) => job.kind === "full" && job.state === "running" &&
+  [...jobs.values()].some((item) => item.kind === "draft" && item.state === "running");
+
+/** The state of a job as a title, with what is wished for it. */
+export function stateOf(job) {
+  if (active(job) && job.wish) return WISHES[job.wish];
+  if (aside(job)) return "Painting waits for the draft";
+  return STATES[job.state].charAt(0).toUpperCase() + STATES[job.state].slice(1);
+}
 
 /** Changes the state of a job: pause, resume, stop, cancel. */
 export async function steer(id, verb) {
@@ -155,3 +168,6 @@ export async function destroy(id) {
 export function showJob(id) {
   show({ kind: "job", id });
 }
+
+/** Shows a job, or the whole grid it belongs to. */
+export const openJob = (job) => (job.group ? show({ kind: "grid", id: job.group }) : showJob(job.id));

@@ -10,6 +10,8 @@ const DRAFT_EDGE = 512; // px; of a draft, at most
 let timer = 0;
 let last = ""; // body of the newest draft
 let sending = false;
+const AGAIN = 4000; // ms until an estimate is asked for again
+let asking = 0;
 
 export const live = { error: null, estimate: null, flush: async () => {} }; // `flush` sends masks that wait
 let painted = 0; // when the newest full run began
@@ -64,13 +66,15 @@ export function draftAgain() {
 
 /** How long the full run will take, and its size; read when the draft is done, for it takes measurements. */
 export async function estimate() {
-  if (startMissing()) return;
+  clearTimeout(asking);
+  if (startMissing() || !ready()) return;
   const text = last;
   try {
     const found = await post("/estimate", fullBody());
     if (text === last) live.estimate = found;
-  } catch {
+  } catch (error) {
     live.estimate = null; // a wish, not a need: the run itself says what is wrong
+    if (error.status === 503 && text === last) asking = setTimeout(estimate, AGAIN);
   }
   emit("estimate");
 }
@@ -95,7 +99,7 @@ export function follow() {
   on("film", (what) => (what === "from" ? draftSoon(true) : estimate()));
   let done = null;
   on("job", (job) => {
-    if (job.id !== state.draft || job.state !== "done" || done === job.id) return;
+    if (job.id !== state.draft || !job.result || done === job.id) return;
     done = job.id;
     estimate();
   });

@@ -3,7 +3,7 @@
 import { pictureUrl, post } from "./api.js";
 import { h } from "./dom.js";
 import { same } from "./fields.js";
-import { note, thumbnail } from "./jobs.js";
+import { active, jobs, note, thumbnail } from "./jobs.js";
 import { replace } from "./settings.js";
 import { on, ready, state } from "./store.js";
 import { still } from "./still.js";
@@ -15,7 +15,8 @@ let byName = new Map(); // name of a preset -> id of its job
 /** Builds the row of looks. */
 export function looks() {
   const row = h("div", { class: "looks", role: "group", "aria-label": "Looks" });
-  const place = h("section", { class: "looks-part", hidden: true }, h("h2", { class: "label" }, "Looks"), row);
+  const waits = h("p", { class: "small soft", hidden: true }, "Painted when the machine is free");
+  const place = h("section", { class: "looks-part", hidden: true }, h("div", { class: "row" }, h("h2", { class: "label" }, "Looks"), waits), row);
   const tiles = new Map();
   for (const preset of shown()) {
     const tile = makeTile(preset);
@@ -27,6 +28,7 @@ export function looks() {
   on("settings", press);
   on("preview", redraw);
   on("job", redraw);
+  on("job jobs", () => { waits.hidden = ![...byName.values()].some((id) => jobs.has(id) && active(jobs.get(id))); });
   on("draft", () => { place.hidden = !ready(); ask(tiles); });
   press();
   return place;
@@ -76,6 +78,7 @@ async function ask(tiles) {
     byName = new Map(made.map((job) => [job.name, job.id]));
     for (const job of made) tiles.get(job.name)?.draw(note({ ...job, size: state.photo }));
   } catch {
+    byName = new Map();
     latest = ""; // looks are a help; the next change asks again
   }
 }

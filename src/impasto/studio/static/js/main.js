@@ -10,7 +10,7 @@ import { historyPart } from "./history.js";
 import { dropAnywhere, takeIn } from "./intake.js";
 import { clipOf, setFilm } from "./clips.js";
 import { ask } from "./confirm.js";
-import { active, history, jobs, picture, refresh, showJob } from "./jobs.js";
+import { active, frameOf, history, jobs, openJob, picture, refresh, stateOf } from "./jobs.js";
 import { helpDialog, listenKeys } from "./keys.js";
 import { download } from "./download.js";
 import { estimate, follow, live, paint } from "./live.js";
@@ -82,7 +82,10 @@ function build() {
   byId("home").addEventListener("click", home);
   byId("home").title = "Begin anew";
   byId("help").addEventListener("click", helpDialog);
-  byId("queue").addEventListener("click", () => showJob([...jobs.values()].find((job) => job.kind === "full" && active(job))?.id ?? null));
+  byId("queue").addEventListener("click", () => {
+    const all = [...jobs.values()].filter((job) => job.kind === "full" && active(job));
+    if (all.length) openJob(all.find((job) => job.state !== "queued") ?? all[0]);
+  });
   theme();
   tabs();
   page();
@@ -106,7 +109,7 @@ function grid() {
 
 function openHistory() {
   const newest = history()[0];
-  if (newest) showJob(newest.id);
+  if (newest) openJob(newest);
 }
 
 function home() {
@@ -132,7 +135,12 @@ function runPart() {
     go.textContent = state.film ? "Paint film" : "Paint at full size";
     const found = live.estimate;
     if (startMissing()) time.textContent = "Choose the picture to start from.";
-    else time.textContent = found ? [state.film && found.frames && `${found.frames} frames`, found.width && `${found.width} × ${found.height} px`, found.seconds && `about ${seconds(found.seconds)}`, found.note].filter(Boolean).join(" · ") : "";
+    else if (!ready()) time.textContent = "";
+    else {
+      const { width, height } = found ?? frameOf({ settings: state.settings, size: state.photo });
+      time.textContent = [state.film && found?.frames && `${found.frames} frames`, `${width} × ${height} px`,
+        found ? `about ${seconds(found.seconds)}` : "time not known yet", found?.note].filter(Boolean).join(" · ");
+    }
   };
   async function begin() {
     if (!ready() || go.disabled) return;
@@ -166,7 +174,7 @@ function queue() {
   const all = [...jobs.values()].filter((job) => job.kind === "full" && active(job));
   const now = all.find((job) => job.state !== "queued");
   const waiting = all.length - (now ? 1 : 0);
-  const text = [now && (now.state === "paused" ? "Paused" : `Painting, ${Math.round(100 * shareOf(now))} %`), waiting && `${waiting} waiting`].filter(Boolean).join(" · ");
+  const text = [now && (now.state === "paused" ? "Paused" : `${stateOf(now)}, ${Math.round(100 * shareOf(now))} %`), waiting && `${waiting} waiting`].filter(Boolean).join(" · ");
   byId("queue").textContent = text;
   byId("queue").hidden = !text;
 }

@@ -19,11 +19,19 @@ export class Pane {
     this.busy = false;
   }
 
-  /** Shows a source; the picture before stays until the new one is decoded. */
+  /** Shows a source; the picture before stays until the new one is decoded, but not one of another photo or result. */
   show(source, edge) {
-    if (!source) return;
+    if (!source) return void this.clear();
+    const now = this.current;
+    const passing = now && (now.key === source.key || now.key === source.photo || source.label === "Draft");
+    if (now && !(passing && now.photo === source.photo)) this.clear();
     this.next = { source, url: source.url(edge) };
     if (!this.busy) this.#load();
+  }
+
+  /** The photo of what is shown, or will be in a moment. */
+  get photo() {
+    return this.next?.source.photo;
   }
 
   async #load() {

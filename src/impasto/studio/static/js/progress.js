@@ -1,7 +1,7 @@
 /** How far a job is, how long it still takes, and what ends it. */
 
 import { announce, fill, h, icon, iconButton, seconds } from "./dom.js";
-import { active, before, jobs, steer } from "./jobs.js";
+import { active, aside, before, jobs, stateOf, steer } from "./jobs.js";
 import { refuse } from "./notices.js";
 import { on, state } from "./store.js";
 
@@ -41,7 +41,7 @@ export function shareOf(job) {
 export function sentence(job) {
   const { frame, frames, scale, scales, evaluation, evaluations, remaining_seconds: left, width, height } = job.progress ?? {};
   if (job.state === "queued") return job.kind === "draft" ? "Beginning" : waiting(job);
-  const parts = [job.state === "paused" && "Paused", frames && `Frame ${frame} of ${frames}`, !frames && scales > 1 && `Scale ${scale} of ${scales}`,
+  const parts = [job.state === "paused" && "Paused", aside(job) && "Waits for the draft", frames && `Frame ${frame} of ${frames}`, !frames && scales > 1 && `Scale ${scale} of ${scales}`,
     evaluations && !frames && `evaluation ${evaluation} of ${evaluations}`, width && `${width} × ${height} px`,
     Number.isFinite(left) && job.state === "running" && `about ${seconds(left)} left`].filter(Boolean);
   return parts.length ? parts.join(" · ") : "Beginning";
@@ -52,12 +52,10 @@ function waiting(job) {
   return ahead === 0 ? "Next in the queue" : `Waits in the queue, ${ahead} before it`;
 }
 
-const WISHES = { pause: "Pausing", stop: "Stopping", cancel: "Cancelling", resume: "Continuing" };
-
 function controls(job, place) {
   const act = (verb) => () => steer(job.id, verb).catch((error) => refuse(place, error));
   const labeled = (name, text, verb, title) => h("button", { type: "button", class: "quiet", title, onclick: act(verb) }, icon(name), text);
-  if (job.wish) return [h("p", { class: "small soft" }, WISHES[job.wish])];
+  if (job.wish) return [h("p", { class: "small soft" }, stateOf(job))];
   if (job.kind === "draft") return [iconButton("stop", "Stop the draft and keep it", act("stop"))];
   const pause = job.state === "paused"
     ? labeled("play", "Continue", "resume", "Continue painting")

@@ -1,7 +1,7 @@
 /** The stage: views, zoom, the viewer with loupe and masks, progress, and what can be done with the picture. */
 
 import { button, byId, fill, h, icon, iconButton } from "./dom.js";
-import { active, finished, jobs, photoSource, picture, source, STATES } from "./jobs.js";
+import { active, finished, jobs, photoSource, picture, source, stateOf } from "./jobs.js";
 import { filmUrl, patch, resultUrl } from "./api.js";
 import { download } from "./download.js";
 import { gridView } from "./grid.js";
@@ -14,7 +14,7 @@ import { notice, refuse } from "./notices.js";
 import { progress } from "./progress.js";
 import { reuse, useAgain } from "./reuse.js";
 import { set } from "./settings.js";
-import { on, show, state } from "./store.js";
+import { on, ready, show, state } from "./store.js";
 import { Viewer } from "./viewer.js";
 
 const MODES = [["result", "Result", "result"], ["slider", "Before and after", "slider"], ["side", "Side by side", "side"], ["photo", "Photo", "photo"]];
@@ -60,14 +60,16 @@ export class Stage {
 
   /** What the viewer shows: the photo and the result, or two results. */
   sources() {
-    const photo = this.photo ?? state.photo;
     const now = state.photo ? photoSource(state.photo) : null;
     if (state.shown?.kind === "pair") {
       const [before, after] = state.shown.ids.map((id) => jobs.get(id)).map((job) => (job ? source(job) : null));
       return { before, after, photo: now };
     }
     const job = this.job();
-    return { before: photo ? photoSource(photo) : null, after: job ? source(job) : null, photo: now };
+    const id = job?.photo ?? state.photo?.picture;
+    const photo = [state.photo, this.photo].find((info) => info && info.picture === id);
+    const keep = job?.kind === "draft" ? id : null; // photo of a picture that stays until the first one of the draft
+    return { before: photo ? photoSource(photo) : null, after: job ? source(job) : null, photo: now, keep };
   }
 
   setMode(mode) {
@@ -110,8 +112,11 @@ export class Stage {
   /** Another photo: what is shown of the one before goes at once. */
   #newPhoto() {
     const id = state.photo?.picture ?? null;
-    if (id !== this.last && this.last) this.viewer.clear();
+    const job = this.job();
+    const other = id !== this.last && this.last && job?.photo !== id;
     this.last = id;
+    if (other) this.viewer.clear();
+    if (other && job) return void (ready() ? show(null) : this.#shown());
     this.viewer.update();
   }
 
@@ -148,8 +153,9 @@ export class Stage {
   #status(job) {
     if (state.shown?.kind === "pair") return "Two pictures";
     if (!job) return "";
-    if (job.kind === "draft") return active(job) ? "Draft, refining" : "Draft";
-    return STATES[job.state].charAt(0).toUpperCase() + STATES[job.state].slice(1);
+    if (job.kind !== "draft") return stateOf(job);
+    if (!active(job)) return "Draft";
+    return job.version ? "Draft, refining" : "Waiting for the first picture of the draft";
   }
 
   #drawZoom() {
@@ -196,9 +202,10 @@ export class Stage {
     if (!job || !finished(job)) return void fill(this.actions);
     const full = job.kind === "full";
     fill(this.actions, h("button", { type: "button", class: full ? "primary" : "", data: { key: "download" }, onclick: () => download(job) }, icon("download"), "Download"),
-      full && h("button", { type: "button", data: { key: "again" }, onclick: () => useAgain(job).catch((e) => refuse(this.message, e)) }, icon("again"), "Use again"),
+      full && h("button", { type: "button", data: { key: "again" }, onclick: () => useAgain(job, job.group ? ["size"] : []).catch((e) => refuse(this.message, e)) }, icon("again"), "Use again"),
+      full && job.group && button("Show the grid", () => show({ kind: "grid", id: job.group }), { data: { key: "grid" } }),
       full && iconButton("star", job.star ? "Take the star away" : "Star", () => this.star(job), { "aria-pressed": String(Boolean(job.star)), class: "icon star", data: { key: "star" } }),
-      full && iconButton("trash", `Delete this ${job.film ? "film" : "picture"}`, () => erase([job.id], this.message), { data: { key: "erase" } }));
+      full && !job.group && iconButton("trash", `Delete this ${job.film ? "film" : "picture"}`, () => erase([job.id], this.message), { data: { key: "erase" } }));
   }
 
   star(job) {

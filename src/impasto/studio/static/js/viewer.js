@@ -7,7 +7,7 @@ const GAP = 12; // px between pictures side by side
 const CLOSEST = 16; // device pixels for a pixel of the picture
 
 export class Viewer {
-  /** `sources()` returns {before, after, photo}; `onview` is called when the zoom changes. */
+  /** `sources()` returns {before, after, photo, keep}; `onview` is called when the zoom changes. */
   constructor(sources, onview) {
     this.sources = sources;
     this.onview = onview;
@@ -55,12 +55,13 @@ export class Viewer {
 
   /** Looks at the sources again. */
   update() {
-    const { before, after, photo } = this.sources();
+    const { before, after, photo, keep } = this.sources();
     const cell = this.cell();
     const edge = edgeFor(cell);
     const [first, second] = this.panes;
     if (this.mode !== "result") first.show(this.mode === "mask" ? photo : before, edge);
-    if (this.mode !== "photo" && this.mode !== "mask") second.show(after ?? (second.current ? null : before), edge);
+    const kept = !after && keep && second.photo === keep;
+    if (this.mode !== "photo" && this.mode !== "mask" && !kept) second.show(after ?? before, edge);
     this.element.classList.toggle("empty", !after && !before);
   }
 
