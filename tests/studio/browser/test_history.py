@@ -147,13 +147,15 @@ def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     visitor.until("document.querySelector('.stage-status').textContent === 'Done'")
     id = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]
     visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('/jobs/{id}/result')")
-    visitor.button("Show the grid").click()
-    cells.nth(5).click()
     visitor.changed(lambda: visitor("[data-key=again]").click())
     assert visitor("#f-strength").input_value() == "4"
     assert visitor("#f-stroke").input_value() == "2"
     assert visitor("#f-size").input_value() == ""
     visitor(".card .badge").get_by_text("grid, 6 of 6").wait_for()  # one card for all
+    visitor(".card").first.click()
+    visitor.button("Use the settings of strength 2, stroke 1").click()
+    visitor.until("document.querySelector('#f-strength').value === '2'")
+    assert visitor("#f-stroke").input_value() == "1"
 
 
 def test_a_grid_of_one_setting(visitor) -> None:

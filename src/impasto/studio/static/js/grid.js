@@ -1,11 +1,12 @@
 /** A grid: one or two settings in several values each; a cell can be taken over. */
 
 import { post } from "./api.js";
-import { button, fill, h } from "./dom.js";
+import { button, fill, h, iconButton } from "./dom.js";
 import { dialog } from "./confirm.js";
 import { fromSlider, rangeText, same, textOf } from "./fields.js";
 import { finished, jobs, note, ofGroup, showJob, STATES, thumbnail } from "./jobs.js";
 import { refuse } from "./notices.js";
+import { useAgain } from "./reuse.js";
 import { jobBody, on, ready, show, state } from "./store.js";
 import { still } from "./still.js";
 
@@ -149,7 +150,7 @@ function table(all, cells) {
       const label = [name(across, column), down && name(down, row)].filter(Boolean).join(", ") || "the picture";
       return h("td", {}, job ? cell(job, label, cells) : null);
     })));
-  return h("table", {}, h("caption", { class: "small soft" }, "Click a picture to see it large and to use its settings."), h("thead", {}, head), h("tbody", {}, rows));
+  return h("table", {}, h("caption", { class: "small soft" }, "Click a picture to see it large, and its arrow to use its settings."), h("thead", {}, head), h("tbody", {}, rows));
 }
 
 function cell(job, label, cells) {
@@ -162,9 +163,13 @@ function cell(job, label, cells) {
     if (url) picture.show(url);
     badge.textContent = finished(now) ? "" : STATES[now.state];
     badge.hidden = finished(now);
+    use.hidden = !finished(now);
     element.setAttribute("aria-label", `Open ${label}${badge.textContent ? `, ${badge.textContent}` : ""}`);
   }
+  const whole = h("div", { class: "cell-part" }, element);
+  const use = iconButton("again", `Use the settings of ${label}`, () => useAgain(jobs.get(job.id), ["size"]).catch((error) => refuse(whole, error)));
+  whole.append(use);
   draw(job);
   cells.set(job.id, { draw });
-  return element;
+  return whole;
 }
