@@ -122,7 +122,7 @@ def estimate_film(run: FilmRun) -> FilmEstimate:
     view, runtime = run.views.first(), Runtime.of(run.options.get("runtime"))
     count, state = run.views.clip.count, run.folder.state
     frames = max(0, count - state.done)
-    again = 0 if not run.film.two_pass else count if state.again is None else state.again
+    again = 0 if not run.film.two_pass else state.left_again(count)
     width, height = run.size
     if not frames and not again:
         return FilmEstimate(0, 0.0, 0, 0)

@@ -98,18 +98,17 @@ def form_of(target: Path, clip: Clip, film: FilmSettings, width: int, height: in
     if form.padded(width, height) != (width, height):
         across, down = form.padded(width, height)
         notes.append(f"{width} x {height} px are padded to {across} x {down} px, as {codec} needs even sizes")
-    if reason := _trial(form, clip, (), width, height):
+    if not _fits(form, clip, (), width, height):
         fits = [
             key
             for key, other in CODERS.items()
             if other.encoder in av.codecs_available
-            and not _trial(Form(container, key, other.shallow is None), clip, (), width, height)
+            and _fits(Form(container, key, other.shallow is None), clip, (), width, height)
         ]
         raise InputError(f"{name}: {suffix} cannot hold {codec}; it can hold --codec {', '.join(fits)}")
     copied: list[int] = []
     for index, kind, coding in _others(clip):
-        reason = _trial(form, clip, (*copied, index), width, height)
-        if not reason:
+        if _fits(form, clip, (*copied, index), width, height):
             copied.append(index)
         elif kind == "audio":
             raise InputError(f"{name}: {suffix} cannot hold the clip's sound ({coding}); write .mkv")
@@ -247,8 +246,8 @@ def _others(clip: Clip) -> list[tuple[int, str, str]]:
         ]
 
 
-def _trial(form: Form, clip: Clip, copied: tuple[int, ...], width: int, height: int) -> str:
-    """Write the header of such a film to memory; return why that fails, empty if it works."""
+def _fits(form: Form, clip: Clip, copied: tuple[int, ...], width: int, height: int) -> bool:
+    """Write the header of such a film to memory; return whether that works."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
         source: Any = stack.enter_context(opened(clip.path)) if copied else None
@@ -260,9 +259,9 @@ def _trial(form: Form, clip: Clip, copied: tuple[int, ...], width: int, height: 
             for index in copied:
                 output.add_stream_from_template(source.streams[index])
             output.start_encoding()
-        except (av.error.FFmpegError, ValueError) as error:
-            return printable(str(error).splitlines()[0])
-    return ""
+        except (av.error.FFmpegError, ValueError):
+            return False
+    return True
 
 
 def _present() -> str:

@@ -47,6 +47,10 @@ class FilmState:
     runtime: Mapping[str, Any] | None = None
     again: int | None = None
 
+    def left_again(self, count: int) -> int:
+        """Return how many of so many frames have not had their second pass."""
+        return count if self.again is None else self.again
+
 
 class FilmFolder:
     """The folder of one film.

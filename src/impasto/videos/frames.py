@@ -2,9 +2,12 @@
 
 Each frame begins with the last one, moved along the optical flow, and what comes into view with a quick draft
 of the frame itself; a temporal loss keeps it near. It ends where it is as near to the paintings as the first
-frame of its scene. With `every` above 1 only key frames are painted; those between are made of them.
-Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trust). Departures: the flow needs
-no trained network, what comes into view begins painted, a frame ends by its style loss.
+frame of its scene. With `every` above 1 only key frames are painted; those between are made of them. With
+`two_pass` a second pass goes back from the end: each frame begins with the next one, moved, and elsewhere
+with what the first pass made of it.
+Sources: Ruder, Dosovitskiy and Brox 2016 (warped start, temporal loss with trust, several passes).
+Departures: the flow needs no trained network, what comes into view begins painted, a frame ends by its style
+loss, and there is one pass back.
 """
 
 import itertools
@@ -255,7 +258,7 @@ def paint_again(run: FilmRun) -> str:
     The first pass must be over. The last frame of each scene stays as it is.
     """
     count = run.folder.state.done
-    begun = count if run.folder.state.again is None else run.folder.state.again
+    begun = run.folder.state.left_again(count)
     firsts = {scene.first for scene in run.folder.state.scenes}
     for index in range(count - 1, begun - 1, -1):
         run.report(Painted(index, count, "kept"))

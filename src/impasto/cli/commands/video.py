@@ -227,7 +227,7 @@ def _callbacks(progress: Progress, plan: "FilmRun", order: Order) -> Any:
         1.0 if alone or (not n and not done) else 1.3 / LATER for n in range(count - done)
     ]
     if plan.film.two_pass:
-        again = count if state.again is None else state.again
+        again = state.left_again(count)
         costs += [0.0] * (count - again) + [0.5 / LATER] * again
     pace = progress.pace = PaceOfFilm(costs, count)
     stop = run.stop_at_signal(progress, loss=" and writes no film")
