@@ -27,7 +27,7 @@ from impasto.image.pixels import fit
 from impasto.inputs.enlarge import enlarged
 
 SHOWN = 1024  # px; long edge of the pictures that are shown at once, at most
-EARLY = 8  # evaluations, of which five at 256 px
+EARLY = 7  # evaluations, of which four at 256 px
 MORE = [  # with the first two standard pairs, six
     ("astronaut", "the_kiss"),
     ("china", "impression_sunrise"),

@@ -30,11 +30,11 @@ GRAY = picture(4).mean(2, keepdims=True).repeat(3, 2)
 PLAIN = np.full((HEIGHT, WIDTH, 3), [0.2, 0.6, 0.4], np.float32)
 
 
-def start(photo=PHOTO, style=WARM, amount: float = 1.0, protect=None) -> np.ndarray:
+def start(photo=PHOTO, style=WARM, amount: float = 1.0, protect=None, histogram: bool = False) -> np.ndarray:
     """Return the start of a run at the result's size, (h, w, 3)."""
     inputs = open_inputs(photo, style, SETTINGS, None, protect)
     scale = inputs.scales(SETTINGS, ["relu1_1"])[-1]
-    found = StartColors(inputs, amount).apply(inputs.at(scale, "cpu").content)
+    found = StartColors(inputs, amount, histogram).apply(inputs.at(scale, "cpu").content)
     return found[0].permute(1, 2, 0).numpy()
 
 
@@ -49,7 +49,7 @@ def same_moments(found, wanted, atol: float = 1e-5) -> None:
         np.testing.assert_allclose(one, other, atol=atol)
 
 
-def half(side: str) -> np.ndarray:
+def half_of(side: str) -> np.ndarray:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[:, : WIDTH // 2] = 255
     return mask if side == "left" else 255 - mask
@@ -77,12 +77,43 @@ def test_a_mixture_is_all_colors_together() -> None:
     same_moments((found.mean(), found.covariance()), moments(np.concatenate(parts), weights), 1e-12)
 
 
+def test_joined_colors_are_all_together_by_their_shares() -> None:
+    parts = [np.random.default_rng(0).random((count, 3)) for count in (5, 9)]
+    palettes = [Palette(part, np.full(len(part), 1 / len(part))) for part in parts]
+    found = Palette.joined(iter(palettes), [2.0, 6.0], 100)
+    mixture = Mixture.of(iter(palettes), [2.0, 6.0])
+    np.testing.assert_allclose(found.counts.sum(), 1.0)
+    same_moments((found.mean(), found.covariance()), (mixture.mean(), mixture.covariance()), 1e-12)
+    assert len(Palette.joined(iter(palettes), [2.0, 6.0], 6).values) == 6  # three of each
+
+
+def test_a_histogram_brings_rare_colors_which_mean_and_covariance_do_not() -> None:
+    rare = np.random.default_rng(5).random((HEIGHT, WIDTH, 1)) < 0.1
+    two = np.where(rare, WARM + np.float32([0.25, 0.1, 0.0]), WARM).clip(0, 1)  # a tenth is orange
+    means, whole = (start(style=two, histogram=histogram) for histogram in (False, True))
+    _, axes = np.linalg.eigh(moments(two)[1])
+    ranked = [np.sort(one.reshape(-1, 3) @ axes, axis=0) for one in (means, whole, two)]
+    far = [np.abs(one - ranked[2]).mean(0) for one in ranked[:2]]  # along each principal axis
+    assert far[0].max() > 0.01
+    assert far[1].max() < 0.003
+    same_moments(moments(whole), moments(two), 0.01)
+    np.testing.assert_allclose(start(style=two, histogram=True, amount=0.5), (PHOTO + whole) / 2, atol=1e-5)
+
+
+def test_each_region_has_the_histogram_of_its_own_paintings() -> None:
+    styles = [Style(WARM, 3.0, mask=half_of("left")), Style(COLD, mask="rest")]
+    found = start(style=[*styles, Style(GRAY, 1.0, mask="rest")], histogram=True)
+    same_moments(moments(found[:, : WIDTH // 2]), moments(WARM), 0.01)
+    both = np.concatenate([COLD, GRAY])
+    same_moments(moments(found[:, WIDTH // 2 :]), moments(both), 0.02)
+
+
 def test_each_region_has_the_colors_of_its_own_paintings() -> None:
-    found = start(style=[Style(WARM, mask=half("left")), Style(COLD, mask="rest")])
+    found = start(style=[Style(WARM, mask=half_of("left")), Style(COLD, mask="rest")])
     left, right = found[:, : WIDTH // 2], found[:, WIDTH // 2 :]
     same_moments(moments(left), moments(WARM))
     same_moments(moments(right), moments(COLD))
-    found = start(style=Style(WARM, mask=half("left")))
+    found = start(style=Style(WARM, mask=half_of("left")))
     same_moments(moments(found[:, : WIDTH // 2]), moments(WARM))
     assert np.array_equal(found[:, WIDTH // 2 :], PHOTO[:, WIDTH // 2 :])  # no painting is used there
 
@@ -98,7 +129,7 @@ def test_where_regions_overlap_the_paintings_share_it_by_weight() -> None:
 
 
 def test_what_is_protected_and_what_a_source_mask_leaves_out_does_not_count() -> None:
-    kept = start(protect=half("left"))
+    kept = start(protect=half_of("left"))
     free = start(photo=PHOTO[:, WIDTH // 2 :].repeat(2, 1))  # by the right half's colors alone
     middle = WIDTH // 2 + 4  # beyond the soft edge
     wanted = moments(WARM)
@@ -106,7 +137,7 @@ def test_what_is_protected_and_what_a_source_mask_leaves_out_does_not_count() ->
     same_moments(moments(inner), wanted, 2e-3)
     np.testing.assert_allclose(kept[:, middle:], free[:, ::2][:, 4:], atol=5e-3)
     two = np.concatenate([WARM[:, : WIDTH // 2], COLD[:, WIDTH // 2 :]], 1)
-    found = start(style=Style(two, source_mask=half("right")))
+    found = start(style=Style(two, source_mask=half_of("right")))
     same_moments(moments(found), moments(COLD[:, WIDTH // 2 :]))
 
 
@@ -145,6 +176,14 @@ def test_the_detail_between_scales_has_the_colors_of_the_start(narrow) -> None:
         torch.testing.assert_close(run.canvas, StartColors(inputs, amount).apply(coarse.content))
         wanted = StartColors(inputs, amount).apply(fine.content)
         torch.testing.assert_close(next_canvas(run, fine), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("photo", [PHOTO, GRAY, PLAIN])
+@pytest.mark.parametrize("style", [WARM, GRAY, PLAIN])
+def test_any_pair_gives_a_start_by_histogram(photo, style) -> None:
+    found = start(photo, style, histogram=True)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.mean((0, 1)), style.mean((0, 1)), atol=0.02)
 
 
 @pytest.mark.parametrize("photo", [PHOTO, GRAY, PLAIN])

@@ -12,6 +12,7 @@ from impasto.image.picture import Picture
 from impasto.inputs.canvas import resize
 from impasto.inputs.enlarge import enlarged
 from impasto.inputs.open import open_inputs
+from impasto.inputs.start_colors import StartColors
 from impasto.transfer.estimate import estimate
 from impasto.transfer.run import Run
 from impasto.transfer.stylize import next_canvas, stylize
@@ -74,7 +75,7 @@ def test_each_scale_begins_with_the_enlarged_canvas_of_the_one_before(narrow) ->
     inputs = open_inputs(PHOTO, PAINTING, INSTANT, None)
     run = Run(inputs, INSTANT, ONE, narrow)
     first = inputs.at(run.schedule[0], "cpu")
-    assert torch.equal(next_canvas(run, first), run.in_start_colors(first.content))
+    assert torch.equal(next_canvas(run, first), StartColors(inputs, histogram=True).apply(first.content))
     run.canvas, run.photo, run.state.scale = torch.rand(1, 3, 96, 128), first.content, 1
     found = next_canvas(run, inputs.at(run.schedule[1], "cpu"))
     assert torch.equal(found, enlarged(run.canvas, inputs.content, 160, 120))

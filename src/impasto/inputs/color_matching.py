@@ -63,6 +63,13 @@ class Palette:
         counts = self.counts[::step]
         return Palette(self.values[::step], counts / counts.sum())
 
+    @classmethod
+    def joined(cls, palettes: Iterable["Palette"], shares: Sequence[float], most: int) -> "Palette":
+        """Return the colors of several pictures together, each weighted by its share; about `most` in all."""
+        parts = [palette.thinned(max(1, most // len(shares))) for palette in palettes]
+        counts = [part.counts * share for part, share in zip(parts, shares, strict=True)]
+        return cls(np.concatenate([part.values for part in parts]), np.concatenate(counts) / sum(shares))
+
     def mean(self) -> Values:
         """Return the mean color, (3,)."""
         mean: Values = self.counts @ self.values
@@ -154,12 +161,12 @@ def linear(source: Palette, goal: Palette | Mixture) -> Move:
     return moved
 
 
-def histogram(painting: Palette, photo: Palette) -> Move:
+def histogram(painting: Palette, photo: Palette, turns: int = TURNS) -> Move:
     """Return the map that gives the painting the photo's histogram, along many axes of the color space.
 
     After `linear`, each value is replaced by that of the same rank in the photo: along the photo's principal
-    axes first, then along rotated ones. Directions without variance in the painting take no part, so that a
-    gray painting does not become a rainbow.
+    axes first, then along rotated ones, `turns` times in all. Directions without variance in the painting
+    take no part, so that a gray painting does not become a rainbow.
     """
     move = linear(painting, photo)
     spread, axes = np.linalg.eigh(painting.covariance())
@@ -168,7 +175,7 @@ def histogram(painting: Palette, photo: Palette) -> Move:
     now, goal = (move(painting.values) - middle) @ basis, (photo.values - middle) @ basis
     _, turn = np.linalg.eigh(basis.T @ photo.covariance() @ basis)
     steps = []
-    for number in range(TURNS if len(turn) > 1 else len(turn)):
+    for number in range(turns if len(turn) > 1 else len(turn)):
         turn = turn @ _turned(len(turn), number)
         curves = [
             _curve(_quantiles(one, painting.counts), _quantiles(other, photo.counts))

@@ -3,9 +3,12 @@
 Each region of the photo is moved to the mean and covariance of the colors of its paintings, by the linear map
 that moves colors least (`color_matching.linear`). The map is the same at every scale. Several paintings of a
 region are taken together, each by its share. What no mask covers keeps its colors.
+
+A draft ends long before its colors are the paintings': it begins with their histogram along their principal
+axes (`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,16 +17,22 @@ from torch import Tensor
 
 from impasto.image.pixels import fit
 from impasto.inputs import masks
-from impasto.inputs.color_matching import Mixture, Move, Palette, linear, recolor
+from impasto.inputs.color_matching import Mixture, Move, Palette, histogram, linear, recolor
 from impasto.inputs.pictures import Inputs
+
+FEW = 1 << 13  # colors that a draft's map is fitted to, at most; as fast as the linear map of all
 
 
 @dataclass(frozen=True)
 class StartColors:
-    """Moves the photo of a run to its paintings' colors; `amount` is the share of the change, 0 to 1."""
+    """Moves the photo of a run to its paintings' colors; `amount` is the share of the change, 0 to 1.
+
+    With `histogram` they get the paintings' histogram along its principal axes, too.
+    """
 
     inputs: Inputs
     amount: float = 1.0
+    histogram: bool = False
 
     def apply(self, photo: Tensor) -> Tensor:
         """Return the photo at some scale, (1, 3, H, W) in [0, 1], in the paintings' colors.
@@ -80,9 +89,15 @@ class StartColors:
             counted = [one for one in (guide, free) if one is not None]
             seen = torch.stack(counted).prod(0) if counted else None
             paintings = (inputs.palette(number) for number in numbers)
-            goal = Mixture.of(paintings, [inputs.shares[number] for number in numbers])
-            moves.append(linear(Palette.of(image, alpha, seen), goal))
+            moves.append(self._move(Palette.of(image, alpha, seen), paintings, numbers))
         return moves
+
+    def _move(self, photo: Palette, paintings: Iterable[Palette], numbers: Sequence[int]) -> Move:
+        """Return the map from the photo's colors to those of paintings, by their numbers."""
+        shares = [self.inputs.shares[number] for number in numbers]
+        if not self.histogram:
+            return linear(photo, Mixture.of(paintings, shares))
+        return histogram(photo.thinned(FEW), Palette.joined(paintings, shares, FEW), turns=1)
 
 
 def _guides(used: Sequence[masks.OpenedMask], width: int, height: int) -> list[Tensor]:

@@ -87,7 +87,8 @@ class Run:
         self.drafted = self.schedule[0].draft is not None and settings.content_term
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.layers, self.shared)
-        self.start_colors = StartColors(inputs, settings.init_amount) if settings.starts_matched else None
+        colors = StartColors(inputs, settings.init_amount, histogram=settings.quality == "instant")
+        self.start_colors = colors if settings.starts_matched else None
         self.state = state or RunState()
         if self.state.solver:
             self.state.check_fit(self.schedule)
