@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from impasto.config.settings import Settings
 from impasto.inputs.pictures import ScaledInputs
 from impasto.losses.build import build_losses
+from impasto.losses.neighbors import Found, Target
 from impasto.losses.objective import Objective, prepare
 from impasto.optim import lbfgs
 from impasto.optim.adam import Adam
@@ -101,6 +102,15 @@ def test_an_evaluation_waits_once_for_the_device(objective, lists, changes, prec
     assert (traffic.reads, traffic.copies) == (0, 0)
 
 
+def on_meta(target: Target) -> Target:
+    """Return targets whose tensors are on another device."""
+    found = []
+    for one in target.found:
+        features = {layer: rows.to("meta") for layer, rows in one.cells.features.items()}
+        found.append(Found(replace(one.cells, features=features), one.numbers.to("meta")))
+    return replace(target, found=found)
+
+
 @pytest.mark.parametrize("tile", [None, 48])
 def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
     """Their targets are made once a scale, with reads of numbers; here on the CPU."""
@@ -110,7 +120,7 @@ def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
     options = {"pooling": "max", "padding": "zero", "precision": "fp32"}
     network = prepare(narrow, device="cpu", **options)
     losses = build_losses(network, pictures, settings, start=canvas)
-    moved = [replace(loss, target=loss.target.to("meta")) for loss in losses]
+    moved = [replace(loss, target=on_meta(loss.target)) for loss in losses]
     bound = Objective(prepare(narrow, device="meta", **options), moved, tile)
     lists.clear()
     with Traffic() as traffic:

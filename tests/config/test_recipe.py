@@ -81,6 +81,13 @@ def test_a_recipe_from_before_partial_windows_repeats_its_picture() -> None:
     assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "drop"
 
 
+def test_a_recipe_from_before_nearest_neighbors_at_large_sizes_repeats_its_picture() -> None:
+    values = json.loads(recipe(settings=Settings(size=2048)).to_json())
+    assert Recipe.from_json(json.dumps(values)).settings.neighbours_from == 1280
+    del values["settings"]["neighbours_from"]
+    assert Recipe.from_json(json.dumps(values)).settings.neighbours_from == 0
+
+
 def test_a_recipe_from_before_kernels_repeats_its_picture() -> None:
     values = json.loads(recipe().to_json())
     values["runtime"]["kernels"] = "512-512=direct"

@@ -14,7 +14,7 @@ from impasto.inputs.pyramid import Scale
 from impasto.losses import neighbors
 from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import add_statistics
-from impasto.losses.neighbors import NeighborLoss, StyleCells, is_matched, measured, nearest
+from impasto.losses.neighbors import Found, NeighborLoss, StyleCells, Target, is_matched, measured, nearest
 from impasto.losses.objective import Objective, prepare
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.hypercolumns import CELL, LAYERS, channels, columns
@@ -38,6 +38,22 @@ def random(*shape, seed=0, dtype=torch.float64):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def target_of(target, layer="relu3_1"):
+    """Targets (1, C, h, w) that are the features of a painting in the same places."""
+    height, width = target.shape[2:]
+    features = {layer: target[0].flatten(1).T.contiguous()}
+    cells = StyleCells(features, torch.empty(0), torch.empty(0), {}, 1.0)
+    numbers = torch.arange(height * width).view(height, width)
+    if layer == "relu4_1":  # each position has four cells
+        numbers = numbers.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    return Target(layer, height, width, [Found(cells, numbers)], [1.0])
+
+
+def whole(loss):
+    """All targets of a loss, (1, C, h, w)."""
+    return loss.target.at(slice(None), slice(None))
+
+
 # --- the loss ------------------------------------------------------------------------------------------
 
 
@@ -46,7 +62,7 @@ def test_a_loss_by_hand() -> None:
     features = torch.arange(12, dtype=torch.float64).view(1, 1, 3, 4)
     # means: (0 + 1 + 4 + 5) / 4 = 2.5, 4.5; (8 + 9) / 2 = 8.5, 10.5
     target = torch.tensor([[2.0, 4.0], [8.0, 8.5]], dtype=torch.float64).view(1, 1, 2, 2)
-    loss = NeighborLoss("style.l", 1.0, "l", target, 2, factor=3.0)
+    loss = NeighborLoss("style.l", 1.0, "l", target_of(target), 2, factor=3.0)
     (total,) = loss.measure({"l": features})
     assert float(total) == 0.25 + 0.25 + 0.25 + 4.0
     assert float(loss.value((total,))) == 3 * 4.75 / 4
@@ -66,7 +82,8 @@ def test_the_gradient_is_that_of_finite_differences(cell, weighted, monkeypatch)
     features = random(1, 2, 9, 6).requires_grad_()
     shape = math.ceil(9 / cell), math.ceil(6 / cell)
     weights = random(1, 1, *shape, seed=2) if weighted else None
-    loss = NeighborLoss("style.l", 1.0, "l", random(1, 2, *shape, seed=1), cell, weights, factor=2.0)
+    target = target_of(random(1, 2, *shape, seed=1))
+    loss = NeighborLoss("style.l", 1.0, "l", target, cell, weights, factor=2.0)
     value = loss.value(loss.measure({"l": features}))
     assert torch.autograd.gradcheck(lambda f: loss.value(loss.measure({"l": f})), (features,))
     (expected,) = torch.autograd.grad(value, features)
@@ -81,13 +98,12 @@ def test_the_gradient_is_that_of_finite_differences(cell, weighted, monkeypatch)
 def test_parts_add_up(partial, size) -> None:
     """Each layer in the tiles of a canvas, with halos; cells at the end that are smaller, or left out."""
     for layer in LAYERS:
-        (whole,) = tiles(*size, 100, LAYERS, partial=partial)
-        rows, columns = (side.stop for side in whole.windows[layer].outer)
-        grid = [side.stop for side in whole.windows[neighbors.grid(layer)].outer]
-        features, target = random(1, 2, rows, columns), random(1, 2, *grid, seed=1)
-        loss = NeighborLoss(
-            "style.l", 1.0, layer, target, neighbors.cell_of(layer), random(1, 1, *grid, seed=2)
-        )
+        (canvas,) = tiles(*size, 100, LAYERS, partial=partial)
+        rows, columns = (side.stop for side in canvas.windows[layer].outer)
+        grid = [side.stop for side in canvas.windows[neighbors.grid(layer)].outer]
+        features, target = random(1, 2, rows, columns), target_of(random(1, 2, *grid, seed=1), layer)
+        weights = random(1, 1, *grid, seed=2)
+        loss = NeighborLoss("style.l", 1.0, layer, target, neighbors.cell_of(layer), weights)
         expected, total = loss.measure({layer: features}), None
         one = [torch.ones((), dtype=torch.float64)]
         gradient = torch.zeros_like(features)
@@ -161,8 +177,8 @@ def test_targets_against_straight_code(narrow, random_image) -> None:
         rows = expected[loss.layer].T.reshape(1, -1, 12, 16)
         if loss.layer == "relu4_1":
             rows = torch.nn.functional.avg_pool2d(rows, 2)
-        assert loss.target.shape == rows.shape
-        agreed.append((loss.target - rows).abs().amax(1) < 1e-6 * float(rows.abs().max()))
+        assert whole(loss).shape == rows.shape
+        agreed.append((whole(loss) - rows).abs().amax(1) < 1e-6 * float(rows.abs().max()))
     assert min(float(item.double().mean()) for item in agreed) > 0.99  # but for ties
 
 
@@ -172,33 +188,39 @@ def test_a_canvas_that_is_the_painting_finds_itself(narrow, random_image) -> Non
     for loss in build_losses(network, pictures, NEIGHBORS, start=painting)[1:]:
         features = network.forward(painting, LAYERS, keep=False).features
         value = float(loss.value(loss.measure(features)))
-        assert value < 1e-8 * float(loss.target.square().sum()) * loss.factor
+        assert value < 1e-8 * float(whole(loss).square().sum()) * loss.factor
 
 
 def test_cells_are_counted_by_hand() -> None:
-    rows = torch.tensor([[1.0, 0, 4], [3.0, 0, 4]])
-    layers = {"relu1_2": slice(0, 1), "relu2_2": slice(1, 2), "relu4_1": slice(2, 3)}
-    found = measured(rows, layers)
-    assert found.mean.tolist() == [2, 0, 4]
+    rows = {layer: torch.zeros(2, 1) for layer in LAYERS}
+    rows |= {"relu1_2": torch.tensor([[1.0], [3.0]]), "relu4_1": torch.full((2, 1), 4.0)}
+    found = measured(rows)
+    assert found.count == 2
+    assert found.mean.tolist() == [2, 0, 0, 0, 4]
     assert found.variances["relu1_2"] == pytest.approx(1 + 1e-4 * 5)
-    assert found.variances["relu2_2"] == 0
+    assert found.variances["relu2_2"] == found.weight("relu2_2") == 0
     assert found.scale[1] == 0
     assert found.variances["relu4_1"] == pytest.approx(16e-4) == found.unit
-    assert found.table().shape == (3, neighbors.GROUPS)
+    assert found.weight("relu1_2") == pytest.approx(16e-4 / (1 + 5e-4))
+    assert found.table().shape == (5, neighbors.GROUPS)
 
 
 def test_a_large_painting_is_thinned_out(narrow, random_image, monkeypatch) -> None:
     features = TiledFeatures(prepared(narrow))
     pictures = ScaledInputs(random_image(32, 32), (random_image(64, 96, 1),), torch.ones(1), None)
     whole = neighbors.style_cells(features, pictures, 0)
-    assert len(whole.features) == 4 * 16 * 24
+    assert whole.count == 4 * 16 * 24
     monkeypatch.setattr(neighbors, "ROWS", 300)
     fewer = neighbors.style_cells(features, pictures, 0)
-    assert len(fewer.features) == 4 * 16 * 24 // 6
+    assert fewer.count == 4 * 16 * 24 // 6
     tiled = neighbors.style_cells(replace(features, tile=16), pictures, 0)
-    assert sorted(fewer.features.sum(1).tolist()) == pytest.approx(
-        sorted(tiled.features.sum(1).tolist()), rel=1e-4
-    )
+    for layer in LAYERS:
+        one, other = (sorted(cells.features[layer].sum(1).tolist()) for cells in (fewer, tiled))
+        assert one == pytest.approx(other, rel=1e-4)
+    two = replace(pictures, styles=pictures.styles * 2, shares=torch.tensor([0.9, 0.1]))
+    assert neighbors.style_cells(features, two, 0).count == 4 * math.ceil(16 * 24 / 11)  # about half as many
+    silent = replace(two, shares=torch.tensor([1.0, 0.0]))
+    assert neighbors.style_cells(features, silent, 0).count == fewer.count
 
 
 # --- tiles, regions, kinds of pictures -------------------------------------------------------------------
@@ -274,9 +296,9 @@ def test_each_region_has_the_targets_of_its_painting(narrow, random_image) -> No
         for style in styles
     ]
     for loss, first, second in zip(both[1:], alone[0][1:], alone[1][1:], strict=True):
-        half = loss.target.shape[-1] // 2
-        torch.testing.assert_close(loss.target[..., :half], first.target[..., :half])
-        torch.testing.assert_close(loss.target[..., half:], second.target[..., half:])
+        half = loss.target.width // 2
+        torch.testing.assert_close(whole(loss)[..., :half], whole(first)[..., :half])
+        torch.testing.assert_close(whole(loss)[..., half:], whole(second)[..., half:])
         assert loss.weights.flatten()[0] * loss.factor == pytest.approx(first.factor, rel=1e-4)
 
 
@@ -285,7 +307,7 @@ def test_a_source_mask_leaves_only_its_part(narrow, random_image) -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., :32, :] = 0.5  # gray counts as white does
     pictures = targets_of(random_image(64, 64), [painting], [None], [mask])
-    assert len(neighbors.style_cells(TiledFeatures(network), pictures, 0).features) == 4 * 8 * 16
+    assert neighbors.style_cells(TiledFeatures(network), pictures, 0).count == 4 * 8 * 16
     empty = targets_of(random_image(64, 64), [painting], [None], [mask * 0])
     with pytest.raises(InputError, match=r"leaves too little of the painting style0\.png"):
         build_losses(network, empty, NEIGHBORS, start=pictures.content)
@@ -304,14 +326,14 @@ def test_a_painting_of_one_color(narrow, random_image, color) -> None:
 
 
 def test_a_layer_that_a_painting_leaves_dark_does_not_count(narrow, random_image) -> None:
-    pictures = ScaledInputs(random_image(48, 64), (random_image(32, 32, 1),), torch.ones(1), None)
-    cells = neighbors.style_cells(TiledFeatures(prepared(narrow)), pictures, 0)
-    dark = replace(cells, variances=dict(cells.variances) | {"relu2_2": 0.0})
-    targets = neighbors.Targets({}, dict.fromkeys(LAYERS, 0.0))
-    assert targets.share("relu2_2", 1.0, dark) == 0
-    assert targets.weights["relu2_2"] == 0
-    assert targets.share("relu1_2", 1.0, dark) == 1
-    assert targets.weights["relu1_2"] == dark.unit / dark.variances["relu1_2"]
+    """Of two paintings the one that has something there says all; of one alone nothing is compared."""
+    dark = NeighborLoss("style.l", 1.0, "relu3_1", target_of(random(1, 2, 3, 4)), 1, factor=0.0)
+    assert float(dark.value(dark.measure({"relu3_1": random(1, 2, 3, 4, seed=1)}))) == 0
+    assert neighbors._share(0.0, 0.0) == 0
+    assert neighbors._share(0.0, 2.0) == 0
+    assert neighbors._share(2.0, 2.0) == 1
+    nowhere = torch.zeros(1, 1, 2, 2)
+    assert neighbors._share(nowhere, nowhere).tolist() == nowhere.tolist()
 
 
 def test_on_another_device(narrow, random_image) -> None:
@@ -321,11 +343,15 @@ def test_on_another_device(narrow, random_image) -> None:
         network.forward(photo, LAYERS, keep=False).features, tiles(70, 90, 100, LAYERS)[0].windows
     )
     assert columns.device.type == "meta"
-    own = channels(network.network)
+    own, rows = channels(network.network), columns.flatten(0, 1)
     scale = torch.ones(own[LAYERS[-1]].stop, device="meta")
-    cells = StyleCells(columns.flatten(0, 1), scale, scale, dict.fromkeys(LAYERS, 1.0), 1.0)
-    neighbors.put_nearest(columns, cells, cells.table(), scale)
-    assert columns.device.type == style.device.type == "meta"
+    features = {layer: rows[:, own[layer]].contiguous() for layer in LAYERS}
+    cells = StyleCells(features, scale, scale, dict.fromkeys(LAYERS, 1.0), 1.0)
+    found = neighbors.find(TiledFeatures(network), photo, scale, cells)
+    target = Target("relu4_1", 8, 11, [found, found], [0.5, torch.ones(1, 1, 8, 11, device="meta")])
+    part = target.at(slice(2, 4), slice(0, 20))
+    assert part.shape == (1, len(range(*own["relu4_1"].indices(9999))), 2, 11)
+    assert part.device.type == found.numbers.device.type == style.device.type == "meta"
 
 
 # --- settings, scales, memory ------------------------------------------------------------------------------
@@ -342,6 +368,32 @@ def test_which_scales() -> None:
     assert matched(150, 300) == [False, True]
     assert matched(512, settings=Settings()) == [False]
     assert matched(512, settings=NEIGHBORS.changed(style_weight=0)) == [False]
+    assert matched(1024, 2048, 4096, settings=Settings(size=4096)) == [False, True, True]
+    assert matched(1024, 2048, 4096, settings=NEIGHBORS.changed(size=4096)) == [False, True, True]
+    assert matched(640, 1280, settings=Settings(size=1280)) == [False, True]
+    assert matched(639, 1279, settings=Settings(size=1279)) == [False, False]
+    assert matched(128, 256, settings=Settings(size=256, neighbours_from=1)) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"neighbours_from": 0},
+        {"neighbours_from": 2049},
+        {"style_layers": "relu1_1,relu2_1"},
+        {"style_weight": 0},
+        {"quality": "instant"},
+        {"preset": "paper"},
+        {"preset": "sketchy"},
+    ],
+    ids=str,
+)
+def test_large_results_that_keep_their_statistic(changes) -> None:
+    preset = changes.get("preset", "default")
+    rest = {name: value for name, value in changes.items() if name != "preset"}
+    settings = Settings.preset(preset, **{"size": 2048} | rest)
+    assert not is_matched(settings, [Scale(1024, 512), Scale(2048, 1024)], 1)
+    assert set(layers_of(settings, ())).isdisjoint({"relu1_2", "relu3_3"})
 
 
 def test_what_is_refused() -> None:
@@ -359,15 +411,18 @@ def test_memory_is_counted() -> None:
         return memory(scale, settings, layers, "fp32", tile, 10, False)
 
     more = need(large, NEIGHBORS, 512) - need(large, Settings(), 512)
-    # The targets, 52 values a pixel, and the canvas that the scale began with.
-    assert more == pytest.approx((52 + 3) * 4 * 2048 * 1536, rel=0.01)
+    assert need(large, Settings(size=2048), 512) == need(large, NEIGHBORS, 512)
+    # The painting's cells, which of them it is for each cell, and the canvas that the scale began with.
+    cells, canvas = 4 * 32768 * 1216, (8 / 16 + 12) * 2048 * 1536
+    assert more == pytest.approx(cells + canvas, rel=0.01)
     # At a small size the tables of a painting are more than what a pass keeps.
-    tables = 4 * 32768 * (2 * 1216 + 1024)
+    tables = cells + 4 * 32768 * (1216 + 1024)
     assert need(small, NEIGHBORS) > 385e6 + tables
 
 
 def test_layers_of_both_kinds_of_scales_are_read() -> None:
     assert set(layers_of(NEIGHBORS, ())) == {*LAYERS, *NEIGHBORS.style_layers, "relu4_2"}
+    assert set(layers_of(Settings(size=2048), ())) == {*LAYERS, *NEIGHBORS.style_layers, "relu4_2"}
     assert set(layers_of(Settings(), ())).isdisjoint({"relu1_2", "relu3_3"})
 
 

@@ -93,16 +93,13 @@ def test_nothing_fits() -> None:
     assert (leanest.tile, leanest.pairs, leanest.compact) == (256, 2, True)
 
 
-def test_targets_of_16_bits_leave_the_canvas_of_nearest_neighbors_whole() -> None:
-    settings, large = Settings(style_statistic="neighbours"), SCALES[2]
-    canvas = 3 * 4 * large.width * large.height
-    whole, half = (
-        memory_module.neighbors_memory(settings, large, "fp32", 1, compact=compact)[0] - canvas
-        for compact in (False, True)
+def test_nearest_neighbors_take_hardly_more_in_a_large_picture() -> None:
+    """The painting's cells are as many at every size; a canvas needs itself once more, and their numbers."""
+    settings = Settings(style_statistic="neighbours")
+    small, large = (
+        memory_module.neighbors_memory(settings, Scale(edge, edge), "fp32", 1)[0] for edge in (1024, 4096)
     )
-    assert whole == pytest.approx(2 * half)
-    narrow = memory_module.neighbors_memory(settings, large, "bf16", 1, compact=False)[0]
-    assert narrow == memory_module.neighbors_memory(settings, large, "bf16", 1, compact=True)[0]
+    assert large - small == (4096**2 - 1024**2) * 25 // 2
 
 
 def test_tiles_cost_two_passes_and_their_halos() -> None:

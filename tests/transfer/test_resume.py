@@ -114,6 +114,7 @@ def test_the_same_as_an_uninterrupted_run(run, narrow, solver, end, number) -> N
     {"settings": {"style_statistic": "neighbours", "neighbours_photo": 0.1, "init_noise": 0.3}},
     {"settings": {"style_statistic": "neighbours", "solver": "adam"},
      "runtime": FP32.changed(tile=32, compact=True)},
+    {"settings": {"size": 192, "min_size": 96, "neighbours_from": 192, "style_statistic": "moments"}},
 ])  # fmt: skip
 def test_whatever_the_settings(run, narrow, options) -> None:
     whole = run(**options)

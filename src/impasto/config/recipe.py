@@ -105,10 +105,13 @@ class Recipe(Model):
         """Give a recipe from before a setting the value that repeats its picture, not the default."""
         if not isinstance(values, dict):
             return values
-        before = {"settings": ("partial_windows", "drop"), "runtime": ("kernels", "winograd")}
-        for part, (name, value) in before.items():
-            if isinstance(values.get(part), dict) and name not in values[part]:
-                values = {**values, part: {**values[part], name: value}}
+        before: dict[str, dict[str, Any]] = {
+            "settings": {"partial_windows": "drop", "neighbours_from": 0},
+            "runtime": {"kernels": "winograd"},
+        }
+        for part, missing in before.items():
+            if isinstance(values.get(part), dict):
+                values = {**values, part: missing | values[part]}
         return _with_one_weight(values)
 
     @property

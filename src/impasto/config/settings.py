@@ -91,11 +91,21 @@ class Settings(Model):
     )
     neighbours_photo: float = option(
         0.4,
-        "Share of the photo in the picture whose nearest features --style-statistic neighbours looks up. "
-        "Higher keeps more of the photo.",
+        "Share of the photo in the picture whose nearest features are looked up, with --style-statistic "
+        "neighbours and from --neighbours-from on. Higher keeps more of the photo.",
         "Styles",
         ge=0,
         le=1,
+    )
+    neighbours_from: int = option(
+        1280,
+        "Long edge from which a scale compares the painting's nearest features, whatever --style-statistic "
+        "is, so that a large picture has no specks. Only with the usual --style-layers and --convention. "
+        "0: never.",
+        "Styles",
+        "px",
+        ge=0,
+        le=LARGEST_EDGE,
     )
     color: Color = option(
         "style", "Colors: the style's, the photo's, or the first matched to the second.", "Color"
@@ -290,6 +300,20 @@ class Settings(Model):
     def style_term(self) -> bool:
         """Whether the loss has a style term."""
         return self.style_weight > 0 and any(self.style_layers.values())
+
+    @property
+    def ends_with_neighbors(self) -> bool:
+        """Whether a result of this size has nearest neighbors at its last scales, from `neighbours_from` on.
+
+        Other conventions have no such loss, who changes layers wants those, and a draft is small.
+        """
+        return (
+            0 < self.neighbours_from <= (self.size or DEFAULT_LONG_EDGE)
+            and self.style_term
+            and self.style_layers == STYLE_LAYERS
+            and self.convention == "mean"
+            and self.quality != "instant"
+        )
 
     @property
     def effective_style_weight(self) -> float:

@@ -41,7 +41,7 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
         names.update(_content_layers(settings))
     if settings.style_term and inputs is None:
         names.update(name for name, weight in settings.style_layers.items() if weight)
-    if settings.style_term and settings.style_statistic == "neighbours":
+    if settings.style_term and (settings.style_statistic == "neighbours" or settings.ends_with_neighbors):
         names.update(HYPERCOLUMN)
     return [layer for layer in LAYERS if layer in names]
 
@@ -71,9 +71,7 @@ def build_losses(
         losses += _content_losses(features, pictures, settings, shared, compact)
     if settings.style_term and start is not None:
         border = {layer: _border_weights(pictures, settings, layer) for layer in GRIDS}
-        losses += neighbors.neighbor_losses(
-            features, pictures, start, settings, shared, compact=compact, border=border
-        )
+        losses += neighbors.neighbor_losses(features, pictures, start, settings, shared, border=border)
     elif settings.style_term:
         losses += _style_losses(features, pictures, settings, shared)
     losses += _structure_losses(features, pictures, settings)

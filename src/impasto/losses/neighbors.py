@@ -55,23 +55,28 @@ FLAT = 1e-4  # of the mean square of features, added to their variance
 
 
 def is_matched(settings: Settings, schedule: Sequence[Scale], number: int) -> bool:
-    """Whether the style of a scale is compared by nearest neighbors: the last one, or the last two."""
-    if settings.style_statistic != "neighbours" or not settings.style_term:
+    """Whether the style of a scale is compared by nearest neighbors.
+
+    With `neighbours` the last scale is, or the last two; with others all from `neighbours_from` on.
+    """
+    edge = schedule[number].long_edge
+    if edge < SMALLEST or not settings.style_term:
         return False
+    if settings.ends_with_neighbors and edge >= settings.neighbours_from:
+        return True
     last = 2 if schedule[-1].long_edge >= TWO_SCALES else 1
-    return number >= len(schedule) - last and schedule[number].long_edge >= SMALLEST
+    return settings.style_statistic == "neighbours" and number >= len(schedule) - last
 
 
 @dataclass(frozen=True)
 class NeighborLoss(LossWithGradient):
     """The squared distance of the means of cells of one layer from their targets.
 
-    `target` is T, (1, C, h, w), for each cell of `cell` x `cell` positions of the layer; cells at the right
-    and lower border may have fewer. `weights`, (1, 1, h, w), are those of the cells; None: all 1. There is no
-    guide.
+    `target` is T, for each cell of `cell` x `cell` positions of the layer; cells at the right and lower
+    border may have fewer. `weights`, (1, 1, h, w), are those of the cells; None: all 1. There is no guide.
     """
 
-    target: Tensor
+    target: "Target"
     cell: int
     weights: Tensor | None = None
 
@@ -102,7 +107,7 @@ class NeighborLoss(LossWithGradient):
 
     def value(self, statistics: Statistics) -> Tensor:
         """Return the mean over the cells, times the factor."""
-        return statistics[0] / self.target[0, 0].numel() * self.factor
+        return statistics[0] / (self.target.height * self.target.width) * self.factor
 
     def _differences(
         self, part: Tensor, window: Window | None
@@ -115,7 +120,7 @@ class NeighborLoss(LossWithGradient):
         for first in range(0, height, rows):
             last = min(height, first + rows)
             down = slice(top + first // self.cell, top - (-last // self.cell))
-            target = self.target[..., down, across]
+            target = self.target.at(down, across)
             if not target.numel():  # positions after the last whole cell, where such do not count
                 continue
             ends = (first + target.shape[-2] * self.cell, target.shape[-1] * self.cell)
@@ -136,81 +141,91 @@ def _spread(slope: Tensor, features: Tensor, cell: int) -> Tensor:
 
 @dataclass(frozen=True)
 class StyleCells:
-    """The cells of a painting: the features of all layers, (N, C), and V_l by layer.
+    """The cells of a painting: N features of each layer, (N, C), and V_l by layer.
 
-    `mean` and `scale`, (C,), are those of the channels: mean S_l and V_l^-1/2. V_l is 0, and so is the scale,
-    of a layer that the painting leaves dark. `unit` is the mean variance of a channel of the deepest layer.
+    `mean` and `scale` are those of the channels of all layers: mean S_l and V_l^-1/2. V_l is 0, and so is the
+    scale, of a layer that the painting leaves dark. `unit` is the mean variance of a channel of the deepest
+    layer.
     """
 
-    features: Tensor
+    features: Mapping[str, Tensor]
     mean: Tensor
     scale: Tensor
     variances: Mapping[str, float]
     unit: float
 
-    def directions(self, features: Tensor, mean: Tensor) -> Tensor:
-        """Return the hypercolumns of features (n, C), centered on `mean` (C,), of length 1."""
-        centered = (features.to(mean.dtype) - mean) * self.scale
-        return normalize(centered, dim=1, eps=LEAST).to(features.dtype)
+    @property
+    def count(self) -> int:
+        """The number of cells, N."""
+        return len(self.features[CELL])
+
+    def weight(self, layer: str) -> float:
+        """Return u / V_l: what the squared distances in a layer count, u being `unit`; 0 in a dark layer."""
+        variance = self.variances[layer]
+        return self.unit / variance if variance else 0.0
+
+    def directions(self, columns: Tensor, mean: Tensor) -> Tensor:
+        """Return hypercolumns (n, C), centered on `mean` (C,), with a length of 1."""
+        centered = (columns.to(mean.dtype) - mean) * self.scale
+        return normalize(centered, dim=1, eps=LEAST).to(columns.dtype)
 
     def table(self) -> Tensor:
         """Return the directions of all cells, (C, N); the first ones follow again to fill the last group."""
-        count, more = len(self.features), -len(self.features) % GROUPS
-        table = self.features.new_empty((count + more, self.features.shape[1]))
-        for rows, part in zip(
-            torch.split(table[:count], BLOCK), torch.split(self.features, BLOCK), strict=True
-        ):
-            rows.copy_(self.directions(part, self.mean))
-        table[count:] = table[torch.arange(more, device=table.device) % count]
+        more, like = -self.count % GROUPS, self.features[CELL]
+        table = like.new_empty((self.count + more, len(self.mean)))
+        for first in range(0, self.count, BLOCK):
+            part = torch.cat([self.features[layer][first : first + BLOCK] for layer in LAYERS], 1)
+            table[first : first + len(part)] = self.directions(part, self.mean)
+        table[self.count :] = table[torch.arange(more, device=table.device) % self.count]
         return table.T
 
 
 def style_cells(features: TiledFeatures, pictures: ScaledInputs, number: int) -> StyleCells:
     """Return the cells of a painting and of its turns, within its mask where it has one.
 
+    All paintings together have at most `ROWS`, or a few more.
+
     Raises:
         InputError: Its mask leaves too little of it.
     """
-    image = pictures.styles[number]
+    image, rows = pictures.styles[number], ROWS // int((pictures.shares > 0).sum())
     mask = pictures.source_guides[number] if pictures.source_guides else None
     shape = [positions(length, stride(CELL), features.partial) for length in image.shape[-2:]]
     kept = torch.ones(shape, dtype=torch.bool, device=image.device)
-    every = -(-4 * kept.numel() // ROWS)
     if mask is not None:
         guide = at_layer(mask, CELL, features.partial)
         check_source(guide, pictures.uses[number], pictures.names[number], CELL)
         kept = guide[0, 0] >= guide.max() / 2  # a soft edge counts to its middle
-        every = -(-4 * int(kept.sum()) // ROWS)
+    every = max(1, -(-4 * int(kept.sum()) // max(1, rows)))
     largest = max(pictures.content.shape[-2:])
     if not features.tile and max(image.shape[-2:]) > largest:  # tiles of at most the canvas' size
         features = replace(features, tile=largest)
-    rows = []
+    parts = []
     for turn in range(4):
         turned, chosen = torch.rot90(image, turn, (2, 3)).contiguous(), torch.rot90(kept, turn)
         order = chosen.flatten().cumsum(0).view_as(chosen) - 1
         chosen = chosen & (order % every == 0)
         for part, windows in features.parts(turned, LAYERS):
-            rows.append(columns(part, windows)[chosen[*windows[CELL].outer]])
-    return measured(torch.cat(rows), channels(features.network.network))
+            parts.append(columns(part, windows)[chosen[*windows[CELL].outer]])
+    own = channels(features.network.network)
+    return measured({layer: torch.cat([part[:, own[layer]] for part in parts]) for layer in LAYERS})
 
 
-def measured(rows: Tensor, channels: Mapping[str, slice]) -> StyleCells:
-    """Return cells of features (N, C) with their means and variances."""
-    kind = summed_in(rows)
-    mean = rows.mean(0, dtype=kind)
-    squares = torch.zeros_like(mean)
-    for part in torch.split(rows, BLOCK):
-        squares += (part.to(kind) - mean).square().sum(0)
-    squares /= len(rows)
-    scale, variances = torch.zeros_like(mean), {}
-    for layer, own in channels.items():
-        spread, center = float(squares[own].sum()), float(mean[own].square().sum())
+def measured(features: Mapping[str, Tensor]) -> StyleCells:
+    """Return cells with these features, (N, C) by layer, and their means and variances."""
+    means, scales, variances = [], [], {}
+    for layer, rows in features.items():
+        kind = summed_in(rows)
+        mean = rows.mean(0, dtype=kind)
+        squares = torch.zeros_like(mean)
+        for part in torch.split(rows, BLOCK):
+            squares += (part.to(kind) - mean).square().sum(0)
+        spread, center = float(squares.sum()) / len(rows), float(mean.square().sum())
         variances[layer] = spread + FLAT * (spread + center)
-        if variances[layer] > 0:
-            scale[own] = variances[layer] ** -0.5
-    deepest = channels[LAYERS[-1]]
-    unit = variances[LAYERS[-1]] / (deepest.stop - deepest.start)
-    return StyleCells(rows, mean, scale, variances, unit)
+        means.append(mean)
+        scales.append(torch.full_like(mean, variances[layer] ** -0.5 if variances[layer] > 0 else 0.0))
+    unit = variances[LAYERS[-1]] / features[LAYERS[-1]].shape[1]
+    return StyleCells(features, torch.cat(means), torch.cat(scales), variances, unit)
 
 
 # --- targets -------------------------------------------------------------------------------------------
@@ -231,43 +246,45 @@ def nearest(directions: Tensor, table: Tensor) -> Tensor:
     return group * grouped.shape[2] + place
 
 
-def put_nearest(found: Tensor, cells: StyleCells, table: Tensor, mean: Tensor) -> None:
-    """Put the painting's nearest features in the place of those of a tile's cells, (h, w, C)."""
-    for part in torch.split(found.view(-1, found.shape[2]), BLOCK):
-        if len(part):
-            numbers = nearest(cells.directions(part, mean), table)
-            part.copy_(cells.features[numbers % len(cells.features)])
+@dataclass(frozen=True)
+class Found:
+    """The cells of a painting that were found for a canvas' cells: rows of its features, int64, (h, w)."""
+
+    cells: StyleCells
+    numbers: Tensor
 
 
-@dataclass
-class Targets:
-    """The targets of a scale by layer, (1, C, h, w): means over the paintings seen so far.
+@dataclass(frozen=True)
+class Target:
+    """The targets T of a layer, (1, C, height, width): means over paintings, gathered a part at a time.
 
-    `weights` are the sums of the paintings' weights: numbers, or tensors (1, 1, h, w).
+    Whole they would need hundreds of bytes a pixel. `shares` are those of the paintings, which sum to 1:
+    numbers, or tensors (1, 1, height, width).
     """
 
-    by_layer: dict[str, Tensor]
-    weights: dict[str, Tensor | float]
+    layer: str
+    height: int
+    width: int
+    found: Sequence[Found]
+    shares: Sequence[Tensor | float]
 
-    def share(self, layer: str, count: Tensor | float, cells: StyleCells) -> Tensor | float:
-        """Return the share that a painting has in the mean, whose weights grow by its own.
-
-        `count` is how much of the positions belongs to it. The unit is its variance in the deepest layer.
-        """
-        variance = cells.variances[layer]
-        weight = count * (cells.unit / variance if variance else 0.0)
-        total = self.weights[layer] = self.weights[layer] + weight
-        if isinstance(total, Tensor):
-            return weight / total.clamp(min=LEAST)
-        return weight / total if total else 0.0
-
-    def add(self, layer: str, found: Tensor, window: Window, share: Tensor | float) -> None:
-        """Move the mean of a layer towards the features found in a window, (1, C, h, w), by a share."""
-        if not found.numel():
-            return
-        target = self.by_layer[layer][..., *window.outer]
-        part = share if isinstance(share, float) else share[..., *window.outer]
-        target += (found.to(summed_in(found)) - target) * part
+    def at(self, rows: slice, across: slice) -> Tensor:
+        """Return the targets of some rows and columns, as far as there are any."""
+        (top, bottom, _), (left, right, _) = rows.indices(self.height), across.indices(self.width)
+        height, width = max(0, bottom - top), max(0, right - left)
+        cells, total = stride(grid(self.layer)) // stride(CELL), None
+        for one, share in zip(self.found, self.shares, strict=True):
+            numbers = one.numbers[top * cells : (top + height) * cells, left * cells : (left + width) * cells]
+            picked = one.cells.features[self.layer].index_select(0, numbers.flatten())
+            part = picked.view(*numbers.shape, picked.shape[1]).permute(2, 0, 1)[None]
+            if height and width:
+                part = means(part, cells)[..., :height, :width]
+            if len(self.found) > 1:
+                of_part = share if isinstance(share, float) else share[..., top:bottom, left:right]
+                part = part.to(summed_in(part)) * of_part
+            total = part if total is None else total + part
+        assert total is not None
+        return total
 
 
 def _mean_column(features: TiledFeatures, image: Tensor) -> Tensor:
@@ -280,60 +297,30 @@ def _mean_column(features: TiledFeatures, image: Tensor) -> Tensor:
     return torch.stack(sums).sum(0) / max(1, count)
 
 
-def targets_of(
-    features: TiledFeatures, pictures: ScaledInputs, query: Tensor, shared: Shared, kind: torch.dtype
-) -> Targets:
-    """Return the targets of a canvas whose cells are matched as those of `query`, (1, 3, H, W).
-
-    Those of several paintings are compared each for itself, which is the same as with their weighted mean.
-
-    Raises:
-        InputError: A mask leaves nothing of a painting, or of the canvas.
-    """
-    own, mean = channels(features.network.network), _mean_column(features, query)
-    targets = Targets({}, dict.fromkeys(LAYERS, 0.0))
-    for layer in LAYERS:
-        shape = [positions(n, stride(grid(layer)), features.partial) for n in query.shape[-2:]]
-        empty = torch.zeros([1, own[layer].stop - own[layer].start, *shape], dtype=kind, device=query.device)
-        targets.by_layer[layer] = empty.contiguous(memory_format=torch.channels_last)
-    counts = {name: weights_of_styles(pictures, name, features.partial) for name in GRIDS}
-    for number, share in enumerate(pictures.shares.tolist()):
-        if share:
-            cells = _cells_of(features, pictures, number, shared)
-            shares = {name: targets.share(name, counts[grid(name)][number], cells) for name in LAYERS}
-            _match(features, query, mean, cells, shares, targets)
-    return targets
+def find(features: TiledFeatures, query: Tensor, mean: Tensor, cells: StyleCells) -> Found:
+    """Return the nearest of a painting's cells for all cells of `query`, (1, 3, H, W), with mean (C,)."""
+    shape = [positions(length, stride(CELL), features.partial) for length in query.shape[-2:]]
+    numbers = torch.zeros(shape, dtype=torch.int64, device=query.device)
+    table = cells.table()
+    for part, windows in features.parts(query, LAYERS):
+        asked = columns(part, windows)
+        part.clear()
+        rows = asked.view(-1, asked.shape[2])
+        found = [
+            nearest(cells.directions(some, mean), table) % cells.count for some in torch.split(rows, BLOCK)
+        ]
+        numbers[*windows[CELL].outer] = torch.cat(found).view(asked.shape[:2])
+    return Found(cells, numbers)
 
 
 def _cells_of(features: TiledFeatures, pictures: ScaledInputs, number: int, shared: Shared) -> StyleCells:
     """Return the cells of a painting; shared by all runs that see the same of it."""
     guide = pictures.source_guides[number] if pictures.source_guides else None
+    together = int((pictures.shares > 0).sum())
     return shared.get(
-        ("cells", features.network, pictures.styles[number], guide, features.tile),
+        ("cells", features.network, pictures.styles[number], guide, features.tile, together),
         lambda: style_cells(features, pictures, number),
     )
-
-
-def _match(
-    features: TiledFeatures,
-    query: Tensor,
-    mean: Tensor,
-    cells: StyleCells,
-    shares: Mapping[str, Tensor | float],
-    targets: Targets,
-) -> None:
-    """Add a painting's nearest features to the targets, by its shares in each layer."""
-    own, table = channels(features.network.network), cells.table()
-    for part, windows in features.parts(query, LAYERS):
-        found = columns(part, windows)
-        part.clear()
-        put_nearest(found, cells, table, mean)
-        for layer in LAYERS:
-            of_layer = found[..., own[layer]].permute(2, 0, 1)[None]
-            if grid(layer) != CELL and of_layer.numel():
-                rows, across = (side.stop - side.start for side in windows[layer].outer)
-                of_layer = means(of_layer, stride(layer) // stride(CELL))[..., :rows, :across]
-            targets.add(layer, of_layer, windows[grid(layer)], shares[layer])
 
 
 @torch.no_grad()
@@ -344,27 +331,32 @@ def neighbor_losses(
     settings: Settings,
     shared: Shared,
     *,
-    compact: bool,
     border: Mapping[str, Tensor | None],
 ) -> list[Loss]:
     """Return the style losses of a scale that begins with the canvas `start`, (1, 3, H, W).
 
-    `compact` stores their targets in 16 bits. `border` are the weights of positions by what of them lies in
-    the canvas, (1, 1, h, w), of the layers `CELL` and those with larger positions; None: all 1.
+    Several paintings are compared each for itself, which is the same as with their weighted mean. `border`
+    are the weights of positions by what of them lies in the canvas, (1, 1, h, w), of the layers `CELL` and
+    those with larger positions; None: all 1.
 
     Raises:
         InputError: A mask leaves nothing of a painting, or of the canvas.
     """
     query = torch.lerp(start, pictures.content, settings.neighbours_photo)
-    half = compact or features.network.dtype == torch.bfloat16
-    targets = targets_of(
-        features, pictures, query, shared, torch.bfloat16 if half else features.network.network.mean.dtype
-    )
+    counts = {name: weights_of_styles(pictures, name, features.partial) for name in GRIDS}
+    numbers = [number for number, share in enumerate(pictures.shares.tolist()) if share]
+    mean = _mean_column(features, query)
+    found = [find(features, query, mean, _cells_of(features, pictures, n, shared)) for n in numbers]
     losses: list[Loss] = []
     for layer in LAYERS:
-        found, edge = targets.weights[layer], border[grid(layer)]
-        weights = found if isinstance(found, Tensor) else None
-        factor = NEIGHBORS / len(LAYERS) * (found if isinstance(found, float) else 1.0)
+        own = [
+            one.cells.weight(layer) * counts[grid(layer)][n] for n, one in zip(numbers, found, strict=True)
+        ]
+        total, edge = sum(own), border[grid(layer)]
+        height, width = (
+            positions(length, stride(grid(layer)), features.partial) for length in query.shape[-2:]
+        )
+        weights, factor = (total, 1.0) if isinstance(total, Tensor) else (None, total)
         if edge is not None:
             weights = edge if weights is None else weights * edge
         losses.append(
@@ -372,10 +364,17 @@ def neighbor_losses(
                 f"style.{layer}",
                 settings.effective_style_weight,
                 layer,
-                targets.by_layer[layer],
+                Target(layer, height, width, found, [_share(one, total) for one in own]),
                 cell_of(layer),
                 weights,
-                factor=factor,
+                factor=NEIGHBORS / len(LAYERS) * factor,
             )
         )
     return losses
+
+
+def _share(weight: Tensor | float, total: Tensor | float) -> Tensor | float:
+    """Return a painting's share in the mean of targets; 0 where nothing counts."""
+    if isinstance(total, Tensor):
+        return weight / total.clamp(min=LEAST)
+    return weight / total if total else 0.0

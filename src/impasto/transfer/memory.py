@@ -138,7 +138,7 @@ def memory(
     matching, more = 0, TILED if part < pixels else PASSING[precision]
     if is_matched(settings, [scale], 0):
         more = PASSING[precision]  # the layers before two poolings have gradients of their own size, too
-        kept, matching = neighbors_memory(settings, scale, precision, part, compact=compact)
+        kept, matching = neighbors_memory(settings, scale, precision, part)
         targets += kept
     passing = part * (feature_bytes(layers, precision) + more)
     if _needs_whole(settings):  # gradients of the layers wait while others are measured
@@ -154,25 +154,20 @@ def memory(
     return program + targets + max(vectors + max(passing, vector * BETWEEN), vector * START + matching)
 
 
-def neighbors_memory(
-    settings: Settings, scale: Scale, precision: str, part: int, *, compact: bool
-) -> tuple[int, int]:
-    """Return the bytes of the targets of nearest neighbors, and those of matching `part` px at a time.
+def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int) -> tuple[int, int]:
+    """Return the bytes that nearest neighbors keep, and those of matching `part` px at a time.
 
-    Beside the targets, the canvas that the scale began with is kept. Matching has the features of a tile, its
-    hypercolumns and what is being put into them.
+    They keep the paintings' cells, which one of them is for each cell of the canvas, and the canvas that the
+    scale began with. Matching has the features of a tile, and its hypercolumns.
     """
     size = 2 if precision == "bf16" else 4
     channels = [CHANNELS[block_of(layer) - 1] for layer in hypercolumns.LAYERS]
-    pairs = list(zip(hypercolumns.LAYERS, channels, strict=True))
-    compared = sum(count / stride(hypercolumns.grid(layer)) ** 2 for layer, count in pairs)
+    pairs = zip(hypercolumns.LAYERS, channels, strict=True)
     features = sum(count / stride(layer) ** 2 for layer, count in pairs)
     pixels, cell = scale.width * scale.height, stride(hypercolumns.CELL) ** 2
     rows = min(ROWS, round((settings.stroke * scale.long_edge) ** 2 * 4 / cell))
-    tables = size * rows * (2 * sum(channels) + BLOCK)
-    matching = tables + round(size * part * (features + (sum(channels) + max(channels)) / cell))
-    kept = 2 if compact else size
-    return round(pixels * (compared * kept + 12)), matching
+    matching = size * rows * (sum(channels) + BLOCK) + round(size * part * (features + sum(channels) / cell))
+    return size * rows * sum(channels) + pixels * 8 // cell + 12 * pixels, matching
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:

@@ -220,7 +220,8 @@ def held(run: FilmRun, canvas: Tensor, moved: Motion, scene: Scene) -> TemporalL
 
 def goal_of(scene: Scene, settings: Settings) -> float:
     """Return the style loss at which a frame of a scene is done; 0 where there is none."""
-    return REACHED * scene.style if settings.style_statistic != "neighbours" else 0.0
+    matched = settings.style_statistic == "neighbours" or settings.ends_with_neighbors
+    return 0.0 if matched else REACHED * scene.style
 
 
 def between(run: FilmRun, first: Shot, shot: Shot, last: Shot, canvas: Tensor) -> tuple[Tensor, float]:
