@@ -55,7 +55,9 @@ def test_two_pictures_are_compared(visitor) -> None:
     visitor.until("document.querySelectorAll('.viewer img.base').length === 2")
     sources = visitor(".viewer img.base").evaluate_all("all => all.map(image => image.src)")
     assert len({source.split("/jobs/")[1].split("/")[0] for source in sources}) == 2
-    visitor.button("Open the left one").click()
+    visitor.until("document.querySelectorAll('.actions button').length === 2")
+    assert visitor(".actions button").all_inner_texts() == ["Left: strength 3", "Right: strength 1"]
+    visitor.button("Left: strength 3").click()
     visitor("[data-key=download]").wait_for()
 
 

@@ -2,7 +2,7 @@
 
 import { patch } from "./api.js";
 import { button, clock, fill, h, number, seconds } from "./dom.js";
-import { textOf } from "./fields.js";
+import { same, textOf } from "./fields.js";
 import { active, finished, jobs, note, picture, STATES, stateOf, whole } from "./jobs.js";
 import { curve } from "./curve.js";
 import { refuse, toast } from "./notices.js";
@@ -46,6 +46,15 @@ export async function titleOf(job) {
   } catch {
     return job.kind === "draft" ? "Draft" : "Picture";
   }
+}
+
+/** The names of jobs side by side: the settings in which they differ, after the title where that differs or is all. */
+export async function namesOf(pair) {
+  const titles = await Promise.all(pair.map(titleOf));
+  const value = (job, field) => job.settings?.[field.name] ?? field.default;
+  const apart = state.schema.filter((field) => pair.some((job) => !same(value(job, field), value(pair[0], field))));
+  const titled = !apart.length || titles.some((title) => title !== titles[0]);
+  return pair.map((job, index) => [...(titled ? [titles[index]] : []), ...apart.map((field) => `${field.title} ${textOf(field, value(job, field))}`)].join(", "));
 }
 
 const stem = (name) => (name ?? "picture").replace(/\.[A-Za-z0-9]{2,5}$/, "");

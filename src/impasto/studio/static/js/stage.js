@@ -1,5 +1,6 @@
 /** The stage: views, zoom, the viewer with loupe and masks, progress, and what can be done with the picture. */
 
+import { namesOf } from "./about.js";
 import { button, byId, fill, h, icon, iconButton } from "./dom.js";
 import { active, finished, jobs, photoSource, picture, source, stateOf } from "./jobs.js";
 import { filmUrl, patch, resultUrl } from "./api.js";
@@ -198,7 +199,7 @@ export class Stage {
     const kind = pair ? `pair ${state.shown.ids}` : job ? `${job.id} ${job.state} ${job.star}` : "";
     if (kind === this.actionKind) return;
     this.actionKind = kind;
-    if (pair) return void fill(this.actions, state.shown.ids.map((id, index) => button(index ? "Open the right one" : "Open the left one", () => show({ kind: "job", id }))));
+    if (pair) return void this.#drawPair(kind);
     if (!job || !finished(job)) return void fill(this.actions);
     const full = job.kind === "full";
     fill(this.actions, h("button", { type: "button", class: full ? "primary" : "", data: { key: "download" }, onclick: () => download(job) }, icon("download"), "Download"),
@@ -206,6 +207,14 @@ export class Stage {
       full && job.group && button("Show the grid", () => show({ kind: "grid", id: job.group }), { data: { key: "grid" } }),
       full && iconButton("star", job.star ? "Take the star away" : "Star", () => this.star(job), { "aria-pressed": String(Boolean(job.star)), class: "icon star", data: { key: "star" } }),
       full && !job.group && iconButton("trash", `Delete this ${job.film ? "film" : "picture"}`, () => erase([job.id], this.message), { data: { key: "erase" } }));
+  }
+
+  /** The two pictures that are compared, by what is different; a button opens one. */
+  async #drawPair(kind) {
+    const pair = state.shown.ids.map((id) => jobs.get(id)).filter(Boolean);
+    const names = await namesOf(pair);
+    if (kind !== this.actionKind) return;
+    fill(this.actions, pair.map(({ id }, index) => button(`${index ? "Right" : "Left"}: ${names[index]}`, () => show({ kind: "job", id }), { title: "Open this picture" })));
   }
 
   star(job) {
