@@ -368,10 +368,11 @@ def test_which_scales() -> None:
     assert matched(150, 300) == [False, True]
     assert matched(512, settings=Settings()) == [False]
     assert matched(512, settings=NEIGHBORS.changed(style_weight=0)) == [False]
-    assert matched(1024, 2048, 4096, settings=Settings(size=4096)) == [False, True, True]
-    assert matched(1024, 2048, 4096, settings=NEIGHBORS.changed(size=4096)) == [False, True, True]
-    assert matched(640, 1280, settings=Settings(size=1280)) == [False, True]
-    assert matched(639, 1279, settings=Settings(size=1279)) == [False, False]
+    assert matched(512, 1024, 2048, 4096, settings=Settings(size=4096)) == [False, True, True, True]
+    assert matched(512, 1024, 2048, 4096, settings=NEIGHBORS.changed(size=4096)) == [False, True, True, True]
+    assert matched(320, 640, 1280, settings=Settings(size=1280)) == [False, True, True]
+    assert matched(320, 639, 1279, settings=Settings(size=1279)) == [False, False, False]
+    assert matched(250, 500, settings=Settings(size=2000)) == [False, False]  # a result that is smaller
     assert matched(128, 256, settings=Settings(size=256, neighbours_from=1)) == [False, True]
 
 

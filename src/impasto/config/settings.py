@@ -99,9 +99,9 @@ class Settings(Model):
     )
     neighbours_from: int = option(
         1280,
-        "Long edge from which a scale compares the painting's nearest features, whatever --style-statistic "
-        "is, so that a large picture has no specks. Only with the usual --style-layers and --convention. "
-        "0: never.",
+        "Long edge of a result from which its finest scales (at least half of this) compare the painting's "
+        "nearest features, whatever --style-statistic is, against specks. Only with the usual --style-layers "
+        "and --convention. 0: never.",
         "Styles",
         "px",
         ge=0,

@@ -57,12 +57,14 @@ FLAT = 1e-4  # of the mean square of features, added to their variance
 def is_matched(settings: Settings, schedule: Sequence[Scale], number: int) -> bool:
     """Whether the style of a scale is compared by nearest neighbors.
 
-    With `neighbours` the last scale is, or the last two; with others all from `neighbours_from` on.
+    With `neighbours` the last scale is, or the last two; with others, in a result of at least
+    `neighbours_from`, those of half of that or more.
     """
     edge = schedule[number].long_edge
     if edge < SMALLEST or not settings.style_term:
         return False
-    if settings.ends_with_neighbors and edge >= settings.neighbours_from:
+    large = settings.ends_with_neighbors and schedule[-1].long_edge >= settings.neighbours_from
+    if large and 2 * edge >= settings.neighbours_from:
         return True
     last = 2 if schedule[-1].long_edge >= TWO_SCALES else 1
     return settings.style_statistic == "neighbours" and number >= len(schedule) - last
