@@ -2,11 +2,12 @@ from itertools import pairwise
 
 import pytest
 
+from impasto.config.runtime import Runtime
 from impasto.config.settings import Settings
 from impasto.errors import ResourceError
-from impasto.inputs.pyramid import Scale
+from impasto.inputs.pyramid import PictureShape, Scale
 from impasto.transfer import memory as memory_module
-from impasto.transfer.memory import feature_bytes, memory, plan, slowdown, smaller
+from impasto.transfer.memory import feature_bytes, memory, plan, slowdown, smaller, targets_cost
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"]
 SCALES = [Scale(512, 384), Scale(1024, 768), Scale(2048, 1536)]
@@ -100,6 +101,13 @@ def test_nearest_neighbors_take_hardly_more_in_a_large_picture() -> None:
         memory_module.neighbors_memory(settings, Scale(edge, edge), "fp32", 1)[0] for edge in (1024, 4096)
     )
     assert large - small == (4096**2 - 1024**2) * 25 // 2
+
+
+def test_targets_of_nearest_neighbors_take_longer() -> None:
+    scale, shapes, runtime = SCALES[2], [PictureShape("painting", 64, 48)], Runtime(tile=0)
+    plain, matched = (targets_cost(scale, shapes, LAYERS, runtime, matched=one) for one in (False, True))
+    assert plain == 0.5 * 2 * scale.width * scale.height
+    assert matched - plain == 5 * scale.width * scale.height
 
 
 def test_tiles_cost_two_passes_and_their_halos() -> None:

@@ -23,7 +23,7 @@ from impasto.network.weights.load import WeightsLike, load
 from impasto.system import hardware
 from impasto.system.torch_defaults import torch_defaults
 from impasto.transfer import runtime as runtime_module
-from impasto.transfer.memory import Plan, plan_of, slowdown
+from impasto.transfer.memory import MATCHING, Plan, plan_of, slowdown
 
 TRIAL_EDGES = 128, 256  # px; long edges of the trials
 TRIALS = 5  # evaluations that are timed, after one that is not
@@ -67,8 +67,11 @@ def estimate(
     found, _ = plan_of(runtime, settings, plan, wanted, held)
     counts = [scale.evaluations(settings) for scale in plan]
     took = sum(
-        (fixed + each * scale.width * scale.height * slowdown(scale, wanted, found.tile)) * (count + 1)
-        for scale, count in zip(plan, counts, strict=True)  # and one for targets
+        (fixed + each * scale.width * scale.height * slowdown(scale, wanted, found.tile))
+        * (
+            counts[number] + 1 + (MATCHING if is_matched(settings, plan, number) else 0)
+        )  # targets are like one
+        for number, scale in enumerate(plan)
     )
     if runtime.budget is not None:
         took = runtime.budget

@@ -39,6 +39,7 @@ MARGIN = 0.93  # of the limit that a plan may take; it is not exact
 DIGITS = 1.02  # what 16 bits beside fp32 count for
 SORTING = 84_000_000  # bytes: what `sliced` sorts at a time, and the quantiles of a painting
 FORWARD = 0.5  # of an evaluation: a pass without its way back
+MATCHING = 5.0  # evaluations of a whole picture: to find its nearest neighbors
 SECOND_PASS = 1.4  # of the time of a whole picture: forward twice, back once
 
 
@@ -293,15 +294,18 @@ def plan_of(
 
 
 def targets_cost(
-    scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime
+    scale: Scale, shapes: Sequence[PictureShape], layers: Sequence[str], runtime: Runtime, *, matched: bool
 ) -> float:
-    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once."""
+    """Return what a scale's targets cost, in pixels computed whole: photo and paintings go through once.
+
+    Where the style is `matched`, nearest neighbors are found as well.
+    """
     pictures = [scale, *(shape.at(scale.long_edge) for shape in shapes)]
     total = 0
     for picture in pictures:
         parts = _tile_pixels(picture, tuple(layers), runtime.tile) if runtime.tile and layers else ()
         total += sum(parts) or picture.width * picture.height
-    return FORWARD * total
+    return FORWARD * total + (MATCHING * scale.width * scale.height if matched else 0)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from impasto.errors import End, EndOfScale
+from impasto.losses.neighbors import is_matched
 from impasto.optim.evaluation import Evaluation
 from impasto.transfer import memory
 from impasto.transfer.callbacks.base import Callback
@@ -149,5 +150,10 @@ def time_budget_of(run: Run, runtime: Runtime) -> TimeBudget | None:
     if seconds is None:
         return None
     shapes = run.inputs.shapes
-    before = [memory.targets_cost(scale, shapes, run.layers, run.runtime) for scale in run.schedule]
+    before = [
+        memory.targets_cost(
+            scale, shapes, run.layers, run.runtime, matched=is_matched(run.settings, run.schedule, number)
+        )
+        for number, scale in enumerate(run.schedule)
+    ]
     return TimeBudget(seconds, run.costs, before)
