@@ -120,7 +120,7 @@ def test_nearest_neighbors_wait_once(narrow, random_image, lists, tile) -> None:
     options = {"pooling": "max", "padding": "zero", "precision": "fp32"}
     network = prepare(narrow, device="cpu", **options)
     losses = build_losses(network, pictures, settings, start=canvas)
-    moved = [replace(loss, target=on_meta(loss.target)) for loss in losses]
+    moved = [*(replace(loss, target=on_meta(loss.target)) for loss in losses[:-1]), losses[-1]]
     bound = Objective(prepare(narrow, device="meta", **options), moved, tile)
     lists.clear()
     with Traffic() as traffic:

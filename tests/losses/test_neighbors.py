@@ -170,10 +170,10 @@ def test_targets_against_straight_code(narrow, random_image) -> None:
     )
     pictures = ScaledInputs(photo.double(), (painting.double(),), torch.ones(1), None)
     losses = build_losses(network, pictures, NEIGHBORS, start=start.double())
-    assert [loss.name for loss in losses[1:]] == [f"style.{layer}" for layer in LAYERS]
+    assert [loss.name for loss in losses[1:]] == [*(f"style.{layer}" for layer in LAYERS), "style.smoothness"]
     expected = straight_targets(network, 0.6 * start.double() + 0.4 * photo.double(), painting)
     agreed = []
-    for loss in losses[1:]:
+    for loss in losses[1:-1]:
         rows = expected[loss.layer].T.reshape(1, -1, 12, 16)
         if loss.layer == "relu4_1":
             rows = torch.nn.functional.avg_pool2d(rows, 2)
@@ -185,7 +185,7 @@ def test_targets_against_straight_code(narrow, random_image) -> None:
 def test_a_canvas_that_is_the_painting_finds_itself(narrow, random_image) -> None:
     network, painting = prepared(narrow), random_image(64, 64, 1)
     pictures = ScaledInputs(painting, (painting,), torch.ones(1), None)
-    for loss in build_losses(network, pictures, NEIGHBORS, start=painting)[1:]:
+    for loss in build_losses(network, pictures, NEIGHBORS, start=painting)[1:-1]:
         features = network.forward(painting, LAYERS, keep=False).features
         value = float(loss.value(loss.measure(features)))
         assert value < 1e-8 * float(whole(loss).square().sum()) * loss.factor
@@ -265,6 +265,16 @@ def test_directional_difference_in_float64(narrow, random_image) -> None:
     assert (plus.loss - minus.loss) / 2e-6 == pytest.approx(float(gradient.norm()), rel=1e-4)
 
 
+def test_smoothness_has_the_weight_of_the_style(narrow, random_image) -> None:
+    photo, settings = random_image(48, 64), NEIGHBORS.changed(style_weight=20.0, strength=2.0)
+    pictures = ScaledInputs(photo, (random_image(32, 32, 1),), torch.ones(1), None)
+    loss = build_losses(prepared(narrow), pictures, settings, start=photo)[-1]
+    stripes = torch.zeros(1, 3, 2, 4)
+    stripes[..., 1::2] = 1  # of 8 pixels 6 have another one at their right
+    assert loss.weight == 80
+    assert float(loss.value(loss.measure({"image": stripes}))) == pytest.approx(3e5 * 6 / 8)
+
+
 def test_several_paintings_are_the_shares_of_each(narrow, random_image) -> None:
     """Up to what does not depend on the canvas: the gradient is that of the weighted sum."""
     network, size = VGG19(narrow).double(), (48, 64)
@@ -295,7 +305,7 @@ def test_each_region_has_the_targets_of_its_painting(narrow, random_image) -> No
         build_losses(network, ScaledInputs(photo, (style,), torch.ones(1), None), NEIGHBORS, start=start)
         for style in styles
     ]
-    for loss, first, second in zip(both[1:], alone[0][1:], alone[1][1:], strict=True):
+    for loss, first, second in zip(both[1:-1], alone[0][1:-1], alone[1][1:-1], strict=True):
         half = loss.target.width // 2
         torch.testing.assert_close(whole(loss)[..., :half], whole(first)[..., :half])
         torch.testing.assert_close(whole(loss)[..., half:], whole(second)[..., half:])
@@ -382,6 +392,7 @@ def test_which_scales() -> None:
         {"neighbours_from": 0},
         {"neighbours_from": 2049},
         {"style_layers": "relu1_1,relu2_1"},
+        {"style_statistic": "sliced"},
         {"style_weight": 0},
         {"quality": "instant"},
         {"preset": "paper"},

@@ -85,23 +85,23 @@ class Settings(Model):
     style_statistic: StyleStatistic = option(
         "wasserstein",
         "How style is compared: Gram matrices (Gatys et al.), mean and variance of each channel, Wasserstein "
-        "distances (of normal distributions, or sliced), or at the finest scale the nearest features of the "
+        "distances (of normal distributions, or sliced), or at the finest scales the nearest features of the "
         "painting.",
         "Styles",
     )
     neighbours_photo: float = option(
         0.4,
         "Share of the photo in the picture whose nearest features are looked up, with --style-statistic "
-        "neighbours and from --neighbours-from on. Higher keeps more of the photo.",
+        "neighbours and in results from --neighbours-from on. Higher keeps more of the photo.",
         "Styles",
         ge=0,
         le=1,
     )
     neighbours_from: int = option(
         1280,
-        "Long edge of a result from which its finest scales (at least half of this) compare the painting's "
-        "nearest features, whatever --style-statistic is, against specks. Only with the usual --style-layers "
-        "and --convention. 0: never.",
+        "Results of at least this long edge compare the painting's nearest features at their scales of at "
+        "least half of it, against specks; with the default --style-layers and --convention, and not with "
+        "sliced. 0: only with --style-statistic neighbours.",
         "Styles",
         "px",
         ge=0,
@@ -305,12 +305,14 @@ class Settings(Model):
     def ends_with_neighbors(self) -> bool:
         """Whether a result of this size has nearest neighbors at its last scales, from `neighbours_from` on.
 
-        Other conventions have no such loss, who changes layers wants those, and a draft is small.
+        Other conventions have no such loss, changed layers are to be used, `sliced` needs whole pictures, and
+        a draft is small.
         """
         return (
             0 < self.neighbours_from <= (self.size or DEFAULT_LONG_EDGE)
             and self.style_term
             and self.style_layers == STYLE_LAYERS
+            and self.style_statistic != "sliced"
             and self.convention == "mean"
             and self.quality != "instant"
         )

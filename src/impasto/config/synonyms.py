@@ -76,6 +76,7 @@ _NAMES = {  # ours -> what it is called elsewhere
     "detail": "details sharpness",
     "style_statistic": "style_loss loss statistic gram wasserstein nnst",
     "neighbours_photo": "neighbors_photo",
+    "neighbours_from": "neighbors_from",
     "inputs": "input_folder input_dir search folder_inputs",
 }  # fmt: skip
 NAMES = {other: ours for ours, others in _NAMES.items() for other in others.split()}

@@ -72,6 +72,9 @@ def build_losses(
     if settings.style_term and start is not None:
         border = {layer: _border_weights(pictures, settings, layer) for layer in GRIDS}
         losses += neighbors.neighbor_losses(features, pictures, start, settings, shared, border=border)
+        losses.append(
+            TotalVariation(settings.effective_style_weight, "style.smoothness", factor=neighbors.SMOOTHNESS)
+        )
     elif settings.style_term:
         losses += _style_losses(features, pictures, settings, shared)
     losses += _structure_losses(features, pictures, settings)

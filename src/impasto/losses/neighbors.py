@@ -7,11 +7,12 @@ scale and p the photo, gets the painting's cell j that looks most like it:
 
     j(i) = argmax_j cos(h_q(i) - mean h_q, h_s(j) - mean h_s),  T_l(i) = S_l(j(i)).
 
-Then the mean over cells of |F_l - T_l|^2 / V_l, F_l being the canvas' features in the cell, is lowered.
+Then the mean over cells of |F_l - T_l|^2 / V_l, F_l being the canvas' features in the cell, is lowered, and
+the total variation with it, as cells say little of single pixels.
 
 Source: Kolkin et al. 2022, "Neural Neighbor Style Transfer" (arXiv 2203.13215). Departures: squared distances
 instead of cosines, which keep contrast; targets that stay the same during a scale, as a solver that measures
-curvature needs one function; Gram matrices at coarse scales.
+curvature needs one function; total variation; another statistic at coarse scales.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ GROUPS = 64  # of products in a row, in which the largest is found first
 # What the losses are multiplied by, in units of the painting's variance in the deepest layer. At the default
 # weights the content loss has hardly a say; at a style weight of 2 both losses have the same unit. By eye.
 NEIGHBORS = 0.5
+SMOOTHNESS = 3e5  # of the total variation, in the weight of style; without it there is a weave of 2 px
 LEAST = 1e-12  # the smallest divisor
 FLAT = 1e-4  # of the mean square of features, added to their variance
 
