@@ -634,8 +634,8 @@ MUTANTS = (
     Mutant(
         "a layer that the painting leaves dark does not count",
         "losses/neighbors.py",
-        "        weight = count * (cells.unit / variance if variance else 0.0)\n",
-        "        weight = count * (cells.unit / max(variance, LEAST))\n",
+        "        return self.unit / variance if variance else 0.0\n",
+        "        return self.unit / max(variance, LEAST)\n",
         ("tests/losses/test_neighbors.py",),
         "dark",
     ),
