@@ -456,3 +456,18 @@ def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, ed
         return found
 
     torch.testing.assert_close(table(8), table(0), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("windows", ["count", "drop"])
+@pytest.mark.parametrize("edge", range(36, 44))
+def test_nearest_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, edge) -> None:
+    """Also where the last tile has no cell of its own."""
+    network = prepared(narrow, partial_windows=windows)
+    canvas = random_image(edge, edge + 9, 1)
+    pictures = ScaledInputs(canvas, (random_image(40, 48, 2),), torch.ones(1), None)
+    features = TiledFeatures(network)
+    cells, mean = neighbors.style_cells(features, pictures, 0), neighbors._mean_column(features, canvas)
+    whole, tiled = (
+        neighbors.find(TiledFeatures(network, tile), canvas, mean, cells).numbers for tile in (0, 8)
+    )
+    assert float((whole == tiled).double().mean()) > 0.99  # but for ties

@@ -309,11 +309,10 @@ def find(features: TiledFeatures, query: Tensor, mean: Tensor, cells: StyleCells
     for part, windows in features.parts(query, LAYERS):
         asked = columns(part, windows)
         part.clear()
-        rows = asked.view(-1, asked.shape[2])
-        found = [
-            nearest(cells.directions(some, mean), table) % cells.count for some in torch.split(rows, BLOCK)
-        ]
-        numbers[*windows[CELL].outer] = torch.cat(found).view(asked.shape[:2])
+        if asked.numel():  # a tile may have less than a cell, where such do not count
+            rows = torch.split(asked.flatten(0, 1), BLOCK)
+            found = [nearest(cells.directions(some, mean), table) % cells.count for some in rows]
+            numbers[*windows[CELL].outer] = torch.cat(found).view(asked.shape[:2])
     return Found(cells, numbers)
 
 
