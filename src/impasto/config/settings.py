@@ -318,6 +318,11 @@ class Settings(Model):
         )
 
     @property
+    def compares_neighbors(self) -> bool:
+        """Whether scales may compare nearest neighbors, by the statistic or because the result is large."""
+        return self.style_term and (self.style_statistic == "neighbours" or self.ends_with_neighbors)
+
+    @property
     def effective_style_weight(self) -> float:
         """What the style loss is multiplied by: `style_weight` times the square of `strength`."""
         return self.style_weight * self.strength**2

@@ -41,7 +41,7 @@ def layers_of(settings: Settings, extra_losses: Sequence[Loss], inputs: Inputs |
         names.update(_content_layers(settings))
     if settings.style_term and inputs is None:
         names.update(name for name, weight in settings.style_layers.items() if weight)
-    if settings.style_term and (settings.style_statistic == "neighbours" or settings.ends_with_neighbors):
+    if settings.compares_neighbors:
         names.update(HYPERCOLUMN)
     return [layer for layer in LAYERS if layer in names]
 

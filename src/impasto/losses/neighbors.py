@@ -63,7 +63,7 @@ def is_matched(settings: Settings, schedule: Sequence[Scale], number: int) -> bo
     `neighbours_from`, those of half of that or more.
     """
     edge = schedule[number].long_edge
-    if edge < SMALLEST or not settings.style_term:
+    if edge < SMALLEST or not settings.compares_neighbors:
         return False
     large = settings.ends_with_neighbors and schedule[-1].long_edge >= settings.neighbours_from
     if large and 2 * edge >= settings.neighbours_from:
@@ -192,7 +192,7 @@ def style_cells(features: TiledFeatures, pictures: ScaledInputs, number: int) ->
     Raises:
         InputError: Its mask leaves too little of it.
     """
-    image, rows = pictures.styles[number], ROWS // int((pictures.shares > 0).sum())
+    image, rows = pictures.styles[number], _rows_of(pictures)
     mask = pictures.source_guides[number] if pictures.source_guides else None
     shape = [positions(length, stride(CELL), features.partial) for length in image.shape[-2:]]
     kept = torch.ones(shape, dtype=torch.bool, device=image.device)
@@ -215,9 +215,14 @@ def style_cells(features: TiledFeatures, pictures: ScaledInputs, number: int) ->
     return measured({layer: torch.cat([part[:, own[layer]] for part in parts]) for layer in LAYERS})
 
 
+def _rows_of(pictures: ScaledInputs) -> int:
+    """Return about how many cells each painting may have, of `ROWS` for all that have a share."""
+    return ROWS // int((pictures.shares > 0).sum())
+
+
 def measured(features: Mapping[str, Tensor]) -> StyleCells:
     """Return cells with these features, (N, C) by layer, and their means and variances."""
-    means, scales, variances = [], [], {}
+    centers, scales, variances = [], [], {}
     for layer, rows in features.items():
         kind = summed_in(rows)
         mean = rows.mean(0, dtype=kind)
@@ -226,10 +231,10 @@ def measured(features: Mapping[str, Tensor]) -> StyleCells:
             squares += (part.to(kind) - mean).square().sum(0)
         spread, center = float(squares.sum()) / len(rows), float(mean.square().sum())
         variances[layer] = spread + FLAT * (spread + center)
-        means.append(mean)
+        centers.append(mean)
         scales.append(torch.full_like(mean, variances[layer] ** -0.5 if variances[layer] > 0 else 0.0))
     unit = variances[LAYERS[-1]] / features[LAYERS[-1]].shape[1]
-    return StyleCells(features, torch.cat(means), torch.cat(scales), variances, unit)
+    return StyleCells(features, torch.cat(centers), torch.cat(scales), variances, unit)
 
 
 # --- targets -------------------------------------------------------------------------------------------
@@ -319,9 +324,8 @@ def find(features: TiledFeatures, query: Tensor, mean: Tensor, cells: StyleCells
 def _cells_of(features: TiledFeatures, pictures: ScaledInputs, number: int, shared: Shared) -> StyleCells:
     """Return the cells of a painting; shared by all runs that see the same of it."""
     guide = pictures.source_guides[number] if pictures.source_guides else None
-    together = int((pictures.shares > 0).sum())
     return shared.get(
-        ("cells", features.network, pictures.styles[number], guide, features.tile, together),
+        ("cells", features.network, pictures.styles[number], guide, features.tile, _rows_of(pictures)),
         lambda: style_cells(features, pictures, number),
     )
 

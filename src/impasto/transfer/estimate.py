@@ -68,10 +68,8 @@ def estimate(
     counts = [scale.evaluations(settings) for scale in plan]
     took = sum(
         (fixed + each * scale.width * scale.height * slowdown(scale, wanted, found.tile))
-        * (
-            counts[number] + 1 + (MATCHING if is_matched(settings, plan, number) else 0)
-        )  # targets are like one
-        for number, scale in enumerate(plan)
+        * (count + 1 + MATCHING * is_matched(settings, plan, number))  # targets take as long as one, or more
+        for number, (scale, count) in enumerate(zip(plan, counts, strict=True))
     )
     if runtime.budget is not None:
         took = runtime.budget

@@ -167,8 +167,9 @@ def neighbors_memory(settings: Settings, scale: Scale, precision: str, part: int
     features = sum(count / stride(layer) ** 2 for layer, count in pairs)
     pixels, cell = scale.width * scale.height, stride(hypercolumns.CELL) ** 2
     rows = min(ROWS, round((settings.stroke * scale.long_edge) ** 2 * 4 / cell))
-    matching = size * rows * (sum(channels) + BLOCK) + round(size * part * (features + sum(channels) / cell))
-    return size * rows * sum(channels) + pixels * 8 // cell + 12 * pixels, matching
+    cells, products = size * rows * sum(channels), size * rows * BLOCK
+    matching = cells + products + round(size * part * (features + sum(channels) / cell))
+    return cells + pixels * 8 // cell + 12 * pixels, matching
 
 
 def kernels(layers: Sequence[str], precision: str) -> int:
@@ -305,7 +306,7 @@ def targets_cost(
     for picture in pictures:
         parts = _tile_pixels(picture, tuple(layers), runtime.tile) if runtime.tile and layers else ()
         total += sum(parts) or picture.width * picture.height
-    return FORWARD * total + (MATCHING * scale.width * scale.height if matched else 0)
+    return FORWARD * total + MATCHING * matched * scale.width * scale.height
 
 
 @contextlib.contextmanager

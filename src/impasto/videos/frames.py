@@ -220,8 +220,7 @@ def held(run: FilmRun, canvas: Tensor, moved: Motion, scene: Scene) -> TemporalL
 
 def goal_of(scene: Scene, settings: Settings) -> float:
     """Return the style loss at which a frame of a scene is done; 0 where there is none."""
-    matched = settings.style_statistic == "neighbours" or settings.ends_with_neighbors
-    return 0.0 if matched else REACHED * scene.style
+    return 0.0 if settings.compares_neighbors else REACHED * scene.style
 
 
 def between(run: FilmRun, first: Shot, shot: Shot, last: Shot, canvas: Tensor) -> tuple[Tensor, float]:
