@@ -1,9 +1,11 @@
 """A clip on the page: dropped, its part chosen, a frame of it as a draft, painted, played and downloaded."""
 
 import io
+import re
 
 import av
 import pytest
+from playwright.sync_api import expect
 
 from studio.running import picture
 from videos.clips import panned, write
@@ -41,15 +43,15 @@ def paint(visitor) -> str:
 
 def test_from_a_dropped_clip_to_a_film(with_clip) -> None:
     visitor = with_clip
-    assert visitor(".work .name").all_inner_texts() == ["harbor walk.mp4", "painting.png"]
-    assert "128 × 96 · 0.5 s" in visitor(".work-text").first.inner_text()
-    assert "15 frames, 0.5 s" in visitor(".clip-range").inner_text()
-    assert visitor("#stage img.base").is_visible()  # the draft of the first frame
+    expect(visitor(".work .name")).to_have_text(["harbor walk.mp4", "painting.png"])
+    expect(visitor(".work-text").first).to_contain_text("128 × 96 · 0.5 s")
+    expect(visitor(".clip-range")).to_contain_text("15 frames, 0.5 s")
+    expect(visitor("#stage img.base")).to_be_visible()  # the draft of the first frame
     before = visitor.page.evaluate(FRAME)
     visitor.changed(lambda: choose_end(visitor, "from", 0.2))
     assert visitor.page.evaluate(FRAME) != before
     choose_end(visitor, "to", 0.4)
-    assert "6 frames, 0.2 s" in visitor(".clip-range").inner_text()
+    expect(visitor(".clip-range")).to_contain_text("6 frames, 0.2 s")
     visitor.until(
         "document.querySelector('.run p').textContent.includes('5 frames')"
     )  # as the stub estimates
@@ -60,13 +62,13 @@ def test_from_a_dropped_clip_to_a_film(with_clip) -> None:
     visitor.until("document.querySelector('video.film').readyState >= 2")
     assert visitor.page.evaluate("document.querySelector('video.film').play().then(() => true)")
     visitor.until("document.querySelector('video.film').currentTime > 0")
-    assert visitor("#side input.title").input_value() == "harbor walk after painting"
-    assert "5 frames, 1 s" in visitor(".about").inner_text()
-    assert visitor(".command").text_content() == (
+    expect(visitor("#side input.title")).to_have_value("harbor walk after painting")
+    expect(visitor(".about")).to_contain_text("5 frames, 1 s")
+    expect(visitor(".command")).to_have_text(
         "impasto video 'harbor walk.mp4' painting.png --from 0.2 --to 0.4"
     )
     card = visitor(f".card[data-job='{id}']")
-    assert card.locator(".film-mark").is_visible()
+    expect(card.locator(".film-mark")).to_be_visible()
     assert (
         card.locator(".card-open").get_attribute("aria-label").startswith("Film: harbor walk after painting")
     )
@@ -83,12 +85,12 @@ def test_the_photo_stands_beside_the_first_frame(with_clip) -> None:
     visitor("video.film").wait_for()
     for key in ("2", "3", "4"):
         visitor.page.keyboard.press(key)
-        assert visitor("video.film").count() == 0
+        expect(visitor("video.film")).to_have_count(0)
         visitor("img.base").first.wait_for()
     visitor.page.keyboard.press("1")
     visitor("video.film").wait_for()
     visitor("[data-key=erase]").click()
-    assert "Delete this film?" in visitor("dialog").inner_text()
+    expect(visitor("dialog")).to_contain_text("Delete this film?")
 
 
 def test_it_survives_a_reload_and_can_be_used_again(with_clip) -> None:
@@ -97,20 +99,20 @@ def test_it_survives_a_reload_and_can_be_used_again(with_clip) -> None:
     visitor.page.reload()
     visitor.started()
     visitor.drafted()
-    assert visitor("#clip-from").input_value() == "0.3"
+    expect(visitor("#clip-from")).to_have_value("0.3")
     id = paint(visitor)
     visitor.server.ended(id)
     visitor("#home").click()
     visitor.begin()
-    assert visitor("#clip-from").count() == 0
-    assert visitor.button("Paint at full size").is_visible()
+    expect(visitor("#clip-from")).to_have_count(0)
+    expect(visitor.button("Paint at full size")).to_be_visible()
     visitor(f".card[data-job='{id}'] .card-open").click()
     visitor.changed(lambda: visitor("[data-key=again]").click())
-    assert visitor("#clip-from").input_value() == "0.3"
-    assert visitor(".work .name").all_inner_texts() == ["harbor walk.mp4", "painting.png"]
+    expect(visitor("#clip-from")).to_have_value("0.3")
+    expect(visitor(".work .name")).to_have_text(["harbor walk.mp4", "painting.png"])
     visitor.drop(".work", [("photo.png", picture(1), "image/png")])  # a photo in its place
     visitor.button("Paint at full size").wait_for()
-    assert visitor("#clip-from").count() == 0
+    expect(visitor("#clip-from")).to_have_count(0)
 
 
 def test_a_film_is_paused_continued_and_stopped(with_clip) -> None:
@@ -135,7 +137,7 @@ def test_a_long_film_asks_first(with_clip) -> None:
     visitor.page.keyboard.press("End")  # the stub takes long then
     visitor.until("document.querySelector('.run p').textContent.includes('83 min')")
     visitor.button("Paint film").click()
-    assert "5 frames take about 83 min" in visitor("dialog").inner_text()
+    expect(visitor("dialog")).to_contain_text("5 frames take about 83 min")
     visitor("dialog").get_by_role("button", name="Not yet").click()
     assert visitor.server.get("/api/v1/jobs?kind=full").json()["jobs"] == []
     visitor.button("Paint film").click()
@@ -150,7 +152,7 @@ def test_what_cannot_be_read_is_said_where_it_was_dropped(visitor, clip) -> None
     visitor(".trouble .notice").get_by_text(said).wait_for()
     visitor.drop(".zone[data-role=photo]", [("still.gif", picture(1, kind="GIF"), "image/gif")])
     visitor("#welcome h2").get_by_text("Now a painting").wait_for()  # a picture after all
-    assert visitor(".trouble .notice").count() == 0
+    expect(visitor(".trouble .notice")).to_have_count(0)
 
 
 def test_without_the_packages_the_page_says_how_to_install_them(visitor, clip) -> None:
@@ -193,8 +195,8 @@ def test_the_range_is_chosen_by_keys(with_clip) -> None:
     visitor.changed(lambda: visitor.page.keyboard.press("PageUp"))
     first = float(visitor("#clip-from").input_value())
     assert first > 0
-    assert thumb.get_attribute("aria-valuetext").endswith(" s")
+    expect(thumb).to_have_attribute("aria-valuetext", re.compile(" s$"))
     visitor("[data-key=clip-to-slider]").focus()
     visitor.page.keyboard.press("Home")  # not before the beginning
     assert float(visitor("#clip-to").input_value()) > first
-    assert "1 frames" not in visitor(".clip-range").inner_text()
+    expect(visitor(".clip-range")).not_to_contain_text("1 frames")

@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from playwright.sync_api import expect
 
 from impasto.config.settings_file import LOOKS
 from studio.browser.visitor import photo
@@ -17,10 +18,10 @@ def test_few_settings_come_first_and_all_others_below_more(visitor) -> None:
     assert main.evaluate_all("all => all.map(field => field.dataset.name)") == [
         "strength", "color", "size", "stroke", "quality"
     ]  # fmt: skip
-    assert not visitor(".more .field").first.is_visible()
+    expect(visitor(".more .field").first).to_be_hidden()
     visitor(".more > summary").click()
     schema = visitor.server.get("/api/v1/schema").json()["settings"]["properties"]
-    assert main.count() + visitor(".more .field").count() == len(schema)
+    expect(visitor(".more .field")).to_have_count(len(schema) - main.count())
 
 
 def test_a_setting_says_range_unit_and_default(visitor) -> None:
@@ -37,11 +38,11 @@ def test_what_differs_is_marked_and_can_be_reset(visitor) -> None:
     visitor(".more > summary").click()
     visitor.changed(lambda: visitor.set("detail", 0.5))
     field = visitor("[data-name=detail]")
-    assert field.evaluate("field => field.classList.contains('changed')")
-    assert visitor(".count").inner_text() == "1 changed"
+    expect(field).to_contain_class("changed")
+    expect(visitor(".count")).to_have_text("1 changed")
     visitor.changed(lambda: field.get_by_role("button", name="Reset detail to 0").click())
-    assert visitor("#f-detail").input_value() == "0"
-    assert visitor(".field.changed").count() == 0
+    expect(visitor("#f-detail")).to_have_value("0")
+    expect(visitor(".field.changed")).to_have_count(0)
 
 
 def test_a_value_out_of_range_is_refused_at_its_control(visitor) -> None:
@@ -54,7 +55,7 @@ def test_a_value_out_of_range_is_refused_at_its_control(visitor) -> None:
         visitor.set(name, value)
         wrong = visitor(f"[data-name={name}] .wrong")
         wrong.get_by_text(part).wait_for()
-        assert visitor(".field.changed").count() == 0
+        expect(visitor(".field.changed")).to_have_count(0)
 
 
 def test_a_refusal_of_the_server_stands_at_the_setting(visitor) -> None:
@@ -64,7 +65,7 @@ def test_a_refusal_of_the_server_stands_at_the_setting(visitor) -> None:
     visitor("#f-weights").press("Enter")
     wrong = visitor("[data-name=weights] .wrong")
     wrong.wait_for()
-    assert "there are none of that name here" in wrong.inner_text()
+    expect(wrong).to_contain_text("there are none of that name here")
 
 
 def test_search_finds_settings_by_name_flag_and_meaning(visitor) -> None:
@@ -77,10 +78,10 @@ def test_search_finds_settings_by_name_flag_and_meaning(visitor) -> None:
         ("smoothness", "total_variation"),
     ):
         search.fill(text)
-        assert visitor(f".more [data-name={name}]").is_visible()
+        expect(visitor(f".more [data-name={name}]")).to_be_visible()
         assert visitor(".more .field:visible").count() < 6
     search.fill("zebra")
-    assert visitor(".more").get_by_text("No setting has this word.").is_visible()
+    expect(visitor(".more").get_by_text("No setting has this word.")).to_be_visible()
 
 
 def test_the_search_lies_above_the_button_that_paints(visit) -> None:
@@ -125,28 +126,28 @@ def test_every_kind_of_control_sets_its_setting(visitor) -> None:
 def test_looks_are_thumbnails_of_this_pair(visitor) -> None:
     visitor.begin()
     looks = visitor(".look")
-    assert looks.all_inner_texts() == [look.capitalize() for look in LOOKS]
+    expect(looks).to_have_text([look.capitalize() for look in LOOKS])
     visitor.until("document.querySelectorAll('.look.ready img').length === 9")
     visitor.changed(lambda: visitor.button("Bold").click())
-    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
-    assert visitor("#f-style_weight").input_value() == "400"
+    expect(visitor.button("Bold")).to_have_attribute("aria-pressed", "true")
+    expect(visitor("#f-style_weight")).to_have_value("400")
     visitor.changed(lambda: visitor.set("size", 300))
-    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
+    expect(visitor.button("Bold")).to_have_attribute("aria-pressed", "true")
     visitor.changed(lambda: visitor.button("Default").click())
-    assert visitor("#f-style_weight").input_value() == "100"
-    assert visitor("#f-size").input_value() == "300"  # a look leaves it
+    expect(visitor("#f-style_weight")).to_have_value("100")
+    expect(visitor("#f-size")).to_have_value("300")  # a look leaves it
 
 
 def test_the_strength_stays_beside_a_weight_and_a_look(visitor) -> None:
     visitor.begin()
-    assert visitor("#f-strength").input_value() == "1"
+    expect(visitor("#f-strength")).to_have_value("1")
     visitor.changed(lambda: visitor.set("strength", 2))
     visitor(".more > summary").click()
     visitor.changed(lambda: visitor.set("style_weight", 5000))
-    assert visitor("#f-strength").input_value() == "2"
+    expect(visitor("#f-strength")).to_have_value("2")
     visitor.changed(lambda: visitor.button("Bold").click())
-    assert visitor.button("Bold").get_attribute("aria-pressed") == "true"
-    assert visitor("#f-strength").input_value() == "2"
+    expect(visitor.button("Bold")).to_have_attribute("aria-pressed", "true")
+    expect(visitor("#f-strength")).to_have_value("2")
 
 
 def test_the_command_line_can_be_copied(visit) -> None:
@@ -172,11 +173,11 @@ def test_a_picture_to_start_from(visitor) -> None:
     visitor.page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
     visitor("#controls .go").click()
     assert visitor.page.evaluate("document.activeElement.dataset.key") == "start"
-    assert visitor("#controls .run p").inner_text() == "Choose the picture to start from."
+    expect(visitor("#controls .run p")).to_have_text("Choose the picture to start from.")
     assert posted == []
     data = [("begin.png", picture(4), "image/png")]
     visitor.changed(lambda: visitor.drop("[data-name=init] .start", data))
-    assert place.locator(".name").inner_text() == "begin.png"
+    expect(place.locator(".name")).to_have_text("begin.png")
     place.locator("img").wait_for()
     start = visitor.server.upload(picture(4), "begin.png")
     draft = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]
@@ -187,11 +188,11 @@ def test_a_picture_to_start_from(visitor) -> None:
     visitor.started()
     visitor.drafted()
     visitor(".more > summary").click()
-    assert place.locator(".name").inner_text() == "begin.png"
+    expect(place.locator(".name")).to_have_text("begin.png")
     place.get_by_role("button", name="Remove begin.png").click()
     place.get_by_text("Nothing is painted without it.").wait_for()
     visitor(f".card[data-job='{job['id']}'] .card-open").click()
     visitor("[data-key=again]").click()
     place.locator(".name").get_by_text("begin.png").wait_for()
     visitor.changed(lambda: visitor("#f-init").select_option("content"))
-    assert place.locator("*").count() == 0
+    expect(place.locator("*")).to_have_count(0)

@@ -1,6 +1,7 @@
 """For everybody: keyboard, screen reader, light and dark, narrow, enlarged, without motion."""
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.slow
 
@@ -64,8 +65,8 @@ def test_axe_finds_nothing_on_narrow_pages_and_nothing_sticks_out(visit, width) 
     assert visitor.violations() == []
     assert visitor("#stage .viewer").bounding_box()["width"] > 0.9 * width
     visitor("#tabs").get_by_text("History").click()
-    assert visitor("#side").is_visible()
-    assert not visitor("#controls").is_visible()
+    expect(visitor("#side")).to_be_visible()
+    expect(visitor("#controls")).to_be_hidden()
     visitor("#tabs").get_by_text("Settings").click()
     visitor(".more > summary").click()
     assert visitor.page.evaluate(wide) <= width
@@ -137,16 +138,16 @@ def test_everything_by_keyboard_alone(visitor) -> None:
     with visitor.page.expect_download():
         keyboard.press("Enter")
     keyboard.press("m")
-    assert visitor(".mask-bar").is_visible()
+    expect(visitor(".mask-bar")).to_be_visible()
     keyboard.press("Escape")
-    assert not visitor(".mask-bar").is_visible()
+    expect(visitor(".mask-bar")).to_be_hidden()
 
 
 def test_what_happens_is_read_aloud(visitor) -> None:
     visitor.begin()
     visitor.painted()
     visitor.until("document.querySelector('#announce').textContent.length > 0")
-    assert visitor("#announce").get_attribute("aria-live") == "polite"
+    expect(visitor("#announce")).to_have_attribute("aria-live", "polite")
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from studio.running import picture
 
@@ -20,16 +21,16 @@ def test_it_survives_a_reload_and_so_do_the_controls(visitor) -> None:
     visitor.page.reload()
     visitor.started()
     visitor.drafted()
-    assert visitor(f".card[data-job='{id}'] img").first.is_visible()
-    assert visitor("#f-strength").input_value() == "2"
-    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "painting-swirl.jpg"]
+    expect(visitor(f".card[data-job='{id}'] img").first).to_be_visible()
+    expect(visitor("#f-strength")).to_have_value("2")
+    expect(visitor(".work .name")).to_have_text(["photo.jpg", "painting-swirl.jpg"])
 
 
 def test_a_picture_can_be_named_and_starred(visitor) -> None:
     visitor.begin()
     id = visitor.painted()
     name = visitor("#side input.title")
-    assert name.input_value() == "photo after painting-swirl"
+    expect(name).to_have_value("photo after painting-swirl")
     name.fill("evening coffee")
     name.press("Enter")
     visitor(f".card[data-job='{id}'] [title='evening coffee']").wait_for()
@@ -37,7 +38,7 @@ def test_a_picture_can_be_named_and_starred(visitor) -> None:
     visitor(f".card[data-job='{id}'] .star[aria-pressed=true]").wait_for()
     visitor.button("Only pictures with a star").click()
     stars = [job["id"] for job in visitor.server.get("/api/v1/jobs?kind=full").json()["jobs"] if job["star"]]
-    assert visitor(".card").count() == len(stars)
+    expect(visitor(".card")).to_have_count(len(stars))
     assert visitor.server.job(id)["name"] == "evening coffee"
 
 
@@ -51,12 +52,12 @@ def test_two_pictures_are_compared(visitor) -> None:
         visitor(".card .pick").nth(number).check()
     visitor.button("Compare", exact=True).click()
     visitor("img-comparison-slider").wait_for()
-    assert visitor(".stage-status").inner_text() == "Two pictures"
+    expect(visitor(".stage-status")).to_have_text("Two pictures")
     visitor.until("document.querySelectorAll('.viewer img.base').length === 2")
     sources = visitor(".viewer img.base").evaluate_all("all => all.map(image => image.src)")
     assert len({source.split("/jobs/")[1].split("/")[0] for source in sources}) == 2
     visitor.until("document.querySelectorAll('.actions button').length === 2")
-    assert visitor(".actions button").all_inner_texts() == ["Left: strength 3", "Right: strength 1"]
+    expect(visitor(".actions button")).to_have_text(["Left: strength 3", "Right: strength 1"])
     visitor.button("Left: strength 3").click()
     visitor("[data-key=download]").wait_for()
 
@@ -69,8 +70,8 @@ def test_use_again_brings_pictures_and_settings_back(visitor) -> None:
     visitor.begin(1)
     visitor(".card-open").first.click()
     visitor.changed(lambda: visitor("[data-key=again]").click())
-    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "painting-swirl.jpg"]
-    assert visitor("#f-stroke").input_value() == "2"
+    expect(visitor(".work .name")).to_have_text(["photo.jpg", "painting-swirl.jpg"])
+    expect(visitor("#f-stroke")).to_have_value("2")
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_the_bits_stay_when_a_format_without_them_was_looked_at(deep, visitor) -
     visitor("dialog input[name=bits][value='16']").check()
     for format in ("jpeg", "png"):
         visitor(f"dialog input[name=format][value={format}]").check()
-    assert visitor("dialog input[name=bits][value='16']").is_checked()
+    expect(visitor("dialog input[name=bits][value='16']")).to_be_checked()
     visitor("dialog input[name=format][value=jpeg]").check()
     with (
         visitor.page.expect_download(),
@@ -138,26 +139,26 @@ def test_a_grid_of_two_settings_and_a_cell_taken_over(visitor) -> None:
     visitor("[aria-label='Values of the setting across']").fill("1, 2, 4")
     visitor("#grid-down").select_option("stroke")
     visitor("[aria-label='Values of the setting down']").fill("1, 2")
-    assert visitor("dialog").get_by_text("6 pictures").is_visible()
+    expect(visitor("dialog").get_by_text("6 pictures")).to_be_visible()
     visitor.button("Paint the grid").click()
     cells = visitor(".grid-view .cell")
     visitor.until("document.querySelectorAll('.grid-view .cell img').length === 6")
-    assert visitor(".grid-view thead th").all_inner_texts() == ["strength 1", "strength 2", "strength 4"]
-    assert visitor(".grid-view tbody th").all_inner_texts() == ["stroke 1", "stroke 2"]
+    expect(visitor(".grid-view thead th")).to_have_text(["strength 1", "strength 2", "strength 4"])
+    expect(visitor(".grid-view tbody th")).to_have_text(["stroke 1", "stroke 2"])
     visitor.until("document.querySelectorAll('.cell .badge:not([hidden])').length === 0")
     cells.nth(5).click()
     visitor.until("document.querySelector('.stage-status').textContent === 'Done'")
     id = visitor.server.get("/api/v1/jobs?kind=full&limit=1").json()["jobs"][0]["id"]
     visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('/jobs/{id}/result')")
     visitor.changed(lambda: visitor("[data-key=again]").click())
-    assert visitor("#f-strength").input_value() == "4"
-    assert visitor("#f-stroke").input_value() == "2"
-    assert visitor("#f-size").input_value() == ""
+    expect(visitor("#f-strength")).to_have_value("4")
+    expect(visitor("#f-stroke")).to_have_value("2")
+    expect(visitor("#f-size")).to_have_value("")
     visitor(".card .badge").get_by_text("grid, 6 of 6").wait_for()  # one card for all
     visitor(".card").first.click()
     visitor.button("Use the settings of strength 2, stroke 1").click()
     visitor.until("document.querySelector('#f-strength').value === '2'")
-    assert visitor("#f-stroke").input_value() == "1"
+    expect(visitor("#f-stroke")).to_have_value("1")
 
 
 def test_a_grid_of_one_setting(visitor) -> None:
@@ -166,7 +167,7 @@ def test_a_grid_of_one_setting(visitor) -> None:
     visitor("#grid-across").select_option("color")
     visitor.button("Paint the grid").click()
     visitor.until("document.querySelectorAll('.grid-view .cell').length === 4")
-    assert visitor(".grid-view tbody tr").count() == 1
+    expect(visitor(".grid-view tbody tr")).to_have_count(1)
 
 
 def test_a_grid_of_one_picture_is_shown_and_opened_again(visitor) -> None:
@@ -179,36 +180,36 @@ def test_a_grid_of_one_picture_is_shown_and_opened_again(visitor) -> None:
         ("1, 2, 3, 4, 5, 6, 7", "At most 6 values."),
     ):
         values.fill(text)
-        assert visitor(".axis .wrong").first.inner_text() == said
+        expect(visitor(".axis .wrong").first).to_have_text(said)
         assert start.is_disabled()
     values.fill("0.5")
-    assert visitor(".axis .wrong:visible").count() == 0
+    expect(visitor(".axis .wrong:visible")).to_have_count(0)
     start.click()
     visitor.until("document.querySelectorAll('.grid-view .cell img').length === 1")
     visitor(".card .badge").get_by_text("grid, 1 of 1").wait_for()
     visitor("#home").click()
     visitor.button("Open your earlier picture").click()
     visitor.until("document.querySelectorAll('.grid-view .cell img').length === 1")
-    assert not visitor(".viewer").is_visible()
+    expect(visitor(".viewer")).to_be_hidden()
 
 
 def test_a_switch_in_a_grid_has_two_values(visitor) -> None:
     visitor.begin()
     visitor.button("Paint a grid of settings").click()
     visitor("#grid-across").select_option("bounded")
-    assert visitor("[aria-label='Values of the setting across']").input_value() == "yes, no"
+    expect(visitor("[aria-label='Values of the setting across']")).to_have_value("yes, no")
     visitor("[aria-label='Values of the setting across']").fill("yes, maybe")
-    assert visitor(".axis .wrong").first.inner_text() == "maybe: no value of bounded (yes or no)."
+    expect(visitor(".axis .wrong").first).to_have_text("maybe: no value of bounded (yes or no).")
 
 
 def test_deleting_says_how_much_space_it_frees(visitor) -> None:
     visitor.begin()
     id = visitor.painted()
-    assert "The studio takes" in visitor(".disk").inner_text()
+    expect(visitor(".disk")).to_contain_text("The studio takes")
     visitor("[data-key=erase]").click()
     dialog = visitor("dialog")
-    assert "Delete this picture?" in dialog.inner_text()
-    assert "This frees" in dialog.inner_text()
+    expect(dialog).to_contain_text("Delete this picture?")
+    expect(dialog).to_contain_text("This frees")
     dialog.get_by_role("button", name="Keep").click()
     assert visitor.server.get(f"/api/v1/jobs/{id}").status_code == 200
     visitor("[data-key=erase]").click()

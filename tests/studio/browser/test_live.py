@@ -1,6 +1,9 @@
 """Drafts follow the controls and replace themselves without a flash; full runs are never disturbed."""
 
+import re
+
 import pytest
+from playwright.sync_api import expect
 
 from studio.browser.visitor import painting
 from studio.running import picture
@@ -91,7 +94,7 @@ def test_a_draft_can_be_stopped_and_stays(visitor) -> None:
     visitor.slow()
     visitor.button("Stop the draft and keep it").click()
     visitor.drafted()
-    assert visitor("#stage img.base").is_visible()
+    expect(visitor("#stage img.base")).to_be_visible()
 
 
 def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
@@ -105,7 +108,7 @@ def test_progress_says_where_the_run_is_and_how_long_it_takes(visitor) -> None:
     assert "left" in said
     assert 50 <= int(visitor("[role=progressbar]").get_attribute("aria-valuenow")) <= 100
     visitor("[data-key=again]").wait_for()
-    assert visitor("#curve, .curve").get_attribute("aria-label").startswith("Loss, from")
+    expect(visitor("#curve, .curve")).to_have_attribute("aria-label", re.compile("^Loss, from"))
 
 
 def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
@@ -114,13 +117,13 @@ def test_pause_continue_stop_and_keep_cancel(visitor) -> None:
     visitor("#controls .go").click()
     visitor.button("Pause").click()
     visitor.button("Continue").wait_for()
-    assert visitor(".stage-status").inner_text() == "Paused"
+    expect(visitor(".stage-status")).to_have_text("Paused")
     visitor.button("Continue").click()
     visitor.button("Pause").wait_for()
     visitor.until("/evaluation [3-9]/.test(document.querySelector('.progress-text').textContent)")
     visitor.button("Stop and keep").click()
     visitor("[data-key=download]").wait_for()
-    assert visitor(".stage-status").inner_text() == "Stopped"
+    expect(visitor(".stage-status")).to_have_text("Stopped")
     visitor("#controls .go").click()
     with visitor.page.expect_response(lambda a: a.url.endswith("/cancel")) as answer:
         visitor.button("Cancel").click()
@@ -150,7 +153,7 @@ def test_without_an_estimate_the_size_stays_and_it_is_asked_for_again(visitor) -
     line.get_by_text("512 × 341 px · time not known yet").wait_for()
     visitor.until("performance.getEntriesByType('resource').some(item => item.name.endsWith('/estimate'))")
     place = visitor("#controls .go").bounding_box()
-    assert line.inner_text() == "512 × 341 px · time not known yet"
+    expect(line).to_have_text("512 × 341 px · time not known yet")
     line.get_by_text("about 1 s").wait_for()
     assert visitor("#controls .go").bounding_box() == place
 
@@ -169,8 +172,8 @@ def test_the_page_says_that_a_run_waits_for_a_draft(visitor) -> None:
         visitor.set("strength", 2)
     visitor("#queue").get_by_text("Painting waits for the draft, ").wait_for()
     visitor(f".card[data-job='{full}'] .card-open").click()
-    assert visitor(".stage-status").inner_text() == "Painting waits for the draft"
-    assert visitor(".progress-text").inner_text().startswith("Waits for the draft · ")
+    expect(visitor(".stage-status")).to_have_text("Painting waits for the draft")
+    expect(visitor(".progress-text")).to_contain_text("Waits for the draft · ")
     visitor.button("Pause").click()
     visitor("#queue").get_by_text("Pausing, ").wait_for()
     visitor.page.reload()
@@ -180,16 +183,23 @@ def test_the_page_says_that_a_run_waits_for_a_draft(visitor) -> None:
 
 
 def test_another_photo_is_shown_until_its_first_draft(visitor) -> None:
+    server = visitor.server
     visitor.begin()
     visitor.slow()
     visitor.drafted(60)
+    long = {"kind": "draft", "settings": {"stroke": 9, "evaluations": 500}}
+    before = server.paint({**server.pair(), **long})["id"]  # the painter is at work until the photo is shown
     visitor.page.evaluate(WATCH_TITLE)
-    with visitor.posting("draft"):
+    with visitor.posting("draft") as answer:
         visitor.choose(".setup [data-key=photo]", painting())
+    id = answer.value.json()["id"]
+    waits = ["Waiting for the first picture of the draft", "Photo"]
+    visitor.until(f"window.titles.some(seen => String(seen) === {','.join(waits)!r})")
+    server.post(f"/api/v1/jobs/{before}/cancel")
+    server.ended(id)
     visitor.drafted(60)
     seen = visitor.page.evaluate("window.titles")
-    id = visitor.server.get("/api/v1/jobs?kind=draft&limit=1").json()["jobs"][0]["id"]
-    assert ["Waiting for the first picture of the draft", "Photo"] in seen
+    assert waits in seen
     assert ["Draft, refining", id] in seen
     assert {title for title, what in seen if what == id} <= {"Draft, refining", "Draft"}
     assert {what for title, what in seen if title.startswith("Draft, ")} <= {id, "Photo", ""}
@@ -205,7 +215,7 @@ def test_a_run_that_waits_is_shown_with_its_own_photo(visitor) -> None:
     server.post(f"/api/v1/jobs/{waiting}/pause")  # it does not begin, however slow the page is
     visitor(f".card[data-job='{waiting}'] .card-open").click()
     visitor.until(f"document.querySelector('.viewer img.base')?.src.includes('{photo}')", 60)
-    assert visitor(".stage-status").inner_text() == "Paused"
+    expect(visitor(".stage-status")).to_have_text("Paused")
 
 
 def test_a_closed_tab_ends_its_draft(visit) -> None:

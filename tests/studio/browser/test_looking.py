@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 PNG = "image/png"
 
@@ -39,10 +40,10 @@ def test_views_by_key_and_by_button(visitor) -> None:
     visitor.begin()
     for key, mode in (("2", "slider"), ("3", "side"), ("4", "photo"), ("1", "result")):
         visitor.page.keyboard.press(key)
-        assert visitor(".viewer").get_attribute("data-mode") == mode
-        assert visitor(f"[data-mode={mode}][aria-pressed=true]").count() == 1
+        expect(visitor(".viewer")).to_have_attribute("data-mode", mode)
+        expect(visitor(f"[data-mode={mode}][aria-pressed=true]")).to_have_count(1)
     visitor.button("Side by side").click()
-    assert visitor(".viewer .pane").count() == 2
+    expect(visitor(".viewer .pane")).to_have_count(2)
 
 
 def test_before_and_after_by_mouse_and_keys(visitor) -> None:
@@ -57,11 +58,11 @@ def test_before_and_after_by_mouse_and_keys(visitor) -> None:
     visitor.page.mouse.move(box["x"] + box["width"] * 0.25, middle, steps=5)
     visitor.page.mouse.up()
     assert slider.evaluate("slider => slider.value") == pytest.approx(25, abs=1)
-    assert slider.get_attribute("aria-valuenow") == "25"
+    expect(slider).to_have_attribute("aria-valuenow", "25")
     visitor.page.keyboard.press("ArrowRight")
     assert slider.evaluate("slider => slider.value") == pytest.approx(27, abs=1)
     visitor.page.keyboard.press("End")
-    assert slider.get_attribute("aria-valuenow") == "100"
+    expect(slider).to_have_attribute("aria-valuenow", "100")
 
 
 def test_the_slider_divides_photo_and_result(visitor) -> None:
@@ -88,16 +89,16 @@ def test_holding_space_shows_the_photo(visitor) -> None:
     visitor.begin()
     visitor("[aria-label='Picture viewer']").focus()
     visitor.page.keyboard.down(" ")
-    assert visitor(".viewer").get_attribute("data-mode") == "photo"
+    expect(visitor(".viewer")).to_have_attribute("data-mode", "photo")
     visitor.page.keyboard.up(" ")
-    assert visitor(".viewer").get_attribute("data-mode") == "result"
+    expect(visitor(".viewer")).to_have_attribute("data-mode", "result")
 
 
 def test_at_100_percent_the_pixels_of_the_screen_are_those_of_the_photo(close) -> None:
     """The server sends the visible part; it is exact but for the loss of a JPEG."""
     close.page.keyboard.press("Shift+1")
     close("img.detail").wait_for()
-    assert close(".percent").inner_text() == "100 %"
+    expect(close(".percent")).to_have_text("100 %")
     close.settled()
     seen = shown(close)
     assert seen.shape[1] < 1000
@@ -113,7 +114,7 @@ def test_close_up_every_pixel_is_a_square(close) -> None:
         close.page.keyboard.press("+")
     close("img.detail").wait_for()
     close.settled()
-    assert close(".frame.pixels").count() >= 1
+    expect(close(".frame.pixels").first).to_be_attached()
     seen = shown(close)[..., 2]
     row = seen[seen.shape[0] // 2] > 128
     edges = np.flatnonzero(np.diff(row.astype(int)))
@@ -139,7 +140,7 @@ def test_zoom_stays_at_the_pointer_and_dragging_moves(close) -> None:
     close.page.mouse.up()
     assert close(".viewer .frame").first.bounding_box()["x"] == pytest.approx(left - 60, abs=2)
     close.page.keyboard.press("0")
-    assert close(".percent").inner_text() == "Fit"
+    expect(close(".percent")).to_have_text("Fit")
 
 
 def test_the_loupe_shows_100_percent_below_the_pointer(close) -> None:
@@ -151,7 +152,7 @@ def test_the_loupe_shows_100_percent_below_the_pointer(close) -> None:
     frame = loupe.locator(".frame").bounding_box()
     assert frame["width"] == pytest.approx(3000, abs=1)
     close.page.keyboard.press("l")
-    assert not loupe.is_visible()
+    expect(loupe).to_be_hidden()
 
 
 def test_the_curve_of_the_loss(visitor) -> None:
@@ -165,6 +166,6 @@ def test_the_curve_of_the_loss(visitor) -> None:
     labels = visitor(".curve text:not(.value)").all_text_contents()
     assert {"10", "15", "1000"} <= set(labels)
     visitor(".curve").hover(position={"x": across[-1], "y": 50})
-    assert visitor(".curve .value").text_content() == "625 at 16"
+    expect(visitor(".curve .value")).to_have_text("625 at 16")
     visitor(".viewer").hover()
-    assert not visitor(".curve .value").is_visible()
+    expect(visitor(".curve .value")).to_be_hidden()

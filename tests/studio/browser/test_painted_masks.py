@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from studio.browser.visitor import Visitor
 from studio.running import HERE, picture, running
@@ -114,7 +115,7 @@ def test_eraser_undo_redo_invert_and_clear(visitor) -> None:
     brush(visitor, 9)
     first, _ = masks_after(visitor, lambda: stroke(visitor, (20, 20), (100, 20)))
     visitor.page.keyboard.press("e")
-    assert visitor("[data-tool=eraser]").get_attribute("aria-pressed") == "true"
+    expect(visitor("[data-tool=eraser]")).to_have_attribute("aria-pressed", "true")
     erased, _ = masks_after(visitor, lambda: stroke(visitor, (60, 10), (60, 30)))
     assert 0 < (sent(visitor, erased) > 0).sum() < (sent(visitor, first) > 0).sum()
     undone, _ = masks_after(visitor, lambda: visitor.page.keyboard.press("Control+z"))
@@ -134,7 +135,8 @@ def test_each_painting_has_a_color_and_takes_pixels_from_the_others(visitor) -> 
     colors = visitor(".region-chips .swatch").evaluate_all(
         "all => all.map(s => getComputedStyle(s).backgroundColor)"
     )
-    assert len(set(colors)) == chips.count() == 3
+    expect(chips).to_have_count(3)
+    assert len(set(colors)) == 3
     brush(visitor, 26)
     one, two, _ = masks_after(visitor, lambda: stroke(visitor, (30, 45), (60, 45)))
     np.testing.assert_array_equal(sent(visitor, two), 255 - sent(visitor, one))  # the rest, without a stroke
@@ -172,7 +174,7 @@ def test_feather_softens_the_edge_as_the_editor_shows_it(visitor) -> None:
     assert len(np.unique(soft)) > 20
     assert abs(int(soft.sum()) - int(hard.sum())) < 0.02 * hard.sum()
     np.testing.assert_array_equal(shown(visitor), soft)
-    assert visitor("canvas.overlay").evaluate("c => getComputedStyle(c).filter") == "none"
+    expect(visitor("canvas.overlay")).to_have_css("filter", "none")
 
 
 @pytest.mark.parametrize("feather", [0, 5, 100])
@@ -183,7 +185,7 @@ def test_what_is_protected_is_what_the_editor_shows(visitor, feather) -> None:
 
     begin(visitor)
     editor(visitor, "protect")
-    assert int(visitor("[aria-label=Feather]").input_value()) == 5  # as the setting's default
+    expect(visitor("[aria-label=Feather]")).to_have_value("5")  # as the setting's default
     brush(visitor, 26)
     visitor.changed(lambda: stroke(visitor, (20, 4), (100, 60)))
     if feather != 5:
@@ -215,7 +217,7 @@ def test_a_look_leaves_the_feather_and_a_picture_brings_it_back(visitor) -> None
     visitor(".card-open").first.click()
     visitor.changed(lambda: visitor("[data-key=again]").click())
     editor(visitor, "protect")
-    assert visitor("[aria-label=Feather]").input_value() == "80"
+    expect(visitor("[aria-label=Feather]")).to_have_value("80")
     assert len(np.unique(shown(visitor))) > 10
 
 
@@ -265,14 +267,14 @@ def test_a_mask_of_another_size_is_scaled_and_one_of_another_shape_asks(visitor)
     begin(visitor)
     editor(visitor)
     mask, _ = masks_after(visitor, lambda: load(visitor, 60, 45))
-    assert (
-        "mask.png is 60 × 45, the photo 120 × 90. It was scaled." in visitor(".mask-bar .notice").inner_text()
+    expect(visitor(".mask-bar .notice")).to_contain_text(
+        "mask.png is 60 × 45, the photo 120 × 90. It was scaled."
     )
     assert sent(visitor, mask).shape == SIZE
     load(visitor, 50, 50)
     notice = visitor(".mask-bar .notice.wrong")
     notice.wait_for()
-    assert "Their shapes differ" in notice.inner_text()
+    expect(notice).to_contain_text("Their shapes differ")
     stretched, _ = masks_after(visitor, lambda: visitor.button("Stretch it").click())
     assert sent(visitor, stretched)[:, :59].min() == 255
 
@@ -337,7 +339,7 @@ def test_use_again_takes_masks_away_and_brings_them_back(visitor) -> None:
         mask = masks_after(visitor, lambda: stroke(visitor, (60, 45)))[index]
         visitor.button("Done").click()
         masked = visitor.painted()
-        assert visitor(".about .chips li").all_inner_texts() == ["protected part" if which else "masks"]
+        expect(visitor(".about .chips li")).to_have_text(["protected part" if which else "masks"])
         for id, expected in ((plain, None), (masked, mask)):
             visitor(f".card[data-job='{id}'] .card-open").click()
             assert masks_after(visitor, lambda: visitor("[data-key=again]").click())[index] == expected

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from studio.browser.visitor import Visitor
 from studio.running import Server, picture
@@ -50,7 +51,7 @@ def test_the_whole_way(tmp_path: Path, browser: Any) -> None:
         server.kill()
         server.start()
         visitor(f".card[data-job='{masked}']").wait_for()
-        assert visitor(".card").count() == 2
+        expect(visitor(".card")).to_have_count(2)
         assert visitor.said == [text for text in visitor.said if "ERR_" in text]
         visitor.close()
         check_command(tmp_path, command, {"photo.png": photo, "painting.png": painting}, server.result(plain))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 import impasto.studio
 from studio.running import picture
@@ -95,7 +96,7 @@ def test_names_and_texts_in_files_are_shown_as_text(visitor) -> None:
     image.save(buffer, "JPEG", exif=exif)
     visitor.drop("body", [(HOSTILE, buffer.getvalue(), "image/jpeg"), ("p.png", picture(2), PNG)])
     visitor.drafted()
-    assert "<img src=x" in visitor(".work .name").first.inner_text()
+    expect(visitor(".work .name").first).to_contain_text("<img src=x")
     visitor.painted()
     name = visitor("#side input.title")
     name.fill(HOSTILE)
@@ -105,9 +106,9 @@ def test_names_and_texts_in_files_are_shown_as_text(visitor) -> None:
     visitor.page.keyboard.press("Escape")
     visitor.drop("body", [(HOSTILE, b"no picture", PNG)])
     visitor("#toasts .notice.wrong").wait_for()
-    assert "<img src=x" in visitor("#toasts").inner_text()
+    expect(visitor("#toasts")).to_contain_text("<img src=x")
     assert visitor.page.title() == "impasto studio"
-    assert visitor("img[src=x]").count() == 0
+    expect(visitor("img[src=x]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/", "/js/main.js", "/css/base.css", "/vendor/img-comparison-slider.js"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from studio.browser.conftest import PAINTER, SAMPLES
 from studio.browser.visitor import Visitor
@@ -33,8 +34,8 @@ def test_the_page_says_when_the_server_is_gone_and_continues_when_it_is_back(own
     server.kill()
     notice = visitor("#connection .notice")
     notice.wait_for()
-    assert "does not answer" in notice.inner_text()
-    assert notice.get_by_role("button", name="Try now").is_visible()
+    expect(notice).to_contain_text("does not answer")
+    expect(notice.get_by_role("button", name="Try now")).to_be_visible()
     visitor.set("strength", 2)
     visitor(".stage-message .notice.wrong").wait_for()
     server.start()
@@ -42,7 +43,7 @@ def test_the_page_says_when_the_server_is_gone_and_continues_when_it_is_back(own
     visitor("#connection").wait_for(state="hidden")
     visitor.drafted()
     visitor(".stage-message .notice.wrong").wait_for(state="detached")
-    assert visitor(f".card[data-job='{first}'] img").count() == 1
+    expect(visitor(f".card[data-job='{first}'] img")).to_have_count(1)
     assert visitor.painted() != first
 
 
@@ -56,7 +57,7 @@ def test_a_run_in_the_queue_is_there_after_the_server_was_killed(own) -> None:
     server.start()
     server.ready()
     visitor("[data-key=again]").wait_for()
-    assert visitor(".card").count() == 1
+    expect(visitor(".card")).to_have_count(1)
 
 
 def test_a_result_that_is_deleted_while_it_is_shown(visitor) -> None:
@@ -64,7 +65,7 @@ def test_a_result_that_is_deleted_while_it_is_shown(visitor) -> None:
     id = visitor.painted()
     visitor.server.delete(f"/api/v1/jobs/{id}")
     visitor(".stage-message").get_by_text("This picture was deleted.").wait_for()
-    assert visitor(f".card[data-job='{id}']").count() == 0
+    expect(visitor(f".card[data-job='{id}']")).to_have_count(0)
     visitor.button("Show the draft").click()
     visitor.drafted()
 
@@ -75,9 +76,9 @@ def test_two_tabs_show_the_same_history_and_have_drafts_of_their_own(visit) -> N
     two.begin(1)
     id = one.painted()
     two(f".card[data-job='{id}'] img").wait_for()
-    assert two(".stage-status").inner_text() == "Draft"
+    expect(two(".stage-status")).to_have_text("Draft")
     one.changed(lambda: one.set("strength", 2))
-    assert two("#f-strength").input_value() == "1"
+    expect(two("#f-strength")).to_have_value("1")
     two(f".card[data-job='{id}'] .card-open").click()
     two("[data-key=erase]").click()
     two("dialog").get_by_role("button", name="Delete").click()
@@ -93,7 +94,7 @@ def test_a_painting_of_one_color_is_painted(visitor) -> None:
     Image.new("RGB", (40, 40), (30, 90, 160)).save(buffer, "PNG")
     visitor.drop("body", [("photo.png", picture(1), PNG), ("blue.png", buffer.getvalue(), PNG)])
     visitor.drafted()
-    assert visitor("#stage img.base").is_visible()
+    expect(visitor("#stage img.base")).to_be_visible()
 
 
 def test_a_failed_run_says_why_and_offers_what_would_fit(visitor) -> None:
@@ -102,8 +103,8 @@ def test_a_failed_run_says_why_and_offers_what_would_fit(visitor) -> None:
     visitor.set("seed", 11)
     notice = visitor(".stage-message .notice.wrong")
     notice.wait_for()
-    assert "not enough memory" in notice.inner_text()
-    assert notice.get_by_role("button", name="Try again").is_visible()
+    expect(notice).to_contain_text("not enough memory")
+    expect(notice.get_by_role("button", name="Try again")).to_be_visible()
     notice.get_by_role("button", name="Use 96 px instead").click()
     visitor.until("document.querySelector('#f-size').value === '96'")
 
@@ -116,8 +117,8 @@ def test_a_download_of_a_deleted_result_is_refused_in_its_dialog(visitor) -> Non
     visitor("dialog .primary").click()
     notice = visitor("dialog .notice.wrong")
     notice.wait_for()
-    assert "no job of this id" in notice.inner_text()
-    assert visitor("dialog").get_by_role("button", name="Try again").is_visible()
+    expect(notice).to_contain_text("no job of this id")
+    expect(visitor("dialog").get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_a_sleeping_laptop_catches_up(visit) -> None:
@@ -138,4 +139,4 @@ def test_a_page_without_its_cookie_says_how_to_come_back(visitor) -> None:
     visitor.page.reload()
     notice = visitor("#connection .notice.wrong")
     notice.wait_for()
-    assert "needs its token" in notice.inner_text()
+    expect(notice).to_contain_text("needs its token")

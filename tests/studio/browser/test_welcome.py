@@ -4,6 +4,7 @@ import io
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from impasto import Settings
 from studio.running import picture
@@ -16,23 +17,23 @@ def png(seed: int, size: tuple[int, int] = (48, 64)) -> bytes:
 
 
 def test_an_empty_page_invites_and_one_click_makes_a_picture(visitor) -> None:
-    assert visitor("#welcome h2").inner_text() == "Paint a photo in the style of a painting"
-    assert visitor(".zone").count() == 2
-    assert visitor(".example").count() == 2
+    expect(visitor("#welcome h2")).to_have_text("Paint a photo in the style of a painting")
+    expect(visitor(".zone")).to_have_count(2)
+    expect(visitor(".example")).to_have_count(2)
     visitor.begin()
-    assert visitor("#stage img.base").is_visible()
-    assert visitor(".stage-status").inner_text() == "Draft"
+    expect(visitor("#stage img.base")).to_be_visible()
+    expect(visitor(".stage-status")).to_have_text("Draft")
 
 
 @pytest.mark.slow
 def test_a_photo_alone_asks_for_a_painting(visitor) -> None:
     visitor.drop(".zone[data-role=photo]", [("my photo.png", png(1), PNG)])
     visitor("#welcome h2").get_by_text("Now a painting").wait_for()
-    assert "my photo.png" in visitor(".zone[data-role=photo]").inner_text()
-    assert visitor(".zone[data-role=painting]").evaluate("zone => zone.classList.contains('next')")
-    assert visitor.button("Paint at full size").count() == 0
+    expect(visitor(".zone[data-role=photo]")).to_contain_text("my photo.png")
+    expect(visitor(".zone[data-role=painting]")).to_contain_class("next")
+    expect(visitor.button("Paint at full size")).to_have_count(0)
     visitor.begin()  # the example's painting, on my photo
-    assert visitor(".work .name").first.inner_text() == "my photo.png"
+    expect(visitor(".work .name").first).to_have_text("my photo.png")
 
 
 @pytest.mark.slow
@@ -40,18 +41,18 @@ def test_a_painting_alone_asks_for_a_photo(visitor) -> None:
     visitor.drop(".zone[data-role=painting]", [("p.png", png(2), PNG)])
     visitor("#welcome h2").get_by_text("Now a photo").wait_for()
     visitor.begin()
-    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "p.png"]
+    expect(visitor(".work .name")).to_have_text(["photo.jpg", "p.png"])
 
 
 @pytest.mark.slow
 def test_a_photo_and_several_paintings_can_be_dropped_at_once(visitor) -> None:
     visitor.drop("body", [("a.png", png(1), PNG), ("b.png", png(2), PNG), ("c.png", png(3), PNG)])
     visitor.drafted()
-    assert visitor(".work .name").all_inner_texts() == ["a.png", "b.png", "c.png"]
+    expect(visitor(".work .name")).to_have_text(["a.png", "b.png", "c.png"])
     visitor.changed(lambda: visitor("[data-key^=share-]").first.fill("0.5"))
-    assert visitor(".share output").all_inner_texts() == ["33 %", "67 %"]
+    expect(visitor(".share output")).to_have_text(["33 %", "67 %"])
     visitor.changed(lambda: visitor("[data-key^=remove-]").last.click())
-    assert visitor(".work .name").all_inner_texts() == ["a.png", "b.png"]
+    expect(visitor(".work .name")).to_have_text(["a.png", "b.png"])
 
 
 @pytest.mark.slow
@@ -60,16 +61,16 @@ def test_pictures_can_be_pasted_and_chosen(visitor) -> None:
     visitor("#welcome h2").get_by_text("Now a painting").wait_for()
     visitor.choose(".zone[data-role=painting]", {"name": "chosen.png", "mimeType": PNG, "buffer": png(5)})
     visitor.drafted()
-    assert visitor(".work .name").all_inner_texts() == ["pasted.png", "chosen.png"]
+    expect(visitor(".work .name")).to_have_text(["pasted.png", "chosen.png"])
 
 
 @pytest.mark.slow
 def test_a_settings_file_sets_the_controls(visitor) -> None:
     visitor.begin()
     visitor.changed(lambda: visitor.drop("#stage", [("mine.toml", b"strength = 3.0\nstroke = 2.0\n", "")]))
-    assert visitor("#f-strength").input_value() == "3"
-    assert visitor("#f-stroke").input_value() == "2"
-    assert visitor(".field.changed").count() == 2
+    expect(visitor("#f-strength")).to_have_value("3")
+    expect(visitor("#f-stroke")).to_have_value("2")
+    expect(visitor(".field.changed")).to_have_count(2)
 
 
 @pytest.mark.slow
@@ -87,12 +88,12 @@ def test_settings_and_pictures_of_an_earlier_result_come_back(visitor, tmp_path)
     data = (tmp_path / "result.png").read_bytes()
     visitor.drop("body", [("result.png", data, PNG)])
     visitor.drafted()
-    assert visitor(".work .name").all_inner_texts() == ["photo.jpg", "painting-swirl.jpg"]
-    assert visitor("#f-stroke").input_value() == "2"
-    assert visitor("#f-size").input_value() == "48"
-    assert "Settings of result.png are back." in visitor("#toasts").inner_text()
+    expect(visitor(".work .name")).to_have_text(["photo.jpg", "painting-swirl.jpg"])
+    expect(visitor("#f-stroke")).to_have_value("2")
+    expect(visitor("#f-size")).to_have_value("48")
+    expect(visitor("#toasts")).to_contain_text("Settings of result.png are back.")
     visitor.changed(lambda: visitor.button("Use it as a picture").click())
-    assert visitor(".work .name").all_inner_texts()[-1] == "result.png"
+    expect(visitor(".work .name").last).to_have_text("result.png")
 
 
 @pytest.mark.parametrize("name", ["notes.png", "bad.toml"])
@@ -101,8 +102,8 @@ def test_a_file_that_cannot_be_used_is_refused_where_it_was_dropped(visitor, nam
     visitor.drop(".zone[data-role=photo]", [(name, b"neither of them = [", PNG)])
     refusal = visitor(".trouble .notice.wrong")
     refusal.wait_for()
-    assert name in refusal.inner_text()
-    assert refusal.get_by_role("button", name="Choose another").is_visible()
+    expect(refusal).to_contain_text(name)
+    expect(refusal.get_by_role("button", name="Choose another")).to_be_visible()
     visitor.drop(".zone[data-role=photo]", [("good.png", png(1), PNG)])
     refusal.wait_for(state="detached")
 
@@ -113,11 +114,11 @@ def test_a_photo_with_transparent_parts_and_16_bits_says_so(visitor) -> None:
     Image.new("RGBA", (40, 30), (200, 80, 30, 120)).save(buffer, "PNG")
     visitor.drop("body", [("cut-out.png", buffer.getvalue(), PNG), ("b.png", png(2), PNG)])
     visitor.drafted()
-    assert "40 × 30 · transparent" in visitor(".work-text").first.inner_text()
+    expect(visitor(".work-text").first).to_contain_text("40 × 30 · transparent")
 
 
 @pytest.mark.slow
 def test_the_name_of_the_program_begins_anew(visitor) -> None:
     visitor.begin()
     visitor("#home").click()
-    assert visitor("#welcome h2").inner_text().startswith("Paint a photo")
+    expect(visitor("#welcome h2")).to_contain_text("Paint a photo")

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, Response
+from playwright.sync_api import Browser, Locator, Page, Response, expect
 
 from impasto.cli.samples import sample
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")  # the first has no window to draw
 SLOWLY = 20_000  # ms that an action may take, on a busy machine
 QUIET = 0.15  # s without a request; longer than the page waits before it asks for a part of a picture
+
+expect.set_options(timeout=SLOWLY)
 
 
 class Visitor:
