@@ -75,7 +75,7 @@ def test_each_scale_begins_with_the_enlarged_canvas_of_the_one_before(narrow) ->
     inputs = open_inputs(PHOTO, PAINTING, INSTANT, None)
     run = Run(inputs, INSTANT, ONE, narrow)
     first = inputs.at(run.schedule[0], "cpu")
-    assert torch.equal(next_canvas(run, first), StartColors(inputs, histogram=True).apply(first.content))
+    assert torch.equal(next_canvas(run, first), StartColors(inputs, draft=True).apply(first.content))
     run.canvas, run.photo, run.state.scale = torch.rand(1, 3, 96, 128), first.content, 1
     found = next_canvas(run, inputs.at(run.schedule[1], "cpu"))
     assert torch.equal(found, enlarged(run.canvas, inputs.content, 160, 120))

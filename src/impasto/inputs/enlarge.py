@@ -18,7 +18,7 @@ from torch.nn import functional
 from impasto.image.picture import Picture
 
 RADIUS = 4  # px of the draft; a window has an edge of 2 * RADIUS + 1
-EPSILON = 1e-4  # added to the variances; what varies much less in the photo is not taken for an edge
+EPSILON = 3e-4  # added to the variances; what varies much less in the photo is not taken for an edge
 
 
 def enlarged(canvas: Tensor, photo: Picture, width: int, height: int) -> Tensor:
@@ -51,17 +51,17 @@ def local_gain(guide: Tensor, image: Tensor, radius: int = RADIUS, epsilon: floa
     """Return A of each pixel, (1, 9, H, W) by rows, for `guide` and `image`, both (1, 3, H, W)."""
     height, width = guide.shape[-2:]
     p, q = guide[0].double(), image[0].double()
-    mean_p, mean_q = _box(p, radius), _box(q, radius)
+    mean_p, mean_q = box_mean(p, radius), box_mean(q, radius)
 
     def covariance(one: Tensor, other: Tensor, means: tuple[Tensor, Tensor]) -> Tensor:
         products = (one[:, None] * other[None]).flatten(0, 1)
-        found = _box(products, radius) - (means[0][:, None] * means[1][None]).flatten(0, 1)
+        found = box_mean(products, radius) - (means[0][:, None] * means[1][None]).flatten(0, 1)
         return found.view(3, 3, height, width).permute(2, 3, 0, 1)
 
     own = covariance(p, p, (mean_p, mean_p)) + epsilon * torch.eye(3, dtype=torch.float64)
     cross = covariance(p, q, (mean_p, mean_q))  # own A^T = cross
     found = torch.linalg.solve(own, cross).permute(3, 2, 0, 1).reshape(9, height, width)
-    return _box(found, radius)[None].float()
+    return box_mean(found, radius)[None].float()
 
 
 def _applied(gain: Tensor, colors: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _applied(gain: Tensor, colors: Tensor) -> Tensor:
     return (first * colors[0]).addcmul_(second, colors[1]).addcmul_(third, colors[2])
 
 
-def _box(image: Tensor, radius: int) -> Tensor:
+def box_mean(image: Tensor, radius: int) -> Tensor:
     """Return the means over square windows, as far as they lie in the picture, of (C, H, W)."""
     edge = 2 * radius + 1
     means = functional.avg_pool2d(image[None], (edge, 1), 1, (radius, 0), count_include_pad=False)

@@ -142,9 +142,12 @@ class Inputs:
             total += sum(12 * size.width * size.height for size in sizes)
         return total
 
-    def palette(self, number: int) -> Palette:
-        """Return the colors of a painting as the network sees it, of what its source mask leaves of it."""
-        style, edge = self.styles[number], self.recolor.edge
+    def palette(self, number: int, edge: int) -> Palette:
+        """Return the colors of a painting as the network sees it, of what its source mask leaves of it.
+
+        They are measured at a long edge in pixels.
+        """
+        style = self.styles[number]
         width, height = fit(style.width, style.height, edge)
         image = self.recolor.seen(style, self._moves[number], width, height)
         mask = self.uses[number].source_mask if self.uses else None

@@ -4,8 +4,9 @@ Each region of the photo is moved to the mean and covariance of the colors of it
 that moves colors least (`color_matching.linear`). The map is the same at every scale. Several paintings of a
 region are taken together, each by its share. What no mask covers keeps its colors.
 
-A draft ends long before its colors are the paintings': it begins with their histogram along their principal
-axes (`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once.
+A draft ends long before its colors are the paintings': it begins with their histogram
+(`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once, and with a share
+of the photo's local contrast, without which parts that are alike in the paintings' colors become one flat area.
 """
 
 from collections.abc import Sequence
@@ -18,21 +19,25 @@ from torch import Tensor
 from impasto.image.pixels import fit
 from impasto.inputs import masks
 from impasto.inputs.color_matching import Mixture, Move, Palette, histogram, linear, recolor
+from impasto.inputs.enlarge import box_mean
 from impasto.inputs.pictures import Inputs
 
-FEW = 1 << 13  # colors that a draft's map is fitted to, at most; as fast as the linear map of all
+FEW = 1 << 13  # colors that a draft's map is fitted to, at most
+SMALL = 256  # px; the long edge at which a draft's colors are measured, at most
+CONTRAST = 0.55  # the share of the photo's local contrast that a draft begins with
+NEAR = 1 / 16  # of the long edge: as far as a local mean reaches
 
 
 @dataclass(frozen=True)
 class StartColors:
     """Moves the photo of a run to its paintings' colors; `amount` is the share of the change, 0 to 1.
 
-    With `histogram` they get the paintings' histogram along its principal axes, too.
+    A draft gets the paintings' histogram, too, and keeps a share of the photo's local contrast.
     """
 
     inputs: Inputs
     amount: float = 1.0
-    histogram: bool = False
+    draft: bool = False
 
     def apply(self, photo: Tensor) -> Tensor:
         """Return the photo at some scale, (1, 3, H, W) in [0, 1], in the paintings' colors.
@@ -45,6 +50,8 @@ class StartColors:
         alpha = self.inputs.content.alpha(width, height)
         page = photo.cpu()
         moved = [recolor(page.clone(), move, self.amount, alpha) for move in self._moves]
+        if self.draft:
+            moved = [with_contrast(one, page, alpha) for one in moved]
         if self._masks == [None]:
             return moved[0].to(photo.device)
         guides = _guides(self._masks, width, height)
@@ -78,9 +85,9 @@ class StartColors:
 
     @cached_property
     def _moves(self) -> list[Move]:
-        """The map of each region, measured at the size of `Recolor.edge`."""
+        """The map of each region."""
         inputs, photo = self.inputs, self.inputs.content
-        width, height = fit(photo.width, photo.height, inputs.recolor.edge)
+        width, height = fit(photo.width, photo.height, self._edge)
         image, alpha = photo.tensor(width, height), photo.alpha(width, height)
         free = None if inputs.protect is None else 1 - inputs.kept(width, height)
         guides = masks.of_all(self._masks, width, height)
@@ -94,10 +101,28 @@ class StartColors:
     def _move(self, photo: Palette, numbers: Sequence[int]) -> Move:
         """Return the map from the photo's colors to those of the paintings with these numbers."""
         shares = [self.inputs.shares[number] for number in numbers]
-        paintings = map(self.inputs.palette, numbers)  # one is held at a time
-        if not self.histogram:
+        paintings = (self.inputs.palette(number, self._edge) for number in numbers)  # one is held at a time
+        if not self.draft:
             return linear(photo, Mixture.of(paintings, shares))
-        return histogram(photo.thinned(FEW), Palette.joined(paintings, shares, FEW), turns=1)
+        return histogram(photo.thinned(FEW), Palette.joined(paintings, shares, FEW))
+
+    @property
+    def _edge(self) -> int:
+        """The long edge in pixels at which colors are measured."""
+        edge = self.inputs.recolor.edge
+        return min(edge, SMALL) if self.draft else edge
+
+
+def with_contrast(moved: Tensor, photo: Tensor, alpha: Tensor | None = None) -> Tensor:
+    """Return moved colors, (1, 3, H, W) in [0, 1], with a share of the photo's local contrast.
+
+    Local contrast is brightness, the mean of red, green and blue, less its mean over a square window. What is
+    transparent, by an alpha (1, 1, H, W), stays as it is.
+    """
+    missing = (photo - moved).mean(1)
+    local = missing - box_mean(missing, max(1, round(NEAR * max(photo.shape[-2:]))))
+    local *= CONTRAST if alpha is None else CONTRAST * alpha[0]
+    return (moved + local).clamp_(0.0, 1.0)
 
 
 def _guides(used: Sequence[masks.OpenedMask], width: int, height: int) -> list[Tensor]:

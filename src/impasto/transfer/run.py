@@ -88,7 +88,7 @@ class Run:
         self.shared = Shared(0) if shared is None else shared
         warn_about(inputs, self.schedule[-1], self.layers, self.shared)
         self.start_colors = (
-            StartColors(inputs, settings.init_amount, histogram=settings.quality == "instant")
+            StartColors(inputs, settings.init_amount, draft=settings.quality == "instant")
             if settings.starts_matched
             else None
         )
