@@ -5,8 +5,8 @@ that moves colors least (`color_matching.linear`). The map is the same at every 
 region are taken together, each by its share. What no mask covers keeps its colors.
 
 A draft ends long before its colors are the paintings': it begins with their histogram
-(`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once, and with a share
-of the photo's local contrast, without which parts that are alike in the paintings' colors become one flat area.
+(`color_matching.histogram`), so that the darkest, lightest and rarest ones are there at once, and it keeps a
+share of the photo's local contrast: where a painting is mostly one color, much of the photo would get it.
 """
 
 from collections.abc import Sequence
