@@ -75,8 +75,8 @@ def test_wrong_values_are_refused() -> None:
 
 def test_a_recipe_from_before_partial_windows_repeats_its_picture() -> None:
     values = json.loads(recipe(settings=Settings()).to_json())
-    assert values["settings"]["partial_windows"] == "count"
-    assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "count"
+    assert values["settings"]["partial_windows"] == "half"
+    assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "half"
     del values["settings"]["partial_windows"]
     assert Recipe.from_json(json.dumps(values)).settings.partial_windows == "drop"
 

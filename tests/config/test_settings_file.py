@@ -99,4 +99,4 @@ def test_published_methods_drop_partial_windows_and_say_so(name) -> None:
     assert sheet.settings["partial_windows"] == "drop"
     assert any("multiple of 16" in limit for limit in sheet.limits)
     assert Settings.preset(name).partial_windows == "drop"
-    assert Settings().partial_windows == "count"
+    assert Settings().partial_windows == "half"

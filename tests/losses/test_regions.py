@@ -172,11 +172,15 @@ def test_the_gradient_of_the_canvas_equals_finite_differences(narrow, random_ima
 def test_a_guide_has_the_layers_size_and_the_means_of_its_cells() -> None:
     mask = torch.arange(6 * 5, dtype=torch.float32).view(1, 1, 6, 5) / 30
     assert at_layer(mask, "relu1_2") is mask
-    found = at_layer(mask, "relu2_1")
+    found = at_layer(mask, "relu2_1", "count")
     assert found.shape == (1, 1, 3, 3)
     assert found[0, 0, 1, 0].item() == pytest.approx((10 + 11 + 15 + 16) / 4 / 30)
     assert found[0, 0, 1, 2].item() == pytest.approx((14 + 19) / 2 / 30)  # of the pixels that there are
-    for partial in ("count", "drop"):
+    torch.testing.assert_close(
+        at_layer(mask, "relu3_1")[0, 0, 1, 0], mask[0, 0, 4:, :4].mean()
+    )  # half of a cell
+    assert at_layer(mask, "relu3_1").shape == (1, 1, 2, 1)  # less than half of one is not seen
+    for partial in ("half", "count", "drop"):
         (part,) = tiles(70, 53, 100, ["relu5_1"], partial=partial)
         rows, columns = part.windows["relu5_1"].outer
         found = at_layer(torch.ones(1, 1, 70, 53), "relu5_1", partial)

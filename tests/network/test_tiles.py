@@ -29,7 +29,7 @@ def test_halo_by_hand(layers, reach) -> None:
 @pytest.mark.parametrize("size", [(512, 384), (509, 387), (37, 501), (16, 16), (129, 128)])
 @pytest.mark.parametrize("edge", [1, 48, 100, 128, 1000])
 @pytest.mark.parametrize("layers", [DEFAULT, ["relu1_1"], [], list(LAYERS)])
-@pytest.mark.parametrize("partial", ["count", "drop"])
+@pytest.mark.parametrize("partial", ["half", "count", "drop"])
 def test_inner_parts_cover_every_position_once(size, edge, layers, partial) -> None:
     height, width = size
     if edge == 1 and (height > 200 or not layers):
@@ -40,6 +40,8 @@ def test_inner_parts_cover_every_position_once(size, edge, layers, partial) -> N
         high, wide = height // step, width // step
         if partial == "count":
             high, wide = math.ceil(height / step), math.ceil(width / step)
+        elif partial == "half":
+            high, wide = math.floor(height / step + 0.5), math.floor(width / step + 0.5)
         seen = np.zeros((high, wide), np.uint8)
         for part in parts:
             window = part.windows[layer]

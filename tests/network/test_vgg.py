@@ -12,7 +12,7 @@ CONVS = [name for name in LAYERS if name.startswith("conv")]
 
 
 def plain(weights, *, relu: bool = True) -> list[tuple[str, nn.Module]]:
-    """Return the network as named torch modules with the same weights: zero padding, max pooling."""
+    """Return the network for 37 x 48 px as torch modules with names: zero padding, max pooling."""
     modules: list[tuple[str, nn.Module]] = []
     for block, count in enumerate((2, 2, 4, 4, 4), start=1):
         for index in range(1, count + 1):
@@ -20,7 +20,7 @@ def plain(weights, *, relu: bool = True) -> list[tuple[str, nn.Module]]:
             conv = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
             conv.weight.data, conv.bias.data = kernel, weights[f"conv{block}_{index}.bias"]
             modules += [(f"conv{block}_{index}", conv), (f"relu{block}_{index}", nn.ReLU())]
-        modules.append((f"pool{block}", nn.MaxPool2d(2, ceil_mode=True)))
+        modules.append((f"pool{block}", nn.MaxPool2d(2, ceil_mode=block in (1, 3, 5))))
     return modules
 
 
@@ -32,7 +32,7 @@ def by_hand(image: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("real", [False, True], ids=["narrow", "real"])
 def test_every_layer_equals_a_plain_sequential(narrow, weights, random_image, real) -> None:
     chosen = weights if real else narrow
-    image = random_image(37, 50)
+    image = random_image(37, 48)
     hidden, expected = by_hand(image), {}
     with torch.no_grad():
         for name, module in plain(chosen):
@@ -48,13 +48,14 @@ def test_all_sixteen_convolutions_and_their_shapes(weights) -> None:
     assert CONVS[0] == "conv1_1"
     assert CONVS[-1] == "conv5_4"
     with torch.no_grad():
-        found = VGG19(weights)(torch.rand(1, 3, 33, 64), LAYERS)
+        found = VGG19(weights)(torch.rand(1, 3, 37, 64), LAYERS)
+    heights = (37, 19, 9, 5, 2, 1)  # 37 over 1, 2, 4, 8, 16 and 32, rounded to the nearest
     for block, (count, channels) in enumerate(zip(CONVOLUTIONS, CHANNELS, strict=True), start=1):
-        high, wide = math.ceil(33 / 2 ** (block - 1)), 64 >> (block - 1)
+        high, wide = heights[block - 1], 64 >> (block - 1)
         for index in range(1, count + 1):
             assert found[f"conv{block}_{index}"].shape == (1, channels, high, wide)
             assert found[f"relu{block}_{index}"].shape == (1, channels, high, wide)
-        assert found[f"pool{block}"].shape == (1, channels, math.ceil(high / 2), wide // 2)
+        assert found[f"pool{block}"].shape == (1, channels, heights[block], wide // 2)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -98,9 +99,9 @@ def test_stops_at_the_deepest_layer(narrow, random_image, monkeypatch, wanted) -
     network, passed = VGG19(narrow), []
     original = network._layer
 
-    def counting(layer, hidden, **options):
+    def counting(layer, *inputs, **options):
         passed.append(layer)
-        return original(layer, hidden, **options)
+        return original(layer, *inputs, **options)
 
     monkeypatch.setattr(network, "_layer", counting)
     found = network(random_image(32, 32), wanted)
@@ -112,17 +113,17 @@ def test_stops_at_the_deepest_layer(narrow, random_image, monkeypatch, wanted) -
 @pytest.mark.parametrize("size", [(8, 8), (7, 9)])
 def test_poolings_against_torch(size) -> None:
     x = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(pool(x, "max", "drop"), nn.MaxPool2d(2)(x))
-    assert torch.equal(pool(x, "average", "drop"), nn.AvgPool2d(2)(x))
+    assert torch.equal(pool(x, "max", (size[0] // 2, size[1] // 2)), nn.MaxPool2d(2)(x))
+    assert torch.equal(pool(x, "average", (size[0] // 2, size[1] // 2)), nn.AvgPool2d(2)(x))
     expected = nn.LPPool2d(2, 2)(x) / 2  # root of the mean, not of the sum
-    torch.testing.assert_close(pool(x, "l2", "drop"), expected, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(pool(x, "l2", (size[0] // 2, size[1] // 2)), expected, atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 6), (1, 1)])
 def test_windows_over_the_border_count_what_they_have(pooling, size) -> None:
     x = torch.randn((1, 2, *size), generator=torch.Generator().manual_seed(0))
-    found = pool(x, pooling)
+    found = pool(x, pooling, (math.ceil(size[0] / 2), math.ceil(size[1] / 2)))
     assert found.shape == (1, 2, math.ceil(size[0] / 2), math.ceil(size[1] / 2))
     of = {"max": torch.amax, "average": torch.mean, "l2": lambda part, dims: part.square().mean(dims).sqrt()}
     for row in range(found.shape[2]):
@@ -135,14 +136,14 @@ def test_windows_over_the_border_count_what_they_have(pooling, size) -> None:
 
 def test_l2_pooling_has_a_gradient_at_zero() -> None:
     x = torch.zeros(1, 1, 2, 2, requires_grad=True)
-    pool(x, "l2").sum().backward()
+    pool(x, "l2", (1, 1)).sum().backward()
     assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 def test_the_network_uses_the_pooling_asked_for(narrow, random_image, pooling) -> None:
     found = VGG19(narrow, pooling=pooling)(random_image(32, 32), ["relu1_2", "pool1", "conv2_1"])
-    torch.testing.assert_close(found["pool1"], pool(found["relu1_2"], pooling))
+    torch.testing.assert_close(found["pool1"], pool(found["relu1_2"], pooling, (16, 16)))
     kernel, bias = narrow["conv2_1.weight"], narrow["conv2_1.bias"]
     expected = nn.functional.conv2d(found["pool1"], kernel, bias, padding=1)
     torch.testing.assert_close(found["conv2_1"], expected)

@@ -27,9 +27,10 @@ def features(weights, image, windows="drop"):
             hidden = functional.conv2d(hidden, kernel, bias, padding=1)
             hidden = hidden * (hidden > 0)
             found[name] = hidden
-        if windows == "count":  # a window over the border has fewer values; none is below 0
-            hidden = functional.pad(hidden, (0, hidden.shape[3] % 2, 0, hidden.shape[2] % 2))
-        high, wide = hidden.shape[2] // 2 * 2, hidden.shape[3] // 2 * 2
+        step = 2 ** (block + 1)
+        least = {"half": step // 2, "count": 1, "drop": step}[windows]  # pixels of a window that counts
+        high, wide = (2 * ((length + step - least) // step) for length in image.shape[2:])
+        hidden = functional.pad(hidden, (0, 1, 0, 1))  # fewer values count; none is below 0
         rows = hidden[:, :, 0:high:2].maximum(hidden[:, :, 1:high:2])
         hidden = rows[:, :, :, 0:wide:2].maximum(rows[:, :, :, 1:wide:2])
     return found
@@ -42,7 +43,7 @@ def gram(found):
 
 def losses(weights, canvas, content, styles, shares, setting):
     """`setting`: convention, alpha, beta, content_layers and style_layers (numbers -> weights); and
-    `partial_windows`, whether pooling counts or drops windows that reach over the border."""
+    `partial_windows`, which windows of the pooling that reach over the border count."""
     paper = setting["convention"] == "paper"
     windows = setting["partial_windows"]
     got, photo = features(weights, canvas, windows), features(weights, content, windows)
@@ -75,7 +76,7 @@ PAPER = {
 }
 MEAN = {
     "convention": "mean",
-    "partial_windows": "count",
+    "partial_windows": "half",
     "alpha": 1.0,
     "beta": 1000.0,
     "content_layers": {"4_2": 1.0},

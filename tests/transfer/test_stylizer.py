@@ -39,7 +39,10 @@ PAINTING, OTHER = picture(10, 72, 64), picture(11)
         (PAINTING, {}),
         ([PAINTING, OTHER], {"style_statistic": "sliced"}),
         ([PAINTING, OTHER], {"style_statistic": "moments", "stroke": 1.5}),
-        ([PAINTING, Style(OTHER, 0.5, source_mask=half())], {"style_statistic": "neighbours"}),
+        (
+            [PAINTING, Style(OTHER, 0.5, source_mask=half())],
+            {"style_statistic": "neighbours", "min_size": 32},
+        ),
         (PAINTING, {"color": "match", "color_amount": 0.7}),
         ([PAINTING, OTHER], {"init": "matched", "init_amount": 0.5}),
         ([PAINTING, OTHER], {"quality": "instant", "size": 160}),

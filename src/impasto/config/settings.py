@@ -225,10 +225,11 @@ class Settings(Model):
         "zero", "Padding of convolutions at the border of the picture.", "Expert"
     )
     partial_windows: PartialWindows = option(
-        "count",
-        "Pooling windows that reach over the border: count them with the values they have, or drop them as "
-        "most programs do. Dropped, the last rows and columns are hardly painted unless the size is a "
-        "multiple of 16.",
+        "half",
+        "Pooling windows that reach over the right or lower border: count them with the values they have, "
+        "drop them as most programs do, or count those of which at least half lies in the picture. All "
+        "counted, the last row can become a line of dots; all dropped, deep layers never see up to 15 rows "
+        "and columns.",
         "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(

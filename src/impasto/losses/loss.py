@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import InputError
-from impasto.network.layers import LAYERS, PartialWindows, stride
+from impasto.network.layers import LAYERS, PartialWindows, seen, stride
 from impasto.network.tiled_features import crop
 from impasto.network.tiles import Window
 
@@ -227,10 +227,11 @@ def scalar_like(features: Tensor, value: float) -> Tensor:
     return torch.full((), float(value), dtype=torch.float32, device=features.device)
 
 
-def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "count") -> Tensor:
+def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "half") -> Tensor:
     """Return a mask at a layer's size: of each position, the mean over the pixels it stands for."""
     cell = stride(layer)
-    return mask if cell == 1 else functional.avg_pool2d(mask, cell, ceil_mode=partial == "count")
+    height, width = (seen(length, cell, partial) for length in mask.shape[-2:])
+    return mask if cell == 1 else functional.avg_pool2d(mask[..., :height, :width], cell, ceil_mode=True)
 
 
 def border_weights(height: int, width: int, layer: str) -> Tensor | None:

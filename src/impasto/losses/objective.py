@@ -44,7 +44,7 @@ def prepare(
     padding: Padding,
     precision: Precision,
     device: str,
-    partial_windows: PartialWindows = "count",
+    partial_windows: PartialWindows = "half",
     kernels: str = "winograd",
 ) -> FeatureExtractor:
     """Return the network on its device, in its number format, with a choice of `network.kernels`."""

@@ -59,7 +59,8 @@ class FeatureExtractor:
             hidden = self.network.preprocess(image.detach())
             hidden = hidden.to(self.dtype or hidden.dtype, memory_format=torch.channels_last)
             for group in _groups(names, self.network.pooling):
-                hidden, undo = self._forward_group(group, hidden, keep)
+                size = self.network.size_of(group[-1], image)
+                hidden, undo = self._forward_group(group, hidden, size, keep)
                 if keep:
                     forward_pass.undo_steps.append((group[-1], undo))
                 del undo  # it may be the only reference to the group's input
@@ -67,15 +68,17 @@ class FeatureExtractor:
                     forward_pass.features[group[-1]] = hidden
         return forward_pass
 
-    def _forward_group(self, group: Sequence[str], hidden: Tensor, keep: bool) -> tuple[Tensor, list[Undo]]:
-        """Return the output of a group of layers, and the steps of its backward pass, the first one last."""
-        first, windows = group[0], self.network.partial_windows
+    def _forward_group(
+        self, group: Sequence[str], hidden: Tensor, size: tuple[int, int], keep: bool
+    ) -> tuple[Tensor, list[Undo]]:
+        """Return the output of a group of layers, of (h, w) = `size`, and its way back, the first step last."""
+        first = group[0]
         if len(group) == 3:
             convolution = self._convolution(first, hidden)
-            hidden, undo = pooling.convolved_and_pooled(convolution, hidden, windows, keep=keep)
+            hidden, undo = pooling.convolved_and_pooled(convolution, hidden, size, keep=keep)
             return hidden, [undo]
         if first.startswith("pool"):
-            hidden, undo = pooling.pooled(hidden, self.network.pooling, windows)
+            hidden, undo = pooling.pooled(hidden, self.network.pooling, size)
             return hidden, [undo]
         if first.startswith("relu"):  # its convolution's own output is used, too
             hidden = hidden.relu()

@@ -28,7 +28,7 @@ def _names() -> Iterable[str]:
 
 LAYERS: tuple[str, ...] = tuple(_names())
 ORDER: dict[str, int] = {name: position for position, name in enumerate(LAYERS)}
-PartialWindows = Literal["count", "drop"]  # what pooling does with windows that reach over the border
+PartialWindows = Literal["half", "count", "drop"]  # what pooling does with windows that reach over the border
 
 
 def block_of(layer: str) -> int:
@@ -44,7 +44,12 @@ def stride(layer: str) -> int:
 
 def positions(length: int, step: int, windows: PartialWindows) -> int:
     """Return how many positions of a layer with a stride of `step` an edge of so many pixels has."""
-    return -(-length // step) if windows == "count" else length // step
+    return (length + {"half": step // 2, "count": step - 1, "drop": 0}[windows]) // step
+
+
+def seen(length: int, step: int, windows: PartialWindows) -> int:
+    """Return how many of an edge's pixels the positions of a layer with a stride of `step` stand for."""
+    return min(length, step * positions(length, step, windows))
 
 
 def deepest(layers: Iterable[str]) -> str:
@@ -143,7 +148,7 @@ def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]
     incoming = 3
     for name in (layer for layer in LAYERS if not layer.startswith("relu")):
         channels = CHANNELS[block_of(name) - 1]
-        columns, rows = (positions(n, stride(name), "count") for n in (width, height))
+        columns, rows = (positions(n, stride(name), "half") for n in (width, height))
         cells = columns * rows
         convolution = name.startswith("conv")
         parameters = (KERNEL * incoming + 1) * channels if convolution else 0

@@ -1,8 +1,8 @@
 """2 x 2 pooling and its backward pass, alone or with the convolution before it.
 
-`pooled(features (1, C, H, W), ...) -> (features (1, C, h, w), undo)`, all channels last; h and w are half of
-H and W, rounded up where windows that reach over the border count, else down. `undo` is the backward pass:
-gradient for the output -> gradient for the input. It may change its argument in place.
+`pooled(features (1, C, H, W), ..., size) -> (features (1, C, h, w), undo)`, all channels last. `size` is
+(h, w), half of H and W, rounded up where a window that reaches over the border counts, else down. `undo` is
+the backward pass: gradient for the output -> gradient for the input. It may change its argument in place.
 
 The output of a convolution right before max pooling is four times as large as the pooled layer, and not used
 elsewhere. So both are computed a strip of rows at a time, forward and backward.
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.layers import PartialWindows, positions
-from impasto.network.vgg import pool
+from impasto.network.vgg import inside, pool
 from impasto.network.winograd import Convolution
 
 Undo = Callable[[Tensor], Tensor]
@@ -35,12 +34,12 @@ def gate(rectified: Tensor) -> Undo:
     return undo
 
 
-def pooled(features: Tensor, pooling: str, windows: PartialWindows) -> tuple[Tensor, Undo]:
+def pooled(features: Tensor, pooling: str, size: tuple[int, int]) -> tuple[Tensor, Undo]:
     """Pool features (1, C, H, W) by `max`, `average` or `l2`; return the result and `undo`."""
     shape = features.shape
     if pooling == "max":
-        return _maxima(features, windows)
-    result = pool(features, "average" if pooling == "average" else "l2", windows)
+        return _maxima(features, size)
+    result = pool(features, "average" if pooling == "average" else "l2", size)
     if pooling == "average":
         return result, lambda gradient: _spread(gradient, shape)
 
@@ -53,16 +52,15 @@ def pooled(features: Tensor, pooling: str, windows: PartialWindows) -> tuple[Ten
     return result, undo
 
 
-def _maxima(features: Tensor, windows: PartialWindows) -> tuple[Tensor, Undo]:
+def _maxima(features: Tensor, size: tuple[int, int]) -> tuple[Tensor, Undo]:
     """Pool by `max`, a strip of rows at a time, as the places of maxima take 8 bytes each."""
-    shape, partial = features.shape, windows == "count"
-    down, across = (positions(length, 2, windows) for length in shape[-2:])
-    small = torch.Size((*shape[:2], down, across))
+    shape, down, small = features.shape, size[0], torch.Size((*features.shape[:2], *size))
     result, kept = _empty(small, features), _empty(small, features, _places_kind(shape[-1]))
     strips = _strips(shape, down, features.device)
+    features = inside(features, size)
     for rows in strips:
         strip = features[..., 2 * rows.start : 2 * rows.stop, :]
-        result[..., rows, :], kept[..., rows, :] = _largest(strip, partial=partial)
+        result[..., rows, :], kept[..., rows, :] = _largest(strip)
 
     def undo(gradient: Tensor) -> Tensor:
         input_gradient = _empty(shape, gradient)
@@ -92,25 +90,24 @@ def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
 
 
 def convolved_and_pooled(
-    convolution: Convolution, features: Tensor, windows: PartialWindows, *, keep: bool = True
+    convolution: Convolution, features: Tensor, size: tuple[int, int], *, keep: bool = True
 ) -> tuple[Tensor, Undo]:
     """Convolve (1, C, H, W), rectify and take the maximum; `undo`, usable if `keep`, is of all three."""
-    shape, (height, width), partial = features.shape, features.shape[-2:], windows == "count"
-    down, across = (positions(length, 2, windows) for length in (height, width))
+    shape, (height, width), down = features.shape, features.shape[-2:], size[0]
     result = kept = features  # replaced at the first strip, which has the number of channels
     for rows in _strips(shape, down, features.device):
         first, last = 2 * rows.start, 2 * rows.stop
         top = max(0, first - AROUND)
         strip = convolution.forward(features[..., top : last + AROUND, :], rectify=True)
-        strip = strip[..., first - top : last - top, :]
+        strip = strip[..., first - top : last - top, : 2 * size[1]]
         if result is features:
-            small = torch.Size((1, strip.shape[1], down, across))
+            small = torch.Size((1, strip.shape[1], *size))
             result = _empty(small, strip)
             kept = _empty(small, strip, _places_kind(width)) if keep else result
         if not keep:
-            result[..., rows, :] = functional.max_pool2d(strip, 2, ceil_mode=partial)
+            result[..., rows, :] = functional.max_pool2d(strip, 2, ceil_mode=True)
             continue
-        result[..., rows, :], kept[..., rows, :] = _largest(strip, partial=partial)
+        result[..., rows, :], kept[..., rows, :] = _largest(strip)
         del strip
 
     def undo(gradient: Tensor) -> Tensor:
@@ -131,9 +128,9 @@ def convolved_and_pooled(
     return result, undo
 
 
-def _largest(strip: Tensor, *, partial: bool) -> tuple[Tensor, Tensor]:
+def _largest(strip: Tensor) -> tuple[Tensor, Tensor]:
     """Return the maxima of a strip (1, C, h, W) and their places, from the first of each two rows on."""
-    values, places = functional.max_pool2d(strip, 2, ceil_mode=partial, return_indices=True)
+    values, places = functional.max_pool2d(strip, 2, ceil_mode=True, return_indices=True)
     return values, places - _starts(places, strip.shape[-1])
 
 
@@ -157,13 +154,15 @@ def _starts(places: Tensor, width: int) -> Tensor:
 
 def _unpooled(gradient: Tensor, kept: Tensor, shape: torch.Size) -> Tensor:
     """Write each value of the gradient to the place of its maximum, and 0 elsewhere, (1, C, H, W)."""
-    result = _empty(shape, gradient)
-    partial = 2 * gradient.shape[-2] > shape[-2] or 2 * gradient.shape[-1] > shape[-1]
-    places = kept.long() + _starts(kept, shape[-1])
-    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(  # kernel, stride, padding, dilation
-        gradient, result, [2, 2], [2, 2], [0, 0], [1, 1], partial, places, grad_input=result
+    down, across = (min(n, 2 * small) for n, small in zip(shape[-2:], gradient.shape[-2:], strict=True))
+    result = _empty(torch.Size((*shape[:2], down, across)), gradient)
+    places = kept.long() + _starts(kept, across)
+    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(  # kernel, stride, padding, dilation, ceil
+        gradient, result, [2, 2], [2, 2], [0, 0], [1, 1], True, places, grad_input=result
     )
-    return result
+    if result.shape == shape:
+        return result
+    return functional.pad(result, (0, shape[-1] - across, 0, shape[-2] - down))  # what no window sees
 
 
 def _empty(shape: torch.Size, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -65,7 +65,7 @@ def tiles(
     edge: int,
     layers: Iterable[str],
     reach: int = 1,
-    partial: PartialWindows = "count",
+    partial: PartialWindows = "half",
 ) -> list[Tile]:
     """Return the tiles of a picture, row by row.
 

@@ -16,7 +16,16 @@ from torch.nn import functional
 
 from impasto.errors import InputError
 from impasto.network.convolution import Padding, pad
-from impasto.network.layers import LAYERS, PartialWindows, block_of, check_layer, deepest, smallest_edge
+from impasto.network.layers import (
+    LAYERS,
+    PartialWindows,
+    block_of,
+    check_layer,
+    deepest,
+    positions,
+    smallest_edge,
+    stride,
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,8 @@ class VGG19(nn.Module):
         padding: What lies around a picture: `zero` (as trained), `reflect` or `replicate`. An edge of one
             position cannot be reflected and is replicated instead.
         partial_windows: What pooling does with windows of 2 x 2 that reach over the right or lower border:
-            `count` them with the values they have, or `drop` them (as PyTorch's pooling does). Dropped, the
-            last rows and columns are not seen by deep layers.
+            `count` them with the values they have, `drop` them (as PyTorch's pooling does), or `half`: count
+            those of whose pixels at least half lie in the picture.
     """
 
     mean: Tensor
@@ -63,7 +72,7 @@ class VGG19(nn.Module):
         *,
         pooling: Pooling = "max",
         padding: Padding = "zero",
-        partial_windows: PartialWindows = "count",
+        partial_windows: PartialWindows = "half",
     ) -> None:
         super().__init__()
         self.pooling = pooling
@@ -83,9 +92,8 @@ class VGG19(nn.Module):
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Return the features of some layers, such as `relu4_2`, and the image itself as `"image"`.
 
-        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, H / s, W / s), rounded up
-        or, where partial windows are dropped, down; s is the layer's stride. They are in the kernels'
-        precision; the network runs up to the deepest layer.
+        The image is (B, 3, H, W), RGB, sRGB-encoded, in [0, 1]. Features are (B, C, h, w), h and w being the
+        layer's `positions`, in the kernels' precision; the network runs up to the deepest layer.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -99,12 +107,18 @@ class VGG19(nn.Module):
         hidden = self.preprocess(image)
         last = deepest(names)
         for layer in LAYERS:
-            hidden = self._layer(layer, hidden, keep_input=f"conv{layer[4:]}" in names)
+            size = self.size_of(layer, image)
+            hidden = self._layer(layer, hidden, size, keep_input=f"conv{layer[4:]}" in names)
             if layer in names:
                 features[layer] = hidden
             if layer == last:
                 break
         return features
+
+    def size_of(self, layer: str, image: Tensor) -> tuple[int, int]:
+        """Return (h, w) of a layer for an image (B, 3, H, W)."""
+        height, width = (positions(n, stride(layer), self.partial_windows) for n in image.shape[-2:])
+        return height, width
 
     def check_size(self, image: Tensor, layers: Iterable[str]) -> None:
         """Raise `InputError` if the picture is smaller than the deepest of the layers can see."""
@@ -137,7 +151,7 @@ class VGG19(nn.Module):
             gradient = gradient / self.std
         return (gradient * expected.scale).contiguous()
 
-    def _layer(self, layer: str, hidden: Tensor, *, keep_input: bool) -> Tensor:
+    def _layer(self, layer: str, hidden: Tensor, size: tuple[int, int], *, keep_input: bool) -> Tensor:
         if layer.startswith("conv"):
             weight, bias = self.kernels[f"{layer}/weight"], self.kernels[f"{layer}/bias"]
             if self.padding == "zero":
@@ -146,22 +160,27 @@ class VGG19(nn.Module):
         if layer.startswith("relu"):
             # In place saves memory; not where the convolution's own output is returned, too.
             return functional.relu(hidden, inplace=not keep_input)
-        return pool(hidden, self.pooling, self.partial_windows)
+        return pool(hidden, self.pooling, size)
 
 
-def pool(hidden: Tensor, pooling: Pooling, windows: PartialWindows = "count") -> Tensor:
-    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, h, w).
+def pool(hidden: Tensor, pooling: Pooling, size: tuple[int, int]) -> Tensor:
+    """Halve both edges by 2 x 2 pooling, (B, C, H, W) -> (B, C, h, w), `size` being (h, w).
 
     `l2` is the root of the mean square of the four values (a soft maximum). Windows that reach over the
-    border have two values or one.
+    border have two values or one; there are none of them along an axis whose size is rounded down.
     """
-    partial = windows == "count"
+    hidden = inside(hidden, size)
     if pooling == "max":
-        return functional.max_pool2d(hidden, 2, ceil_mode=partial)
+        return functional.max_pool2d(hidden, 2, ceil_mode=True)
     if pooling == "average":
-        return functional.avg_pool2d(hidden, 2, ceil_mode=partial)
+        return functional.avg_pool2d(hidden, 2, ceil_mode=True)
     # The small constant keeps the root's gradient finite where all four values are zero.
-    return functional.avg_pool2d(hidden.square(), 2, ceil_mode=partial).add(1e-12).sqrt()
+    return functional.avg_pool2d(hidden.square(), 2, ceil_mode=True).add(1e-12).sqrt()
+
+
+def inside(hidden: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return what of features (B, C, H, W) windows of 2 x 2 see whose number along both axes is `size`."""
+    return hidden[..., : 2 * size[0], : 2 * size[1]]
 
 
 def narrow_weights(seed: int = 0, channels: Sequence[int] = (8, 8, 16, 16, 16)) -> dict[str, Tensor]:

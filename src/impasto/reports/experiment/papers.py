@@ -17,6 +17,7 @@ UNKNOWN = "\N{EN DASH}"
 COLUMNS = ("", "paper of 2015", "paper of 2016")
 DEFAULT = "default of impasto"
 SOLVERS = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "impasto's L-BFGS", "adam": "Adam"}
+WINDOWS = {"half": "counted if half of them is inside", "count": "counted", "drop": "dropped"}
 STARTS = {
     "content": "the photo",
     "matched": "the photo in the painting's colors",
@@ -234,9 +235,7 @@ def _ours(settings: Settings, weights: str | None, runtime: Runtime) -> dict[str
         else f"the photo's, at most {DEFAULT_LONG_EDGE} px",
         "scales": "one" if one_scale else f"from {settings.min_size} px on, each twice as large",
         "painting": f"in its own shape; its long edge is {settings.stroke:g} x that of the result",
-        "windows of the pooling over the border": {"drop": "dropped", "count": "counted"}[
-            settings.partial_windows
-        ],
+        "windows of the pooling over the border": WINDOWS[settings.partial_windows],
         "precision": fast if runtime.precision == "auto" else runtime.precision,
     }
 
