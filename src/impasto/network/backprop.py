@@ -71,7 +71,7 @@ class FeatureExtractor:
     def _forward_group(
         self, group: Sequence[str], hidden: Tensor, size: tuple[int, int], keep: bool
     ) -> tuple[Tensor, list[Undo]]:
-        """Return the output of a group of layers, of (h, w) = `size`, and its way back, the first step last."""
+        """Return the output of a group of layers, (h, w) = `size`, and its way back, the first step last."""
         first = group[0]
         if len(group) == 3:
             convolution = self._convolution(first, hidden)
