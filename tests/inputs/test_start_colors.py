@@ -120,10 +120,20 @@ def test_a_draft_keeps_a_share_of_the_photos_local_contrast() -> None:
     expected[18:23] -= CONTRAST * 0.1 / 5
     expected[20] += CONTRAST * 0.1
     torch.testing.assert_close(found, expected.expand(1, 3, 8, 40))
+
+
+def test_a_cut_out_in_a_draft_has_no_rim() -> None:
+    """Three quarters of the picture are white, as they are transparent, or half transparent."""
     alpha = torch.zeros((1, 1, 8, 40))
-    alpha[..., 20] = 1.0
-    expected[:20] = expected[21:] = 0.3
-    torch.testing.assert_close(with_contrast(flat, photo, alpha), expected.expand(1, 3, 8, 40))
+    alpha[..., 20:30], alpha[..., 30:] = 1.0, 0.5
+    photo, moved = (
+        1 - alpha * (1 - torch.full((1, 3, 8, 40), 0.7)),
+        1 - alpha * (1 - torch.full((1, 3, 8, 40), 0.4)),
+    )
+    torch.testing.assert_close(with_contrast(moved, photo, alpha), moved)
+    assert (
+        with_contrast(moved, photo)[..., 20] - moved[..., 20]
+    ).abs().min() > 0.03  # without it there is one
 
 
 def test_a_draft_leaves_what_no_mask_covers(monkeypatch) -> None:

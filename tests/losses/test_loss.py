@@ -47,12 +47,16 @@ def test_content_by_hand(convention, expected) -> None:
 
 def test_border_weights_by_hand() -> None:
     """5 x 8 px at stride 2: the third row stands for one row of pixels, all columns for two."""
-    weights = border_weights(5, 8, "relu2_1")
+    weights = border_weights(5, 8, "relu2_1", "count")
     assert weights is not None
     assert weights[0, 0].tolist() == [[1.0] * 4, [1.0] * 4, [0.5] * 4]
-    corner = border_weights(17, 18, "relu5_1")
+    corner = border_weights(17, 18, "relu5_1", "count")
     assert corner is not None
     assert corner[0, 0].tolist() == [[1.0, 2 / 16], [1 / 16, 2 / 256]]
+    half = border_weights(23, 24, "relu5_1")
+    assert half is not None
+    assert half[0, 0].tolist() == [[1.0, 8 / 16]]
+    assert border_weights(17, 18, "relu5_1") is None
     assert border_weights(48, 32, "relu5_1") is None
     assert border_weights(5, 7, "relu1_2") is None
 

@@ -17,7 +17,7 @@ from impasto.losses.loss import add_statistics
 from impasto.losses.neighbors import Found, NeighborLoss, StyleCells, Target, is_matched, measured, nearest
 from impasto.losses.objective import Objective, prepare
 from impasto.network.backprop import FeatureExtractor
-from impasto.network.hypercolumns import CELL, LAYERS, channels, columns
+from impasto.network.hypercolumns import CELL, LAYERS, REACH, channels, columns
 from impasto.network.layers import positions, stride
 from impasto.network.tiled_features import TiledFeatures
 from impasto.network.tiles import tiles
@@ -439,7 +439,7 @@ def test_layers_of_both_kinds_of_scales_are_read() -> None:
     assert set(layers_of(Settings(), ())).isdisjoint({"relu1_2", "relu3_3"})
 
 
-@pytest.mark.parametrize("windows", ["count", "drop"])
+@pytest.mark.parametrize("windows", ["half", "count", "drop"])
 @pytest.mark.parametrize("edge", range(36, 44))
 def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, edge) -> None:
     """Also where the last tile has a cell, but no position of the deepest layer of its own."""
@@ -449,7 +449,7 @@ def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, ed
 
     def table(tile: int) -> torch.Tensor:
         found = None
-        for part, where in TiledFeatures(network, tile).parts(image, LAYERS):
+        for part, where in TiledFeatures(network, tile).parts(image, LAYERS, REACH):
             cells = columns(part, where)
             found = torch.full((*shape, cells.shape[2]), torch.nan) if found is None else found
             found[*where[CELL].outer] = cells
@@ -458,7 +458,16 @@ def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, ed
     torch.testing.assert_close(table(8), table(0), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("windows", ["count", "drop"])
+def test_a_cell_beyond_the_last_position_of_the_deepest_layer_has_that_one(narrow, random_image) -> None:
+    network = prepared(narrow, partial_windows="half")
+    for part, where in TiledFeatures(network).parts(random_image(42, 40, 1), LAYERS, REACH):
+        deepest = columns(part, where)[..., channels(network.network)["relu4_1"]]
+    assert deepest.shape[:2] == (11, 10)  # 42 / 4 and 40 / 4, rounded; relu4_1 has 42 / 8, five rows
+    assert torch.equal(deepest[10], deepest[8])
+    assert deepest[10].any()
+
+
+@pytest.mark.parametrize("windows", ["half", "count", "drop"])
 @pytest.mark.parametrize("edge", range(36, 44))
 def test_nearest_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, edge) -> None:
     """Also where the last tile has no cell of its own."""

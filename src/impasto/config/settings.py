@@ -226,10 +226,9 @@ class Settings(Model):
     )
     partial_windows: PartialWindows = option(
         "half",
-        "Pooling windows that reach over the right or lower border: count them with the values they have, "
-        "drop them as most programs do, or count those of which at least half lies in the picture. All "
-        "counted, the last row can become a line of dots; all dropped, deep layers never see up to 15 rows "
-        "and columns.",
+        "Positions of a layer that reach over the right or lower border: count those of whose pixels at "
+        "least half lie in the picture (half), all (count; the last two rows can become a line of dots), or "
+        "none (drop, as most programs do; up to 15 rows and columns are hardly painted).",
         "Expert",
     )
     solver: Literal["lbfgs", "scipy", "adam"] = option(

@@ -161,11 +161,11 @@ def linear(source: Palette, goal: Palette | Mixture) -> Move:
     return moved
 
 
-def histogram(painting: Palette, photo: Palette, turns: int = TURNS) -> Move:
+def histogram(painting: Palette, photo: Palette) -> Move:
     """Return the map that gives the painting the photo's histogram, along many axes of the color space.
 
     After `linear`, each value is replaced by that of the same rank in the photo: along the photo's principal
-    axes first, then along rotated ones, `turns` times in all. Directions without variance in the painting
+    axes first, then along rotated ones, `TURNS` times in all. Directions without variance in the painting
     take no part, so that a gray painting does not become a rainbow.
     """
     move = linear(painting, photo)
@@ -175,7 +175,7 @@ def histogram(painting: Palette, photo: Palette, turns: int = TURNS) -> Move:
     now, goal = (move(painting.values) - middle) @ basis, (photo.values - middle) @ basis
     _, turn = np.linalg.eigh(basis.T @ photo.covariance() @ basis)
     steps = []
-    for number in range(turns if len(turn) > 1 else len(turn)):
+    for number in range(TURNS if len(turn) > 1 else len(turn)):
         turn = turn @ _turned(len(turn), number)
         curves = [
             _curve(_quantiles(one, painting.counts), _quantiles(other, photo.counts))

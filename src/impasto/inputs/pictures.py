@@ -145,7 +145,7 @@ class Inputs:
     def palette(self, number: int, edge: int) -> Palette:
         """Return the colors of a painting as the network sees it, of what its source mask leaves of it.
 
-        They are measured at a long edge in pixels.
+        They are measured at a long edge of `edge` px.
         """
         style = self.styles[number]
         width, height = fit(style.width, style.height, edge)

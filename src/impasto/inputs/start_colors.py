@@ -116,13 +116,14 @@ class StartColors:
 def with_contrast(moved: Tensor, photo: Tensor, alpha: Tensor | None = None) -> Tensor:
     """Return moved colors, (1, 3, H, W) in [0, 1], with a share of the photo's local contrast.
 
-    Local contrast is brightness, the mean of red, green and blue, less its mean over a square window. What is
-    transparent, by an alpha (1, 1, H, W), stays as it is.
+    Local contrast is brightness, the mean of red, green and blue, less its mean over a square window. Both
+    images are over white by an alpha (1, 1, H, W); what is transparent does not count.
     """
-    missing = (photo - moved).mean(1)
-    local = missing - box_mean(missing, max(1, round(NEAR * max(photo.shape[-2:]))))
-    local *= CONTRAST if alpha is None else CONTRAST * alpha[0]
-    return (moved + local).clamp_(0.0, 1.0)
+    missing, reach = (photo - moved).mean(1), max(1, round(NEAR * max(photo.shape[-2:])))
+    mean = box_mean(missing, reach)
+    if alpha is not None:
+        mean *= alpha[0] / box_mean(alpha[0], reach).clamp(min=1e-6)
+    return (moved + CONTRAST * (missing - mean)).clamp_(0.0, 1.0)
 
 
 def _guides(used: Sequence[masks.OpenedMask], width: int, height: int) -> list[Tensor]:

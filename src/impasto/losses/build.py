@@ -21,7 +21,7 @@ from impasto.losses.style_targets import StyleStatistics
 from impasto.network.backprop import FeatureExtractor
 from impasto.network.hypercolumns import GRIDS
 from impasto.network.hypercolumns import LAYERS as HYPERCOLUMN
-from impasto.network.layers import LAYERS, positions, seen, stride
+from impasto.network.layers import LAYERS, positions, stride
 from impasto.network.tiled_features import TiledFeatures
 from impasto.network.vgg import VGG19
 
@@ -117,9 +117,8 @@ def _border_weights(pictures: ScaledInputs, settings: Settings, layer: str) -> T
     """
     if settings.padding == "zero" and settings.pooling == "max":
         return None
-    step, windows = stride(layer), settings.partial_windows
-    height, width = (seen(length, step, windows) for length in pictures.content.shape[-2:])
-    weights = border_weights(height, width, layer)
+    height, width = pictures.content.shape[-2:]
+    weights = border_weights(height, width, layer, settings.partial_windows)
     return None if weights is None else weights.to(pictures.content)
 
 

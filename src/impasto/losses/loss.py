@@ -234,13 +234,14 @@ def at_layer(mask: Tensor, layer: str, partial: PartialWindows = "half") -> Tens
     return mask if cell == 1 else functional.avg_pool2d(mask[..., :height, :width], cell, ceil_mode=True)
 
 
-def border_weights(height: int, width: int, layer: str) -> Tensor | None:
+def border_weights(height: int, width: int, layer: str, partial: PartialWindows = "half") -> Tensor | None:
     """Return the shares of each position's pixels that lie in a canvas of so many px, (1, 1, h, w).
 
-    The last row and column of a layer stand for fewer pixels where the canvas is no multiple of the layer's
-    stride. None where all positions are whole.
+    The last row and column of a layer may stand for fewer pixels where the canvas is no multiple of the
+    layer's stride. None where all positions are whole.
     """
     cell = stride(layer)
+    height, width = (seen(length, cell, partial) for length in (height, width))
     if height % cell == 0 and width % cell == 0:
         return None
     rows, columns = (

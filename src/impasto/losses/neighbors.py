@@ -38,7 +38,7 @@ from impasto.losses.loss import (
     window_of,
 )
 from impasto.losses.regions import check_source, weights_of_styles
-from impasto.network.hypercolumns import CELL, GRIDS, LAYERS, cell_of, channels, columns, grid, means
+from impasto.network.hypercolumns import CELL, GRIDS, LAYERS, REACH, cell_of, channels, columns, grid, means
 from impasto.network.layers import positions, stride
 from impasto.network.tiled_features import TiledFeatures, crop
 from impasto.network.tiles import Window
@@ -209,7 +209,7 @@ def style_cells(features: TiledFeatures, pictures: ScaledInputs, number: int) ->
         turned, chosen = torch.rot90(image, turn, (2, 3)).contiguous(), torch.rot90(kept, turn)
         order = chosen.flatten().cumsum(0).view_as(chosen) - 1
         chosen = chosen & (order % every == 0)
-        for part, windows in features.parts(turned, LAYERS):
+        for part, windows in features.parts(turned, LAYERS, REACH):
             parts.append(columns(part, windows)[chosen[*windows[CELL].outer]])
     own = channels(features.network.network)
     return measured({layer: torch.cat([part[:, own[layer]] for part in parts]) for layer in LAYERS})
@@ -299,7 +299,7 @@ class Target:
 def _mean_column(features: TiledFeatures, image: Tensor) -> Tensor:
     """Return the mean over the cells of an image (1, 3, H, W) of their features, (C,)."""
     sums, count = [], 0
-    for part, windows in features.parts(image, LAYERS):
+    for part, windows in features.parts(image, LAYERS, REACH):
         found = columns(part, windows).flatten(0, 1)
         sums.append(found.sum(0, dtype=summed_in(found)))
         count += len(found)
@@ -311,7 +311,7 @@ def find(features: TiledFeatures, query: Tensor, mean: Tensor, cells: StyleCells
     shape = [positions(length, stride(CELL), features.partial) for length in query.shape[-2:]]
     numbers = torch.zeros(shape, dtype=torch.int64, device=query.device)
     table = cells.table()
-    for part, windows in features.parts(query, LAYERS):
+    for part, windows in features.parts(query, LAYERS, REACH):
         asked = columns(part, windows)
         part.clear()
         if asked.numel():  # a tile may have less than a cell, where such do not count

@@ -11,12 +11,13 @@ from torch.nn.functional import avg_pool2d
 
 from impasto.network.layers import stride
 from impasto.network.tiled_features import crop
-from impasto.network.tiles import Window
+from impasto.network.tiles import Window, halo
 from impasto.network.vgg import VGG19
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_1", "relu3_3", "relu4_1")
 CELL = "relu3_1"  # a layer whose positions are the cells
 GRIDS = (CELL, "relu4_1")  # layers at whose positions features are compared
+REACH = halo(LAYERS) + stride(GRIDS[-1])  # px around a tile, of whose neighbor the last position may be read
 
 
 def means(features: Tensor, cell: int) -> Tensor:
@@ -46,24 +47,24 @@ def channels(network: VGG19) -> dict[str, slice]:
 def columns(part: Mapping[str, Tensor], windows: Mapping[str, Window]) -> Tensor:
     """Return the features of the cells of a tile, (h, w, C), C being the channels of all `LAYERS`.
 
-    Of a layer whose positions are larger, several cells have the same.
+    Of a layer whose positions are larger, several cells have the same; cells beyond its last have that one.
     """
     rows, across = (side.stop - side.start for side in windows[CELL].inner)
     shape = rows, across, sum(part[layer].shape[1] for layer in LAYERS)
     found, first = part[CELL].new_empty(shape), 0
     for layer in LAYERS if rows and across else ():  # else less than a cell, where such do not count
-        features, cell = crop(part[layer], windows[layer]), cell_of(layer)
         if grid(layer) == CELL:
+            features, cell = crop(part[layer], windows[layer]), cell_of(layer)
             features = means(features[..., : rows * cell, : across * cell], cell)[0].permute(1, 2, 0)
         else:
-            height, width = features.shape[2:]
-            padded = features.new_zeros((height + 1, width + 1, features.shape[1]))
-            padded[:height, :width] = features[0].permute(1, 2, 0)
-            down, right = (  # cells beyond the last position, which is dropped there, have 0
-                (torch.arange(length, device=padded.device) * stride(CELL) // stride(layer)).clamp(max=last)
-                for length, last in ((rows, height), (across, width))
+            whole, ratio = part[layer][0].permute(1, 2, 0), stride(layer) // stride(CELL)
+            down, right = (
+                (side.start + torch.arange(count, device=whole.device) // ratio).clamp(max=length - 1)
+                for side, count, length in zip(
+                    windows[layer].inner, (rows, across), whole.shape[:2], strict=True
+                )
             )
-            features = padded[down[:, None], right]
+            features = whole[down[:, None], right]
         last = first + features.shape[2]
         found[..., first:last] = features
         first = last

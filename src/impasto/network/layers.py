@@ -148,7 +148,7 @@ def parts(width: int = TRAINED_AT, height: int = TRAINED_AT) -> tuple[Part, ...]
     incoming = 3
     for name in (layer for layer in LAYERS if not layer.startswith("relu")):
         channels = CHANNELS[block_of(name) - 1]
-        columns, rows = (positions(n, stride(name), "half") for n in (width, height))
+        columns, rows = (max(1, positions(n, stride(name), "half")) for n in (width, height))
         cells = columns * rows
         convolution = name.startswith("conv")
         parameters = (KERNEL * incoming + 1) * channels if convolution else 0

@@ -33,14 +33,16 @@ class TiledFeatures:
         return self.network.network.partial_windows
 
     def parts(
-        self, image: Tensor, layers: Sequence[str]
+        self, image: Tensor, layers: Sequence[str], reach: int = 1
     ) -> Iterator[tuple[dict[str, Tensor], dict[str, Window]]]:
         """Yield the features of each tile of an image (1, 3, H, W), and their windows, by layer.
 
-        The features are dropped before those of the next tile are computed.
+        The features are dropped before those of the next tile are computed. `reach` is how many pixels around
+        a tile are read at least.
         """
         height, width = image.shape[-2:]
-        for tile in tiles(height, width, self.tile or max(height, width), layers, partial=self.partial):
+        edge = self.tile or max(height, width)
+        for tile in tiles(height, width, edge, layers, reach, self.partial):
             features = self.network.forward(image[..., tile.rows, tile.columns], layers, keep=False).features
             yield features, tile.windows
             features.clear()

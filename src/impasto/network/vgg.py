@@ -60,7 +60,7 @@ class VGG19(nn.Module):
             position cannot be reflected and is replicated instead.
         partial_windows: What pooling does with windows of 2 x 2 that reach over the right or lower border:
             `count` them with the values they have, `drop` them (as PyTorch's pooling does), or `half`: count
-            those of whose pixels at least half lie in the picture.
+            them where at least half of the picture's pixels that the position stands for exist.
     """
 
     mean: Tensor
@@ -179,7 +179,7 @@ def pool(hidden: Tensor, pooling: Pooling, size: tuple[int, int]) -> Tensor:
 
 
 def inside(hidden: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return what of features (B, C, H, W) windows of 2 x 2 see whose number along both axes is `size`."""
+    """Return the part of features (B, C, H, W) that windows of 2 x 2 see; `size`, (h, w), is their number."""
     return hidden[..., : 2 * size[0], : 2 * size[1]]
 
 

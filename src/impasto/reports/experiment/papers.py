@@ -17,7 +17,7 @@ UNKNOWN = "\N{EN DASH}"
 COLUMNS = ("", "paper of 2015", "paper of 2016")
 DEFAULT = "default of impasto"
 SOLVERS = {"scipy": "SciPy's L-BFGS-B", "lbfgs": "impasto's L-BFGS", "adam": "Adam"}
-WINDOWS = {"half": "counted if half of them is inside", "count": "counted", "drop": "dropped"}
+WINDOWS = {"half": "counted if half of a position is inside", "count": "counted", "drop": "dropped"}
 STARTS = {
     "content": "the photo",
     "matched": "the photo in the painting's colors",
