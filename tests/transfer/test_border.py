@@ -19,9 +19,9 @@ def contrast(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("height", [81, 82, 83, 85])
+@pytest.mark.parametrize("height", [81, 83, 85, 90])
 def test_there_is_no_line_of_dots_at_the_border(weights, height) -> None:
-    """Where all windows of the pooling count, it is 1.7 and more at 81 and 85 px."""
+    """Where all windows of the pooling count, the last two rows have 1.4 to 1.5."""
     photo = Picture.from_tensor(Picture.open(sample("photo")).tensor(WIDTH, height))
     turned = Picture.from_tensor(photo.tensor().transpose(2, 3).contiguous())
     settings = Settings(size=WIDTH, min_size=WIDTH, evaluations=25)
@@ -29,5 +29,5 @@ def test_there_is_no_line_of_dots_at_the_border(weights, height) -> None:
     for picture, axes in ((photo, (0, 1, 2)), (turned, (1, 0, 2))):
         result = stylize(picture, sample("starry_night"), settings, runtime=runtime, weights=weights)
         rows = contrast(result.picture.array(8).transpose(axes))[-8:]
-        assert rows.max() < 1.5, rows
+        assert rows[-2:].mean() < 1.3, rows
         assert rows.min() > 0.5, rows
