@@ -16,8 +16,9 @@ from impasto.losses.build import build_losses, layers_of
 from impasto.losses.loss import add_statistics
 from impasto.losses.neighbors import Found, NeighborLoss, StyleCells, Target, is_matched, measured, nearest
 from impasto.losses.objective import Objective, prepare
+from impasto.network import hypercolumns
 from impasto.network.backprop import FeatureExtractor
-from impasto.network.hypercolumns import CELL, LAYERS, REACH, channels, columns
+from impasto.network.hypercolumns import CELL, LAYERS, channels
 from impasto.network.layers import positions, stride
 from impasto.network.tiled_features import TiledFeatures
 from impasto.network.tiles import tiles
@@ -350,7 +351,7 @@ def test_a_layer_that_a_painting_leaves_dark_does_not_count() -> None:
 def test_on_another_device(narrow, random_image) -> None:
     network = prepared(narrow, device="meta")
     photo, style = (random_image(70, 90, seed).to("meta") for seed in (1, 2))
-    columns = neighbors.columns(
+    columns = hypercolumns.columns(
         network.forward(photo, LAYERS, keep=False).features, tiles(70, 90, 100, LAYERS)[0].windows
     )
     assert columns.device.type == "meta"
@@ -449,8 +450,7 @@ def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, ed
 
     def table(tile: int) -> torch.Tensor:
         found = None
-        for part, where in TiledFeatures(network, tile).parts(image, LAYERS, REACH):
-            cells = columns(part, where)
+        for cells, where in hypercolumns.cells(TiledFeatures(network, tile), image):
             found = torch.full((*shape, cells.shape[2]), torch.nan) if found is None else found
             found[*where[CELL].outer] = cells
         return found
@@ -460,8 +460,8 @@ def test_cells_of_tiles_are_those_of_the_whole(narrow, random_image, windows, ed
 
 def test_a_cell_beyond_the_last_position_of_the_deepest_layer_has_that_one(narrow, random_image) -> None:
     network = prepared(narrow, partial_windows="half")
-    for part, where in TiledFeatures(network).parts(random_image(42, 40, 1), LAYERS, REACH):
-        deepest = columns(part, where)[..., channels(network.network)["relu4_1"]]
+    ((found, _),) = hypercolumns.cells(TiledFeatures(network), random_image(42, 40, 1))
+    deepest = found[..., channels(network.network)["relu4_1"]]
     assert deepest.shape[:2] == (11, 10)  # 42 / 4 and 40 / 4, rounded; relu4_1 has 42 / 8, five rows
     assert torch.equal(deepest[10], deepest[8])
     assert deepest[10].any()

@@ -38,7 +38,8 @@ from impasto.losses.loss import (
     window_of,
 )
 from impasto.losses.regions import check_source, weights_of_styles
-from impasto.network.hypercolumns import CELL, GRIDS, LAYERS, REACH, cell_of, channels, columns, grid, means
+from impasto.network import hypercolumns
+from impasto.network.hypercolumns import CELL, GRIDS, LAYERS, cell_of, channels, grid, means
 from impasto.network.layers import positions, stride
 from impasto.network.tiled_features import TiledFeatures, crop
 from impasto.network.tiles import Window
@@ -209,8 +210,8 @@ def style_cells(features: TiledFeatures, pictures: ScaledInputs, number: int) ->
         turned, chosen = torch.rot90(image, turn, (2, 3)).contiguous(), torch.rot90(kept, turn)
         order = chosen.flatten().cumsum(0).view_as(chosen) - 1
         chosen = chosen & (order % every == 0)
-        for part, windows in features.parts(turned, LAYERS, REACH):
-            parts.append(columns(part, windows)[chosen[*windows[CELL].outer]])
+        for found, windows in hypercolumns.cells(features, turned):
+            parts.append(found[chosen[*windows[CELL].outer]])
     own = channels(features.network.network)
     return measured({layer: torch.cat([part[:, own[layer]] for part in parts]) for layer in LAYERS})
 
@@ -299,10 +300,10 @@ class Target:
 def _mean_column(features: TiledFeatures, image: Tensor) -> Tensor:
     """Return the mean over the cells of an image (1, 3, H, W) of their features, (C,)."""
     sums, count = [], 0
-    for part, windows in features.parts(image, LAYERS, REACH):
-        found = columns(part, windows).flatten(0, 1)
-        sums.append(found.sum(0, dtype=summed_in(found)))
-        count += len(found)
+    for found, _ in hypercolumns.cells(features, image):
+        rows = found.flatten(0, 1)
+        sums.append(rows.sum(0, dtype=summed_in(rows)))
+        count += len(rows)
     return torch.stack(sums).sum(0) / max(1, count)
 
 
@@ -311,9 +312,7 @@ def find(features: TiledFeatures, query: Tensor, mean: Tensor, cells: StyleCells
     shape = [positions(length, stride(CELL), features.partial) for length in query.shape[-2:]]
     numbers = torch.zeros(shape, dtype=torch.int64, device=query.device)
     table = cells.table()
-    for part, windows in features.parts(query, LAYERS, REACH):
-        asked = columns(part, windows)
-        part.clear()
+    for asked, windows in hypercolumns.cells(features, query):
         if asked.numel():  # a tile may have less than a cell, where such do not count
             rows = torch.split(asked.flatten(0, 1), BLOCK)
             found = [nearest(cells.directions(some, mean), table) % cells.count for some in rows]

@@ -3,14 +3,14 @@
 Source: Hariharan et al. 2015, "Hypercolumns for Object Segmentation and Fine-grained Localization".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from impasto.network.layers import stride
-from impasto.network.tiled_features import crop
+from impasto.network.tiled_features import TiledFeatures, crop
 from impasto.network.tiles import Window, halo
 from impasto.network.vgg import VGG19
 
@@ -42,6 +42,14 @@ def channels(network: VGG19) -> dict[str, slice]:
         last = first + network.kernels[f"conv{layer[4:]}/weight"].shape[0]
         found[layer], first = slice(first, last), last
     return found
+
+
+def cells(features: TiledFeatures, image: Tensor) -> Iterator[tuple[Tensor, Mapping[str, Window]]]:
+    """Yield the features of the cells of each tile of an image (1, 3, H, W), (h, w, C), and its windows."""
+    for part, windows in features.parts(image, LAYERS, REACH):
+        found = columns(part, windows)
+        part.clear()
+        yield found, windows
 
 
 def columns(part: Mapping[str, Tensor], windows: Mapping[str, Window]) -> Tensor:

@@ -173,7 +173,7 @@ def test_the_page_says_that_a_run_waits_for_a_draft(visitor) -> None:
     visitor("#queue").get_by_text("Painting waits for the draft, ").wait_for()
     visitor(f".card[data-job='{full}'] .card-open").click()
     expect(visitor(".stage-status")).to_have_text("Painting waits for the draft")
-    expect(visitor(".progress-text")).to_contain_text("Waits for the draft · ")
+    expect(visitor(".progress-text")).to_have_text(re.compile("^Waits for the draft · "))
     visitor.button("Pause").click()
     visitor("#queue").get_by_text("Pausing, ").wait_for()
     visitor.page.reload()
